@@ -1,0 +1,142 @@
+"""Any rate and number of channels to samples (mono, 16 kHz, float32): for files, microphone and server."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrctl.audio.pcm import PcmFramer, scale_s16
+from asrctl.errors import AudioError
+from asrctl.transcript import SAMPLE_RATE_HZ
+
+MIN_RATE_HZ = 1_000  # below this there is no speech to hear
+MAX_RATE_HZ = 768_000  # the fastest PCM that recorders make
+MAX_CHANNELS = 64
+FULL_SCALE = 0.9999  # just under the largest 16-bit sample, 32767 / 32768
+
+StreamEncoding = Literal["s16le", "f32le"]
+
+
+class StreamConverter:
+    """Converts one stream, fed in chunks of any size; the cuts between chunks leave no trace in the output.
+
+    Channels are mixed by their mean. Channels in opposite phase cancel then, as they do in any mono mix;
+    `channels_cancel` says when that happened. NaN and infinite samples become 0 and samples beyond ±1 are
+    clipped; both are counted. At 16 kHz mono, clean float32 comes out as it went in, without a copy.
+
+    Attributes:
+        received_frames: Whole frames fed so far.
+        replaced_samples: NaN or infinite samples that became 0, all channels counted.
+        full_scale_samples: Samples at or beyond full scale, all channels counted.
+        peak: Largest finite magnitude among these, 0 if there were none; above 1 they were clipped.
+    """
+
+    def __init__(self, rate_hz: int, channels: int, encoding: StreamEncoding = "f32le") -> None:
+        """Starts a stream.
+
+        Args:
+            rate_hz: Frames per second of the input.
+            channels: Samples per frame.
+            encoding: What bytes and 1-D interleaved arrays hold.
+
+        Raises:
+            AudioError: a rate or a number of channels that no speech recording has.
+        """
+        if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+            raise AudioError(f"a sample rate of {rate_hz} Hz is outside {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
+        if not 1 <= channels <= MAX_CHANNELS:
+            raise AudioError(f"{channels} channels are outside 1 to {MAX_CHANNELS}")
+        self.rate_hz = rate_hz
+        self.channels = channels
+        self.received_frames = 0
+        self.replaced_samples = 0
+        self.full_scale_samples = 0
+        self.peak = 0.0
+        self._framer = PcmFramer(channels, encoding)
+        self._energy_in = 0.0
+        self._energy_mixed = 0.0
+        self._resampler = _resampler(rate_hz) if rate_hz != SAMPLE_RATE_HZ else None
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of a frame that is not complete yet."""
+        return self._framer.pending_bytes
+
+    @property
+    def channels_cancel(self) -> bool:
+        """True if the mix lost over 99.9 % of the channels' energy (opposite phase)."""
+        return self._energy_in > 0 and self._energy_mixed < 1e-3 * self._energy_in
+
+    def feed(self, chunk: bytes | NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.float32]:
+        """Takes the next chunk and gives what is ready, which may be nothing yet.
+
+        Args:
+            chunk: Bytes or a 1-D interleaved array in the stream's encoding, in any cut; or an array of whole
+                frames, shape (frames, channels) or, when mono, (frames,), float32 or int16.
+
+        Returns:
+            Samples, shape (n,), float32.
+        """
+        frames = self._mixable(self._frames(chunk))
+        self.received_frames += len(frames)
+        mono = self._mix(frames)
+        return self._resample(mono, last=False) if self._resampler else mono
+
+    def flush(self) -> NDArray[np.float32]:
+        """Ends the stream and gives the resampler's tail, shape (n,), float32.
+
+        All output together is round(received_frames * 16000 / rate_hz) samples, so no sample is lost; only
+        bytes of an incomplete last frame (`pending_bytes`) are left out.
+        """
+        nothing = np.empty(0, np.float32)
+        return self._resample(nothing, last=True) if self._resampler else nothing
+
+    def _frames(self, chunk: bytes | NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.float32]:
+        if not isinstance(chunk, np.ndarray):
+            return self._framer.feed(bytes(chunk))
+        if chunk.ndim == 1 and self.channels > 1:
+            return self._framer.feed(chunk.tobytes())
+        samples = (
+            scale_s16(chunk.view(np.int16))
+            if chunk.dtype == np.int16
+            else chunk.astype(np.float32, copy=False)
+        )
+        return samples.reshape(-1, self.channels)
+
+    def _mixable(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The frames, or where they hold something that is not a sample, a cleaned copy."""
+        with np.errstate(invalid="ignore"):
+            peak = max(frames.max(initial=0), -frames.min(initial=0))
+        if peak < FULL_SCALE:  # false for NaN
+            return frames
+        finite = np.isfinite(frames)
+        clean = np.where(finite, frames, np.float32(0))
+        magnitude = np.abs(clean)
+        self.replaced_samples += int(finite.size - np.count_nonzero(finite))
+        self.full_scale_samples += int(np.count_nonzero(magnitude >= FULL_SCALE))
+        self.peak = max(self.peak, float(magnitude.max()))
+        return np.clip(clean, -1, 1)
+
+    def _mix(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.channels == 1:
+            return frames[:, 0]
+        mono = frames[:, 0].copy()  # a sum column by column rounds the same however the stream is cut
+        for channel in range(1, self.channels):
+            mono += frames[:, channel]
+        mono /= self.channels
+        self._energy_in += float(np.vdot(frames, frames)) / self.channels
+        self._energy_mixed += float(np.vdot(mono, mono))
+        return mono
+
+    def _resample(self, mono: NDArray[np.float32], *, last: bool) -> NDArray[np.float32]:
+        assert self._resampler is not None
+        samples: NDArray[np.float32] = self._resampler.resample_chunk(mono, last=last)
+        return np.clip(samples, -1, 1, out=samples)  # the filter may ring past full scale
+
+
+def _resampler(rate_hz: int) -> Any:
+    import soxr
+
+    return soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")

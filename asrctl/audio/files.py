@@ -1,0 +1,162 @@
+"""Files, pipes and standard input as streams of samples: `open_audio`.
+
+Everything is decoded block by block and never held in memory. sources.py knows pipes, decoders.py formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrctl.audio.convert import StreamConverter, StreamEncoding
+from asrctl.audio.decoders import Decoder
+from asrctl.audio.sources import STDIN, open_source
+from asrctl.audio.wav import WavHeader
+from asrctl.errors import AudioError, UsageError
+
+TRUNCATED_SHARE = 0.02  # headers of compressed files are only this good
+TRUNCATED_S = 0.1
+CLIPPED_SHARE = 0.01  # clean masters touch full scale now and then
+INTEGER_PEAK = 8.0  # no float recording is this hot
+
+
+class AudioReader:
+    """An open input; iterate over it once to get its samples, and close it (it is a context manager).
+
+    Attributes:
+        name: The input as the user should see it in messages.
+        duration_s: Length by the header, None if it says nothing; it may be wrong: for progress only.
+        warnings: What is wrong with the audio although it can be read; complete after the iteration.
+    """
+
+    def __init__(self, name: str, decoder: Decoder, converter: StreamConverter, resources: ExitStack) -> None:
+        self.name = name
+        self.duration_s = decoder.expected_s
+        self.warnings: list[str] = []
+        self._decoder = decoder
+        self._converter = converter
+        self._resources = resources
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Samples in chunks of a second or less, never empty: shape (n,), float32, mono, 16 kHz, in [-1, 1].
+
+        Raises:
+            AudioError: the input holds no samples, or none that can be decoded.
+        """
+        try:
+            for block in self._decoder.blocks():
+                if len(chunk := self._converter.feed(block)):
+                    yield chunk
+        except (AudioError, OSError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            if not self._converter.received_frames:
+                raise AudioError(f"{self.name}: {reason}") from error
+            self.warnings.append(f"stopped early: {reason}")
+        if len(chunk := self._converter.flush()):
+            yield chunk
+        self._judge()
+
+    def _judge(self) -> None:
+        """Says at the end what was wrong with the stream as a whole."""
+        heard = self._converter
+        if not heard.received_frames:
+            raise AudioError(f"{self.name}: holds no audio (0 samples)")
+        self.warnings += [*_length_warnings(self._decoder, heard.received_frames), *_level_warnings(heard)]
+
+    def close(self) -> None:
+        """Closes files, ends helper processes and deletes temporary files; safe to call twice."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _length_warnings(decoder: Decoder, received_frames: int) -> list[str]:
+    promised_frames = decoder.promised_frames or 0
+    missing_frames = promised_frames - received_frames
+    tolerance = max(TRUNCATED_SHARE * promised_frames, TRUNCATED_S * decoder.rate_hz)
+    if missing_frames <= tolerance:
+        return decoder.notes
+    promised_s, received_s = promised_frames / decoder.rate_hz, received_frames / decoder.rate_hz
+    return [*decoder.notes, f"truncated: the header promised {promised_s:.1f} s, got {received_s:.1f} s"]
+
+
+def _level_warnings(heard: StreamConverter) -> list[str]:
+    warnings = []
+    if heard.replaced_samples:
+        warnings.append(f"replaced {heard.replaced_samples} NaN or infinite samples by silence")
+    share = heard.full_scale_samples / (heard.received_frames * heard.channels)
+    if heard.peak > INTEGER_PEAK:
+        warnings.append(
+            f"clipped: float samples up to {heard.peak:.3g}; integers stored as floats? scale them to [-1, 1]"
+        )
+    elif share > CLIPPED_SHARE:
+        warnings.append(f"clipped: {share:.0%} of the samples at full scale")
+    if heard.channels_cancel:
+        warnings.append("the channels cancel each other (opposite phase); give one of them alone")
+    return warnings
+
+
+def open_audio(
+    spec: str,
+    *,
+    raw_rate_hz: int | None = None,
+    raw_channels: int = 1,
+    raw_encoding: StreamEncoding = "s16le",
+    stdin: BinaryIO | None = None,
+) -> AudioReader:
+    """Opens a file, or standard input, whatever the container, rate and number of channels.
+
+    Args:
+        spec: A path, or "-" for standard input.
+        raw_rate_hz: If given, the input is headerless PCM of this rate in Hz, with raw_channels interleaved
+            channels in raw_encoding.
+        stdin: What "-" reads instead of the process's own standard input; it is left open.
+
+    Raises:
+        AudioError: the input is missing, unreadable, empty or not audio; one line, with its name.
+        UsageError: the raw format makes no sense.
+    """
+    name = _shown(spec)
+    raw = None if raw_rate_hz is None else _raw_header(raw_rate_hz, raw_channels, raw_encoding)
+    with ExitStack() as resources:
+        try:
+            decoder = open_source(spec, raw, stdin, resources)
+            converter = StreamConverter(decoder.rate_hz, decoder.channels)
+            return AudioReader(name, decoder, converter, resources.pop_all())
+        except AudioError as error:
+            raise AudioError(f"{name}: {error}") from error
+        except (OSError, ValueError) as error:
+            raise AudioError(f"{name}: {_os_reason(error)}") from error
+
+
+def _raw_header(rate_hz: int, channels: int, encoding: StreamEncoding) -> WavHeader:
+    try:
+        StreamConverter(rate_hz, channels)
+    except AudioError as error:
+        raise UsageError(f"raw format: {error}") from error
+    return WavHeader(rate_hz, channels, encoding, data_bytes=None)
+
+
+def _shown(spec: str) -> str:
+    if spec == STDIN:
+        return "stdin"
+    return spec if spec.isprintable() and spec else repr(spec)
+
+
+def _os_reason(error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    return getattr(error, "strerror", None) or str(error)

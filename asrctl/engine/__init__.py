@@ -1,0 +1,1 @@
+"""Inference in watched child processes, and the pipelines that feed them."""

@@ -1,0 +1,210 @@
+"""A file, or any stream without a clock, through the pool: samples in, segments out in order.
+
+One thread reads, finds speech, packs it into windows and submits them; the caller's thread takes the
+results in order. At most a few windows are in memory at once, however long the input is.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrctl.engine.buffer import SampleBuffer
+from asrctl.engine.pool import WorkerPool
+from asrctl.errors import AsrctlError, DecodeError, WorkerCrashed, WorkerTimeout
+from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span, SpeechEnded
+from asrctl.policy.packing import PackingOptions, Window, pack
+from asrctl.policy.priority import Kind, Ticket
+from asrctl.providers.base import DecodeOptions
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment, Word
+
+_AHEAD = 2
+"""Windows submitted ahead for each worker, so that none waits for the reader."""
+
+
+class SpeechDetector(Protocol):
+    """Probabilities of speech, a frame at a time: `SileroVad`, or `Loudness` where all is decoded."""
+
+    def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def flush(self) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How an input is cut and decoded."""
+
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+    endpointing: EndpointerOptions = field(default_factory=EndpointerOptions)
+    packing: PackingOptions = field(default_factory=PackingOptions)
+
+
+class FileTranscription:
+    """Iterate over it once to get the segments, in order, times in seconds of the input.
+
+    Attributes:
+        account: Where the samples went; complete when the iteration ends.
+        language: The language of the first window; "" before.
+        inference_s: Time spent in recognisers, summed over workers.
+        done_samples: How far the input is transcribed.
+        lost: What could not be decoded, one line each; such audio is in `account.dropped_samples`.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterable[NDArray[np.float32]],
+        pool: WorkerPool,
+        detector: SpeechDetector,
+        options: FileOptions,
+        name: str = "",
+    ) -> None:
+        """Prepare; nothing is read before the iteration starts.
+
+        Args:
+            chunks: Mono float32 at 16 kHz, each of shape (n,).
+            pool: Where windows are decoded.
+            detector: Finds speech; fresh, for this input alone.
+            options: How to cut and decode.
+            name: Keeps inputs apart in the pool's queue.
+        """
+        self._chunks = chunks
+        self._pool = pool
+        self._detector = detector
+        self._options = options
+        self._ticket = Ticket(session=name, kind=Kind.FINAL)
+        self._buffer = SampleBuffer()
+        self._unpacked: list[Span] = []
+        self._endpointer = Endpointer(options.endpointing)
+        self._results: queue.SimpleQueue[tuple[Window, Future[Hypothesis]] | BaseException | None]
+        self._results = queue.SimpleQueue()
+        self._room = threading.Semaphore(_AHEAD * len(pool.slots))
+        self._stopped = threading.Event()
+        self._dropped_samples = 0
+        self.language = ""
+        self.inference_s = 0.0
+        self.done_samples = 0
+        self.lost: list[str] = []
+
+    @property
+    def account(self) -> AudioAccount:
+        """Where every sample read so far went."""
+        account = self._endpointer.account
+        return replace(
+            account,
+            speech_samples=account.speech_samples - self._dropped_samples,
+            dropped_samples=self._dropped_samples,
+        )
+
+    def __iter__(self) -> Iterator[Segment]:
+        """Segments as they become known.
+
+        Raises:
+            AudioError: The input cannot be read.
+            ModelError: The weights do not load.
+            ProviderError: No worker can run.
+        """
+        feeder = threading.Thread(target=self._feed, name="feeder", daemon=True)
+        feeder.start()
+        try:
+            while (item := self._results.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield from self._collect(*item)
+                self._room.release()
+        finally:
+            self._stopped.set()
+            self._room.release()
+        feeder.join()
+
+    def _collect(self, window: Window, future: Future[Hypothesis]) -> Iterator[Segment]:
+        """One window's segments; a window that cannot be decoded is declared dropped."""
+        start_s, end_s = (edge / SAMPLE_RATE_HZ for edge in _edges(window))
+        try:
+            hypothesis = future.result()
+        except (DecodeError, WorkerCrashed, WorkerTimeout) as error:
+            self._dropped_samples += sum(span.length_samples for span in window.spans)
+            self.lost.append(f"dropped {start_s:.1f}-{end_s:.1f} s: {error}")
+            return
+        self.language = self.language or hypothesis.language
+        self.inference_s += hypothesis.inference_s
+        self.done_samples = window.spans[-1].end_sample
+        for segment in hypothesis.segments:
+            yield _to_source(segment, window)
+
+    def _feed(self) -> None:
+        """The reading thread: whatever goes wrong is handed to the caller's thread."""
+        options = self._options.decode
+        try:
+            for window in pack(self._utterances(), self._options.packing):
+                self._room.acquire()
+                if self._stopped.is_set():
+                    return
+                future = self._pool.submit(self._samples_of(window), options, self._ticket)
+                self._results.put((window, future))
+                self._forget(window)
+                if options.language == "auto":
+                    options = replace(options, language=_language_of(future))
+            self._results.put(None)
+        except (AsrctlError, OSError, CancelledError) as error:
+            self._results.put(error)
+        except BaseException as error:  # a bug, but a silent one would hang the caller
+            self._results.put(error)
+            raise
+
+    def _utterances(self) -> Iterator[Span]:
+        for chunk in self._chunks:
+            if self._stopped.is_set():
+                return
+            self._buffer.append(chunk)
+            for probability in self._detector.probabilities(chunk):
+                yield from self._ended(self._endpointer.push(float(probability)))
+            if not self._unpacked:
+                self._buffer.forget(self._endpointer.settled_sample)
+        for probability in self._detector.flush():
+            rest = self._buffer.end_sample % FRAME_SAMPLES
+            yield from self._ended(self._endpointer.push(float(probability), rest))
+        yield from self._ended(self._endpointer.flush())
+
+    def _ended(self, events: Iterable[object]) -> Iterator[Span]:
+        for event in events:
+            if isinstance(event, SpeechEnded):
+                self._unpacked.append(event.span)
+                yield event.span
+
+    def _samples_of(self, window: Window) -> NDArray[np.float32]:
+        pause = np.zeros(window.pause_samples, np.float32)
+        pieces = [piece for span in window.spans for piece in (self._buffer.read(span), pause)]
+        return np.concatenate(pieces[:-1])
+
+    def _forget(self, window: Window) -> None:
+        _, end_sample = _edges(window)
+        self._unpacked = [span for span in self._unpacked if span.start_sample >= end_sample]
+        needed = self._unpacked[0].start_sample if self._unpacked else self._endpointer.settled_sample
+        self._buffer.forget(needed)
+
+
+def _edges(window: Window) -> tuple[int, int]:
+    return window.spans[0].start_sample, window.spans[-1].end_sample
+
+
+def _language_of(future: Future[Hypothesis]) -> str:
+    """What the first window was found to be in; all later ones are decoded in it."""
+    try:
+        return future.result().language
+    except (DecodeError, WorkerCrashed, WorkerTimeout):
+        return "auto"
+
+
+def _to_source(segment: Segment, window: Window) -> Segment:
+    words = tuple(
+        Word(window.to_source(word.start_s), window.to_source(word.end_s), word.text, word.confidence)
+        for word in segment.words
+    )
+    start_s, end_s = window.to_source(segment.start_s), window.to_source(segment.end_s)
+    return replace(segment, start_s=start_s, end_s=end_s, words=words)

@@ -1,0 +1,66 @@
+"""Everything asrctl raises on purpose, and the exit code each one becomes.
+
+    AsrctlError                     1
+    ├── UsageError                  2   options that contradict each other, a bad config key
+    ├── AudioError                  1   an input that cannot be read; other inputs go on
+    ├── ModelError                  3   no such model, or weights that do not verify
+    ├── ProviderError               4   a recogniser that cannot run here
+    │   ├── WorkerCrashed           4   native code died; the audio is still held
+    │   ├── WorkerTimeout           4   a decode passed its deadline and was killed
+    │   └── DecodeError             4   the recogniser refused this audio, and said so
+    └── ServerError                 5   a server that cannot be reached, or was given up on
+
+Messages are one line that says what is wrong and, where there is something to be done, what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_INTERRUPTED = 130
+
+
+class AsrctlError(Exception):
+    """Base of the tree; `exit_code` is what the command line exits with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(AsrctlError):
+    """Options or settings that make no sense together."""
+
+    exit_code = 2
+
+
+class AudioError(AsrctlError):
+    """An input that is missing, unreadable, empty or not audio."""
+
+
+class ModelError(AsrctlError):
+    """No such model, or weights that do not verify or load."""
+
+    exit_code = 3
+
+
+class ProviderError(AsrctlError):
+    """A recogniser that is not installed, does not start, or keeps failing."""
+
+    exit_code = 4
+
+
+class WorkerCrashed(ProviderError):
+    """A worker process died while it held a job."""
+
+
+class WorkerTimeout(ProviderError):
+    """A worker process passed its deadline and was killed."""
+
+
+class DecodeError(ProviderError):
+    """The recogniser reported a failure for this audio; the worker lives on."""
+
+
+class ServerError(AsrctlError):
+    """A server that cannot be reached, or that was given up on."""
+
+    exit_code = 5

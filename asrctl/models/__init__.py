@@ -1,0 +1,1 @@
+"""Weights: the catalog of known models, the store on disk, the CTranslate2 and ggml formats."""

@@ -1,0 +1,64 @@
+"""How much of the encoder a window needs, how many words it can hold, and when a decode ran in circles."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+FULL_AUDIO_CTX = 1500
+"""Encoder positions of Whisper's 30 s window; 50 positions are one second."""
+
+_POSITIONS_PER_S = 50
+_MIN_AUDIO_CTX = 512
+_MARGIN = 128
+_MAX_NGRAM = 8
+_MAX_REPEATS = 3
+
+
+def audio_context(duration_s: float) -> int:
+    """Encoder positions for a window of `duration_s` seconds.
+
+    `max(512, 50 d + 128)` had the lowest error of the rules tried on 200 pieces of 1-28 s: smaller
+    contexts, and contexts that end close to the speech, make the decoder run in circles.
+    """
+    return min(FULL_AUDIO_CTX, max(_MIN_AUDIO_CTX, math.ceil(_POSITIONS_PER_S * duration_s) + _MARGIN))
+
+
+def token_budget(duration_s: float) -> int:
+    """Most tokens that `duration_s` seconds of speech can hold, timestamps included; more is a loop."""
+    return 10 + math.ceil(7 * duration_s)
+
+
+def loop_free(words: Sequence[str]) -> list[int]:
+    """Which words to keep so that no one to eight words come three times in a row; loops keep one round."""
+    keys = [_key(word) for word in words]
+    kept: list[int] = []
+    at = 0
+    while at < len(words):
+        length, repeats = _loop_at(keys, at)
+        kept.extend(range(at, at + length))
+        at += length * repeats
+    return kept
+
+
+def has_loop(text: str) -> bool:
+    """Whether the same one to eight words come at least three times in a row."""
+    keys = [_key(word) for word in text.split()]
+    return any(_loop_at(keys, at)[1] > 1 for at in range(len(keys)))
+
+
+def _loop_at(keys: list[str], at: int) -> tuple[int, int]:
+    """Length and count of the loop that starts at word `at`; (1, 1) if there is none."""
+    for length in range(1, _MAX_NGRAM + 1):
+        unit = keys[at : at + length]
+        repeats = 1
+        while keys[at + repeats * length : at + (repeats + 1) * length] == unit:
+            repeats += 1
+        if repeats >= _MAX_REPEATS and any(unit):
+            return length, repeats
+    return 1, 1
+
+
+def _key(word: str) -> str:
+    return re.sub(r"\W+", "", word).casefold()

@@ -1,0 +1,131 @@
+"""What a recogniser is: windowed ones map audio windows to hypotheses, streaming ones are fed and speak.
+
+A loaded model and a stream are separate objects, each a context manager. Windowed models are stateless
+between calls, so a window can go to any worker and be tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from asrctl.transcript import Hypothesis
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Which weights a provider loads, and how.
+
+    Attributes:
+        provider: Name in the registry, such as "whisper_cpp".
+        path: The weights: a ggml file or a CTranslate2 directory.
+        threads: Threads one decode may use, at least 1.
+        use_gpu: Try the GPU first where the backend has one.
+    """
+
+    provider: str
+    path: Path
+    threads: int = 1
+    use_gpu: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOptions:
+    """How one window is decoded.
+
+    Attributes:
+        language: A code such as "en", or "auto" to detect it from the window.
+        translate: Translate into English instead of transcribing.
+        prompt: Text that sets names and style; empty for none.
+        beam_size: 1 is greedy.
+        word_timestamps: Fill in the words of each segment.
+        full_window: Let the encoder see its whole 30 s instead of the fitted part: more accurate on
+            clean speech, slower on short windows.
+    """
+
+    language: str = "en"
+    translate: bool = False
+    prompt: str = ""
+    beam_size: int = 1
+    word_timestamps: bool = False
+    full_window: bool = False
+
+
+class Aborted(Exception):
+    """A decode stopped because its `should_abort` said so; control flow, not a failure."""
+
+
+class WindowedModel(Protocol):
+    """A loaded model: one thread at a time, stateless between windows."""
+
+    def transcribe(
+        self, samples: NDArray[np.float32], options: DecodeOptions, should_abort: Callable[[], bool]
+    ) -> Hypothesis:
+        """Decode one window.
+
+        Args:
+            samples: Shape (n,), mono float32 at 16 kHz in [-1, 1]; at most 30 s.
+            options: How to decode it.
+            should_abort: Asked often, from the calling thread's native code; True stops the decode.
+
+        Raises:
+            Aborted: `should_abort` returned True.
+            DecodeError: The backend reported a failure; the model is still usable.
+        """
+        ...
+
+    def description(self) -> str:
+        """Where it runs, in a few words, such as "CPU, 1 thread"."""
+        ...
+
+    def close(self) -> None:
+        """Free the weights; the model cannot be used afterwards."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class StreamingSession(Protocol):
+    """One stream into a streaming provider: audio in, growing text out."""
+
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        """Take audio, shape (n,), mono float32 at 16 kHz; never blocks for recognition."""
+        ...
+
+    def events(self) -> Iterator[str]:
+        """Pieces of text as they come; ends after `finish` once everything was said."""
+        ...
+
+    def finish(self) -> None:
+        """No more audio: what is pending will still be spoken by `events`."""
+        ...
+
+    def close(self) -> None:
+        """Stop at once and free everything."""
+        ...
+
+
+class StreamingModel(Protocol):
+    """A loaded streaming provider; each `open` is an independent stream."""
+
+    def open(self, options: DecodeOptions) -> StreamingSession:
+        """Start a stream.
+
+        Raises:
+            ProviderError: The stream cannot be started.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close all streams and free the weights."""
+        ...

@@ -1,0 +1,133 @@
+"""Where transcripts go: standard output, or a file for each input."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from asrctl.errors import AsrctlError, UsageError
+
+STDIN = "-"
+
+
+class Output:
+    """An open file, or standard output, that text is written to as it comes.
+
+    Text is UTF-8 and is flushed with each write, so that a reader sees it while the rest is decoded.
+    A reader that goes away (`| head`) raises BrokenPipeError, which `main` turns into a quiet exit.
+
+    Args:
+        path: The file, which is emptied at once, so that what cannot be written is known before an
+            hour of audio is transcribed; None for standard output.
+
+    Raises:
+        AsrctlError: The file cannot be opened, here, or the disk is full, in `write`.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.name = "standard output" if path is None else str(path)
+        self._path = path
+        self._written_bytes = 0
+        try:
+            self._file = (
+                path.open("w", encoding="utf-8", errors="replace", newline="\n") if path else _stdout()
+            )
+        except OSError as error:
+            raise AsrctlError(f"cannot write {self.name}: {_reason(error)}") from error
+
+    def write(self, text: str) -> None:
+        """Write and flush a piece of text."""
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            whole = f"; {self._written_bytes} bytes of it are there" if self._path else ""
+            raise AsrctlError(f"cannot write {self.name}: {_reason(error)}{whole}") from error
+        self._written_bytes += len(text.encode(errors="replace"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._path is None:
+            return
+        with contextlib.suppress(OSError):  # what could not be flushed was reported by `write`
+            self._file.close()
+        if error and not self._written_bytes and self._path.is_file():
+            self._path.unlink()
+
+
+def destinations(
+    inputs: Sequence[str], output: Path | None, output_dir: Path | None, extension: str
+) -> list[Path | None]:
+    """Where each input's transcript goes; None means standard output.
+
+    In `output_dir`, which is made if need be, a file is called like its input, and "-2", "-3" … is added
+    where names would clash.
+
+    Raises:
+        AsrctlError: The directory cannot be made.
+        UsageError: Both places were named, one file for several inputs, or an input would be overwritten.
+    """
+    if output and output_dir:
+        raise UsageError("--output and --output-dir exclude each other")
+    if output and len(inputs) > 1:
+        raise UsageError("--output takes one input; for several use --output-dir")
+    paths: list[Path | None] = [output] * len(inputs)
+    if output_dir:
+        _make(output_dir)
+        paths = [*_unique(output_dir, inputs, extension)]
+    for path in paths:
+        clash = path and next((name for name in inputs if name != STDIN and _same_file(Path(name), path)), "")
+        if clash:
+            raise UsageError(f"the transcript would overwrite the input {clash}; choose another --output")
+    return paths
+
+
+def _unique(directory: Path, inputs: Sequence[str], extension: str) -> list[Path]:
+    taken: dict[str, Path] = {}  # by a name that is the same on disks that ignore case
+    for name in inputs:
+        stem = "stdin" if name == STDIN else Path(name).stem
+        path, copy = directory / f"{stem}.{extension}", 2
+        while path.name.casefold() in taken:
+            path, copy = directory / f"{stem}-{copy}.{extension}", copy + 1
+        taken[path.name.casefold()] = path
+    return [*taken.values()]
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AsrctlError(f"cannot make the directory {directory}: {_reason(error)}") from error
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.is_file() and other.is_file() and one.samefile(other)
+    except OSError:
+        return False
+
+
+def _open(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", errors="replace", newline="\n")
+
+
+def _stdout() -> TextIO:
+    """Standard output, made to take any text: UTF-8 unless a terminal says what it can show."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure:
+        reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
+    return sys.stdout
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,251 @@
+"""Settings: defaults, overridden by a TOML file, overridden by `ASRCTL_*` variables; flags come last.
+
+    model = "base"              # or ASRCTL_MODEL=base
+    [vad]
+    onset = 0.6                 # or ASRCTL_VAD__ONSET=0.6
+
+The classes are plain dataclasses that pydantic checks when there is something to check: importing it
+costs 125 ms (`pydantic-settings` 170 ms, measured on 2 cores with CPython 3.11), which somebody without a
+config file should not wait for before each transcript.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from asrctl.errors import UsageError
+from asrctl.render import Format
+
+ENV_PREFIX = "ASRCTL_"
+_NOT_SETTINGS = frozenset({"ASRCTL_CONFIG", "ASRCTL_DEBUG"})
+"""Variables that the command line reads itself: the option `--config`, and tracebacks."""
+
+Number = TypeVar("Number", int, float)
+
+
+def _number(default: Number, least: Number, most: Number) -> Number:
+    """A field with bounds, both allowed."""
+    return field(default=default, metadata={"least": least, "most": most})
+
+
+@dataclass(frozen=True, slots=True)
+class VadSettings:
+    """Voice activity: probabilities at which speech starts and ends, and times around it in seconds."""
+
+    onset: float = _number(0.5, 0.01, 0.99)
+    offset: float = _number(0.35, 0.01, 0.99)
+    trailing_silence_s: float = _number(0.5, 0.05, 10.0)
+    min_speech_s: float = _number(0.1, 0.0, 10.0)
+    speech_pad_s: float = _number(0.2, 0.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """Live audio: how often partials are made, and the length at which an utterance is cut, in seconds."""
+
+    partial_interval_s: float = _number(1.0, 0.1, 60.0)
+    max_utterance_s: float = _number(15.0, 1.0, 29.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set. Flags of the same names override it for one run.
+
+    Attributes:
+        model: A name of the catalog, or a path.
+        models_dir: Where weights are kept; None for the platform's cache directory.
+        provider: A provider's name, or "auto" for the first of `providers` that can run here.
+        providers: The order in which providers are tried.
+        language: A code such as "en"; "auto" detects it where the model knows several.
+        threads: For each worker; 0 chooses by the machine.
+        workers: Processes that decode; 0 chooses by the machine.
+        beam_size: 1 is greedy.
+        prompt: Words that the audio is likely to hold: names, jargon.
+        translate: Into English, whatever is spoken.
+        format: What `transcribe` writes.
+        word_timestamps: Words with their times in the formats that can carry them.
+    """
+
+    model: str = "tiny.en"
+    models_dir: Path | None = None
+    provider: str = "auto"
+    providers: tuple[str, ...] = ("whisper_cpp", "faster_whisper")
+    language: str = "auto"
+    threads: int = _number(0, 0, 1024)
+    workers: int = _number(0, 0, 1024)
+    beam_size: int = _number(1, 1, 16)
+    prompt: str = ""
+    translate: bool = False
+    format: Format = "txt"
+    word_timestamps: bool = False
+    vad: VadSettings = field(default_factory=VadSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
+
+    def overridden(self, **flags: Any) -> Settings:
+        """These settings with the flags that were given; a flag that is None was not."""
+        return dataclasses.replace(
+            self, **{name: value for name, value in flags.items() if value is not None}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and where each came from.
+
+    Attributes:
+        settings: What is in force.
+        path: The config file, which need not exist.
+        origins: By dotted key ("vad.onset"), the file or the variable that set it; defaults are not there.
+    """
+
+    settings: Settings
+    path: Path
+    origins: Mapping[str, str]
+
+
+class _Given(NamedTuple):
+    """A value as it was written, and who wrote it."""
+
+    value: Any
+    origin: str
+
+
+def default_path() -> Path:
+    """`config.toml` in the platform's configuration directory for asrctl."""
+    from platformdirs import user_config_path
+
+    return user_config_path("asrctl", appauthor=False) / "config.toml"
+
+
+def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read the config file and the environment.
+
+    Args:
+        config: The file to read; it must exist. None reads the platform's, if it is there.
+        environ: The environment, this process's by default.
+
+    Raises:
+        UsageError: A file that cannot be read, a key that does not exist, or a value that does not fit;
+            the message names the key, and the file or variable.
+    """
+    path = config or default_path()
+    given = dict(_from_file(path, required=config is not None))
+    given |= _from_environment(os.environ if environ is None else environ)
+    settings = _validated(given) if given else Settings()
+    return Loaded(settings, path, {key: item.origin for key, item in given.items()})
+
+
+def flat(settings: Settings) -> dict[str, Any]:
+    """All settings by dotted key, in the order of their declaration."""
+    return {key: _get(settings, key) for key in _fields()}
+
+
+# Reading
+
+
+def _from_file(path: Path, required: bool) -> Iterator[tuple[str, _Given]]:
+    import tomllib
+
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        if required:
+            raise UsageError(f"there is no config file {path}") from None
+        return
+    except OSError as error:
+        raise UsageError(f"cannot read the config file {path}: {error.strerror}") from error
+    except ValueError as error:  # not TOML, or not even UTF-8
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    for key, value in _dotted(tables):
+        if key not in _fields():
+            raise UsageError(f"{path}: {_unknown(key, _fields())}")
+        yield key, _Given(value, str(path))
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, _Given]]:
+    variables = {ENV_PREFIX + key.replace(".", "__").upper(): key for key in _fields()}
+    for name, text in environ.items():
+        if not name.startswith(ENV_PREFIX) or name in _NOT_SETTINGS or not text:
+            continue  # an empty variable is what many shells and containers have for "not set"
+        if name not in variables:
+            raise UsageError(f"environment: {_unknown(name, variables)}")
+        key = variables[name]
+        is_list = isinstance(_get(Settings(), key), tuple)
+        yield key, _Given([part.strip() for part in text.split(",")] if is_list else text, name)
+
+
+def _dotted(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tables.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _unknown(key: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"there is no setting {key}" + (f"; did you mean {close[0]}?" if close else "")
+
+
+# Checking
+
+
+def _validated(given: Mapping[str, _Given]) -> Settings:
+    from pydantic import TypeAdapter, ValidationError
+
+    nested: dict[str, Any] = {}
+    for key, item in given.items():
+        *sections, name = key.split(".")
+        table = nested
+        for section in sections:
+            table = table.setdefault(section, {})
+        table[name] = item.value
+    try:
+        settings = TypeAdapter(Settings).validate_python(nested)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = next(key for key in given if _dots(first["loc"]).startswith(f"{key}."))
+        what = first["msg"].replace("Input ", "it ").replace("tuple", "list")
+        raise _misfit(key, given[key], what) from error
+    for key, item in given.items():
+        _check_bounds(key, item, _get(settings, key))
+    return settings.overridden(models_dir=settings.models_dir and settings.models_dir.expanduser())
+
+
+def _check_bounds(key: str, item: _Given, value: Any) -> None:
+    bounds = _fields()[key].metadata
+    if bounds and not bounds["least"] <= value <= bounds["most"]:
+        raise _misfit(key, item, f"it should be from {bounds['least']} to {bounds['most']}")
+
+
+def _misfit(key: str, item: _Given, what: str) -> UsageError:
+    return UsageError(f"{item.origin}: {key} is {item.value!r}: {what}")
+
+
+def _dots(location: tuple[int | str, ...]) -> str:
+    return "".join(f"{part}." for part in location)
+
+
+def _fields() -> dict[str, dataclasses.Field[Any]]:
+    """Every setting's field by its dotted key."""
+    fields = {}
+    for top in dataclasses.fields(Settings):
+        section = top.default_factory
+        if isinstance(section, type):
+            fields |= {f"{top.name}.{inner.name}": inner for inner in dataclasses.fields(section)}
+        else:
+            fields[top.name] = top
+    return fields
+
+
+def _get(settings: Settings, key: str) -> Any:
+    value: Any = settings
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value

@@ -1,0 +1,296 @@
+"""The command line's shell: help, version, errors, exit codes, completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from asrctl import __version__
+from asrctl.cli import main as cli
+from asrctl.errors import AsrctlError, ModelError
+
+
+@pytest.fixture(autouse=True)
+def terminate() -> Iterator[None]:
+    """`main` takes SIGTERM for itself; the test run gets it back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No settings of the person who runs the tests; gives the path of an empty config file."""
+    for name in os.environ:
+        if name.startswith("ASRCTL_"):
+            monkeypatch.delenv(name)
+    path = tmp_path / "config.toml"
+    path.touch()
+    monkeypatch.setenv("ASRCTL_CONFIG", str(path))
+    return path
+
+
+def run(*args: str) -> int:
+    """Run the command line in this process; give its exit code."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(args)
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def asrctl(args: Sequence[str], **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "asrctl", *args],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
+        timeout=60,
+    )
+
+
+def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit code when a command raises `error`."""
+
+    def app(*_args: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", app)
+    return run()
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on stdout."""
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"asrctl {__version__}\n"
+
+
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both spellings of help work, and list what there is."""
+    for option in ("--help", "-h"):
+        assert run(option) == 0
+        assert "config" in capsys.readouterr().out
+
+
+def test_every_commands_help_is_light() -> None:
+    """No command's help imports numpy or rich, so that it comes at once.
+
+    Nor does `asrctl --help` import pydantic; typer 0.29 does for the options of sub-commands.
+    """
+    code = (
+        "import sys, typer\n"
+        "from asrctl.cli.main import app\n"
+        "def walk(command, path):\n"
+        "    for name, inner in sorted(getattr(command, 'commands', {}).items()):\n"
+        "        yield from walk(inner, [*path, name])\n"
+        "    yield path\n"
+        "def show_help(*path):\n"
+        "    try: app([*path, '--help'])\n"
+        "    except SystemExit as exit_: assert exit_.code == 0\n"
+        "show_help()\n"
+        "assert 'pydantic' not in sys.modules\n"
+        "for path in walk(typer.main.get_command(app), []):\n"
+        "    show_help(*path)\n"
+        "print(sorted({'numpy', 'rich', 'soundfile'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stdout.count("Usage:") >= 4
+
+
+def test_a_mistyped_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, on stderr."""
+    assert run("confg") == 2
+    assert run("config", "show", "--nope") == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "confg" in captured.err and "--nope" in captured.err
+
+
+def test_an_error_of_ours_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The class says the exit code, the message is on stderr, even if it came with line breaks."""
+    assert failing(ModelError("no such model:\n  tiny"), monkeypatch) == 3
+    assert failing(AsrctlError("bad"), monkeypatch) == 1
+    captured = capsys.readouterr()
+    assert captured.err == "asrctl: error: no such model: tiny\nasrctl: error: bad\n"
+    assert captured.out == ""
+
+
+def test_trouble_of_the_machine_is_not_called_a_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk is one plain line, wherever it is met."""
+    assert failing(OSError(28, "No space left on device"), monkeypatch) == 1
+    assert capsys.readouterr().err == "asrctl: error: [Errno 28] No space left on device\n"
+
+
+def test_a_bug_is_one_line_that_says_how_to_report_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback unless it is asked for; an exit code that no input can cause."""
+    assert failing(KeyError("x"), monkeypatch) == cli.EXIT_BUG == 70
+    said = capsys.readouterr().err
+    assert said.startswith("asrctl: error: KeyError: 'x'; this is a bug") and said.count("\n") == 1
+
+
+def test_debugging_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With ASRCTL_DEBUG the traceback comes before the line."""
+    monkeypatch.setenv("ASRCTL_DEBUG", "1")
+    failing(KeyError("x"), monkeypatch)
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback") and said.splitlines()[-1].startswith("asrctl: error: KeyError")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_interrupts_exit_with_130(number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM alike reach a command as KeyboardInterrupt, and exit without a traceback."""
+    code = (
+        "import sys, time\n"
+        "from asrctl.cli import main as cli\n"
+        "@cli.app.command()\n"
+        "def wait() -> None:\n"
+        "    try:\n"
+        "        print('ready', flush=True); time.sleep(60)\n"
+        "    finally:\n"
+        "        print('flushed', flush=True)\n"
+        "cli.main(['wait'])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout and child.stdout.readline() == "ready\n"
+        child.send_signal(number)
+        out, err = child.communicate(timeout=30)
+    assert (child.returncode, out, err) == (130, "flushed\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    """`asrctl … | true` ends with 1 and says nothing."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "asrctl", "config", "show"],
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        os.close(write_end)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_behind_stdout_is_one_line() -> None:
+    """Python's own complaint at exit does not follow."""
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "asrctl", "config", "show"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "asrctl: error: [Errno 28] No space left on device\n"
+
+
+def test_config_show_is_toml_that_sets_what_is_in_force(
+    no_settings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its output can be kept as a config file; each line says where the value comes from."""
+    no_settings.write_text('prompt = "a \\"b\\" # c"\nmodels_dir = "/models"')
+    monkeypatch.setenv("ASRCTL_VAD__ONSET", "0.75")
+    assert run("config", "show") == 0
+    shown = capsys.readouterr().out
+    values = tomllib.loads(shown)
+    assert values["prompt"] == 'a "b" # c'
+    assert values["models_dir"] == "/models"
+    assert values["providers"] == ["whisper_cpp", "faster_whisper"]
+    assert values["vad"]["onset"] == 0.75
+    origins = {line.split(" =")[0]: line.rpartition(" # ")[2] for line in shown.splitlines() if "=" in line}
+    assert origins["prompt"] == str(no_settings)
+    assert origins["onset"] == "ASRCTL_VAD__ONSET"
+    assert origins["model"] == "default"
+
+
+def test_config_show_without_a_models_dir_is_still_toml(capsys: pytest.CaptureFixture[str]) -> None:
+    """What has no value is a comment."""
+    assert run("config", "show") == 0
+    shown = capsys.readouterr().out
+    assert "models_dir" in shown and "models_dir" not in tomllib.loads(shown)
+
+
+def test_config_show_as_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_settings: Path
+) -> None:
+    """Values keep their types, by dotted key, with their origin."""
+    monkeypatch.setenv("ASRCTL_THREADS", "3")
+    assert run("config", "show", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["path"]) == (1, str(no_settings))
+    assert document["settings"]["threads"] == {"value": 3, "origin": "ASRCTL_THREADS"}
+    assert document["settings"]["models_dir"] == {"value": None, "origin": "default"}
+
+
+def test_config_path_needs_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says where to write one; the option wins over the variable, the variable over the platform."""
+    assert run("config", "path", "--config", "other.toml") == 0
+    assert run("config", "path") == 0
+    monkeypatch.delenv("ASRCTL_CONFIG")
+    assert run("config", "path") == 0
+    option, variable, platform = capsys.readouterr().out.splitlines()
+    assert (option, variable) == ("other.toml", str(tmp_path / "config.toml"))
+    assert platform.endswith("config.toml")
+
+
+def test_a_mistake_in_the_config_is_one_line_and_a_usage_error(
+    no_settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Never a dump of the checking library."""
+    no_settings.write_text("threads = 'many'")
+    assert run("config", "show") == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"asrctl: error: {no_settings}: threads is 'many'")
+    assert captured.err.count("\n") == 1 and captured.out == ""
+
+
+def test_python_dash_m_runs_the_command_line() -> None:
+    """`python -m asrctl` calls itself asrctl."""
+    done = asrctl(["config", "--help"])
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: asrctl config")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_can_be_shown(shell: str) -> None:
+    """Each shell gets a script that asks asrctl for the words."""
+    done = asrctl([], _ASRCTL_COMPLETE=f"source_{shell}")
+    assert done.returncode == 0
+    assert f"_ASRCTL_COMPLETE=complete_{shell}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "shell, question",
+    [
+        ("bash", {"COMP_WORDS": "asrctl config sh", "COMP_CWORD": "2"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "asrctl config sh"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "asrctl config sh", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+def test_commands_are_completed(shell: str, question: dict[str, str]) -> None:
+    """What a shell asks with a half-typed command is answered with the whole of it."""
+    done = asrctl([], _ASRCTL_COMPLETE=f"complete_{shell}", **question)
+    assert done.returncode == 0
+    assert "show" in done.stdout and "path" not in done.stdout

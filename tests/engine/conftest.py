@@ -1,0 +1,48 @@
+"""Pools over the scripted provider: real processes, no weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asrctl.engine.pool import WorkerPool
+from asrctl.engine.slot import PoolOptions
+from asrctl.providers.base import ModelSpec
+
+Script = Callable[..., ModelSpec]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """Makes a script file out of keyword arguments; `crashes=n` makes a fault happen n times."""
+    made: list[Path] = []
+
+    def make(**faults: Any) -> ModelSpec:
+        path = tmp_path / f"script{len(made)}.json"
+        made.append(path)
+        if isinstance(faults.get("crashes"), int):
+            counter = path.with_suffix(".count")
+            counter.write_text(str(faults["crashes"]))
+            faults["crashes"] = str(counter)
+        path.write_text(json.dumps(faults))
+        return ModelSpec("scripted", path, use_gpu=False)
+
+    return make
+
+
+@pytest.fixture
+def pool_of() -> Iterator[Callable[..., WorkerPool]]:
+    """Makes pools that are closed at the end of the test."""
+    pools: list[WorkerPool] = []
+
+    def make(spec: ModelSpec, *, fallback: ModelSpec | None = None, **options: Any) -> WorkerPool:
+        pools.append(WorkerPool(spec, PoolOptions(**options), fallback=fallback))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        pool.close()

@@ -1,0 +1,143 @@
+"""Where transcripts are written, and what is said when they cannot be."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from asrctl.errors import AsrctlError, UsageError
+from asrctl.render.output import Output, destinations
+
+
+def test_text_is_there_while_the_file_is_open(tmp_path: Path) -> None:
+    """Somebody who follows the file sees each piece at once, as UTF-8."""
+    path = tmp_path / "a.txt"
+    with Output(path) as output:
+        output.write("grüß dich\n")
+        assert path.read_bytes() == "grüß dich\n".encode()
+
+
+def test_half_a_character_does_not_stop_a_transcript(tmp_path: Path) -> None:
+    """A lone surrogate cannot be written; a question mark stands for it."""
+    path = tmp_path / "a.txt"
+    with Output(path) as output:
+        output.write("a\ud800b\n")
+    assert path.read_text() == "a?b\n"
+
+
+def test_a_file_that_cannot_be_opened_is_named_before_any_work(tmp_path: Path) -> None:
+    """A missing directory is found at once."""
+    with pytest.raises(AsrctlError, match=r"cannot write .*nowhere/a\.txt: No such file or directory"):
+        Output(tmp_path / "nowhere" / "a.txt")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_says_what_is_there(tmp_path: Path) -> None:
+    """The message counts the bytes written before; the file keeps them."""
+    path = tmp_path / "a.txt"
+    with pytest.raises(AsrctlError, match=r"No space left on device; 6 bytes of it are there"):
+        _fill(path)
+    assert path.read_text() == "first\n"
+
+
+def _fill(path: Path) -> None:
+    with Output(path) as output:
+        output.write("first\n")
+        output._file.close()
+        output._file = Path("/dev/full").open("w")  # noqa: SIM115 (`Output` closes it)
+        output.write("second\n")
+
+
+def test_nothing_is_left_of_an_input_that_failed(tmp_path: Path) -> None:
+    """An empty file would look like silence; a partial one is worth keeping."""
+    empty, partial = tmp_path / "empty.txt", tmp_path / "partial.txt"
+    with pytest.raises(ValueError), Output(empty):
+        raise ValueError
+    with pytest.raises(ValueError), Output(partial) as output:
+        output.write("so far\n")
+        raise ValueError
+    assert not empty.exists()
+    assert partial.read_text() == "so far\n"
+
+
+def test_silence_leaves_an_empty_file(tmp_path: Path) -> None:
+    """An input that was transcribed has its file, even if nothing was said."""
+    with Output(tmp_path / "a.txt"):
+        pass
+    assert (tmp_path / "a.txt").read_bytes() == b""
+
+
+def test_standard_output_stays_open(capsys: pytest.CaptureFixture[str]) -> None:
+    """Several transcripts go to standard output one after the other, whatever its encoding was."""
+    for text in ("one\n", "zwölf\n"):
+        with Output(None) as output:
+            output.write(text)
+    assert capsys.readouterr().out == "one\nzwölf\n"
+
+
+def test_standard_output_is_utf8_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe in a Latin-1 locale still gets every character."""
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    with Output(None) as output:
+        output.write("天\n")
+    assert raw.getvalue() == "天\n".encode()
+
+
+def test_a_closed_pipe_is_left_to_the_command_line() -> None:
+    """`| head` is not an error of ours, so it keeps its own exception."""
+    output = Output(None)
+    output._file = _ClosedPipe()
+    with pytest.raises(BrokenPipeError):
+        output.write("a")
+
+
+class _ClosedPipe(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_without_options_everything_goes_to_standard_output() -> None:
+    """None is standard output."""
+    assert destinations(["a.wav", "-"], None, None, "txt") == [None, None]
+
+
+def test_output_is_for_one_input() -> None:
+    """A second transcript would overwrite the first, or make an invalid file."""
+    assert destinations(["a.wav"], Path("x.srt"), None, "srt") == [Path("x.srt")]
+    with pytest.raises(UsageError, match="--output-dir"):
+        destinations(["a.wav", "b.wav"], Path("x.srt"), None, "srt")
+
+
+def test_two_places_are_one_too_many() -> None:
+    """The options contradict each other."""
+    with pytest.raises(UsageError, match="exclude"):
+        destinations(["a.wav"], Path("x.srt"), Path("y"), "srt")
+
+
+def test_names_in_a_directory_never_clash(tmp_path: Path) -> None:
+    """Inputs of one name, and names that differ in case only, get files of their own."""
+    names = ["x/a.wav", "y/a.mp3", "A.wav", "-", "a-2.ogg"]
+    folder = tmp_path / "made" / "now"
+    paths = destinations(names, None, folder, "srt")
+    assert paths == [folder / name for name in ("a.srt", "a-2.srt", "A-3.srt", "stdin.srt", "a-2-2.srt")]
+    assert folder.is_dir()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A file in the way is said in one line."""
+    (tmp_path / "file").touch()
+    with pytest.raises(AsrctlError, match=r"cannot make the directory .*file"):
+        destinations(["a.wav"], None, tmp_path / "file", "txt")
+
+
+def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
+    """Opening the transcript would empty somebody's recording, however its place was given."""
+    audio = tmp_path / "talk.txt"
+    audio.write_text("audio")
+    with pytest.raises(UsageError, match="overwrite the input"):
+        destinations([str(audio)], audio, None, "txt")
+    with pytest.raises(UsageError, match="overwrite the input"):
+        destinations([str(audio)], None, tmp_path, "txt")

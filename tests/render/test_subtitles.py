@@ -1,0 +1,136 @@
+"""SRT and WebVTT, parsed back by a small parser of the tests' own."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import pytest
+from hypothesis import example, given
+
+from asrctl.render.subtitles import SHORT_MS, SHORTEST_MS, SrtWriter, clock
+from asrctl.render.text import one_line
+from asrctl.transcript import Segment
+from tests.render.samples import SPEECH, rendered, segment, segment_lists, transcript
+
+Subtitles = Literal["srt", "vtt"]
+TIMES = re.compile(r"(\d{2,}):([0-5]\d):([0-5]\d)[.,](\d{3}) --> (\d{2,}):([0-5]\d):([0-5]\d)[.,](\d{3})")
+
+
+class Shown(NamedTuple):
+    """A cue as a player sees it."""
+
+    start_ms: int
+    end_ms: int
+    lines: list[str]
+
+
+def parsed(name: Subtitles, text: str) -> list[Shown]:
+    """Read SRT or VTT back, strictly: numbering, separators and escapes are checked."""
+    assert text == "" or text.endswith("\n\n")
+    blocks = text.split("\n\n")[:-1]
+    if name == "vtt":
+        assert blocks.pop(0) == "WEBVTT"
+    shown = []
+    for number, block in enumerate(blocks, start=1):
+        lines = block.split("\n")
+        if name == "srt":
+            assert lines.pop(0) == str(number)
+        times = TIMES.fullmatch(lines.pop(0))
+        assert times
+        hours, minutes, seconds, millis, *end = map(int, times.groups())
+        start_ms = ((hours * 60 + minutes) * 60 + seconds) * 1000 + millis
+        end_ms = ((end[0] * 60 + end[1]) * 60 + end[2]) * 1000 + end[3]
+        if name == "vtt":
+            assert not [line for line in lines if "<" in line or "-->" in line]
+            lines = [html.unescape(line) for line in lines]
+        shown.append(Shown(start_ms, end_ms, lines))
+    return shown
+
+
+def words_of(shown: list[Shown]) -> str:
+    """All text without spaces, which is where lines may be broken."""
+    return "".join(line for cue in shown for line in cue.lines).replace(" ", "")
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+@given(segments=segment_lists())
+@example(segments=[segment("a b c", 5, 5), segment("d", 5, 5), segment("e", 4, 4.5)])
+@example(segments=[segment(SPEECH, 20, 2)])
+@example(segments=[segment("&lt; --> <b>&amp;", 0, 1), segment("1\n\n2", 1, 2)])
+def test_cues_hold_all_words_in_order_and_never_overlap(name: Subtitles, segments: list[Segment]) -> None:
+    """What a player shows is what was recognised: every word, in order, one cue at a time."""
+    shown = parsed(name, rendered(name, segments))
+    assert words_of(shown) == "".join(one_line(item.text) for item in segments).replace(" ", "")
+    assert all(cue.end_ms - cue.start_ms >= SHORTEST_MS for cue in shown)
+    assert all(earlier.end_ms <= later.start_ms for earlier, later in pairwise(shown))
+
+
+def test_srt_looks_like_srt() -> None:
+    """Number, times with a comma, text, empty line."""
+    assert rendered("srt", [segment("Hello there.", 0, 1.25), segment("Bye.", 3601.5, 3602.5)]) == (
+        "1\n00:00:00,000 --> 00:00:01,250\nHello there.\n\n2\n01:00:01,500 --> 01:00:02,500\nBye.\n\n"
+    )
+
+
+def test_vtt_looks_like_vtt() -> None:
+    """The header, times with a point, and no number."""
+    assert rendered("vtt", [segment("Hello there.", 0, 1.25)]) == (
+        "WEBVTT\n\n00:00:00.000 --> 00:00:01.250\nHello there.\n\n"
+    )
+
+
+def test_vtt_escapes_markup() -> None:
+    """Text cannot become a tag, an entity or a time line."""
+    assert "&lt;i&gt; &amp;amp; a --&gt; b\n" in rendered("vtt", [segment("<i> &amp; a --> b", 0, 2)])
+
+
+def test_nothing_said_gives_valid_files() -> None:
+    """An SRT without cues is empty; a VTT has its header."""
+    assert rendered("srt", []) == ""
+    assert rendered("vtt", []) == "WEBVTT\n\n"
+
+
+def test_a_cue_is_written_as_soon_as_the_next_is_known() -> None:
+    """Subtitles grow while the rest is decoded, one cue behind."""
+    sink = io.StringIO()
+    writer = SrtWriter(sink)
+    writer.segment(segment("One.", 0, 1))
+    writer.segment(segment("Two.", 1, 2))
+    assert [cue.lines for cue in parsed("srt", sink.getvalue())] == [["One."]]
+    writer.finish(transcript(duration_s=2))
+    assert [cue.lines for cue in parsed("srt", sink.getvalue())] == [["One."], ["Two."]]
+
+
+def test_a_short_cue_stays_until_it_can_be_read() -> None:
+    """A word said in a moment stays longer where nothing follows, and yields to what does."""
+    alone, close = segment("Yes.", 1, 1.2), segment("No.", 1.5, 3)
+    assert parsed("srt", rendered("srt", [alone], duration_s=9))[0].end_ms == 1000 + SHORT_MS
+    assert parsed("srt", rendered("srt", [alone, close]))[0].end_ms == 1500
+
+
+def test_a_cue_does_not_outlast_the_audio() -> None:
+    """Text at the very end is not held after the last sample."""
+    assert parsed("srt", rendered("srt", [segment("Yes.", 1, 1.2)], duration_s=1.25))[0].end_ms == 1250
+
+
+def test_fast_speech_is_held_for_reading_where_there_is_room() -> None:
+    """Seventeen characters a second is what people read."""
+    shown = parsed("srt", rendered("srt", [segment(SPEECH[:80], 0, 2)], duration_s=30))
+    characters = len(words_of(shown))
+    assert characters / (shown[-1].end_ms / 1000) < 21
+
+
+def test_segments_that_overlap_are_shown_one_after_the_other() -> None:
+    """A recogniser's overlap cuts the earlier cue short."""
+    shown = parsed("srt", rendered("srt", [segment("First.", 0, 3), segment("Second.", 2, 4)]))
+    assert [(cue.start_ms, cue.end_ms) for cue in shown] == [(0, 2000), (2000, 4000)]
+
+
+def test_clock_goes_past_two_digits_of_hours() -> None:
+    """A recording of a hundred hours keeps its times."""
+    assert clock(0) == "00:00:00.000"
+    assert clock(100 * 3_600_000 + 59_999) == "100:00:59.999"

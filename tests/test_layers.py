@@ -1,0 +1,129 @@
+"""The direction of imports, read from the source, and the weight of the command line's."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import asrctl
+import asrctl.errors
+
+PACKAGE = Path(asrctl.__file__).parent
+
+ALLOWED = {
+    "errors": set(),
+    "transcript": set(),
+    "policy": {"transcript", "errors"},
+    "render": {"transcript", "errors"},
+    "settings": {"errors", "render"},
+    "audio": {"transcript", "errors", "policy"},
+    "models": {"transcript", "errors", "policy"},
+    "providers": {"transcript", "errors", "policy", "audio", "models"},
+    "engine": {"transcript", "errors", "policy", "audio", "models", "providers"},
+    "__main__": {"cli"},
+}
+"""What of asrctl each part may import besides itself; a new part gets a line here.
+
+`cli` may import all, and alone imports `settings`: what is below takes its options as arguments.
+"""
+
+PURE = {"policy", "render", "errors", "transcript"}
+"""Parts that import nothing but the standard library besides what is allowed above."""
+
+
+def part_of(module: str) -> str:
+    """The part a dotted module of asrctl belongs to: "policy" of "asrctl.policy.window"."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports() -> Iterator[tuple[str, str]]:
+    """(module, imported module) for each import in the package, also those inside functions."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(("asrctl", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        )
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from ((module, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{module}: imports are absolute, so that this test can read them"
+                assert node.module
+                if node.module == "asrctl":  # the names are its parts, or its version
+                    yield from ((module, f"asrctl.{alias.name}") for alias in node.names)
+                else:
+                    yield module, node.module
+
+
+IMPORTS = sorted(set(imports()))
+PARTS = sorted({part_of(module) for module, _ in IMPORTS} - {"", "cli"})
+
+
+def test_the_parts_are_the_ones_with_rules() -> None:
+    """A new part of the package says here what it may import."""
+    assert set(PARTS) <= set(ALLOWED)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_imports_point_down(part: str) -> None:
+    """No part imports one above it; nobody but `__main__` imports the command line."""
+    wrong = [
+        f"{module} imports {imported}"
+        for module, imported in IMPORTS
+        if part_of(module) == part
+        and imported.startswith("asrctl.")
+        and part_of(imported) not in {part, "__version__", *ALLOWED[part]}
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("part", sorted(PURE))
+def test_pure_parts_need_the_standard_library_only(part: str) -> None:
+    """Policies and formats can be read, tested and reused without anything installed."""
+    wrong = [
+        f"{module} imports {imported}"
+        for module, imported in IMPORTS
+        if part_of(module) == part
+        and not imported.startswith("asrctl")
+        and imported.split(".")[0] not in sys.stdlib_module_names
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", ["asrctl.cli.main", "asrctl.__main__", "asrctl.settings"])
+def test_importing_the_command_line_is_light(module: str) -> None:
+    """Nothing heavy is imported before a command asks for it."""
+    heavy = (
+        "{'numpy', 'pydantic', 'pydantic_settings', 'rich', 'soundfile', 'soxr', 'huggingface_hub', 'gguf'}"
+    )
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_main_module_imports_nothing_of_the_command_line() -> None:
+    """Worker processes import their parent's main module again; that must cost them nothing."""
+    code = "import sys, asrctl.__main__; print('typer' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
+    """The docstring of errors.py shows every class, below its base, with its exit code."""
+    drawn, above = [], list[str]()
+    for line in (asrctl.errors.__doc__ or "").splitlines():
+        if found := re.match(r"    ([│├└─ ]*)(\w+) +(\d+)", line):
+            depth = len(found[1]) // 4
+            above = [*above[:depth], found[2]]
+            drawn.append((found[2], above[depth - 1] if depth else "Exception", int(found[3])))
+    real = [
+        (name, kind.__mro__[1].__name__, kind.exit_code)
+        for name, kind in vars(asrctl.errors).items()
+        if isinstance(kind, type) and issubclass(kind, asrctl.errors.AsrctlError)
+    ]
+    assert drawn == real
