@@ -72,7 +72,7 @@ class Settings:
         word_timestamps: Words with their times in the formats that can carry them.
     """
 
-    model: str = "tiny.en"
+    model: str = "tiny.en-q8_0"
     models_dir: Path | None = None
     provider: str = "auto"
     providers: tuple[str, ...] = ("whisper_cpp", "faster_whisper")

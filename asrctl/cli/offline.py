@@ -1,0 +1,194 @@
+"""Files and pipes through the recogniser: one after the other, each with an output of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asrctl.cli.recognizer import Recognizer
+from asrctl.cli.view import FileView
+from asrctl.engine.pool import WorkerPool
+from asrctl.engine.slot import PoolOptions
+from asrctl.errors import AudioError
+from asrctl.render import Format
+from asrctl.settings import VadSettings
+from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Timing, Transcript
+
+if TYPE_CHECKING:
+    from asrctl.audio.files import AudioReader
+    from asrctl.engine.files import FileOptions, FileTranscription, SpeechDetector
+    from asrctl.render.writer import Sink, Writer
+
+_MAX_WINDOW_S = 12.0
+_WHOLE_WINDOW_S = 28.0
+
+
+@dataclass(frozen=True, slots=True)
+class RawFormat:
+    """Headerless PCM: rate in Hz, channels, "s16le" or "f32le"."""
+
+    rate_hz: int
+    channels: int
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to transcribe and where to.
+
+    Attributes:
+        inputs: Paths, or "-".
+        outputs: A file for each input; None is standard output.
+        format: What is written.
+        raw: The format of inputs that have no header.
+        vad: How speech is found; None to decode everything.
+    """
+
+    inputs: Sequence[str]
+    outputs: Sequence[Path | None]
+    format: Format
+    raw: RawFormat | None
+    vad: VadSettings | None
+
+
+class Offline:
+    """Runs a request; the recogniser loads while the first input is opened."""
+
+    def __init__(self, recognizer: Recognizer, request: Request, view: FileView) -> None:
+        self._recognizer = recognizer
+        self._request = request
+        self._view = view
+
+    def run(self) -> int:
+        """Transcribe all inputs; returns how many failed.
+
+        Raises:
+            ModelError: The weights do not load.
+            ProviderError: No worker can run.
+            AsrctlError: An output cannot be written.
+        """
+        failed = 0
+        options = PoolOptions(workers=self._recognizer.workers)
+        with WorkerPool(self._recognizer.spec, options) as pool:
+            for name, output in zip(self._request.inputs, self._request.outputs, strict=True):
+                try:
+                    self._transcribe(pool, name, output)
+                except AudioError as error:
+                    self._view.say(f"asrctl: error: {error}")
+                    failed += 1
+        return failed
+
+    def _transcribe(self, pool: WorkerPool, name: str, path: Path | None) -> None:
+        from asrctl.audio.files import open_audio
+        from asrctl.render.formats import WRITERS
+        from asrctl.render.output import Output
+
+        raw = self._request.raw
+        raw_format = (raw.rate_hz, raw.channels, raw.encoding) if raw else (None, 1, "s16le")
+        rate_hz, channels, encoding = raw_format
+        with (
+            open_audio(name, raw_rate_hz=rate_hz, raw_channels=channels, raw_encoding=encoding) as audio,  # type: ignore[arg-type]
+            Output(path) as output,
+        ):
+            to_terminal = path is None and self._view.shares_terminal
+            sink: Sink = self._view if to_terminal else output
+            if len(self._request.inputs) > 1 and to_terminal:
+                self._view.say(f"==> {audio.name} <==")
+            self._view.start(Path(audio.name).name, audio.duration_s)
+            self._write(pool, audio, WRITERS[self._request.format](sink))
+
+    def _write(self, pool: WorkerPool, audio: AudioReader, writer: Writer) -> None:
+        """Write segments as they come, and the end of the format whatever stops them."""
+        from asrctl.engine.files import FileTranscription
+
+        started = time.perf_counter()
+        work = FileTranscription(audio, pool, self._detector(), self._options(), audio.name)
+        segments: list[Segment] = []
+        try:
+            with closing(work.__iter__()) as found:
+                for segment in found:
+                    segments.append(segment)
+                    writer.segment(segment)
+                    self._view.advance(work.done_samples / SAMPLE_RATE_HZ)
+        except AudioError:
+            if not segments:
+                raise  # nothing to show for it: the output goes too
+            writer.finish(self._transcript(audio, work, segments, started, pool))
+            raise
+        except BaseException:
+            writer.finish(self._transcript(audio, work, segments, started, pool))
+            raise
+        writer.finish(self._transcript(audio, work, segments, started, pool))
+        self._tell(audio, work, segments)
+
+    def _transcript(
+        self,
+        audio: AudioReader,
+        work: FileTranscription,
+        segments: list[Segment],
+        started: float,
+        pool: WorkerPool,
+    ) -> Transcript:
+        account = work.account
+        return Transcript(
+            source=audio.name,
+            model=self._recognizer.model,
+            provider=self._recognizer.spec.provider,
+            language=work.language or self._recognizer.decode.language,
+            duration_s=account.received_samples / SAMPLE_RATE_HZ,
+            segments=tuple(segments),
+            audio=account,
+            timing=Timing(
+                load_s=max(slot.load_s for slot in pool.slots),
+                inference_s=work.inference_s,
+                wall_s=time.perf_counter() - started,
+            ),
+        )
+
+    def _tell(self, audio: AudioReader, work: FileTranscription, segments: list[Segment]) -> None:
+        """Say what a user should know about this input besides its text."""
+        for line in (*audio.warnings, *work.lost):
+            self._view.say(f"asrctl: warning: {audio.name}: {line}")
+        if not segments and not work.lost:
+            duration_s = work.account.received_samples / SAMPLE_RATE_HZ
+            self._view.say(f"asrctl: warning: {audio.name}: no speech found in {duration_s:.1f} s")
+
+    def _detector(self) -> SpeechDetector:
+        if self._request.vad is None:
+            from asrctl.audio.loudness import Loudness
+
+            return Loudness()
+        from asrctl.audio.vad import SileroVad, SileroWeights
+
+        return SileroVad(SileroWeights.load())
+
+    def _options(self) -> FileOptions:
+        """How this request's inputs are cut; the lengths are measured in benchmarks/RESULTS.md."""
+        from asrctl.engine.files import FileOptions
+        from asrctl.policy.endpointing import EndpointerOptions
+        from asrctl.policy.packing import PackingOptions
+
+        vad, decode = self._request.vad, self._recognizer.decode
+        if vad is None:
+            return FileOptions(
+                replace(decode, full_window=True),
+                EndpointerOptions(max_utterance_s=_WHOLE_WINDOW_S, min_speech_s=0.0),
+                PackingOptions(max_window_s=_WHOLE_WINDOW_S),
+            )
+        return FileOptions(
+            decode,
+            EndpointerOptions(
+                onset_threshold=vad.onset,
+                offset_threshold=min(vad.offset, vad.onset),
+                pad_before_s=vad.speech_pad_s,
+                pad_after_s=min(vad.speech_pad_s, vad.trailing_silence_s),
+                min_speech_s=vad.min_speech_s,
+                trailing_silence_s=vad.trailing_silence_s,
+                max_utterance_s=_MAX_WINDOW_S,
+            ),
+            PackingOptions(max_window_s=_MAX_WINDOW_S),
+        )

@@ -1,0 +1,135 @@
+"""`asrctl transcribe`: files and pipes to text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from asrctl.cli.config import ConfigFile
+from asrctl.errors import UsageError
+from asrctl.render import Format
+
+Encoding = Literal["s16le", "f32le"]
+
+_ONE_FILE_EACH = ("srt", "vtt", "tsv")
+_Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[INPUTS]...", help="Audio or video files; - is standard input."),
+]
+
+
+def transcribe(
+    inputs: _Inputs = None,
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Such as en or de; auto finds out.")
+    ] = None,
+    translate: Annotated[
+        bool | None, typer.Option("--translate/--no-translate", help="Into English.")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Names and terms the audio is likely to hold.")
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option("--format", "-f", help="What to write; txt if neither this nor the output's name says."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write one input's transcript here.")
+    ] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output-dir", metavar="DIR", help="Write a file for each input in this directory."),
+    ] = None,
+    word_timestamps: Annotated[
+        bool | None,
+        typer.Option("--word-timestamps/--no-word-timestamps", help="Times of words, in JSON."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=64, help="Processes; 2 are faster on long files, each loads the model."
+        ),
+    ] = None,
+    beam_size: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=16, help="1 is greedy, 5 a little better.")
+    ] = None,
+    vad: Annotated[
+        bool, typer.Option("--vad/--no-vad", help="Find speech first, or decode everything.")
+    ] = True,
+    raw_rate: Annotated[
+        int | None,
+        typer.Option("--raw-rate", metavar="HZ", help="The inputs are headerless PCM of this rate."),
+    ] = None,
+    raw_channels: Annotated[
+        int, typer.Option("--raw-channels", metavar="N", min=1, help="Their channels.")
+    ] = 1,
+    raw_encoding: Annotated[Encoding, typer.Option("--raw-encoding", help="Their samples.")] = "s16le",
+    config: ConfigFile = None,
+) -> None:
+    """Transcribe audio files, or standard input.
+
+    The text goes to standard output as it is found, everything else to standard error.
+
+    \b
+    Examples:
+      asrctl transcribe meeting.mp3
+      asrctl transcribe talk.mp4 --format srt --output talk.srt
+      asrctl transcribe *.wav --output-dir transcripts --format json --word-timestamps
+      ffmpeg -i rtsp://camera -f wav - | asrctl transcribe -
+      arecord -f S16_LE -r 16000 -t raw | asrctl transcribe - --raw-rate 16000
+
+    Exit codes: 0 good, 1 some input failed, 2 usage, 3 model, 4 provider, 130 interrupted.
+    """
+    from asrctl.cli.offline import Offline, RawFormat, Request
+    from asrctl.cli.recognizer import prepare, with_words
+    from asrctl.cli.view import FileView, bytes_progress
+    from asrctl.render.output import destinations
+    from asrctl.settings import load
+
+    names = inputs or []
+    if not names:
+        raise UsageError("nothing to transcribe: name files, or - for standard input")
+    settings = load(config).settings.overridden(
+        provider=provider,
+        model=model,
+        language=language,
+        translate=translate,
+        prompt=prompt,
+        word_timestamps=word_timestamps,
+        threads=threads,
+        workers=workers,
+        beam_size=beam_size,
+    )
+    wanted = format or _format_of(output) or settings.format
+    if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
+        raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
+    outputs = destinations(names, output, output_dir, wanted)
+    with bytes_progress() as progress:
+        recognizer = prepare(settings, progress)
+    if wanted in ("srt", "vtt"):
+        recognizer = with_words(recognizer)
+    raw = RawFormat(raw_rate, raw_channels, raw_encoding) if raw_rate is not None else None
+    request = Request(names, outputs, wanted, raw, settings.vad if vad else None)
+    with FileView() as view:
+        failed = Offline(recognizer, request, view).run()
+    raise typer.Exit(1 if failed else 0)
+
+
+def _format_of(output: Path | None) -> Format | None:
+    """The format that an output's extension names, if it does."""
+    from asrctl.render.formats import WRITERS
+
+    extension = output.suffix.lower().lstrip(".") if output else ""
+    return next((name for name in WRITERS if name == extension), None)

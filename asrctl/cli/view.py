@@ -1,0 +1,133 @@
+"""What a person sees on the terminal while something long goes on; on no terminal, nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from asrctl.models.files import Progress as BytesProgress
+
+
+@contextmanager
+def bytes_progress() -> Iterator[BytesProgress | None]:
+    """A bar for bytes (a model that is fetched or made), drawn once there is some; None if no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bars: dict[str, TaskID] = {}
+    drawn: list[Progress] = []
+
+    def progress(what: str, done_bytes: int, total_bytes: int | None) -> None:
+        if not drawn:
+            drawn.append(_bytes_bar())
+        if what not in bars:
+            bars[what] = drawn[0].add_task(what, total=total_bytes)
+        drawn[0].update(bars[what], completed=done_bytes)
+
+    try:
+        yield progress
+    finally:
+        for bar in drawn:
+            bar.stop()
+
+
+class FileView:
+    """The progress of one input at a time: how much is done, how fast, how long it will take.
+
+    Where the transcript goes to the same terminal, give it to `write`, so that it scrolls by above the bar.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    @property
+    def shares_terminal(self) -> bool:
+        """Whether standard output is a terminal that the bar is drawn on too."""
+        return sys.stdout.isatty() and sys.stderr.isatty()
+
+    def start(self, name: str, duration_s: float | None) -> None:
+        """Show a bar for the next input; `duration_s` is None if unknown."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            self._bar = _audio_bar()
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(name, total=duration_s)
+
+    def advance(self, done_s: float) -> None:
+        """So many seconds of the input are transcribed."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done_s)
+
+    def write(self, text: str) -> None:
+        """Print text above the bar."""
+        if self._bar is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            self._bar.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """Print a line on standard error, above the bar."""
+        if self._bar is None:
+            print(line, file=sys.stderr)
+        else:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> FileView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _bytes_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    # Lines written to a redirected standard output must go there, and not to the bar's terminal.
+    redirect = sys.stdout.isatty()
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect)
+    bar.start()
+    return bar
+
+
+def _audio_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class SpeedColumn(ProgressColumn):
+        """Seconds of audio transcribed per second: "x real time"."""
+
+        def render(self, task: Task) -> Text:
+            if not task.completed or not task.elapsed:
+                return Text("loading", style="dim")
+            return Text(f"{task.completed / task.elapsed:.1f} x real time")
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        SpeedColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    console = Console(stderr=True)
+    # Lines written to a redirected standard output must go there, and not to the bar's terminal.
+    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=True)
+    bar.start()
+    return bar

@@ -1,0 +1,207 @@
+"""A live session: a `Stream`, a recogniser that decodes for it, and a thread that runs the two."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+
+from asrctl.engine.events import Event, Finished
+from asrctl.engine.stream import Abort, Decode, Output, Stream
+from asrctl.errors import AsrctlError, WorkerCrashed
+from asrctl.policy.priority import Kind, QueueFull, Source, Ticket
+from asrctl.providers.base import DecodeOptions
+from asrctl.transcript import AudioAccount, Hypothesis
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_Step = Callable[[], list[Output]]
+
+
+class Recognizer(Protocol):
+    """What decodes: a `WorkerPool`, a `ModelSwitch`, or something on other machines."""
+
+    def submit(
+        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
+    ) -> Future[Hypothesis]: ...
+    def abort(self, future: Future[Hypothesis]) -> None: ...
+
+
+class _Running(NamedTuple):
+    kind: Kind
+    future: Future[Hypothesis]
+    submitted_s: float
+
+
+class Session:
+    """Feed it audio, get events. `feed`, `flush`, `skip` and `finish` never block and may be called anywhere.
+
+    Events are handed to `emit` one after the other, from the session's own thread, which waits meanwhile.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        recognizer: Recognizer,
+        emit: Callable[[Event], None],
+        *,
+        name: str = "",
+        source: Source = Source.MIC,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start the session.
+
+        Args:
+            stream: Fresh, for this session alone.
+            recognizer: Where windows are decoded; any number of sessions share it.
+            emit: Takes the events; must not raise.
+            name: Tells sessions apart in the pool's queue.
+            source: Whose audio it is; "mic" goes first.
+            clock: Monotonic seconds, to see how long decodes take.
+        """
+        self._stream = stream
+        self._recognizer = recognizer
+        self._emit = emit
+        self._name = name
+        self._source = source
+        self._clock = clock
+        self._inbox: queue.SimpleQueue[_Step | None] = queue.SimpleQueue()
+        self._running: dict[int, _Running] = {}
+        self._changed = threading.Condition()
+        self._account = stream.account
+        self._queued_samples = 0
+        self._finished = False
+        self._thread = threading.Thread(target=self._run, name=f"session-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def account(self) -> AudioAccount:
+        """Where every sample went that was taken from the inbox so far."""
+        return self._account
+
+    @property
+    def pending_samples(self) -> int:
+        """Samples fed that are not finalised, judged silence or declared dropped yet."""
+        with self._changed:
+            return self._queued_samples + self._account.pending_samples
+
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        """Take the next samples, shape (n,), mono float32 at 16 kHz; they must not change afterwards."""
+        with self._changed:
+            self._queued_samples += len(samples)
+
+        def step() -> list[Output]:
+            outputs = self._stream.feed(samples)
+            with self._changed:
+                self._queued_samples -= len(samples)
+                self._account = self._stream.account
+            return outputs
+
+        self._inbox.put(step)
+
+    def skip(self, count: int, reason: str) -> None:
+        """Declare that `count` samples were lost on their way here."""
+        self._inbox.put(lambda: self._stream.skip(count, reason))
+
+    def flush(self) -> None:
+        """Finalise now what was fed so far."""
+        self._inbox.put(self._stream.flush)
+
+    def finish(self) -> None:
+        """No more audio; `Finished` comes after the last final."""
+        self._inbox.put(self._stream.finish)
+
+    def show_partials(self, wanted: bool) -> None:
+        """Switch partials on or off; finals come in any case."""
+
+        def step() -> list[Output]:
+            self._stream.partials = wanted
+            return []
+
+        self._inbox.put(step)
+
+    def wait_pending_below(self, samples: int) -> None:
+        """Block until less than so much is pending: for audio that comes faster than real time."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._finished or self._queued_samples + self._account.pending_samples < samples
+            )
+
+    def wait_finished(self, timeout_s: float | None = None) -> bool:
+        """Block until `Finished` was emitted or the session was closed; False if that takes too long."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._finished, timeout_s)
+
+    def close(self) -> None:
+        """Stop at once; what is pending is neither decoded nor declared."""
+        self._inbox.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        try:
+            while (step := self._inbox.get()) is not None:
+                for output in step():
+                    self._act(output)
+                with self._changed:
+                    self._account = self._stream.account
+                    self._changed.notify_all()
+        finally:
+            for running in self._running.values():
+                self._recognizer.abort(running.future)
+            with self._changed:
+                self._finished = True
+                self._changed.notify_all()
+
+    def _act(self, output: Output) -> None:
+        if isinstance(output, Decode):
+            self._submit(output)
+        elif isinstance(output, Abort):
+            if running := self._running.pop(output.job, None):
+                self._recognizer.abort(running.future)
+        else:
+            self._emit(output)
+            if isinstance(output, Finished):
+                self._inbox.put(None)
+
+    def _submit(self, decode: Decode) -> None:
+        ticket = Ticket(self._name, decode.kind, self._source, decode.utterance)
+        try:
+            future = self._recognizer.submit(decode.samples, decode.options, ticket)
+        except QueueFull:
+            full = AsrctlError("too much was waiting for the recogniser")
+            self._inbox.put(lambda: self._stream.resolve(decode.job, full))
+            return
+        self._running[decode.job] = _Running(decode.kind, future, self._clock())
+        future.add_done_callback(lambda _: self._inbox.put(lambda: self._take(decode.job)))
+
+    def _take(self, job: int) -> list[Output]:
+        running = self._running.pop(job, None)
+        if running is None:  # it was aborted meanwhile
+            return []
+        if running.kind is Kind.PARTIAL:
+            self._stream.pacer.observe(self._clock() - running.submitted_s)
+        return self._stream.resolve(job, _outcome(running.future))
+
+
+def _outcome(future: Future[Hypothesis]) -> Hypothesis | Exception:
+    try:
+        return future.result()
+    except CancelledError:
+        return WorkerCrashed("the recogniser was stopped")
+    except Exception as error:
+        return error

@@ -1,0 +1,81 @@
+"""Pacing: when an utterance is worth another partial, and when a final may be decoded on suspicion.
+
+Partials are what costs in live recognition, so their interval is the first knob under load: it follows how
+long the last ones took to come back, which grows with the queue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asrctl.errors import UsageError
+
+_TURNAROUNDS = 2.0
+"""An interval is at least so many turnarounds: a stream waits for a partial at most half of its time."""
+_DECAY = 0.7
+"""Share of a slow turnaround that is remembered with each quicker one: up at once, down step by step."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacingOptions:
+    """How often partials are made; seconds.
+
+    Attributes:
+        first_s: Length of an utterance, its padding included, at its first partial.
+        interval_s: New audio between partials, when there is no load.
+        max_interval_s: The same under the heaviest load.
+        speculate_s: Silence after which the final is decoded before the endpoint is certain; it is kept if
+            no speech follows.
+
+    Raises:
+        UsageError: The values make no sense together.
+    """
+
+    first_s: float = 0.7
+    interval_s: float = 1.0
+    max_interval_s: float = 8.0
+    speculate_s: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Validate once, at the edge."""
+        if not (self.first_s > 0 and 0 < self.interval_s <= self.max_interval_s and self.speculate_s > 0):
+            raise UsageError("pacing: lengths must be positive, and interval_s no more than max_interval_s")
+
+
+class Pacer:
+    """Paces one stream. Time is the stream's own: seconds of audio."""
+
+    def __init__(self, options: PacingOptions | None = None) -> None:
+        self._options = options or PacingOptions()
+        self._slowness_s = 0.0
+
+    @property
+    def interval_s(self) -> float:
+        """New audio between partials at the present load."""
+        options = self._options
+        return min(max(options.interval_s, _TURNAROUNDS * self._slowness_s), options.max_interval_s)
+
+    @property
+    def relaxed(self) -> bool:
+        """Whether the machine keeps up with ease, so that work may be risked that turns out useless."""
+        return _TURNAROUNDS * self._slowness_s <= self._options.interval_s
+
+    def observe(self, turnaround_s: float) -> None:
+        """A partial took so long from submission to result."""
+        self._slowness_s = max(turnaround_s, _DECAY * self._slowness_s)
+
+    def is_due(self, spoken_s: float, new_s: float) -> bool:
+        """Whether to make a partial.
+
+        Args:
+            spoken_s: Length of the utterance so far.
+            new_s: How much of it the last partial did not cover; all of it before the first.
+        """
+        if new_s >= spoken_s:  # nothing was shown yet
+            stretch = self.interval_s / self._options.interval_s
+            return spoken_s >= self._options.first_s * stretch
+        return new_s >= self.interval_s
+
+    def may_speculate(self, silence_s: float) -> bool:
+        """Whether to decode the final now, after so much trailing silence."""
+        return self.relaxed and silence_s >= self._options.speculate_s
