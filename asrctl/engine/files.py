@@ -142,7 +142,8 @@ class FileTranscription:
             self._dropped_samples += sum(span.length_samples for span in window.spans)
             self.lost.append(f"dropped {start_s:.1f}-{end_s:.1f} s: {error}")
             return
-        self.language = self.language or hypothesis.language
+        if self.language in ("", "auto"):  # too short a window cannot tell
+            self.language = hypothesis.language
         self.inference_s += hypothesis.inference_s
         self.done_samples = window.spans[-1].end_sample
         for segment in hypothesis.segments:

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from asrctl.engine.events import Event, Finished
-from asrctl.engine.stream import Abort, Decode, Output, Stream
+from asrctl.engine.stream import Stream
+from asrctl.engine.utterance import Abort, Decode, Output
 from asrctl.errors import AsrctlError, WorkerCrashed
 from asrctl.policy.priority import Kind, QueueFull, Source, Ticket
 from asrctl.providers.base import DecodeOptions

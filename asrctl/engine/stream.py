@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from asrctl.engine.buffer import SampleBuffer
 from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
+from asrctl.engine.utterance import Abort, Decode, Gap, Output, Utterance, merged, words_of
 from asrctl.policy import endpointing
-from asrctl.policy.agreement import StablePrefix
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.priority import Kind
 from asrctl.providers.base import DecodeOptions
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment, Word, join_text
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, join_text
 
 _MIN_CUT_S = 2.0
 """An overlong utterance is not cut before this: what is left would be too short to understand."""
@@ -54,55 +54,6 @@ class StreamOptions:
     max_backlog_s: float = 120.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Decode:
-    """A window to be decoded; answer with `Stream.resolve(job, …)`, whatever becomes of it."""
-
-    job: int
-    kind: Kind
-    utterance: int
-    samples: NDArray[np.float32]
-    options: DecodeOptions
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """A decode nobody needs any more."""
-
-    job: int
-
-
-Output = Event | Decode | Abort
-
-
-@dataclass(slots=True, eq=False)
-class _Utterance:
-    """What is known of one utterance."""
-
-    number: int
-    start_sample: int
-    prefix: StablePrefix = field(default_factory=StablePrefix)
-    revision: int = 0
-    heard_sample: int = 0
-    """How far partials have been asked for."""
-    partial: tuple[int, int] | None = None
-    """Job of the partial that is being made, and where its window ends."""
-    final: tuple[int, Span] | None = None
-    """Job of the final, or of a guess at it while the utterance is open, and its span."""
-    span: Span | None = None
-    """Set once it has ended."""
-    overlong: bool = False
-    outcome: Hypothesis | Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Gap:
-    """Audio that never came; it is declared in its turn."""
-
-    span: Span
-    reason: str
-
-
 class Stream:
     """One stream of audio; see the module's docstring. Not thread-safe.
 
@@ -116,9 +67,9 @@ class Stream:
         self._endpointer = Endpointer(self._options.endpointing)
         self._pacer = Pacer(self._options.pacing)
         self._buffer = SampleBuffer()
-        self._open: _Utterance | None = None
-        self._closing: deque[_Utterance | _Gap] = deque()
-        self._jobs: dict[int, _Utterance] = {}
+        self._open: Utterance | None = None
+        self._closing: deque[Utterance | Gap] = deque()
+        self._jobs: dict[int, Utterance] = {}
         self._next_job = 0
         self._next_utterance = 0
         self._speech_samples = 0
@@ -176,7 +127,7 @@ class Stream:
             self._buffer.forget(self._endpointer.settled_sample)
         self._endpointer.flush()  # so that the next utterance's padding does not reach into the gap
         self._skipped_samples += count
-        self._closing.append(_Gap(Span(start_sample, start_sample + count), reason))
+        self._closing.append(Gap(Span(start_sample, start_sample + count), reason))
         return [*outputs, *self._release()]
 
     def finish(self) -> list[Output]:
@@ -214,7 +165,7 @@ class Stream:
         return outputs
 
     def _begin(self, start_sample: int) -> list[Output]:
-        self._open = _Utterance(self._next_utterance, start_sample, heard_sample=start_sample)
+        self._open = Utterance(self._next_utterance, start_sample, heard_sample=start_sample)
         self._next_utterance += 1
         return [SpeechStarted(self._open.number, start_sample / SAMPLE_RATE_HZ)]
 
@@ -232,14 +183,14 @@ class Stream:
 
     def _shed(self) -> list[Output]:
         """Declare the oldest utterances dropped that wait beyond the bound."""
-        waiting = [item for item in self._closing if isinstance(item, _Utterance) and item.outcome is None]
-        excess = sum(_length(utterance) for utterance in waiting)
+        waiting = [item for item in self._closing if isinstance(item, Utterance) and item.outcome is None]
+        excess = sum(utterance.length_samples for utterance in waiting)
         excess -= round(self._options.max_backlog_s * SAMPLE_RATE_HZ)
         outputs: list[Output] = []
         for utterance in waiting[:-1]:
             if excess <= 0:
                 break
-            excess -= _length(utterance)
+            excess -= utterance.length_samples
             outputs += self._abort_final(utterance)
             utterance.outcome = TimeoutError(
                 f"more than {self._options.max_backlog_s:g} s of speech were waiting"
@@ -251,7 +202,7 @@ class Stream:
         outputs: list[Output] = []
         while self._closing:
             head = self._closing[0]
-            if isinstance(head, _Gap):
+            if isinstance(head, Gap):
                 outputs.append(self._drop(None, head.span, head.reason))
             elif head.outcome is not None:
                 outputs.append(self._final(head))
@@ -263,7 +214,7 @@ class Stream:
             outputs.append(Finished(self.account))
         return outputs
 
-    def _final(self, utterance: _Utterance) -> Event:
+    def _final(self, utterance: Utterance) -> Event:
         span, outcome = utterance.span, utterance.outcome
         assert span is not None
         if not isinstance(outcome, Hypothesis):
@@ -301,16 +252,16 @@ class Stream:
             return []
         return [self._request_partial(utterance, Span(utterance.start_sample, now_sample))]
 
-    def _is_guessing(self, utterance: _Utterance) -> bool:
+    def _is_guessing(self, utterance: Utterance) -> bool:
         return utterance.final is not None and utterance.final[0] in self._jobs
 
     def _partial(
-        self, utterance: _Utterance, outcome: Hypothesis | Exception, end_sample: int
+        self, utterance: Utterance, outcome: Hypothesis | Exception, end_sample: int
     ) -> list[Output]:
         """Show what a run over the open utterance made of it; a run that failed is not missed."""
         if not isinstance(outcome, Hypothesis) or utterance is not self._open:
             return []
-        agreement = utterance.prefix.update(_words(outcome))
+        agreement = utterance.prefix.update(words_of(outcome))
         outputs = self._cut(utterance) if utterance.overlong else []
         if not self.partials or outputs:
             return outputs
@@ -326,7 +277,7 @@ class Stream:
             )
         ]
 
-    def _cut(self, utterance: _Utterance) -> list[Output]:
+    def _cut(self, utterance: Utterance) -> list[Output]:
         """End an overlong utterance after the last word that successive runs agreed on, if there is one."""
         boundary_s = utterance.prefix.boundary_s
         if boundary_s is None or boundary_s < _MIN_CUT_S:
@@ -336,59 +287,34 @@ class Stream:
 
     # Decodes
 
-    def _request_partial(self, utterance: _Utterance, span: Span) -> Decode:
+    def _request_partial(self, utterance: Utterance, span: Span) -> Decode:
         options = replace(self._decode, word_timestamps=True, beam_size=1)
         decode = self._request(utterance, Kind.PARTIAL, span, options)
         utterance.partial = (decode.job, span.end_sample)
         utterance.heard_sample = span.end_sample
         return decode
 
-    def _decode_final(self, utterance: _Utterance, span: Span) -> list[Output]:
+    def _decode_final(self, utterance: Utterance, span: Span) -> list[Output]:
         outputs = self._abort_final(utterance)
         decode = self._request(utterance, Kind.FINAL, span, replace(self._decode, word_timestamps=True))
         utterance.final, utterance.outcome = (decode.job, span), None
         return [*outputs, decode]
 
-    def _request(self, utterance: _Utterance, kind: Kind, span: Span, options: DecodeOptions) -> Decode:
+    def _request(self, utterance: Utterance, kind: Kind, span: Span, options: DecodeOptions) -> Decode:
         self._next_job += 1
         self._jobs[self._next_job] = utterance
         return Decode(self._next_job, kind, utterance.number, self._buffer.read(span), options)
 
-    def _abort_partial(self, utterance: _Utterance) -> list[Output]:
+    def _abort_partial(self, utterance: Utterance) -> list[Output]:
         if utterance.partial is None:
             return []
         job, _ = utterance.partial
         utterance.partial = None
         return [Abort(job)] if self._jobs.pop(job, None) else []
 
-    def _abort_final(self, utterance: _Utterance) -> list[Output]:
+    def _abort_final(self, utterance: Utterance) -> list[Output]:
         if utterance.final is None:
             return []
         job, _ = utterance.final
         utterance.final = None
         return [Abort(job)] if self._jobs.pop(job, None) else []
-
-
-def merged(hypothesis: Hypothesis, span: Span) -> Segment:
-    """A final's segment: all of a hypothesis over `span`, times in seconds of the stream."""
-    offset_s = span.start_sample / SAMPLE_RATE_HZ
-    segments = [segment.shifted(offset_s) for segment in hypothesis.segments]
-    if not segments:
-        return Segment(offset_s, span.end_sample / SAMPLE_RATE_HZ, "", 0.0)
-    words = sum(len(segment.text.split()) or 1 for segment in segments)
-    weighted = sum(segment.confidence * (len(segment.text.split()) or 1) for segment in segments)
-    return Segment(
-        start_s=segments[0].start_s,
-        end_s=segments[-1].end_s,
-        text=hypothesis.text,
-        confidence=weighted / words,
-        words=tuple(word for segment in segments for word in segment.words),
-    )
-
-
-def _words(hypothesis: Hypothesis) -> list[Word]:
-    return [word for segment in hypothesis.segments for word in segment.words]
-
-
-def _length(utterance: _Utterance) -> int:
-    return utterance.span.length_samples if utterance.span else 0

@@ -29,9 +29,8 @@ def write_frame(stream: BinaryIO, header: dict[str, Any], payload: bytes | memor
     """
     encoded = json.dumps(header).encode()
     try:
-        stream.write(_PREFIX.pack(len(encoded), len(payload)) + encoded)
-        if payload:
-            stream.write(payload)
+        _write_all(stream, _PREFIX.pack(len(encoded), len(payload)) + encoded)
+        _write_all(stream, payload)
         stream.flush()
     except (OSError, ValueError) as error:
         raise WireClosed(str(error)) from None
@@ -50,7 +49,16 @@ def read_frame(stream: BinaryIO) -> tuple[dict[str, Any], bytearray]:
         header = json.loads(_read_exactly(stream, header_bytes))
     except ValueError:
         raise WireClosed("a header that is not JSON") from None
+    if not isinstance(header, dict):
+        raise WireClosed("a header that is not a JSON object")
     return header, _read_exactly(stream, payload_bytes)
+
+
+def _write_all(stream: BinaryIO, data: bytes | memoryview) -> None:
+    """Write all of it: an unbuffered pipe may take less, when a signal comes in between."""
+    rest = memoryview(data).cast("B")
+    while rest:
+        rest = rest[stream.write(rest) :]
 
 
 def _read_exactly(stream: BinaryIO, count: int) -> bytearray:
