@@ -30,7 +30,7 @@ class StreamConverter:
         received_frames: Whole frames fed so far.
         replaced_samples: NaN or infinite samples that became 0, all channels counted.
         full_scale_samples: Samples at or beyond full scale, all channels counted.
-        peak: Largest finite magnitude among these, 0 if there were none; above 1 they were clipped.
+        peak: Largest finite magnitude so far; above 1 it was clipped.
     """
 
     def __init__(self, rate_hz: int, channels: int, encoding: StreamEncoding = "f32le") -> None:
@@ -39,7 +39,7 @@ class StreamConverter:
         Args:
             rate_hz: Frames per second of the input.
             channels: Samples per frame.
-            encoding: What bytes and 1-D interleaved arrays hold.
+            encoding: What chunks of bytes hold.
 
         Raises:
             AudioError: a rate or a number of channels that no speech recording has.
@@ -73,11 +73,14 @@ class StreamConverter:
         """Takes the next chunk and gives what is ready, which may be nothing yet.
 
         Args:
-            chunk: Bytes or a 1-D interleaved array in the stream's encoding, in any cut; or an array of whole
-                frames, shape (frames, channels) or, when mono, (frames,), float32 or int16.
+            chunk: Bytes in the stream's encoding, in any cut; or an array of whole frames, float32 or int16,
+                shape (frames, channels) or interleaved (frames * channels,).
 
         Returns:
             Samples, shape (n,), float32.
+
+        Raises:
+            ValueError: an array that is not whole frames of this stream.
         """
         frames = self._mixable(self._frames(chunk))
         self.received_frames += len(frames)
@@ -87,8 +90,8 @@ class StreamConverter:
     def flush(self) -> NDArray[np.float32]:
         """Ends the stream and gives the resampler's tail, shape (n,), float32.
 
-        All output together is round(received_frames * 16000 / rate_hz) samples, so no sample is lost; only
-        bytes of an incomplete last frame (`pending_bytes`) are left out.
+        All output together is received_frames * 16000 / rate_hz samples, rounded, so no sample is lost;
+        only bytes of an incomplete last frame (`pending_bytes`) are left out.
         """
         nothing = np.empty(0, np.float32)
         return self._resample(nothing, last=True) if self._resampler else nothing
@@ -96,20 +99,18 @@ class StreamConverter:
     def _frames(self, chunk: bytes | NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.float32]:
         if not isinstance(chunk, np.ndarray):
             return self._framer.feed(bytes(chunk))
-        if chunk.ndim == 1 and self.channels > 1:
-            return self._framer.feed(chunk.tobytes())
-        samples = (
-            scale_s16(chunk.view(np.int16))
-            if chunk.dtype == np.int16
-            else chunk.astype(np.float32, copy=False)
-        )
-        return samples.reshape(-1, self.channels)
+        if chunk.ndim == 2 and chunk.shape[1] != self.channels:
+            raise ValueError(f"{chunk.shape[1]} channels fed to a stream of {self.channels}")
+        if chunk.dtype == np.int16:
+            return scale_s16(chunk.view(np.int16)).reshape(-1, self.channels)
+        return chunk.astype(np.float32, copy=False).reshape(-1, self.channels)
 
     def _mixable(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """The frames, or where they hold something that is not a sample, a cleaned copy."""
         with np.errstate(invalid="ignore"):
             peak = max(frames.max(initial=0), -frames.min(initial=0))
         if peak < FULL_SCALE:  # false for NaN
+            self.peak = max(self.peak, float(peak))
             return frames
         finite = np.isfinite(frames)
         clean = np.where(finite, frames, np.float32(0))

@@ -22,13 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.audio.media import NO_AUDIO_TRACK, open_ffmpeg, open_pyav
-from asrctl.audio.pcm import batched
-from asrctl.audio.wav import HeaderReader, WavDecoder, read_wav_header
+from asrctl.audio.pcm import batched, block_frames
+from asrctl.audio.wav import open_wav_file
 from asrctl.errors import AudioError
 
 HEAD_BYTES = 4096
-SLICES_A_SECOND = 8  # libsndfile loses the whole slice in which it finds damage
-MAX_BLOCK_SAMPLES = 1 << 18  # of all channels together, 1 MiB
+SLICES_A_BLOCK = 4  # libsndfile loses the whole slice in which it finds damage
 OGG_TAIL_BYTES = 1 << 17  # a page is at most 65 kB
 
 INSTALL_HINT = "install PyAV (pip install 'asrctl[media]') or ffmpeg"
@@ -41,6 +40,7 @@ class Decoder(Protocol):
         rate_hz: Frames per second.
         channels: Samples per frame.
         promised_frames: Length that the header states, None if it does not.
+        promise_tolerance: Share of it that may be missing without anything being lost.
         expected_s: Length to show progress against, None if unknown; it may be an estimate.
         notes: Things the user should know; complete when `blocks` has ended.
     """
@@ -48,6 +48,7 @@ class Decoder(Protocol):
     rate_hz: int
     channels: int
     promised_frames: int | None
+    promise_tolerance: float
     notes: list[str]
 
     @property
@@ -79,17 +80,14 @@ def open_decoder(path: Path, resources: ExitStack) -> Decoder:
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if not head:
-        raise AudioError("it is empty")
-    if is_text(head):
-        raise AudioError("it is a text file, not audio")
+    refuse_no_audio(head)
     reason, tools_missing = "", True
     for opener in _openers(head):
         with ExitStack() as attempt:
             try:
                 decoder = opener(path, attempt)
             except AudioError as error:
-                reason = str(error)
+                reason = str(error) if str(error) == NO_AUDIO_TRACK else reason or str(error)
                 tools_missing &= opener is open_sndfile
                 continue
             if decoder is not None:
@@ -106,6 +104,14 @@ def _openers(head: bytes) -> list[Opener]:
     if is_compressed(head):
         return [open_pyav, open_sndfile, open_ffmpeg]
     return [open_wav, open_sndfile, open_pyav, open_ffmpeg]
+
+
+def refuse_no_audio(head: bytes) -> None:
+    """Raises AudioError if the first HEAD_BYTES of an input already show that it is not audio."""
+    if not head:
+        raise AudioError("it is empty")
+    if is_text(head):
+        raise AudioError("it is text, not audio")
 
 
 def is_text(head: bytes) -> bool:
@@ -129,8 +135,7 @@ def is_compressed(head: bytes) -> bool:
 def open_wav(path: Path, resources: ExitStack) -> Decoder | None:
     """Our own reader, for WAV with plain samples."""
     file = resources.enter_context(path.open("rb"))
-    header = read_wav_header(HeaderReader(file))
-    return WavDecoder(file, header) if header else None
+    return open_wav_file(file)
 
 
 def open_sndfile(path: Path, resources: ExitStack) -> Decoder:
@@ -172,6 +177,7 @@ class SndfileDecoder:
         self.rate_hz: int = sound.samplerate
         self.channels: int = sound.channels
         self.promised_frames: int | None = _promised_frames(sound)
+        self.promise_tolerance = 0.02 if sound.format == "MP3" else 0.0
         self.notes: list[str] = []
 
     @property
@@ -180,12 +186,12 @@ class SndfileDecoder:
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """As Decoder.blocks."""
-        return batched(self._slices(), min(self.rate_hz, MAX_BLOCK_SAMPLES // max(self.channels, 1)))
+        return batched(self._slices(), block_frames(self.rate_hz, self.channels))
 
     def _slices(self) -> Iterator[NDArray[np.float32]]:
         import soundfile
 
-        frames = max(1, min(self.rate_hz, MAX_BLOCK_SAMPLES // max(self.channels, 1)) // SLICES_A_SECOND)
+        frames = max(1, block_frames(self.rate_hz, self.channels) // SLICES_A_BLOCK)
         quiet: Callable[[], AbstractContextManager[None]] = (
             _quiet_stderr if self._sound.format == "MP3" else nullcontext
         )
@@ -219,12 +225,14 @@ def _promised_frames(sound: Any) -> int | None:
 
 
 def _has_ogg_end(path: Path) -> bool:
-    """True if the last page's header carries the end-of-stream flag (RFC 3533, section 6)."""
+    """True if the last page is whole and carries the end-of-stream flag (RFC 3533, section 6)."""
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - OGG_TAIL_BYTES))
         tail = file.read()
-    flags = tail.rfind(b"OggS") + 5
-    return flags >= 5 and len(tail) > flags and bool(tail[flags] & 4)
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    if len(page) < 27 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
+        return False
+    return bool(page[5] & 4)
 
 
 _stderr_lock = threading.Lock()

@@ -19,9 +19,9 @@ from asrctl.audio.sources import STDIN, open_source
 from asrctl.audio.wav import WavHeader
 from asrctl.errors import AudioError, UsageError
 
-TRUNCATED_SHARE = 0.02  # headers of compressed files are only this good
-TRUNCATED_S = 0.1
+TRUNCATED_S = 0.1  # less is rounding and padding
 CLIPPED_SHARE = 0.01  # clean masters touch full scale now and then
+SILENT_PEAK = 2 / 32768  # dither of 16 bits
 INTEGER_PEAK = 8.0  # no float recording is this hot
 
 
@@ -84,7 +84,7 @@ class AudioReader:
 def _length_warnings(decoder: Decoder, received_frames: int) -> list[str]:
     promised_frames = decoder.promised_frames or 0
     missing_frames = promised_frames - received_frames
-    tolerance = max(TRUNCATED_SHARE * promised_frames, TRUNCATED_S * decoder.rate_hz)
+    tolerance = max(decoder.promise_tolerance * promised_frames, TRUNCATED_S * decoder.rate_hz)
     if missing_frames <= tolerance:
         return decoder.notes
     promised_s, received_s = promised_frames / decoder.rate_hz, received_frames / decoder.rate_hz
@@ -96,6 +96,8 @@ def _level_warnings(heard: StreamConverter) -> list[str]:
     if heard.replaced_samples:
         warnings.append(f"replaced {heard.replaced_samples} NaN or infinite samples by silence")
     share = heard.full_scale_samples / (heard.received_frames * heard.channels)
+    if heard.peak < SILENT_PEAK:
+        warnings.append("silent: nothing but zeros; was the microphone muted?")
     if heard.peak > INTEGER_PEAK:
         warnings.append(
             f"clipped: float samples up to {heard.peak:.3g}; integers stored as floats? scale them to [-1, 1]"
@@ -114,6 +116,7 @@ def open_audio(
     raw_channels: int = 1,
     raw_encoding: StreamEncoding = "s16le",
     stdin: BinaryIO | None = None,
+    fifo_wait_s: float | None = None,
 ) -> AudioReader:
     """Opens a file, or standard input, whatever the container, rate and number of channels.
 
@@ -122,6 +125,7 @@ def open_audio(
         raw_rate_hz: If given, the input is headerless PCM of this rate in Hz, with raw_channels interleaved
             channels in raw_encoding.
         stdin: What "-" reads instead of the process's own standard input; it is left open.
+        fifo_wait_s: How long to wait for the first byte of a named pipe, FIFO_WAIT_S if None.
 
     Raises:
         AudioError: the input is missing, unreadable, empty or not audio; one line, with its name.
@@ -131,7 +135,7 @@ def open_audio(
     raw = None if raw_rate_hz is None else _raw_header(raw_rate_hz, raw_channels, raw_encoding)
     with ExitStack() as resources:
         try:
-            decoder = open_source(spec, raw, stdin, resources)
+            decoder = open_source(spec, raw, stdin, resources, fifo_wait_s)
             converter = StreamConverter(decoder.rate_hz, decoder.channels)
             return AudioReader(name, decoder, converter, resources.pop_all())
         except AudioError as error:

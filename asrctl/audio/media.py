@@ -15,12 +15,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.audio.pcm import batched
+from asrctl.audio.pcm import batched, block_frames
 from asrctl.audio.wav import HeaderReader, WavDecoder, WavHeader, read_wav_header
 from asrctl.errors import AudioError
 
 MIN_GAP_S = 0.1  # shorter jumps of the clock are rounding in the container
-MAX_GAP_S = 4 * 3600.0  # longer ones are damage
+MAX_SILENCE_S = 24 * 3600.0  # for all gaps of a file; a hostile one could ask for years
+EXACT_LENGTHS = {"flac", "ogg", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 ESTIMATED_LENGTHS = {"aac", "mpegts", "mpeg"}  # FFmpeg's formats without a stated length: it guesses
 REASON_CHARS = 200
 
@@ -45,6 +46,8 @@ def open_pyav(path: Path, resources: ExitStack) -> PyavDecoder | None:
         stream = container.streams.best("audio")
         if stream is None:
             raise AudioError(NO_AUDIO_TRACK)
+        if stream.codec_context is None:
+            raise AudioError("its audio codec is not known")
         return PyavDecoder(container, stream)
     except (av.FFmpegError, ValueError) as error:
         raise AudioError(_av_reason(error)) from error
@@ -66,25 +69,36 @@ class PyavDecoder:
         if container.format.name in ESTIMATED_LENGTHS:
             promised_s = None
         self.promised_frames = None if promised_s is None else round(promised_s * self.rate_hz)
+        self.promise_tolerance = 0.0 if container.format.name in EXACT_LENGTHS else 0.02
         self._damaged_packets = 0
         self._resampler: Any = None
         self._resampler_input: tuple[str, str, int] | None = None
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """As Decoder.blocks; a damaged packet is left out and noted, what follows is still read."""
-        return batched(self._blocks_without_gaps(), self.rate_hz // 2)
+        return batched(self._blocks_without_gaps(), block_frames(self.rate_hz, self.channels))
 
     def _blocks_without_gaps(self) -> Iterator[NDArray[np.float32]]:
         origin_s = (self._container.start_time or 0) / 1e6
         position_frames = 0
+        lead_s, filled_s = 0.0, 0.0
         for start_s, block in self._timed_blocks():
             gap_s = 0.0 if start_s is None else start_s - origin_s - position_frames / self.rate_hz
-            if MIN_GAP_S < gap_s < MAX_GAP_S:
+            if gap_s > MAX_SILENCE_S - lead_s - filled_s:
+                self.notes.append(f"damaged: its clock jumps by {gap_s:.0f} s; times are wrong after that")
+                origin_s += gap_s
+            elif gap_s > MIN_GAP_S:
+                if position_frames:
+                    filled_s += gap_s
+                else:  # audio that starts later than the picture
+                    lead_s = gap_s
                 gap_frames = round(gap_s * self.rate_hz)
                 position_frames += gap_frames
                 yield from self._silence(gap_frames)
             position_frames += len(block)
             yield block
+        if filled_s:
+            self.notes.append(f"gaps: {filled_s:.1f} s are missing in between and became silence")
         if self._damaged_packets:
             self.notes.append(f"damaged: {self._damaged_packets} packets could not be decoded")
 
@@ -101,12 +115,11 @@ class PyavDecoder:
             if packet is None:
                 return
             try:
-                frames = packet.decode()
-            except av.FFmpegError:
+                blocks = [(frame.time, self._interleaved(frame)) for frame in packet.decode()]
+            except (av.FFmpegError, ValueError):  # ValueError: a frame of an impossible format
                 self._damaged_packets += 1
                 continue
-            for frame in frames:
-                yield frame.time, self._interleaved(frame)
+            yield from blocks
 
     def _interleaved(self, frame: Any) -> NDArray[np.float32]:
         """A decoded frame as float32 of the stream's rate and channels, whatever the frame itself has."""
@@ -157,17 +170,8 @@ def _start_ffmpeg(
     program: str, path: Path, complaints: IO[bytes], resources: ExitStack
 ) -> subprocess.Popen[bytes]:
     command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
-    command += [
-        "-map",
-        "0:a:0",
-        "-af",
-        "aresample=async=1:first_pts=0",
-        "-c:a",
-        "pcm_f32le",
-        "-f",
-        "wav",
-        "pipe:1",
-    ]
+    command += ["-map", "0:a:0", "-af", "aresample=async=1:first_pts=0"]
+    command += ["-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints

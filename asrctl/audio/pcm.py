@@ -12,6 +12,8 @@ from asrctl.errors import AudioError
 
 PcmEncoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
 
+MAX_BLOCK_SAMPLES = 1 << 18  # of all channels together, 1 MiB
+
 SAMPLE_BYTES: dict[PcmEncoding, int] = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
 
 
@@ -44,6 +46,11 @@ def _scaled(samples: NDArray[np.integer[Any]], full_scale: int) -> NDArray[np.fl
     floats = samples.astype(np.float32)
     floats /= full_scale  # in place: a second array would double the memory traffic
     return floats
+
+
+def block_frames(rate_hz: int, channels: int) -> int:
+    """How many frames to decode at once: half a second, or less where that would be over a MiB."""
+    return max(1, min(rate_hz // 2, MAX_BLOCK_SAMPLES // max(channels, 1)))
 
 
 def batched(blocks: Iterator[NDArray[np.float32]], min_frames: int) -> Iterator[NDArray[np.float32]]:

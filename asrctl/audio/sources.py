@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from asrctl.audio.decoders import Decoder, open_decoder
+from asrctl.audio.decoders import HEAD_BYTES, Decoder, open_decoder, refuse_no_audio
 from asrctl.audio.wav import HeaderReader, WavDecoder, WavHeader, read_wav_header
 from asrctl.errors import AudioError
 
@@ -25,7 +25,13 @@ SPOOL_BLOCK_BYTES = 1 << 20
 FIFO_WAIT_S = 30.0  # for the first byte
 
 
-def open_source(spec: str, raw: WavHeader | None, stdin: BinaryIO | None, resources: ExitStack) -> Decoder:
+def open_source(
+    spec: str,
+    raw: WavHeader | None,
+    stdin: BinaryIO | None,
+    resources: ExitStack,
+    fifo_wait_s: float | None = None,
+) -> Decoder:
     """Opens a path or "-" and finds a decoder for it.
 
     Args:
@@ -33,6 +39,7 @@ def open_source(spec: str, raw: WavHeader | None, stdin: BinaryIO | None, resour
         raw: The format of headerless PCM, None if the input has a container.
         stdin: What "-" reads; None is the process's own.
         resources: Gets what has to be closed afterwards.
+        fifo_wait_s: How long to wait for the first byte of a named pipe, FIFO_WAIT_S if None.
 
     Raises:
         AudioError: it cannot be read as audio; the message is a reason without the input's name.
@@ -47,7 +54,8 @@ def open_source(spec: str, raw: WavHeader | None, stdin: BinaryIO | None, resour
     if stat.S_ISDIR(mode):
         raise AudioError("it is a directory; name the files in it")
     if stat.S_ISFIFO(mode):
-        return _open_stream(_open_fifo(spec, resources), raw, resources)
+        wait_s = FIFO_WAIT_S if fifo_wait_s is None else fifo_wait_s
+        return _open_stream(_open_fifo(spec, wait_s, resources), raw, resources)
     if not stat.S_ISREG(mode):
         raise AudioError("it is a device, not an audio file")
     if raw:
@@ -61,14 +69,16 @@ def _standard_input(stdin: BinaryIO | None) -> BinaryIO:
     stream = stdin or sys.stdin.buffer
     if stream.isatty():
         raise AudioError("it is a terminal; pipe audio into it")
+    if stdin is None:
+        os.set_blocking(stream.fileno(), True)  # else "nothing yet" looks like the end
     return stream
 
 
-def _open_fifo(spec: str, resources: ExitStack) -> BinaryIO:
+def _open_fifo(spec: str, wait_s: float, resources: ExitStack) -> BinaryIO:
     """Opens a FIFO and waits for its first byte, but not for ever."""
     stream = resources.enter_context(os.fdopen(os.open(spec, os.O_RDONLY | os.O_NONBLOCK), "rb"))
-    if not select.select([stream], [], [], FIFO_WAIT_S)[0]:
-        raise AudioError(f"it is a pipe, and nothing was written to it in {FIFO_WAIT_S:g} s")
+    if not select.select([stream], [], [], wait_s)[0]:
+        raise AudioError(f"it is a pipe, and nothing was written to it in {wait_s:g} s")
     os.set_blocking(stream.fileno(), True)
     return stream
 
@@ -80,6 +90,8 @@ def _open_stream(stream: BinaryIO, raw: WavHeader | None, resources: ExitStack) 
     header = read_wav_header(reader)
     if header:
         return WavDecoder(stream, header)
+    reader.take(HEAD_BYTES - len(reader.seen))
+    refuse_no_audio(reader.seen[:HEAD_BYTES])  # before it fills the disk
     return open_decoder(_spool(reader.seen, stream, resources), resources)
 
 
@@ -90,9 +102,8 @@ def _spool(seen: bytes, stream: BinaryIO, resources: ExitStack) -> Path:
     with path.open("wb") as file:
         file.write(seen)
         while block := stream.read(SPOOL_BLOCK_BYTES):
+            if file.tell() + len(block) > MAX_SPOOL_BYTES:
+                limit = f"over {MAX_SPOOL_BYTES / 2**30:.3g} GiB"
+                raise AudioError(f"{limit} that cannot be decoded as it comes; pipe WAV instead")
             file.write(block)
-            if file.tell() > MAX_SPOOL_BYTES:
-                raise AudioError(
-                    f"over {MAX_SPOOL_BYTES >> 30} GiB that cannot be decoded as it comes; pipe WAV instead"
-                )
     return path

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asrctl.cli.view import bytes_progress
 from asrctl.errors import ModelError
 
 if TYPE_CHECKING:
-    from asrctl.models.files import Progress
     from asrctl.models.store import ModelStore
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `asrctl models list`.")]
@@ -45,7 +44,7 @@ def pull(name: _Name) -> None:
 
     Example: asrctl models pull base-q8_0
     """
-    with _bar() as progress:
+    with bytes_progress() as progress:
         model = _store().resolve(name, progress=progress)
     print(f"{model.name} is ready: {model.path}", file=sys.stderr)
 
@@ -57,7 +56,7 @@ def path(name: _Name) -> None:
     Example: whisper-cli -m "$(asrctl models path tiny.en)" speech.wav
     """
     model = _store().find(name)
-    if model is None:
+    if not model:
         raise ModelError(f"{name} is not in the cache: `asrctl models pull {name}` fetches it")
     typer.echo(model.path)
 
@@ -66,15 +65,19 @@ def path(name: _Name) -> None:
 def verify() -> None:
     """Hash every file in the cache again and compare with what whisper.cpp publishes.
 
+    A file that has changed is not used any more: the next `pull` or use makes or fetches it again.
+
     Example: asrctl models verify && echo all good
     """
     bad = 0
-    with _bar() as progress:
+    with bytes_progress() as progress:
         for verdict in _store().verify(progress=progress):
             typer.echo(f"{verdict.name}: {verdict.problem or 'ok'}")
             bad += verdict.problem is not None
     if bad:
-        raise ModelError(f"{bad} of the models did not verify: remove them with `asrctl models rm NAME`")
+        raise ModelError(
+            f"{bad} of the models did not verify: each is made or fetched again when it is asked for"
+        )
 
 
 @app.command()
@@ -108,9 +111,14 @@ def _catalog_rows(store: ModelStore) -> Iterator[dict[str, Any]]:
 
 
 def _own_rows(store: ModelStore) -> Iterator[dict[str, Any]]:
-    for model in map(store.describe, store.own_models()):
+    for path in store.own_models():
+        try:
+            model = store.describe(path)
+        except ModelError as error:  # the others are listed all the same
+            print(f"asrctl: warning: {error}", file=sys.stderr)
+            continue
         yield {
-            "name": model.path.stem,
+            "name": model.name,
             "size_bytes": model.size_bytes,
             "memory_bytes": model.memory_bytes,
             "multilingual": model.multilingual,
@@ -136,25 +144,3 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         style = "green" if row["source"] == "cached" else ""
         table.add_row(row["name"], *sizes, languages, row["source"], style=style)
     Console(highlight=False).print(table)
-
-
-@contextmanager
-def _bar() -> Iterator[Progress | None]:
-    """A progress bar on standard error, or None if that is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def progress(what: str, done_bytes: int, total_bytes: int | None) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total_bytes)
-            bar.update(tasks[what], completed=done_bytes)
-
-        yield progress

@@ -46,6 +46,11 @@ class CatalogEntry:
         return not self.base_name.endswith(".en")
 
     @property
+    def made_here(self) -> bool:
+        """Whether asrctl can make it from f16 weights, bit for bit."""
+        return self.quantization in (None, "q5_1", "q8_0")
+
+    @property
     def file_name(self) -> str:
         """Its file's name, in the cache and on Hugging Face."""
         return f"ggml-{self.name}.bin"
@@ -136,6 +141,6 @@ def lookup(name: str) -> CatalogEntry:
     """
     if entry := CATALOG.get(ALIASES.get(name, name)):
         return entry
-    near = difflib.get_close_matches(name, [*CATALOG, *ALIASES], n=3)
+    near = difflib.get_close_matches(name.lower(), [*CATALOG, *ALIASES], n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "`asrctl models list` shows what there is"
     raise ModelError(f"there is no model {name!r}: {hint}")

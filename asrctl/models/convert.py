@@ -79,11 +79,11 @@ def _dimensions(model: Ct2Model) -> Dimensions:
         n_vocab=n_vocab,
         n_audio_ctx=_shape(model, "encoder/position_encodings/encodings", 2)[0],
         n_audio_state=width,
-        n_audio_head=int(model.array("encoder/num_heads")),
+        n_audio_head=_count_heads(model, "encoder"),
         n_audio_layer=_count_layers(model, "encoder"),
         n_text_ctx=_shape(model, "decoder/position_encodings/encodings", 2)[0],
         n_text_state=text_width,
-        n_text_head=int(model.array("decoder/num_heads")),
+        n_text_head=_count_heads(model, "decoder"),
         n_text_layer=_count_layers(model, "decoder"),
         n_mels=n_mels,
         ftype=_FTYPE_F16,
@@ -97,6 +97,13 @@ def _shape(model: Ct2Model, name: str, rank: int) -> tuple[int, ...]:
     return shape
 
 
+def _count_heads(model: Ct2Model, side: str) -> int:
+    heads = model.array(f"{side}/num_heads")
+    if heads.size != 1 or not np.issubdtype(heads.dtype, np.integer):
+        raise model.bad(f"{side}/num_heads is no number of heads")
+    return int(heads.item())
+
+
 def _count_layers(model: Ct2Model, side: str) -> int:
     count = 0
     while f"{side}/layer_{count}/ffn/layer_norm/gamma" in model:
@@ -107,6 +114,8 @@ def _count_layers(model: Ct2Model, side: str) -> int:
 def _tensors(model: Ct2Model, dimensions: Dimensions) -> Iterator[Tensor]:
     for spec in dimensions.tensors():
         numbers = _numbers(model, spec)
+        if not np.issubdtype(numbers.dtype, np.floating):
+            raise model.bad(f"{spec.name} is quantised without a scale")
         if numbers.size * spec.type.size_bytes((1,)) != spec.type.size_bytes(spec.shape):
             raise model.bad(f"{spec.name} has shape {numbers.shape}, expected {spec.shape}")
         dtype = np.float32 if spec.type is GgmlType.F32 else np.float16
@@ -120,7 +129,7 @@ def _numbers(model: Ct2Model, spec: TensorSpec) -> NDArray[Any]:
         module, index, n_stacked = _PARTS[part]
         if part.endswith("_ln"):
             kind = {"weight": "gamma", "bias": "beta"}[kind]
-        stacked = model.array(f"{side}/layer_{layer}/{module}/{kind}")
+        stacked = np.atleast_1d(model.array(f"{side}/layer_{layer}/{module}/{kind}"))
         step = len(stacked) // n_stacked
         return stacked[index * step : (index + 1) * step]
     return model.array(_NAMES[spec.name])

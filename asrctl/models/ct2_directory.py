@@ -9,7 +9,17 @@ from pathlib import Path
 
 from asrctl.errors import ModelError
 from asrctl.models.catalog import CatalogEntry
-from asrctl.models.files import Progress, Record, counted, delete, need_room, temporary, writing
+from asrctl.models.files import (
+    Progress,
+    Record,
+    Verdict,
+    counted,
+    delete,
+    forget,
+    need_room,
+    temporary,
+    writing,
+)
 from asrctl.models.ggml import encode
 from asrctl.models.sources import Ct2Files
 
@@ -37,11 +47,25 @@ def wheel_directory(root: Path, entry: CatalogEntry, progress: Progress | None) 
     directory = files.directory if len(files.parts) == 1 else kept
     if not Record.load(directory / "model.bin", beside=kept):
         with writing(kept, progress):
-            _prove(files, entry, progress)
-            if directory == kept:
-                _join(files, kept)
-            Record.of(directory / "model.bin", entry.sha1).save(kept)
+            if not Record.load(directory / "model.bin", beside=kept):  # nobody did it while we waited
+                _prove(files, entry, progress)
+                if directory == kept:
+                    _join(files, kept)
+                Record.of(directory / "model.bin", entry.sha1).save(kept)
     return directory
+
+
+def verdict_on_kept(root: Path, entry: CatalogEntry, progress: Progress | None) -> Verdict | None:
+    """Prove a joined directory again, if there is one; one that has changed is made anew when needed."""
+    kept = kept_path(root, entry)
+    if not kept.is_dir():
+        return None
+    try:
+        _prove(Ct2Files.of_directory(kept), entry, progress)
+    except ModelError as error:
+        forget(kept)
+        return Verdict(kept.name, kept, str(error))
+    return Verdict(kept.name, kept, None)
 
 
 def _prove(files: Ct2Files, entry: CatalogEntry, progress: Progress | None) -> None:

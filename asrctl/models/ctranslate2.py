@@ -72,6 +72,8 @@ class Ct2Model:
             return (raw.astype(np.uint32) << 16).view(np.float32)
         if np.issubdtype(raw.dtype, np.integer) and f"{name}_scale" in self:
             scale = self.array(f"{name}_scale").astype(np.float32)
+            if scale.shape != raw.shape[: scale.ndim] or not scale.all():
+                raise self.bad(f"the scale of {name} does not fit it")
             return raw.astype(np.float32) / scale.reshape(scale.shape + (1,) * (raw.ndim - scale.ndim))
         return raw
 

@@ -1,4 +1,4 @@
-"""Downloads from Hugging Face; progress, retries, proxies, tokens and offline mode are huggingface_hub's job.
+"""Downloads from Hugging Face; resuming, proxies, tokens and offline mode are huggingface_hub's job.
 
 Its errors are turned into ModelError here, once, each with what to do about it.
 """
@@ -6,16 +6,19 @@ Its errors are turned into ModelError here, once, each with what to do about it.
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from asrctl.errors import ModelError
+from asrctl.models.files import Progress
 
 REPOSITORY = "ggerganov/whisper.cpp"
 
 
-def download(file_name: str, directory: Path, show_progress: bool) -> Path:
+def download(file_name: str, directory: Path, progress: Progress | None) -> Path:
     """Fetch a file of whisper.cpp's repository into an empty directory of its own.
 
     A connection that is cut is resumed within the call. Where huggingface_hub's own cache has
@@ -24,7 +27,7 @@ def download(file_name: str, directory: Path, show_progress: bool) -> Path:
     Args:
         file_name: Such as "ggml-tiny.en.bin".
         directory: On the disk where the file is to stay.
-        show_progress: Draw huggingface_hub's bar on standard error, if that is a terminal.
+        progress: Told how far it is.
 
     Returns:
         Where the file is: in `directory`, or in huggingface_hub's cache (not ours to move).
@@ -32,31 +35,45 @@ def download(file_name: str, directory: Path, show_progress: bool) -> Path:
     Raises:
         ModelError: anything that went wrong, with what to do.
     """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
-    with _errors_mapped(file_name), _bars(show_progress):
+    with _errors_mapped(file_name), _quiet():
         cached = try_to_load_from_cache(REPOSITORY, file_name)
         if isinstance(cached, str):
             return Path(cached)
-        return Path(hf_hub_download(REPOSITORY, file_name, local_dir=directory))
+        # Asked for in vain, hf_hub_download would try again for 24 s; this fails at once.
+        get_hf_file_metadata(hf_hub_url(REPOSITORY, file_name))
+        bar = _bar_class(progress)
+        return Path(hf_hub_download(REPOSITORY, file_name, local_dir=directory, tqdm_class=bar))
+
+
+def _bar_class(progress: Progress | None) -> type[Any]:
+    """What huggingface_hub takes for a progress bar: one that draws nothing and tells `progress`."""
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
+            self._what = str(options.get("desc") or "downloading")
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            if progress:
+                progress(self._what, int(self.n), int(self.total) if self.total else None)
+
+    return Bar
 
 
 @contextmanager
-def _bars(show: bool) -> Iterator[None]:
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    if show or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
+def _quiet() -> Iterator[None]:
+    """Keep huggingface_hub's warnings of each retry off standard error: the error says what matters."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        enable_progress_bars()
+        logger.setLevel(level)
 
 
 @contextmanager
@@ -65,9 +82,13 @@ def _errors_mapped(file_name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ModelError(
-            f"cannot download {file_name} from huggingface.co/{REPOSITORY}: {_explain(error)}"
-        ) from error
+        raise ModelError(f"cannot download {file_name} from {_place()}: {_explain(error)}") from error
+
+
+def _place() -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT.partition('://')[2]}/{REPOSITORY}"
 
 
 def _explain(error: Exception) -> str:
@@ -75,10 +96,16 @@ def _explain(error: Exception) -> str:
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set; unset it, or give --model a path"
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        return "no connection; check network and proxy (HTTPS_PROXY), or give --model a path"
     if isinstance(error, errors.HfHubHTTPError):
         return f"the server answered {error.response.status_code}; try again later"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "the disk is full; make room, or set ASRCTL_MODELS_DIR to a larger disk"
-    return f"{' '.join(str(error).split())[:200] or type(error).__name__}; try again"
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    if isinstance(error, errors.LocalEntryNotFoundError) or _is_of_transport(error):
+        return f"no connection ({reason}); check network and proxy (HTTPS_PROXY), or give --model a path"
+    return f"{reason}; try again"
+
+
+def _is_of_transport(error: Exception) -> bool:
+    """Whether huggingface_hub's HTTP client raised it; which client that is depends on its version."""
+    return type(error).__module__.partition(".")[0] not in {"huggingface_hub", "builtins"}

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +66,12 @@ class Record:
 
 def _record_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
+
+
+def forget(path: Path) -> None:
+    """Remove a file's record, if that can be done: it is hashed before it is used again."""
+    with suppress(OSError):
+        _record_path(path).unlink(missing_ok=True)
 
 
 def delete(path: Path) -> None:
@@ -182,6 +188,27 @@ def sha1_of(path: Path, progress: Progress | None = None) -> str:
             if progress:
                 progress(f"verifying {path.name}", done_bytes, size_bytes)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What hashing a file again found; `problem` is None if it is as it was published (or made)."""
+
+    name: str
+    path: Path
+    problem: str | None
+
+
+def verdict_on(name: str, path: Path, wanted_sha1: str, progress: Progress | None) -> Verdict:
+    """Hash a file again; one that has changed is forgotten."""
+    try:
+        sha1 = sha1_of(path, progress)
+    except OSError as error:
+        return Verdict(name, path, f"cannot be read: {error.strerror or error}")
+    if sha1 == wanted_sha1:
+        return Verdict(name, path, None)
+    forget(path)
+    return Verdict(name, path, f"has changed (SHA-1 {sha1})")
 
 
 def counted(

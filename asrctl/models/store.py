@@ -8,7 +8,7 @@ When the file is in the cache, nothing heavy is imported and nothing is hashed.
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,29 +16,28 @@ from pathlib import Path
 
 from asrctl.errors import ModelError
 from asrctl.models.catalog import ALIASES, CATALOG, CatalogEntry, estimate_memory, lookup
-from asrctl.models.ct2_directory import kept_path, wheel_directory
+from asrctl.models.ct2_directory import kept_path, verdict_on_kept, wheel_directory
 from asrctl.models.download import download
 from asrctl.models.files import (
     Progress,
     Record,
+    Verdict,
     counted,
     delete,
     need_room,
     publish,
     sha1_of,
     temporary,
+    verdict_on,
     write_whole,
     writing,
 )
 from asrctl.models.ggml import GgmlStream, check_ggml, encode, hashed, open_ggml
+from asrctl.models.own import converted, own_files
 from asrctl.models.sources import Ct2Files
 
-Downloader = Callable[[str, Path, bool], Path]
-"""(file name, a directory to make, whether to draw a bar) -> the file; raises ModelError."""
-
-_MADE_HERE = ("q5_1", "q8_0")
-_OWN_QUANTIZATION = "q8_0"
-"""What a user's CTranslate2 model becomes: as fast as f16 or faster, the same words, half the memory."""
+Downloader = Callable[[str, Path, Progress | None], Path]
+"""(file name, a directory to make, told how far it is) -> the file; raises ModelError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +59,6 @@ class ModelFile:
     multilingual: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What `verify` found; `problem` is None if the file is as it was published (or made)."""
-
-    name: str
-    path: Path
-    problem: str | None
-
-
 class ModelStore:
     """A directory of models; any number of processes may use it at once."""
 
@@ -87,7 +77,7 @@ class ModelStore:
 
         Args:
             name_or_path: A catalog name or alias; a whisper.cpp file; a CTranslate2 directory.
-            progress: Told what takes long; without it, no bar is drawn for a download either.
+            progress: Told what takes long.
 
         Raises:
             ModelError: unknown, damaged, out of reach, not as published, or no room for it.
@@ -101,7 +91,17 @@ class ModelStore:
         return self._model_file(entry)
 
     def find(self, name: str) -> ModelFile | None:
-        """A catalog model if it is in the cache, else None. Raises ModelError for an unknown name."""
+        """A model if it is in the cache, else None.
+
+        Args:
+            name: A catalog name, or that of a file made from a user's model.
+
+        Raises:
+            ModelError: an unknown name, or the file made from a user's model is damaged.
+        """
+        for path in own_files(self.root):
+            if path.stem == name:
+                return self.describe(path)
         entry = lookup(name)
         return self._model_file(entry) if self._is_ready(entry) else None
 
@@ -109,9 +109,9 @@ class ModelStore:
         """Where `resolve` takes it from: "cached", "cached f16", "installed wheel" or "download"."""
         if self._is_ready(entry):
             return "cached"
-        if entry.quantization in _MADE_HERE and self._is_ready(CATALOG[entry.base_name]):
+        if entry.made_here and self._is_ready(CATALOG[entry.base_name]):
             return "cached f16"
-        if entry.quantization in (None, *_MADE_HERE) and entry.wheel and entry.wheel.locate():
+        if entry.made_here and entry.wheel and entry.wheel.locate():
             return "installed wheel"
         return "download"
 
@@ -123,16 +123,18 @@ class ModelStore:
 
     def own_models(self) -> list[Path]:
         """Files made from users' CTranslate2 models."""
-        return sorted(self.root.glob("own-*.bin"))
+        return own_files(self.root)
 
     def verify(self, *, progress: Progress | None = None) -> Iterator[Verdict]:
-        """Hash every file in the cache again; nothing is changed."""
+        """Hash every file in the cache again; one that has changed is not used any more, but made anew."""
         for entry in CATALOG.values():
             if (path := self._path(entry)).is_file():
-                yield _verdict(entry.name, path, entry.sha1, progress)
+                yield verdict_on(entry.name, path, entry.sha1, progress)
+            if verdict := verdict_on_kept(self.root, entry, progress):
+                yield verdict
         for path in self.own_models():
             record = Record.load(path)
-            yield _verdict(path.stem, path, record.sha1 if record else "", progress)
+            yield verdict_on(path.stem, path, record.sha1 if record else "", progress)
 
     def remove(self, name: str) -> None:
         """Delete a model from the cache.
@@ -209,7 +211,7 @@ class ModelStore:
 
         def accept(sha1: str) -> None:
             if f16.hexdigest() != base.sha1:
-                raise ModelError(f"the weights of {base.name} in {origin} are not the published ones")
+                raise ModelError(f"the weights of {base.name} in {origin}")
             if sha1 != entry.sha1:
                 raise _NotReproduced
 
@@ -221,26 +223,29 @@ class ModelStore:
         return True
 
     def _local_f16(self, entry: CatalogEntry, base: CatalogEntry) -> tuple[GgmlStream | None, str]:
-        if entry.quantization not in (None, *_MADE_HERE):
+        if not entry.made_here:
             return None, ""
         if self._is_ready(base):
-            return open_ggml(self._path(base)), f"{self._path(base)}: remove it"
+            return open_ggml(self._path(base)), f"{self._path(base)} have changed: remove them"
         files = entry.wheel.locate() if entry.wheel else None
         if files is None:
             return None, ""
         from asrctl.models.convert import from_ctranslate2
 
-        return from_ctranslate2(files), f"{files.directory}: reinstall that package"
+        return from_ctranslate2(
+            files
+        ), f"{files.directory} are not the published ones: reinstall that package"
 
     def _fetch(self, entry: CatalogEntry, progress: Progress | None) -> None:
         """Download into a directory beside the cache's files, and keep it only if it is right."""
         path = self._path(entry)
         making = temporary(path)
         try:
-            fetched = self._download(entry.file_name, making, progress is not None)
+            fetched = self._downloaded(entry, making, progress)
             if (sha1 := sha1_of(fetched, progress)) != entry.sha1:
-                where = "what was downloaded" if fetched.is_relative_to(making) else str(fetched)
-                raise ModelError(f"{where} is not the published {entry.name} (SHA-1 {sha1}): pull it again")
+                here = fetched.is_relative_to(making)
+                where, remedy = ("what was downloaded", "pull it again") if here else (fetched, "remove it")
+                raise ModelError(f"{where} is not the published {entry.name} (SHA-1 {sha1}): {remedy}")
             if not fetched.is_relative_to(making):  # huggingface_hub's cache had it, and keeps it
                 making.mkdir()
                 fetched = Path(shutil.copyfile(fetched, making / entry.file_name))
@@ -248,29 +253,20 @@ class ModelStore:
         finally:
             delete(making)
 
+    def _downloaded(self, entry: CatalogEntry, making: Path, progress: Progress | None) -> Path:
+        try:
+            return self._download(entry.file_name, making, progress)
+        except ModelError as error:
+            if entry.made_here and entry.wheel and not entry.wheel.locate():
+                raise ModelError(f"{error}, or {entry.wheel.command}") from error
+            raise
+
     def _own(self, path: Path, progress: Progress | None) -> ModelFile:
         """A user's file as it is, or a user's CTranslate2 directory converted into the cache."""
         name = path.stem.removeprefix("ggml-") if path.is_file() else path.resolve().name
         if path.is_dir():
-            path = self._converted(Ct2Files.of_directory(path), name, progress)
+            path = converted(self.root, Ct2Files.of_directory(path), name, progress)
         return replace(self.describe(path), name=name)
-
-    def _converted(self, files: Ct2Files, name: str, progress: Progress | None) -> Path:
-        slug = re.sub(r"[^\w.-]", "_", name)[:40]
-        path = self.root / f"own-{slug}-{_state_of(files)}.bin"
-        if Record.load(path):
-            return path
-        with writing(path, progress):
-            if not Record.load(path):
-                from asrctl.models.convert import from_ctranslate2
-                from asrctl.models.quantize import quantized
-
-                need_room(self.root, files.parts[0].stat().st_size)
-                stream = quantized(from_ctranslate2(files), _OWN_QUANTIZATION)
-                write_whole(
-                    path, counted(encode(stream), f"converting {name}", None, progress), lambda _: None
-                )
-        return path
 
 
 class _NotReproduced(Exception):
@@ -287,20 +283,5 @@ def _as_path(name_or_path: str) -> Path | None:
     """A path, if it is meant as one: it exists or looks like one, and is no name of the catalog."""
     if not name_or_path or name_or_path in CATALOG or name_or_path in ALIASES:
         return None
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))  # Path's own raises for a user that does not exist
     return path if path.name != name_or_path or path.suffix == ".bin" or path.exists() else None
-
-
-def _state_of(files: Ct2Files) -> str:
-    """Changes when the model in a directory does."""
-    paths = [*files.parts, *sorted(files.directory.glob("vocabulary.*"))]
-    states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    return hashlib.sha1(repr(states).encode(), usedforsecurity=False).hexdigest()[:12]
-
-
-def _verdict(name: str, path: Path, wanted_sha1: str, progress: Progress | None) -> Verdict:
-    try:
-        sha1 = sha1_of(path, progress)
-    except OSError as error:
-        return Verdict(name, path, f"cannot be read: {error.strerror or error}")
-    return Verdict(name, path, None if sha1 == wanted_sha1 else f"has changed (SHA-1 {sha1}): remove it")

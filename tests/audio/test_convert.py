@@ -1,0 +1,120 @@
+"""Conversion to mono 16 kHz: the cuts leave no trace, tones stay tones, lengths stay lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asrctl.audio.convert import StreamConverter
+from asrctl.errors import AudioError
+from asrctl.transcript import SAMPLE_RATE_HZ
+from tests.audio.samples import Samples, chirp, s16_bytes, tone
+
+RATES_HZ = [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000]
+
+
+def converted(converter: StreamConverter, chunks: Iterator[bytes] | list[Samples]) -> Samples:
+    """All output of a stream."""
+    return np.concatenate([*(converter.feed(chunk) for chunk in chunks), converter.flush()])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    data=st.binary(max_size=6000),
+    cuts=st.lists(st.integers(0, 6000), max_size=12),
+    rate_hz=st.sampled_from(RATES_HZ),
+    channels=st.integers(1, 3),
+    encoding=st.sampled_from(["s16le", "f32le"]),
+)
+def test_cuts_leave_no_trace(
+    data: bytes, cuts: list[int], rate_hz: int, channels: int, encoding: Literal["s16le", "f32le"]
+) -> None:
+    """Whatever the bytes (NaN too) and wherever they are cut, output and counters are those of one piece."""
+    whole = StreamConverter(rate_hz, channels, encoding)
+    pieces = StreamConverter(rate_hz, channels, encoding)
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    expected = converted(whole, iter([data]))
+    actual = converted(pieces, (data[start:end] for start, end in pairwise(edges)))
+    np.testing.assert_array_equal(actual, expected)
+    for counter in ("received_frames", "replaced_samples", "full_scale_samples", "peak", "pending_bytes"):
+        assert getattr(pieces, counter) == getattr(whole, counter)
+    assert abs(len(actual) - whole.received_frames * SAMPLE_RATE_HZ / rate_hz) < 1
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_resampling_keeps_a_tone(rate_hz: int) -> None:
+    """Frequency, amplitude, phase and length are kept, whatever the rate."""
+    samples = converted(StreamConverter(rate_hz, 1), [tone(1000, 1.0, rate_hz)])
+    assert abs(len(samples) - SAMPLE_RATE_HZ) <= 1
+    expected = tone(1000, len(samples) / SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
+    inner = slice(400, -400)  # the filter rings where the tone begins and ends
+    np.testing.assert_allclose(samples[inner], expected[inner], atol=2e-3)
+
+
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000, 96_000])
+def test_resampling_does_not_alias(rate_hz: int) -> None:
+    """A tone that 16 kHz cannot hold is gone, and not folded down into speech."""
+    samples = converted(StreamConverter(rate_hz, 1), [tone(11_000, 1.0, rate_hz)])
+    assert np.abs(samples[400:-400]).max() < 1e-4
+
+
+def test_clean_mono_passes_without_a_copy() -> None:
+    """At 16 kHz mono, float32 comes out as the memory that went in."""
+    samples = chirp()
+    assert np.shares_memory(StreamConverter(SAMPLE_RATE_HZ, 1).feed(samples), samples)
+
+
+def test_channels_are_averaged() -> None:
+    """One of two channels comes out at half its level, four equal ones as they are."""
+    one_sided = np.stack([chirp(), np.zeros_like(chirp())], axis=1)
+    np.testing.assert_allclose(StreamConverter(SAMPLE_RATE_HZ, 2).feed(one_sided), chirp() / 2, atol=1e-6)
+    equal = np.repeat(chirp(), 4)
+    converter = StreamConverter(SAMPLE_RATE_HZ, 4)
+    np.testing.assert_allclose(converter.feed(equal), chirp(), atol=1e-6)
+    assert not converter.channels_cancel
+
+
+def test_opposite_channels_are_noticed() -> None:
+    """A mix that loses the sound says so."""
+    converter = StreamConverter(SAMPLE_RATE_HZ, 2)
+    mixed = converter.feed(np.stack([chirp(), -chirp()], axis=1))
+    assert converter.channels_cancel
+    assert not mixed.any()
+
+
+def test_what_is_no_sample_is_replaced_and_counted() -> None:
+    """NaN and infinities become 0, what is too loud is clipped, the rest stays."""
+    converter = StreamConverter(SAMPLE_RATE_HZ, 1)
+    chunk = np.array([0.25, np.nan, np.inf, -np.inf, 3.0, -0.5], np.float32)
+    np.testing.assert_array_equal(converter.feed(chunk), np.array([0.25, 0, 0, 0, 1, -0.5], np.float32))
+    assert (converter.replaced_samples, converter.full_scale_samples, converter.peak) == (3, 1, 3.0)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_16_bit_arrays_are_scaled_like_16_bit_bytes(channels: int) -> None:
+    """A device's int16 array gives what the same bytes give."""
+    data = s16_bytes(chirp())
+    from_bytes = StreamConverter(SAMPLE_RATE_HZ, channels, "s16le").feed(data)
+    from_array = StreamConverter(SAMPLE_RATE_HZ, channels).feed(np.frombuffer(data, np.int16))
+    np.testing.assert_array_equal(from_array, from_bytes)
+
+
+def test_wrong_number_of_channels_is_refused() -> None:
+    """Frames of another shape are a bug of the caller, not something to reinterpret."""
+    with pytest.raises(ValueError, match="3 channels fed to a stream of 2"):
+        StreamConverter(SAMPLE_RATE_HZ, 2).feed(np.zeros((10, 3), np.float32))
+    with pytest.raises(ValueError):
+        StreamConverter(SAMPLE_RATE_HZ, 2).feed(np.zeros(11, np.float32))
+
+
+@pytest.mark.parametrize("rate_hz, channels", [(0, 1), (999, 1), (768_001, 1), (16_000, 0), (16_000, 65)])
+def test_impossible_formats_are_refused(rate_hz: int, channels: int) -> None:
+    """Rates and channels outside the limits raise, before anything is allocated for them."""
+    with pytest.raises(AudioError, match="outside"):
+        StreamConverter(rate_hz, channels)
