@@ -57,6 +57,8 @@ class WorkerPool:
         self._closing = False
         self._draining = False
         self._fatal: AsrctlError | None = None
+        self.inference_s = 0.0
+        """Time that recognisers took for the jobs done so far, summed over workers."""
         self.slots = [Slot(self, spec, fallback, options) for _ in range(options.workers)]
         self._threads = [threading.Thread(target=slot.run, name="worker", daemon=True) for slot in self.slots]
         for thread in self._threads:
@@ -196,6 +198,8 @@ class WorkerPool:
         if isinstance(outcome, AsrctlError):
             job.future.set_exception(outcome)
         else:
+            with self._changed:
+                self.inference_s += outcome.inference_s
             job.future.set_result(outcome)
 
     def put_back(self, job: Job) -> None:

@@ -90,6 +90,11 @@ class Stream:
         )
 
     @property
+    def language(self) -> str:
+        """What finals are decoded in; "auto" until the first one showed it."""
+        return self._decode.language
+
+    @property
     def pacer(self) -> Pacer:
         """The pace of partials, to be told how long decodes take."""
         return self._pacer

@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_PUT_BACK = 0
+"""Order of a job that comes back: before the first that was ever queued."""
+
 
 class Kind(IntEnum):
     """What a job's result is for; the lower one goes first."""
@@ -82,8 +85,8 @@ class JobQueue(Generic[T]):
         return [entry.item for entry in displaced]
 
     def put_back(self, ticket: Ticket, item: T) -> None:
-        """Queue a job that was popped and not done: before all others of its class, whatever the limit."""
-        self._entries.append(_Entry(ticket, item, self._clock() - self._starvation_s, 0))
+        """Queue a job that was popped and not done: before all others, whatever the limit."""
+        self._entries.append(_Entry(ticket, item, self._clock(), _PUT_BACK))
 
     def pop(self) -> T | None:
         """The job to run now, or None if there is none."""
@@ -111,7 +114,7 @@ class JobQueue(Generic[T]):
         return max((self._clock() - entry.queued_s for entry in self._entries), default=0.0)
 
     def _rank(self, entry: _Entry[T]) -> tuple[int, int, int, int, int]:
-        if self._clock() - entry.queued_s >= self._starvation_s:
+        if entry.order == _PUT_BACK or self._clock() - entry.queued_s >= self._starvation_s:
             return (0, 0, 0, 0, entry.order)
         served = self._served.get(entry.ticket.session, 0)
         return (1, entry.ticket.kind, entry.ticket.source, served, entry.order)

@@ -13,7 +13,9 @@ _POSITIONS_PER_S = 50
 _MIN_AUDIO_CTX = 512
 _MARGIN = 128
 _MAX_NGRAM = 8
-_MAX_REPEATS = 3
+_SUSPICIOUS_REPEATS = 3
+_CERTAIN_REPEATS = 5
+"""People do say "no, no, no": what comes back three times is decoded again, and cut only from five on."""
 
 
 def audio_context(duration_s: float) -> int:
@@ -26,17 +28,21 @@ def audio_context(duration_s: float) -> int:
 
 
 def token_budget(duration_s: float) -> int:
-    """Most tokens that `duration_s` seconds of speech can hold, timestamps included; more is a loop."""
+    """Most tokens that `duration_s` seconds of speech can hold, timestamps included; more is a loop.
+
+    Of 293 confident decodes without loops, 0.3-11 s long, in five languages, the densest used 21 of 24
+    (Japanese) and 17 of 21 (English); three loops filled everything.
+    """
     return 10 + math.ceil(7 * duration_s)
 
 
 def loop_free(words: Sequence[str]) -> list[int]:
-    """Which words to keep so that no one to eight words come three times in a row; loops keep one round."""
+    """Which words to keep so that no one to eight words come five times in a row; loops keep one round."""
     keys = [_key(word) for word in words]
     kept: list[int] = []
     at = 0
     while at < len(words):
-        length, repeats = _loop_at(keys, at)
+        length, repeats = _loop_at(keys, at, _CERTAIN_REPEATS)
         kept.extend(range(at, at + length))
         at += length * repeats
     return kept
@@ -45,17 +51,17 @@ def loop_free(words: Sequence[str]) -> list[int]:
 def has_loop(text: str) -> bool:
     """Whether the same one to eight words come at least three times in a row."""
     keys = [_key(word) for word in text.split()]
-    return any(_loop_at(keys, at)[1] > 1 for at in range(len(keys)))
+    return any(_loop_at(keys, at, _SUSPICIOUS_REPEATS)[1] > 1 for at in range(len(keys)))
 
 
-def _loop_at(keys: list[str], at: int) -> tuple[int, int]:
+def _loop_at(keys: list[str], at: int, least_repeats: int) -> tuple[int, int]:
     """Length and count of the loop that starts at word `at`; (1, 1) if there is none."""
     for length in range(1, _MAX_NGRAM + 1):
         unit = keys[at : at + length]
         repeats = 1
         while keys[at + repeats * length : at + (repeats + 1) * length] == unit:
             repeats += 1
-        if repeats >= _MAX_REPEATS and any(unit):
+        if repeats >= least_repeats and any(unit):
             return length, repeats
     return 1, 1
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
-from asrctl.policy.window import has_loop, loop_free
+from asrctl.policy.window import loop_free
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.transcript import Hypothesis, Segment, Word
 
@@ -99,9 +99,9 @@ def _segment(segment: Any) -> Segment:
         Word(word.start, word.end, word.word.strip(), word.probability) for word in segment.words or ()
     )
     text = segment.text.strip()
-    if has_loop(text):
-        texts = text.split()
-        kept = loop_free(texts)
+    texts = text.split()
+    kept = loop_free(texts)
+    if len(kept) < len(texts):
         text = " ".join(texts[at] for at in kept)
         words = tuple(words[at] for at in kept) if len(words) == len(texts) else words
     return Segment(segment.start, segment.end, text, math.exp(segment.avg_logprob), words)

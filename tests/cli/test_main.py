@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,44 +16,7 @@ from asrctl import __version__
 from asrctl.cli import main as cli
 from asrctl.errors import AsrctlError, ModelError
 
-
-@pytest.fixture(autouse=True)
-def terminate() -> Iterator[None]:
-    """`main` takes SIGTERM for itself; the test run gets it back."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No settings of the person who runs the tests; gives the path of an empty config file."""
-    for name in os.environ:
-        if name.startswith("ASRCTL_"):
-            monkeypatch.delenv(name)
-    path = tmp_path / "config.toml"
-    path.touch()
-    monkeypatch.setenv("ASRCTL_CONFIG", str(path))
-    return path
-
-
-def run(*args: str) -> int:
-    """Run the command line in this process; give its exit code."""
-    with pytest.raises(SystemExit) as caught:
-        cli.main(args)
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
-
-
-def asrctl(args: Sequence[str], **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "asrctl", *args],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environ},
-        timeout=60,
-    )
+from .commands import asrctl, run
 
 
 def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:

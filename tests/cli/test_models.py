@@ -16,9 +16,7 @@ from asrctl.models.files import Record
 from asrctl.models.store import ModelStore
 
 from ..models.mini import write_ct2
-from .test_main import no_settings, run, terminate
-
-__all__ = ["no_settings", "terminate"]  # fixtures that apply to all tests here
+from .commands import run
 
 
 @pytest.fixture(autouse=True)

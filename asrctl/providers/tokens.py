@@ -1,0 +1,91 @@
+"""From a decoder's tokens to words, and to times that hold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+from asrctl.policy.window import loop_free
+from asrctl.transcript import Segment, Word
+
+_UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue", "km", "bo"})
+"""Languages written without spaces, where a token rather than a space begins a word."""
+
+
+class Token(NamedTuple):
+    """A piece of text as its bytes in UTF-8, times in seconds, probability in [0, 1]."""
+
+    raw: bytes
+    start_s: float
+    end_s: float
+    probability: float
+
+
+def geometric_mean(probabilities: list[float]) -> float:
+    """What the logarithms' mean stands for; 0 for no probabilities."""
+    logs = [math.log(max(p, 1e-10)) for p in probabilities]
+    return math.exp(sum(logs) / len(logs)) if logs else 0.0
+
+
+def words_of(tokens: list[Token], language: str) -> tuple[Word, ...]:
+    """Join tokens into words; UTF-8 characters may be split between tokens."""
+    groups: list[list[Token]] = []
+    complete = True
+    for token in tokens:
+        begins = token.raw.startswith(b" ") or language in _UNSPACED
+        if not groups or (begins and complete):
+            groups.append([])
+        groups[-1].append(token)
+        complete = _is_utf8(b"".join(token.raw for token in groups[-1]))
+    words = []
+    for group in groups:
+        text = b"".join(token.raw for token in group).decode("utf-8", "replace").strip()
+        if text:
+            confidence = geometric_mean([token.probability for token in group])
+            words.append(Word(group[0].start_s, group[-1].end_s, text, confidence))
+    return tuple(words)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def tidy(segments: tuple[Segment, ...], duration_s: float) -> tuple[Segment, ...]:
+    """Keep times inside the window and in order; cut what still repeats itself."""
+    cleaned: list[Segment] = []
+    floor_s = 0.0
+    for segment in segments:
+        start_s, end_s = _inside(segment, floor_s, duration_s)
+        floor_s = end_s
+        words = _words_inside(segment.words, start_s, end_s)
+        cleaned.append(_without_loops(replace(segment, start_s=start_s, end_s=end_s, words=words)))
+    return tuple(cleaned)
+
+
+def _words_inside(words: tuple[Word, ...], start_s: float, end_s: float) -> tuple[Word, ...]:
+    """Word times come from the decoder's guesses and may leave their segment or overlap."""
+    placed: list[Word] = []
+    for word in words:
+        start_s, word_end_s = _inside(word, start_s, end_s)
+        placed.append(replace(word, start_s=start_s, end_s=word_end_s))
+        start_s = word_end_s
+    return tuple(placed)
+
+
+def _inside(span: Segment | Word, floor_s: float, ceiling_s: float) -> tuple[float, float]:
+    start_s = min(max(span.start_s, floor_s), ceiling_s)
+    return start_s, min(max(span.end_s, start_s), ceiling_s)
+
+
+def _without_loops(segment: Segment) -> Segment:
+    texts = segment.text.split()
+    kept = loop_free(texts)
+    if len(kept) == len(texts):
+        return segment
+    words = tuple(segment.words[at] for at in kept) if len(segment.words) == len(texts) else segment.words
+    return replace(segment, text=" ".join(texts[at] for at in kept), words=words)

@@ -1,0 +1,247 @@
+"""The job queue: what goes first, what is given up, and that nothing waits for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from asrctl.policy.priority import JobQueue, Kind, QueueFull, Source, Ticket
+
+
+class Clock:
+    """Seconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def final(session: str = "a", source: Source = Source.MIC, utterance: int = 0) -> Ticket:
+    return Ticket(session, Kind.FINAL, source, utterance)
+
+
+def partial(session: str = "a", source: Source = Source.MIC, utterance: int = 0) -> Ticket:
+    return Ticket(session, Kind.PARTIAL, source, utterance)
+
+
+def queue_of(limit: int = 10, clock: Callable[[], float] | None = None) -> JobQueue[str]:
+    return JobQueue(limit, starvation_s=10.0, clock=clock or Clock())
+
+
+def drained(queue: JobQueue[str]) -> list[str]:
+    items = []
+    while (item := queue.pop()) is not None:
+        items.append(item)
+    return items
+
+
+def test_empty() -> None:
+    """Nothing queued: nothing to run, nothing waits."""
+    queue = queue_of()
+    assert queue.pop() is None
+    assert (len(queue), queue.oldest_wait_s(), list(queue.tickets())) == (0, 0.0, [])
+
+
+def test_order_of_classes() -> None:
+    """Finals before partials, and in each class the microphone before the system's sound."""
+    queue = queue_of()
+    for name, ticket in {
+        "partial system": partial("a", Source.SYSTEM),
+        "partial mic": partial("b"),
+        "final system": final("c", Source.SYSTEM),
+        "final mic": final("d"),
+    }.items():
+        queue.push(ticket, name)
+    assert drained(queue) == ["final mic", "final system", "partial mic", "partial system"]
+
+
+def test_oldest_first() -> None:
+    """Jobs of one session and class run in the order they came."""
+    queue = queue_of()
+    for number in range(5):
+        queue.push(final(utterance=number), str(number))
+    assert drained(queue) == list("01234")
+
+
+def test_fair_between_sessions() -> None:
+    """A session with much to do does not keep the others waiting: they take turns."""
+    queue = queue_of()
+    for number in range(3):
+        queue.push(final("busy", utterance=number), f"busy{number}")
+    for number in range(2):
+        queue.push(final("calm", utterance=number), f"calm{number}")
+    assert drained(queue) == ["busy0", "calm0", "busy1", "calm1", "busy2"]
+
+
+def test_starvation_is_bounded() -> None:
+    """A job that has waited as long as the bound goes before all that have not, whatever its class."""
+    clock = Clock()
+    queue = queue_of(clock=clock)
+    queue.push(partial("patient", Source.SYSTEM), "patient")
+    clock.now_s = 9.9
+    queue.push(final("b"), "first")
+    assert queue.pop() == "first"
+    clock.now_s = 10.0
+    queue.push(final("c"), "second")
+    assert queue.pop() == "patient"
+    assert queue.oldest_wait_s() == 0.0
+    assert queue.pop() == "second"
+
+
+def test_starved_jobs_run_oldest_first() -> None:
+    """Among those that waited too long only age counts."""
+    clock = Clock()
+    queue = queue_of(clock=clock)
+    queue.push(partial("a", Source.SYSTEM), "older")
+    clock.now_s = 1.0
+    queue.push(final("b"), "newer")
+    clock.now_s = 30.0
+    assert queue.oldest_wait_s() == 30.0
+    assert drained(queue) == ["older", "newer"]
+
+
+def test_newest_partial_wins() -> None:
+    """A newer partial of the same utterance displaces the older; other utterances and sessions stay."""
+    queue = queue_of()
+    queue.push(partial("a", utterance=1), "old")
+    queue.push(partial("a", utterance=2), "next utterance")
+    queue.push(partial("b", utterance=1), "other session")
+    assert queue.push(partial("a", utterance=1), "new") == ["old"]
+    assert sorted(drained(queue)) == ["new", "next utterance", "other session"]
+
+
+def test_final_displaces_its_partials() -> None:
+    """Once an utterance's final is queued, its partial is of no use; a final displaces no final."""
+    queue = queue_of()
+    queue.push(partial(utterance=1), "partial")
+    assert queue.push(final(utterance=1), "final") == ["partial"]
+    assert queue.push(final(utterance=1), "another") == []
+    assert drained(queue) == ["final", "another"]
+
+
+def test_full_queue_gives_up_the_lowest_partial() -> None:
+    """No room: the system's oldest partial goes first, then the microphone's oldest."""
+    queue = queue_of(limit=4)
+    queue.push(partial("a"), "mic old")
+    queue.push(partial("b", Source.SYSTEM), "system old")
+    queue.push(partial("c", Source.SYSTEM), "system new")
+    queue.push(partial("d"), "mic new")
+    given_up = [queue.push(final("e", utterance=number), "final") for number in range(4)]
+    assert given_up == [["system old"], ["system new"], ["mic old"], ["mic new"]]
+    with pytest.raises(QueueFull):
+        queue.push(final("e", utterance=9), "one too many")
+    assert len(queue) == 4
+
+
+def test_full_queue_refuses_a_lower_partial() -> None:
+    """A partial of the system's sound does not displace one of the microphone's, but an equal one does."""
+    queue = queue_of(limit=1)
+    queue.push(partial("a"), "mic")
+    with pytest.raises(QueueFull):
+        queue.push(partial("b", Source.SYSTEM), "system")
+    assert queue.push(partial("b"), "newer mic") == ["mic"]
+
+
+def test_put_back_goes_first_and_always_fits() -> None:
+    """A job that was popped and lost comes back before all others, even into a full queue."""
+    queue = queue_of(limit=1)
+    queue.push(partial("a", Source.SYSTEM), "lost")
+    assert queue.pop() == "lost"
+    queue.push(final("b"), "waiting")
+    queue.put_back(partial("a", Source.SYSTEM), "lost")
+    assert drained(queue) == ["lost", "waiting"]
+
+
+def test_put_back_makes_no_false_wait() -> None:
+    """A job that came back has not waited: the measured queue delay does not jump by the starvation bound."""
+    clock = Clock()
+    queue = queue_of(clock=clock)
+    queue.put_back(final(), "lost")
+    assert queue.oldest_wait_s() == 0.0
+
+
+def test_sessions_are_forgotten() -> None:
+    """A session that leaves takes its jobs with it, and starts fresh if it comes again."""
+    queue = queue_of()
+    queue.push(final("a"), "a")
+    queue.push(final("b"), "b")
+    queue.push(partial("a", utterance=1), "a partial")
+    assert queue.remove_session("a") == ["a", "a partial"]
+    assert [ticket.session for ticket in queue.tickets()] == ["b"]
+    assert queue.remove_session("never seen") == []
+    assert drained(queue) == ["b"]
+
+
+TICKETS = st.builds(
+    Ticket,
+    session=st.sampled_from("abc"),
+    kind=st.sampled_from(Kind),
+    source=st.sampled_from(Source),
+    utterance=st.integers(0, 2),
+)
+
+
+class QueueModel(RuleBasedStateMachine):
+    """Any sequence of uses: bounded, no job lost or run twice, no higher job passed over."""
+
+    LIMIT = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.queue: JobQueue[int] = JobQueue(self.LIMIT, starvation_s=10.0, clock=self.clock)
+        self.waiting: dict[int, tuple[Ticket, float]] = {}
+        self.popped: list[tuple[Ticket, int]] = []
+        self.count = 0
+
+    @rule(ticket=TICKETS)
+    def push(self, ticket: Ticket) -> None:
+        self.count += 1
+        try:
+            displaced = self.queue.push(ticket, self.count)
+        except QueueFull:
+            assert len(self.waiting) >= self.LIMIT
+            kinds = [(old.kind, old.source) for old, _ in self.waiting.values()]
+            assert all((ticket.kind, ticket.source) > kind or kind[0] is Kind.FINAL for kind in kinds)
+            return
+        for item in displaced:
+            assert self.waiting.pop(item)[0].kind is Kind.PARTIAL
+        self.waiting[self.count] = (ticket, self.clock.now_s)
+
+    @rule()
+    def pop(self) -> None:
+        item = self.queue.pop()
+        if item is None:
+            assert not self.waiting
+            return
+        ticket, since_s = self.waiting.pop(item)
+        self.popped.append((ticket, item))
+        if self.clock.now_s - since_s < 10:
+            for other, other_since_s in self.waiting.values():
+                assert self.clock.now_s - other_since_s < 10
+                assert (ticket.kind, ticket.source) <= (other.kind, other.source)
+
+    @rule(wait_s=st.integers(1, 12))
+    def wait(self, wait_s: int) -> None:
+        self.clock.now_s += wait_s
+
+    @rule(session=st.sampled_from("abc"))
+    def leave(self, session: str) -> None:
+        mine = [item for item, (ticket, _) in self.waiting.items() if ticket.session == session]
+        assert sorted(self.queue.remove_session(session)) == mine
+        for item in mine:
+            del self.waiting[item]
+
+    @invariant()
+    def holds_what_it_should(self) -> None:
+        assert len(self.queue) == len(self.waiting) <= self.LIMIT
+        longest_s = max((self.clock.now_s - since_s for _, since_s in self.waiting.values()), default=0.0)
+        assert self.queue.oldest_wait_s() == longest_s
+
+
+TestQueueModel = QueueModel.TestCase

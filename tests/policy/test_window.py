@@ -1,0 +1,90 @@
+"""What a window needs of the encoder, what it can hold, and when a text runs in circles."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrctl.policy.window import FULL_AUDIO_CTX, audio_context, has_loop, loop_free, token_budget
+
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "D.", "é", "...", "7"]), max_size=40)
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "positions"),
+    [(0, 512), (1, 512), (7.68, 512), (7.7, 513), (10, 628), (27.44, 1500), (30, 1500), (300, 1500)],
+)
+def test_audio_context(duration_s: float, positions: int) -> None:
+    """The window and a margin, at least 512 positions, at most the encoder's 30 s."""
+    assert audio_context(duration_s) == positions
+
+
+@given(st.floats(0, 30), st.floats(0, 30))
+def test_longer_windows_never_get_less(one_s: float, other_s: float) -> None:
+    """Context covers the audio unless it is full, and neither it nor the budget shrinks with length."""
+    shorter_s, longer_s = sorted((one_s, other_s))
+    assert audio_context(shorter_s) <= audio_context(longer_s) <= FULL_AUDIO_CTX
+    assert token_budget(shorter_s) <= token_budget(longer_s)
+    assert audio_context(longer_s) >= min(FULL_AUDIO_CTX, 50 * longer_s)
+
+
+@pytest.mark.parametrize(("duration_s", "tokens"), [(0, 10), (0.1, 11), (1, 17), (12, 94), (30, 220)])
+def test_token_budget(duration_s: float, tokens: int) -> None:
+    """Ten, and seven for each second; a full window's fits whisper's own limit of 224."""
+    assert token_budget(duration_s) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        ("", False),
+        ("no no", False),
+        ("No, no, no.", True),
+        ("one two one two", False),
+        ("and one two one two One two.", True),
+        ("a b c d e f g h " * 3, True),
+        ("a b c d e f g h i " * 3, False),
+        ("- - -", False),
+        ("go - go - go -", True),
+    ],
+)
+def test_has_loop(text: str, loops: bool) -> None:
+    """One to eight words three times in a row, whatever their case and punctuation; dashes are no words."""
+    assert has_loop(text) is loops
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("no no no", "no no no"),
+        ("no no no no no", "no"),
+        ("well one two one two one two one two one two three", "well one two three"),
+        ("you you you you you and me me me me me me me", "you and me"),
+        ("Bye. bye! BYE bye bye", "Bye."),
+        ("", ""),
+    ],
+)
+def test_loop_free(text: str, kept: str) -> None:
+    """What is said five times in a row is kept once; three times is something people say."""
+    words = text.split()
+    assert " ".join(words[at] for at in loop_free(words)) == kept
+
+
+@given(WORDS)
+def test_loop_free_keeps_order_and_what_does_not_repeat(words: list[str]) -> None:
+    """Indices go up, text without a suspicious repetition stays whole, and no word's last trace is cut."""
+    kept = loop_free(words)
+    assert kept == sorted(set(kept))
+    assert {words[at] for at in kept} >= set(words) - {"..."} or has_loop(" ".join(words))
+    if not has_loop(" ".join(words)):
+        assert kept == list(range(len(words)))
+    assert bool(kept) == bool(words)
+
+
+@given(WORDS, st.integers(5, 30))
+def test_any_loop_is_cut(words: list[str], repeats: int) -> None:
+    """However often it goes round, a loop of up to eight words leaves no five rounds behind."""
+    unit = [*words[:7], "end"]
+    kept = loop_free(unit * repeats)
+    assert len(kept) < 5 * len(unit)

@@ -1,0 +1,90 @@
+"""faster-whisper on the same weights, where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
+from asrctl.engine.pool import WorkerPool
+from asrctl.engine.slot import PoolOptions
+from asrctl.errors import ModelError
+from asrctl.models.store import ModelStore
+from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.providers.registry import is_installed
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not is_installed("faster_whisper"), reason="faster-whisper is not installed"),
+]
+
+GREEDY = DecodeOptions()
+PATIENCE_S = 120
+
+
+@pytest.fixture(scope="module")
+def pool(store: ModelStore) -> Iterator[WorkerPool]:
+    """One worker with the CTranslate2 weights of tiny.en."""
+    spec = ModelSpec("faster_whisper", store.ct2_directory("tiny.en"), use_gpu=False)
+    with WorkerPool(spec, PoolOptions(attempts=1)) as pool:
+        pool.wait_ready()
+        yield pool
+
+
+def keys(text: str) -> list[str]:
+    return [word.strip(".,!?").casefold() for word in text.split()]
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+def test_words(pool: WorkerPool, beam_size: int) -> None:
+    """The sample's sentence is understood word for word, and no word times are made unasked."""
+    hypothesis = pool.submit(sample_speech(), replace(GREEDY, beam_size=beam_size)).result(PATIENCE_S)
+    assert keys(hypothesis.text) == keys(SAMPLE_TEXT)
+    assert hypothesis.language == "en"
+    assert hypothesis.inference_s > 0
+    assert all(0 <= segment.confidence <= 1 for segment in hypothesis.segments)
+    assert all(segment.words == () for segment in hypothesis.segments)
+
+
+def test_word_times(pool: WorkerPool) -> None:
+    """Words cover the text, in order."""
+    hypothesis = pool.submit(sample_speech(), replace(GREEDY, word_timestamps=True)).result(PATIENCE_S)
+    words = [word for segment in hypothesis.segments for word in segment.words]
+    assert [word.text for word in words] == hypothesis.text.split()
+    starts = [word.start_s for word in words]
+    assert starts == sorted(starts)
+    assert all(word.start_s <= word.end_s <= 3.1 and 0 <= word.confidence <= 1 for word in words)
+
+
+def test_english_models_decode_english(pool: WorkerPool) -> None:
+    """A model that knows only English decodes English, whatever was asked for."""
+    options = replace(GREEDY, language="auto", translate=True, prompt="A call.")
+    assert keys(pool.submit(sample_speech(), options).result(PATIENCE_S).text) == keys(SAMPLE_TEXT)
+
+
+@pytest.mark.parametrize("length", [0, 1, 800, 8000])
+def test_short_windows(pool: WorkerPool, length: int) -> None:
+    """Next to nothing is no reason to fail."""
+    pool.submit(sample_speech()[:length].copy(), GREEDY).result(PATIENCE_S)
+    assert pool.restarts == 0
+
+
+def test_silence(pool: WorkerPool) -> None:
+    """Digital silence has no words."""
+    assert pool.submit(np.zeros(80_000, np.float32), GREEDY).result(PATIENCE_S).text == ""
+
+
+@pytest.mark.parametrize("content", [None, b"no weights"])
+def test_bad_weights(tmp_path: Path, content: bytes | None) -> None:
+    """A directory without a model in it is an error with its name."""
+    if content is not None:
+        (tmp_path / "model.bin").write_bytes(content)
+    with (
+        WorkerPool(ModelSpec("faster_whisper", tmp_path, use_gpu=False), PoolOptions(attempts=1)) as pool,
+        pytest.raises(ModelError, match="faster-whisper cannot load it"),
+    ):
+        pool.wait_ready()
