@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from asrctl.engine.buffer import SampleBuffer
 from asrctl.engine.pool import WorkerPool
 from asrctl.errors import AsrctlError, DecodeError, UsageError, WorkerCrashed, WorkerTimeout
-from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, SpeechEnded
+from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
 from asrctl.policy.packing import Packer, PackingOptions, Window
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
@@ -28,6 +29,9 @@ from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment,
 
 _AHEAD = 2
 """Windows submitted ahead for each worker, so that none waits for the reader."""
+
+
+_FEEDER_GRACE_S = 0.5
 
 
 class SpeechDetector(Protocol):
@@ -95,6 +99,9 @@ class FileTranscription:
         self._results = queue.SimpleQueue()
         self._room = threading.Semaphore(_AHEAD * len(pool.slots))
         self._stopped = threading.Event()
+        self._reading = threading.Lock()
+        self._uncollected: deque[Span] = deque()
+        self._speech_samples = 0
         self._dropped_samples = 0
         self.language = ""
         self.inference_s = 0.0
@@ -103,13 +110,10 @@ class FileTranscription:
 
     @property
     def account(self) -> AudioAccount:
-        """Where every sample read so far went."""
-        account = self._endpointer.account
-        return replace(
-            account,
-            speech_samples=account.speech_samples - self._dropped_samples,
-            dropped_samples=self._dropped_samples,
-        )
+        """Where every sample read so far went; speech that is not transcribed yet is pending."""
+        with self._reading:
+            account = self._endpointer.account
+        return replace(account, speech_samples=self._speech_samples, dropped_samples=self._dropped_samples)
 
     def __iter__(self) -> Generator[Segment]:
         """Segments as they become known.
@@ -131,7 +135,8 @@ class FileTranscription:
             self._stopped.set()
             self._room.release()
             self._abandon()
-        feeder.join()
+            # It may be in the middle of a block, which must not be closed under it, or wait for a pipe.
+            feeder.join(_FEEDER_GRACE_S)
 
     def _collect(self, window: Window, future: Future[Hypothesis]) -> Iterator[Segment]:
         """One window's segments; a window that cannot be decoded is declared dropped."""
@@ -139,15 +144,24 @@ class FileTranscription:
         try:
             hypothesis = future.result()
         except (DecodeError, WorkerCrashed, WorkerTimeout) as error:
-            self._dropped_samples += sum(span.length_samples for span in window.spans)
+            self._dropped_samples += self._settle(window)
             self.lost.append(f"dropped {start_s:.1f}-{end_s:.1f} s: {error}")
             return
         if self.language in ("", "auto"):  # too short a window cannot tell
             self.language = hypothesis.language
+        self._speech_samples += self._settle(window)
         self.inference_s += hypothesis.inference_s
         self.done_samples = window.spans[-1].end_sample
         for segment in hypothesis.segments:
             yield _to_source(segment, window)
+
+    def _settle(self, window: Window) -> int:
+        """Samples of the utterances in a window, which are pending no more."""
+        _, end_sample = _edges(window)
+        settled = 0
+        while self._uncollected and self._uncollected[0].end_sample <= end_sample:
+            settled += self._uncollected.popleft().length_samples
+        return settled
 
     def _abandon(self) -> None:
         """Take back what nobody will collect, so that it does not keep the workers busy."""
@@ -183,17 +197,24 @@ class FileTranscription:
                 return
             self._buffer.append(chunk)
             for probability in self._detector.probabilities(chunk):
-                yield from self._packed(self._endpointer.push(float(probability)))
+                yield from self._packed(self._push(float(probability), FRAME_SAMPLES))
             self._forget()
         for probability in self._detector.flush():
             rest = self._buffer.end_sample % FRAME_SAMPLES
-            yield from self._packed(self._endpointer.push(float(probability), rest))
-        yield from self._packed(self._endpointer.flush())
+            yield from self._packed(self._push(float(probability), rest))
+        with self._reading:
+            ended = self._endpointer.flush()
+        yield from self._packed(ended)
         yield from self._packer.flush()
+
+    def _push(self, probability: float, frame_samples: int) -> list[Event]:
+        with self._reading:
+            return self._endpointer.push(probability, frame_samples)
 
     def _packed(self, events: Iterable[Event]) -> Iterator[Window]:
         for event in events:
             if isinstance(event, SpeechEnded):
+                self._uncollected.append(event.span)
                 yield from self._packer.push(event.span)
         yield from self._packer.settle(self._endpointer.settled_sample)
 
