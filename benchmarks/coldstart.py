@@ -18,6 +18,7 @@ from asrctl.engine.cpus import threads_per_worker
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.slot import HealthCheck, PoolOptions
 from asrctl.models.store import ModelStore
+from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from benchmarks.common import machine, median_of, save, table
 
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", default="tiny.en-q8_0")
     options = parser.parse_args(arguments)
     spec = ModelSpec("whisper_cpp", ModelStore().resolve(options.model).path, threads_per_worker(1))
-    health = HealthCheck(sample_speech(), SAMPLE_WORDS, DecodeOptions())
+    health = HealthCheck(sample_speech(), SAMPLE_WORDS, DecodeOptions(effort=Effort.DRAFT))
     rows = []
     for _ in range(options.rounds):
         interpreter_s, imported_s = seconds_of("pass"), seconds_of(_IMPORTS)

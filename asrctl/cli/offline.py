@@ -153,7 +153,7 @@ class Offline:
         """Say what a user should know about this input besides its text."""
         for line in (*audio.warnings, *work.lost):
             self._view.say(f"asrctl: warning: {audio.name}: {line}")
-        if not segments and not work.lost:
+        if not (segments or work.lost or audio.warnings):
             duration_s = work.account.received_samples / SAMPLE_RATE_HZ
             self._view.say(f"asrctl: warning: {audio.name}: no speech found in {duration_s:.1f} s")
 
@@ -171,11 +171,12 @@ class Offline:
         from asrctl.engine.files import FileOptions
         from asrctl.policy.endpointing import EndpointerOptions
         from asrctl.policy.packing import PackingOptions
+        from asrctl.policy.window import Effort
 
         vad, decode = self._request.vad, self._recognizer.decode
         if vad is None:
             return FileOptions(
-                replace(decode, full_window=True),
+                replace(decode, effort=Effort.THOROUGH),
                 EndpointerOptions(max_utterance_s=_WHOLE_WINDOW_S, min_speech_s=0.0),
                 PackingOptions(max_window_s=_WHOLE_WINDOW_S),
             )

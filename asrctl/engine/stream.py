@@ -23,6 +23,7 @@ from asrctl.policy import endpointing
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.priority import Kind
+from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, join_text
 
@@ -293,7 +294,7 @@ class Stream:
     # Decodes
 
     def _request_partial(self, utterance: Utterance, span: Span) -> Decode:
-        options = replace(self._decode, word_timestamps=True, beam_size=1)
+        options = replace(self._decode, word_timestamps=True, beam_size=1, effort=Effort.DRAFT)
         decode = self._request(utterance, Kind.PARTIAL, span, options)
         utterance.partial = (decode.job, span.end_sample)
         utterance.heard_sample = span.end_sample

@@ -7,6 +7,7 @@ cannot outlive its parent.
 
 from __future__ import annotations
 
+import importlib
 import os
 import queue
 import signal
@@ -14,9 +15,6 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any, BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
 
 from asrctl.engine.wire import WireClosed, hypothesis_to_json, read_frame, write_frame
 from asrctl.errors import AsrctlError, ModelError
@@ -36,6 +34,8 @@ class Worker:
     def run(self) -> None:
         """Load the model, then decode until the parent closes the pipe."""
         first, _ = read_frame(self._source)
+        # Native code loads the weights without the interpreter, which can import meanwhile.
+        threading.Thread(target=importlib.import_module, args=("numpy",), name="import").start()
         try:
             model = _load(first["spec"])
         except AsrctlError as error:
@@ -60,11 +60,14 @@ class Worker:
             self._jobs.put(None)
 
     def _decode(self, model: WindowedModel, header: dict[str, Any], payload: bytearray) -> dict[str, Any]:
+        import numpy as np
+
         job = self._current = header["id"]
         try:
-            samples: NDArray[np.float32] = np.frombuffer(payload, np.float32)
             options = DecodeOptions(**header["options"])
-            hypothesis = model.transcribe(samples, options, lambda: job in self._aborted)
+            hypothesis = model.transcribe(
+                np.frombuffer(payload, np.float32), options, lambda: job in self._aborted
+            )
         except Aborted:
             return {"type": "aborted", "id": job}
         except AsrctlError as error:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 
 FULL_AUDIO_CTX = 1500
 """Encoder positions of Whisper's 30 s window; 50 positions are one second."""
 
 _POSITIONS_PER_S = 50
 _MIN_AUDIO_CTX = 512
+_MIN_DRAFT_AUDIO_CTX = 320
 _MARGIN = 128
 _MAX_NGRAM = 8
 _SUSPICIOUS_REPEATS = 3
@@ -18,13 +20,29 @@ _CERTAIN_REPEATS = 5
 """People do say "no, no, no": what comes back three times is decoded again, and cut only from five on."""
 
 
-def audio_context(duration_s: float) -> int:
+class Effort(StrEnum):
+    """How much work a window is worth."""
+
+    DRAFT = "draft"
+    """For partials: the least of the encoder that does not run in circles on most speech, and one decode."""
+    NORMAL = "normal"
+    """The fitted part of the encoder; what looks wrong is decoded again with all of it."""
+    THOROUGH = "thorough"
+    """The whole encoder at once."""
+
+
+def audio_context(duration_s: float, effort: Effort = Effort.NORMAL) -> int:
     """Encoder positions for a window of `duration_s` seconds.
 
-    `max(512, 50 d + 128)` had the lowest error of the rules tried on 200 pieces of 1-28 s: smaller
-    contexts, and contexts that end close to the speech, make the decoder run in circles.
+    `max(512, 50 d + 128)` had the lowest error of the rules tried on 200 pieces of 1-28 s, many of them
+    noisy: smaller contexts, and contexts that end close to the speech, make the decoder run in circles.
+    On 110 clean clips of 1-10 s a minimum of 320 cost a third less CPU at the same error (WER 4.2 against
+    4.6 %, tiny.en q8_0); 256 already inserted 25 words that nobody said.
     """
-    return min(FULL_AUDIO_CTX, max(_MIN_AUDIO_CTX, math.ceil(_POSITIONS_PER_S * duration_s) + _MARGIN))
+    if effort is Effort.THOROUGH:
+        return FULL_AUDIO_CTX
+    least = _MIN_DRAFT_AUDIO_CTX if effort is Effort.DRAFT else _MIN_AUDIO_CTX
+    return min(FULL_AUDIO_CTX, max(least, math.ceil(_POSITIONS_PER_S * duration_s) + _MARGIN))
 
 
 def token_budget(duration_s: float) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from asrctl.policy.window import Effort
 from asrctl.transcript import Hypothesis
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class DecodeOptions:
         prompt: Text that sets names and style; empty for none.
         beam_size: 1 is greedy.
         word_timestamps: Fill in the words of each segment.
-        full_window: Let the encoder see its whole 30 s instead of the fitted part: more accurate on
-            clean speech, slower on short windows.
+        effort: How much work the window is worth, where the backend has a choice.
     """
 
     language: str = "en"
@@ -55,7 +55,7 @@ class DecodeOptions:
     prompt: str = ""
     beam_size: int = 1
     word_timestamps: bool = False
-    full_window: bool = False
+    effort: Effort = Effort.NORMAL
 
 
 class Aborted(Exception):

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
-from asrctl.policy.window import FULL_AUDIO_CTX, audio_context, has_loop, token_budget
+from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, token_budget
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.tokens import Token, geometric_mean, tidy, words_of
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
@@ -94,9 +94,9 @@ class WhisperCpp:
     ) -> Hypothesis:
         """Decode one window; see `WindowedModel.transcribe`.
 
-        A decode that fills its token budget, repeats itself or is unsure throughout is done again with
-        the encoder's full window and, should it run in circles there too, whisper.cpp's own temperature
-        fallback.
+        Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
+        done again with the encoder's full window and, should it run in circles there too, whisper.cpp's own
+        temperature fallback.
         """
         started = time.perf_counter()
         self._should_abort = should_abort
@@ -105,9 +105,12 @@ class WhisperCpp:
         if duration_s < _SHORTEST_WORD_S or abs(samples).max() < _SILENT_PEAK:
             return Hypothesis((), self._language(options), 0.0)
         budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
-        audio_ctx = FULL_AUDIO_CTX if options.full_window else audio_context(duration_s)
+        effort = Effort(options.effort)
+        audio_ctx = audio_context(duration_s, effort)
         hypothesis = self._decode(samples, options, audio_ctx, budget)
-        if self._runs_in_circles(hypothesis, budget):
+        if effort is Effort.DRAFT:
+            pass
+        elif self._runs_in_circles(hypothesis, budget):
             longer = 2 * budget + _LOOP_TOKENS
             hypothesis = self._decode(samples, options, FULL_AUDIO_CTX, longer, fallback=True)
         elif audio_ctx < FULL_AUDIO_CTX and duration_s >= _SHORTEST_UNSURE_S and _is_unsure(hypothesis):

@@ -20,6 +20,7 @@ from asrctl.engine.pool import WorkerPool
 from asrctl.engine.slot import HealthCheck, PoolOptions
 from asrctl.errors import ModelError
 from asrctl.models.store import ModelStore
+from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 
@@ -102,7 +103,7 @@ def test_same_window_same_words(pool: WorkerPool) -> None:
 
 def test_full_window(pool: WorkerPool) -> None:
     """With the whole encoder window the words are the same."""
-    hypothesis = decode(pool, sample_speech(), replace(GREEDY, full_window=True))
+    hypothesis = decode(pool, sample_speech(), replace(GREEDY, effort=Effort.THOROUGH))
     assert keys(hypothesis.text) == keys(SAMPLE_TEXT)
 
 
@@ -166,7 +167,7 @@ def test_repetition_that_was_said(pool: WorkerPool) -> None:
 
 def test_abort(pool: WorkerPool) -> None:
     """A decode that nobody wants is stopped inside native code; the worker is not lost by it."""
-    future = pool.submit(lasting(29.9), replace(GREEDY, full_window=True, beam_size=8))
+    future = pool.submit(lasting(29.9), replace(GREEDY, effort=Effort.THOROUGH, beam_size=8))
     deadline = time.monotonic() + PATIENCE_S
     while not future.done():
         pool.abort(future)
