@@ -74,13 +74,17 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One number of sessions; latencies in seconds as [median, p95]."""
+    """One number of sessions; latencies in seconds as [median, p95].
+
+    A final comes after the endpoint was decided, or, where speech went on for too long, after it was cut.
+    """
 
     sessions: int
     utterances: int
     first_partial_s: tuple[float, float]
     final_after_decision_s: tuple[float, float]
     final_after_speech_s: tuple[float, float]
+    final_after_cut_s: tuple[float, float]
     partials_per_utterance: float
     wer_percent: float
     offline_wer_percent: float
@@ -141,14 +145,16 @@ def figures(
     talks: Sequence[Conversation], run: dict[str, Any], options: StreamOptions, cost: dict[str, float]
 ) -> Figures:
     """Latencies and accuracy of one run."""
-    firsts, decided, spoken, partials, errors, words, utterances = [], [], [], 0, 0.0, 0, 0
+    firsts, decided, spoken, cut = list[float](), list[float](), list[float](), list[float]()
+    partials, errors, words, utterances = 0, 0.0, 0, 0
     endpointing = options.endpointing
     for talk, listener in zip(talks, run["heard"], strict=True):
-        onsets, shown = dict[int, float](), set[int]()
+        onsets, shown, cuts = dict[int, float](), set[int](), dict[float, float]()
         for arrived_s, event in listener.events:
             at_s = arrived_s - run["started_s"]
             if isinstance(event, SpeechStarted):
                 onsets[event.utterance] = onset_s(talk.samples, event.start_s)
+                cuts[event.start_s] = at_s  # where one utterance ends as the next begins, it was cut now
             elif isinstance(event, Partial):
                 partials += 1
                 if event.utterance not in shown:
@@ -157,8 +163,11 @@ def figures(
             elif isinstance(event, Final):
                 utterances += 1
                 end_s = event.end_sample / SAMPLE_RATE_HZ
-                spoken.append(at_s - (end_s - endpointing.pad_after_s))
-                decided.append(spoken[-1] - endpointing.trailing_silence_s)
+                if end_s in cuts:
+                    cut.append(at_s - cuts[end_s])
+                else:
+                    spoken.append(at_s - (end_s - endpointing.pad_after_s))
+                    decided.append(spoken[-1] - endpointing.trailing_silence_s)
         output = join_text(e.segment.text for _, e in listener.events if isinstance(e, Final))
         found = accuracy(talk.text, output)
         errors += found.wer_percent * found.words
@@ -173,6 +182,7 @@ def figures(
         first_partial_s=_spread(firsts),
         final_after_decision_s=_spread(decided),
         final_after_speech_s=_spread(spoken),
+        final_after_cut_s=_spread(cut),
         partials_per_utterance=round(partials / max(1, utterances), 2),
         wer_percent=round(errors / words, 2),
         offline_wer_percent=cost["offline_wer_percent"],
@@ -230,7 +240,7 @@ class Cost:
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
     if not values:
-        return (float("nan"), float("nan"))
+        return (0.0, 0.0)
     return (round(float(np.median(values)), 3), round(float(np.percentile(values, 95)), 3))
 
 
@@ -261,7 +271,14 @@ def main(arguments: list[str] | None = None) -> int:
         spent = {"parent_s": cost.parent_s, "worker_s": cost.worker_s, "peak_rss_mb": cost.peak_rss_mb}
         rows.append(figures(talks, run, stream_options, {**spent, "offline_wer_percent": offline_percent}))
         note(str(rows[-1]))
-    header = ["sessions", "first partial", "final after decision", "after speech", "partials/utterance"]
+    header = [
+        "sessions",
+        "first partial",
+        "final after decision",
+        "after speech",
+        "after cut",
+        "partials/utterance",
+    ]
     header += ["WER %", "offline WER %", "dropped s", "CPU parent", "CPU workers", "RSS MB"]
     print(
         table(
@@ -272,6 +289,7 @@ def main(arguments: list[str] | None = None) -> int:
                     "{} / {}".format(*row.first_partial_s),
                     "{} / {}".format(*row.final_after_decision_s),
                     "{} / {}".format(*row.final_after_speech_s),
+                    "{} / {}".format(*row.final_after_cut_s),
                     row.partials_per_utterance,
                     row.wer_percent,
                     row.offline_wer_percent,

@@ -227,3 +227,22 @@ def test_noise_is_not_speech(weights: SileroWeights) -> None:
     }
     for name, sound in sounds.items():
         assert utterances(weights, sound.astype(np.float32)) == [], name
+
+
+def test_starts_afresh_after_quiet(weights: SileroWeights, speech: NDArray[np.float32]) -> None:
+    """After 2 s without speech nothing of what came before has a say: the network cannot stay deaf."""
+    long_quiet = np.concatenate([speech, np.zeros(4 * 16_000, np.float32), speech])
+    heard = SileroVad(weights).probabilities(long_quiet)
+    quiet = np.convolve(heard < 0.35, np.ones(63), "valid") == 63
+    afresh = int(np.argmax(quiet)) + 63
+    assert afresh * FRAME_SAMPLES < len(speech) + 3 * 16_000
+    rest = SileroVad(weights).probabilities(long_quiet[afresh * FRAME_SAMPLES :])
+    np.testing.assert_array_equal(heard[afresh:], rest)
+
+
+def test_a_short_pause_is_no_reason_to_forget(weights: SileroWeights, speech: NDArray[np.float32]) -> None:
+    """Within 1.5 s the network still knows what it heard, as Silero's own does."""
+    paused = np.concatenate([speech, np.zeros(3 * FRAME_SAMPLES * 15, np.float32), speech])
+    heard = SileroVad(weights).probabilities(paused)
+    rest = SileroVad(weights).probabilities(paused[len(speech) // FRAME_SAMPLES * FRAME_SAMPLES :])
+    assert not np.allclose(heard[-len(rest) :], rest, atol=1e-3)

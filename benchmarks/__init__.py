@@ -1,0 +1,1 @@
+"""The benchmark suite: every figure that asrctl claims, and the command that gives it."""

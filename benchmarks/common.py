@@ -1,0 +1,150 @@
+"""What every benchmark needs: clips and references on disk, the machine's description, tables, results."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import wave
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+SAMPLE_RATE_HZ = 16_000
+RESULTS = Path(__file__).parent / "results"
+CORPUS = Path("benchmark-corpus")
+
+Pcm = NDArray[np.int16]
+"""Mono samples at 16 kHz."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A piece of speech whose words are known.
+
+    Attributes:
+        id: Its name, which is unique in the corpus.
+        file: Path of a 16 kHz mono 16-bit WAV file, from the corpus directory.
+        duration_s: Its length.
+        text: What is said, as its publisher wrote it.
+        source: The package it comes from, with its version.
+        license: The package's licence.
+        synthetic: Whether a machine speaks.
+    """
+
+    id: str
+    file: str
+    duration_s: float
+    text: str
+    source: str
+    license: str
+    synthetic: bool
+
+
+def read_manifest(corpus: Path) -> list[Clip]:
+    """The clips of a corpus directory, in the order of its manifest."""
+    lines = (corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    return [Clip(**json.loads(line)) for line in lines]
+
+
+def read_wav(path: Path) -> Pcm:
+    """The samples of a 16 kHz mono 16-bit WAV file. Raises ValueError for another kind."""
+    with wave.open(str(path), "rb") as file:
+        if (file.getframerate(), file.getnchannels(), file.getsampwidth()) != (SAMPLE_RATE_HZ, 1, 2):
+            raise ValueError(f"{path}: not 16 kHz mono 16-bit")
+        return np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
+
+
+def write_wav(path: Path, parts: Iterable[Pcm]) -> float:
+    """Write samples as a 16-bit WAV file, part by part; returns its length in seconds."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE_HZ)
+        for part in parts:
+            file.writeframes(part.astype("<i2").tobytes())
+    return wav_duration_s(path)
+
+
+def wav_duration_s(path: Path) -> float:
+    """The length of a WAV file, from its header."""
+    with wave.open(str(path), "rb") as file:
+        return file.getnframes() / file.getframerate()
+
+
+def silence(duration_s: float, rng: np.random.Generator) -> Pcm:
+    """A pause as recordings have it: noise of about -72 dBFS, not zeros."""
+    return rng.normal(0.0, 8.0, round(duration_s * SAMPLE_RATE_HZ)).astype(np.int16)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on, and how busy it was when they began."""
+    return {
+        "processor": _processor_name(),
+        "architecture": platform.machine(),
+        "logical_cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "load_average_1m": round(psutil.getloadavg()[0], 2),
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _processor_name() -> str:
+    """The processor's name, with what it offers for matrix products where the kernel says so."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    fields = dict(line.split("\t", 1) for line in lines if "\t" in line)
+    flags = set(fields.get("flags", "").split())
+    name = fields.get("model name", platform.processor()).strip("\t: ")
+    wide = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "amx_int8") if flag in flags]
+    return f"{name} ({', '.join(wide)})" if wide else name
+
+
+def save(name: str, result: dict[str, Any]) -> Path:
+    """Write a result with the machine's description to `results/<name>.json`."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def median_of(values: Sequence[float]) -> float:
+    """The median, rounded to what the measurement can carry."""
+    return round(median(values), 4)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; the first column is aligned left, the others right."""
+    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = [" | ".join(_aligned(row, widths)) for row in cells]
+    rule = " | ".join("-" * (width - 1) + (":" if i else "-") for i, width in enumerate(widths))
+    return "\n".join(f"| {line} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        yield cell.rjust(width) if column else cell.ljust(width)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+    return "-" if value is None else str(value)
+
+
+def note(line: str) -> None:
+    """Tell the person who waits; results go to stdout, this does not."""
+    print(line, file=sys.stderr, flush=True)
