@@ -1,17 +1,24 @@
-"""faster-whisper (CTranslate2) as an optional second provider, on the same weights."""
+"""faster-whisper (CTranslate2) as an optional second provider, on the same weights.
+
+Its own pipeline is not used (voice activity, batching): windows come as for every windowed provider, the
+encoder is fitted to them, and what looks wrong is decoded again with all of it and the library's fallback.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
-from asrctl.policy.window import loop_free
+from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
-from asrctl.transcript import Hypothesis, Segment, Word
+from asrctl.providers.remainder import decode_whole
+from asrctl.providers.tokens import confidence, is_unsure, tidy
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, Word
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,12 +35,13 @@ class FasterWhisper:
             ModelError: CTranslate2 cannot load the directory.
         """
         import ctranslate2
-        from faster_whisper import WhisperModel
+
+        from asrctl.providers.fitted_whisper import FittedWhisperModel
 
         self._device = "cuda" if spec.use_gpu and ctranslate2.get_cuda_device_count() > 0 else "cpu"
         self._threads = spec.threads
         try:
-            self._model = WhisperModel(
+            self._model = FittedWhisperModel(
                 str(spec.path),
                 device=self._device,
                 compute_type="float16" if self._device == "cuda" else "int8",
@@ -48,17 +56,50 @@ class FasterWhisper:
     ) -> Hypothesis:
         """Decode one window; aborts between segments. See `WindowedModel.transcribe`."""
         started = time.perf_counter()
-        segments = []
+        effort = Effort(options.effort)
+        decode = partial(self._decode_fitted, options=options, effort=effort, should_abort=should_abort)
         try:
-            found, info = self._model.transcribe(samples, **self._arguments(options))
-            for segment in found:
-                if should_abort():
-                    raise Aborted
-                segments.append(_segment(segment))
+            hypothesis = decode_whole(decode, samples) if effort is Effort.NORMAL else decode(samples)
         except (RuntimeError, ValueError) as error:
             raise DecodeError(f"faster-whisper failed: {error}") from None
-        texts = tuple(segment for segment in segments if segment.text)
-        return Hypothesis(texts, info.language, time.perf_counter() - started)
+        segments = tidy(hypothesis.segments, len(samples) / SAMPLE_RATE_HZ)
+        return Hypothesis(segments, hypothesis.language, time.perf_counter() - started)
+
+    def _decode_fitted(
+        self,
+        samples: NDArray[np.float32],
+        options: DecodeOptions,
+        effort: Effort,
+        should_abort: Callable[[], bool],
+    ) -> Hypothesis:
+        duration_s = len(samples) / SAMPLE_RATE_HZ
+        # A draft needs as much here: 320 positions, which do for whisper.cpp, run in circles.
+        positions = audio_context(duration_s, Effort.NORMAL if effort is Effort.DRAFT else effort)
+        hypothesis = self._decode(samples, options, should_abort, positions)
+        looped = has_loop(hypothesis.text)
+        unsure = positions < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s)
+        if effort is Effort.NORMAL and (looped or unsure):
+            again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
+            hypothesis = again if looped else max(hypothesis, again, key=confidence)
+        return hypothesis
+
+    def _decode(
+        self,
+        samples: NDArray[np.float32],
+        options: DecodeOptions,
+        should_abort: Callable[[], bool],
+        positions: int,
+    ) -> Hypothesis:
+        self._model.positions = positions
+        fallback = {} if positions == FULL_AUDIO_CTX else {"temperature": 0.0}
+        found, info = self._model.transcribe(samples, **self._arguments(options), **fallback)
+        segments = []
+        for segment in found:
+            if should_abort():
+                raise Aborted
+            if segment.text.strip():
+                segments.append(_segment(segment))
+        return Hypothesis(tuple(segments), info.language, 0.0)
 
     def _arguments(self, options: DecodeOptions) -> dict[str, Any]:
         multilingual = self._model.model.is_multilingual
@@ -79,7 +120,7 @@ class FasterWhisper:
 
     def close(self) -> None:
         """Free the weights."""
-        self._model = None
+        del self._model
 
     def __enter__(self) -> Self:
         return self
@@ -98,10 +139,4 @@ def _segment(segment: Any) -> Segment:
     words = tuple(
         Word(word.start, word.end, word.word.strip(), word.probability) for word in segment.words or ()
     )
-    text = segment.text.strip()
-    texts = text.split()
-    kept = loop_free(texts)
-    if len(kept) < len(texts):
-        text = " ".join(texts[at] for at in kept)
-        words = tuple(words[at] for at in kept) if len(words) == len(texts) else words
-    return Segment(segment.start, segment.end, text, math.exp(segment.avg_logprob), words)
+    return Segment(segment.start, segment.end, segment.text.strip(), math.exp(segment.avg_logprob), words)

@@ -6,17 +6,18 @@ Here a context and its parameter objects live as long as the model does.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, token_budget
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
-from asrctl.providers.tokens import Token, geometric_mean, tidy, words_of
+from asrctl.providers.remainder import decode_whole
+from asrctl.providers.tokens import Token, confidence, geometric_mean, is_unsure, tidy, words_of
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
 
 if TYPE_CHECKING:
@@ -31,12 +32,6 @@ _SHORTEST_WORD_S = 0.05
 
 _SILENT_PEAK = 1e-4
 """Below -80 dB, three steps of a 16-bit recording, no word is heard but "you", in short windows."""
-
-_LOW_LOGPROB = -1.0
-_SHORTEST_UNSURE_S = 1.0
-"""Low confidence says little of a word or less. Cuts of English speech decoded again for it with the full
-window: under 1 s two came out better and six worse (a word lost, or "the world" turned into "Thank you."),
-from 1 s on three better and none worse; a second decode takes 3 to 5 times as long as the first."""
 
 _LOOP_TOKENS = 40
 """A retry may be longer, for speech denser than the budget; whisper.cpp sees loops only past 32 tokens."""
@@ -96,31 +91,38 @@ class WhisperCpp:
 
         Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
         done again with the encoder's full window and, should it run in circles there too, whisper.cpp's own
-        temperature fallback.
+        temperature fallback. What it leaves over at the end is decoded too.
         """
         started = time.perf_counter()
         self._should_abort = should_abort
+        effort = Effort(options.effort)
+        decode = partial(self._decode_fitted, options=options, effort=effort)
+        hypothesis = decode_whole(decode, samples) if effort is Effort.NORMAL else decode(samples)
+        return Hypothesis(
+            segments=tidy(hypothesis.segments, len(samples) / SAMPLE_RATE_HZ),
+            language=hypothesis.language,
+            inference_s=time.perf_counter() - started,
+        )
+
+    def _decode_fitted(
+        self, samples: NDArray[np.float32], options: DecodeOptions, effort: Effort
+    ) -> Hypothesis:
         duration_s = len(samples) / SAMPLE_RATE_HZ
         samples = _clean_samples(samples)
         if duration_s < _SHORTEST_WORD_S or abs(samples).max() < _SILENT_PEAK:
             return Hypothesis((), self._language(options), 0.0)
         budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
-        effort = Effort(options.effort)
         audio_ctx = audio_context(duration_s, effort)
         hypothesis = self._decode(samples, options, audio_ctx, budget)
         if effort is Effort.DRAFT:
-            pass
-        elif self._runs_in_circles(hypothesis, budget):
+            return hypothesis
+        if self._runs_in_circles(hypothesis, budget):
             longer = 2 * budget + _LOOP_TOKENS
-            hypothesis = self._decode(samples, options, FULL_AUDIO_CTX, longer, fallback=True)
-        elif audio_ctx < FULL_AUDIO_CTX and duration_s >= _SHORTEST_UNSURE_S and _is_unsure(hypothesis):
+            return self._decode(samples, options, FULL_AUDIO_CTX, longer, fallback=True)
+        if audio_ctx < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s):
             again = self._decode(samples, options, FULL_AUDIO_CTX, budget)
-            hypothesis = max(hypothesis, again, key=_confidence)
-        return Hypothesis(
-            segments=tidy(hypothesis.segments, duration_s),
-            language=hypothesis.language,
-            inference_s=time.perf_counter() - started,
-        )
+            return max(hypothesis, again, key=confidence)
+        return hypothesis
 
     def _decode(
         self,
@@ -224,12 +226,3 @@ def _clean_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     padding = max(0, _MIN_WINDOW_SAMPLES - len(samples))
     finite = np.nan_to_num(np.pad(samples, (0, padding)), posinf=1.0, neginf=-1.0)
     return np.ascontiguousarray(np.clip(finite, -1.0, 1.0), np.float32)
-
-
-def _confidence(hypothesis: Hypothesis) -> float:
-    """That of the segment it is surest of; 1 where there is nothing to be unsure of."""
-    return max((segment.confidence for segment in hypothesis.segments), default=1.0)
-
-
-def _is_unsure(hypothesis: Hypothesis) -> bool:
-    return _confidence(hypothesis) < math.exp(_LOW_LOGPROB)
