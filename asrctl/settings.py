@@ -41,7 +41,7 @@ class VadSettings:
     onset: float = _number(0.5, 0.01, 0.99)
     offset: float = _number(0.35, 0.01, 0.99)
     trailing_silence_s: float = _number(0.5, 0.05, 10.0)
-    min_speech_s: float = _number(0.1, 0.0, 10.0)
+    min_speech_s: float = _number(0.09, 0.0, 10.0)
     speech_pad_s: float = _number(0.2, 0.0, 5.0)
 
 

@@ -66,7 +66,8 @@ def open_source(
 def _standard_input(stdin: BinaryIO | None) -> BinaryIO:
     if stdin is None and sys.stdin is None:  # closed before Python started
         raise AudioError("there is no standard input")
-    stream = stdin or sys.stdin.buffer
+    # Not `sys.stdin.buffer`: Python aborts if a thread still reads that when the process ends.
+    stream = stdin or os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
     if stream.isatty():
         raise AudioError("it is a terminal; pipe audio into it")
     if stdin is None:

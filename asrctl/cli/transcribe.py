@@ -1,19 +1,24 @@
-"""`asrctl transcribe`: files and pipes to text."""
+"""`asrctl transcribe`: files, pipes and live audio to text."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from asrctl.cli.config import ConfigFile
-from asrctl.errors import UsageError
+from asrctl.errors import EXIT_INTERRUPTED, UsageError
 from asrctl.render import Format
 
 Encoding = Literal["s16le", "f32le"]
+SourceName = Literal["mic", "system"]
 
 _ONE_FILE_EACH = ("srt", "vtt", "tsv")
+_ListDevices = Annotated[
+    bool, typer.Option("--list-devices", help="Show the audio inputs of this machine, and nothing else.")
+]
 _Inputs = Annotated[
     list[str] | None,
     typer.Argument(metavar="[INPUTS]...", help="Audio or video files; - is standard input."),
@@ -68,6 +73,22 @@ def transcribe(
     vad: Annotated[
         bool, typer.Option("--vad/--no-vad", help="Find speech first, or decode everything.")
     ] = True,
+    mic: Annotated[bool, typer.Option("--mic", help="Transcribe the microphone until Ctrl-C.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Transcribe one input at its own pace, as if it were spoken now.")
+    ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="INDEX|NAME", help="Which microphone; a part of its name will do."),
+    ] = None,
+    list_devices: _ListDevices = False,
+    source: Annotated[
+        SourceName, typer.Option(help="Whose live audio it is; system audio yields to a microphone's.")
+    ] = "mic",
+    partial_interval: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0.1, max=60.0, help="Live: new audio between partial results."),
+    ] = None,
     raw_rate: Annotated[
         int | None,
         typer.Option("--raw-rate", metavar="HZ", help="The inputs are headerless PCM of this rate."),
@@ -78,7 +99,7 @@ def transcribe(
     raw_encoding: Annotated[Encoding, typer.Option("--raw-encoding", help="Their samples.")] = "s16le",
     config: ConfigFile = None,
 ) -> None:
-    """Transcribe audio files, or standard input.
+    """Transcribe audio files, standard input, or live audio.
 
     The text goes to standard output as it is found, everything else to standard error.
 
@@ -89,18 +110,26 @@ def transcribe(
       asrctl transcribe *.wav --output-dir transcripts --format json --word-timestamps
       ffmpeg -i rtsp://camera -f wav - | asrctl transcribe -
       arecord -f S16_LE -r 16000 -t raw | asrctl transcribe - --raw-rate 16000
+      asrctl transcribe --mic
+      asrctl transcribe --mic --device usb --format srt --output talk.srt
+      asrctl transcribe --live meeting.mp3
 
     Exit codes: 0 good, 1 some input failed, 2 usage, 3 model, 4 provider, 130 interrupted.
     """
     from asrctl.cli.offline import Offline, RawFormat, Request
     from asrctl.cli.recognizer import prepare, with_words
+    from asrctl.cli.sources import MICROPHONE, list_input_devices, live_source
     from asrctl.cli.view import FileView, bytes_progress
     from asrctl.render.output import destinations
     from asrctl.settings import load
 
+    if list_devices:
+        return list_input_devices()
     names = inputs or []
-    if not names:
-        raise UsageError("nothing to transcribe: name files, or - for standard input")
+    if not names and not mic:
+        raise UsageError("nothing to transcribe: name files, - for standard input, or --mic")
+    raw = RawFormat(raw_rate, raw_channels, raw_encoding) if raw_rate is not None else None
+    open_source = live_source(names, raw, mic=mic, live=live, device=device)
     settings = load(config).settings.overridden(
         provider=provider,
         model=model,
@@ -112,15 +141,31 @@ def transcribe(
         workers=workers,
         beam_size=beam_size,
     )
+    if partial_interval is not None:
+        settings = settings.overridden(live=replace(settings.live, partial_interval_s=partial_interval))
     wanted = format or _format_of(output) or settings.format
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
-    outputs = destinations(names, output, output_dir, wanted)
+    outputs = destinations(names or [MICROPHONE], output, output_dir, wanted)
     with bytes_progress() as progress:
         recognizer = prepare(settings, progress)
     if wanted in ("srt", "vtt"):
         recognizer = with_words(recognizer)
-    raw = RawFormat(raw_rate, raw_channels, raw_encoding) if raw_rate is not None else None
+    if open_source is not None:
+        from asrctl.cli.live import LiveRequest, listen  # not above: files need not wait for it
+        from asrctl.cli.live_view import LiveView
+        from asrctl.policy.priority import Source
+
+        live_request = LiveRequest(
+            output=outputs[0],
+            format=wanted,
+            words=settings.word_timestamps,
+            vad=settings.vad if vad else None,
+            live=settings.live,
+            priority=Source[source.upper()],
+            interrupt_code=0 if mic else EXIT_INTERRUPTED,
+        )
+        raise typer.Exit(listen(recognizer, open_source(), live_request, LiveView()))
     request = Request(names, outputs, wanted, raw, settings.vad if vad else None)
     with FileView() as view:
         failed = Offline(recognizer, request, view).run()

@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM as something to be asked for, where work is to be brought to an end first."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class Interrupts:
+    """While entered, the first two interrupts are counted; the third raises KeyboardInterrupt as ever.
+
+    Attributes:
+        count: How many there were.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        """Prepare.
+
+        Args:
+            tell: Called in the signal handler: it must be reentrant, as `SimpleQueue.put` is.
+        """
+        self.count = 0
+        self._tell = tell
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count > 1:
+            self._restore()
+        self._tell()
+
+    def _restore(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())

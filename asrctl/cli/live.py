@@ -1,0 +1,263 @@
+"""Live audio through the recogniser: partials to the screen, finals to the output as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from asrctl.audio.live import LiveSource
+from asrctl.cli.interrupts import Interrupts
+from asrctl.cli.live_options import health_check, speech_detector, stream_options
+from asrctl.cli.live_view import LiveView, Status
+from asrctl.cli.pump import Pump
+from asrctl.cli.recognizer import Recognizer
+from asrctl.engine.events import Dropped, Event, Final, Finished, Partial
+from asrctl.engine.pool import WorkerPool
+from asrctl.engine.session import Session
+from asrctl.engine.slot import PoolOptions, SlotState
+from asrctl.engine.stream import SpeechDetector, Stream
+from asrctl.errors import EXIT_INTERRUPTED
+from asrctl.policy.priority import Source
+from asrctl.render import Format
+from asrctl.render.formats import WRITERS
+from asrctl.render.output import Output
+from asrctl.settings import LiveSettings, VadSettings
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Transcript
+
+_TICK_S = 0.1
+_STOP_GRACE_S = 1.0
+"""A source that was stopped may take so long to give its last audio; one that hangs is not waited for."""
+_LOSSES_SHOWN = 10
+"""Losses told one by one; beyond, only their sum at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRequest:
+    """What to do with a live source.
+
+    Attributes:
+        output: The file to write; None is standard output.
+        format: What is written.
+        words: Whether the format may show the times of words.
+        vad: How speech is found; None to decode everything.
+        live: How often partials are made and where long utterances are cut.
+        priority: Whose audio it is.
+        interrupt_code: Exit code after one Ctrl-C: 0 where that is the way to end it.
+    """
+
+    output: Path | None = None
+    format: Format = "txt"
+    words: bool = False
+    vad: VadSettings | None = field(default_factory=VadSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
+    priority: Source = Source.MIC
+    interrupt_code: int = EXIT_INTERRUPTED
+
+
+def listen(
+    recognizer: Recognizer,
+    source: LiveSource,
+    request: LiveRequest,
+    view: LiveView,
+    detector: SpeechDetector | None = None,
+) -> int:
+    """Transcribe a source until it ends or is interrupted; returns the exit code.
+
+    The first Ctrl-C stops the source and lets what was said be transcribed; the second stops that.
+
+    Args:
+        recognizer: What decodes. It loads while the source is heard already.
+        source: Closed at the end.
+        request: What to do with it.
+        view: Where it is shown meanwhile.
+        detector: Finds speech; fresh. None for what the request asks for.
+
+    Raises:
+        AudioError: The source failed; what it had given is written.
+        ModelError: The weights do not load.
+        ProviderError: No worker can run.
+        AsrctlError: The output cannot be written.
+    """
+    options = PoolOptions(workers=recognizer.workers, health=health_check(recognizer))
+    stream = Stream(
+        detector or speech_detector(request.vad), stream_options(recognizer.decode, request.vad, request.live)
+    )
+    live: Live | None = None
+    try:
+        with WorkerPool(recognizer.spec, options) as pool, Output(request.output) as output, view:
+            live = Live(recognizer, source, request, view, pool, stream, output)
+            with live:
+                return live.run()
+    finally:
+        if live is None:  # which would have closed it
+            source.close()
+
+
+class Live:
+    """One run. A pump's thread hears, the session's thread decides, the caller's writes and draws."""
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        source: LiveSource,
+        request: LiveRequest,
+        view: LiveView,
+        pool: WorkerPool,
+        stream: Stream,
+        output: Output,
+    ) -> None:
+        """Prepare; nothing is heard yet. The arguments are `listen`'s, and what it made of them."""
+        self._recognizer = recognizer
+        self._source = source
+        self._request = request
+        self._view = view
+        self._pool = pool
+        self._stream = stream
+        stream.partials = view.shown
+        to_terminal = request.output is None and view.shares_terminal
+        self._writer = WRITERS[request.format](view if to_terminal else output)
+        self._inbox: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+        self._session = Session(stream, pool, self._inbox.put, name="live", source=request.priority)
+        self._pump = Pump(source, self._session, self._inbox.put)
+        self._stop_deadline_s: float | None = None
+        self._segments: list[Segment] = []
+        self._failure: BaseException | None = None
+        self._account: AudioAccount | None = None
+        self._losses = 0
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+        self._pump.close()
+
+    def run(self) -> int:
+        """Listen; see `listen`."""
+        started_s = time.perf_counter()
+        with Interrupts(lambda: self._inbox.put(None)) as interrupts:
+            self._pump.start()
+            try:
+                while self._account is None and interrupts.count < 2:
+                    self._step(interrupts.count)
+            finally:
+                self._conclude(started_s)
+        if self._failure is not None:
+            raise self._failure
+        if interrupts.count > 1:
+            return EXIT_INTERRUPTED
+        return self._request.interrupt_code if interrupts.count else 0
+
+    # While it runs
+
+    def _step(self, interrupts: int) -> None:
+        """Wait a moment for something to happen, and see to it."""
+        with contextlib.suppress(queue.Empty):
+            self._take(self._inbox.get(timeout=_TICK_S))
+        now_s = time.monotonic()
+        if interrupts and self._stop_deadline_s is None:
+            self._stop_deadline_s = now_s + _STOP_GRACE_S
+            self._source.stop()
+        if self._stop_deadline_s is not None and now_s > self._stop_deadline_s:
+            self._pump.end()
+        if all(slot.state is SlotState.FAILED for slot in self._pool.slots):
+            self._pool.wait_ready()  # raises the reason
+        self._view.refresh(self._status())
+
+    def _take(self, item: Event | BaseException | None) -> None:
+        if isinstance(item, Partial):
+            self._view.partial(item.utterance, item.stable, item.unstable)
+        elif isinstance(item, Final):
+            self._view.ended(item.utterance)
+            self._write(item.segment)
+        elif isinstance(item, Dropped):
+            if item.utterance is not None:
+                self._view.ended(item.utterance)
+            self._declare(item)
+        elif isinstance(item, Finished):
+            self._account = item.account
+        elif isinstance(item, BaseException):
+            self._failure = item
+
+    def _write(self, segment: Segment) -> None:
+        if not segment.text.strip():
+            return
+        if not (self._request.words or self._writer.needs_words):
+            segment = replace(segment, words=())
+        self._segments.append(segment)
+        self._writer.segment(segment)
+
+    def _declare(self, loss: Dropped) -> None:
+        self._losses += 1
+        if self._losses <= _LOSSES_SHOWN:
+            start_s, end_s = loss.start_sample / SAMPLE_RATE_HZ, loss.end_sample / SAMPLE_RATE_HZ
+            self._warn(f"dropped {start_s:.2f}-{end_s:.2f} s: {loss.reason}")
+
+    def _status(self) -> Status:
+        if self._stop_deadline_s is not None:
+            note = "finishing; ^C: stop now"
+        elif any(slot.state is SlotState.READY for slot in self._pool.slots):
+            note = ""
+        else:
+            note = "loading the model"
+        heard_s = self._pump.heard_samples / SAMPLE_RATE_HZ
+        return Status(heard_s, self._pump.level_db, self._session.pending_samples / SAMPLE_RATE_HZ, note)
+
+    # At the end, whatever ended it
+
+    def _conclude(self, started_s: float) -> None:
+        """Write the end of the format, and say what is to be known besides."""
+        self._view.close()
+        account = self._settle()
+        if self._failure is not None and not account.received_samples:
+            return  # nothing to show for it: the output goes too
+        self._writer.finish(self._transcript(account, started_s))
+        for line in self._source.warnings:
+            self._warn(line)
+        if self._losses > _LOSSES_SHOWN:
+            dropped_s = account.dropped_samples / SAMPLE_RATE_HZ
+            self._warn(f"dropped {dropped_s:.2f} s in {self._losses} places in all")
+        if not self._segments and not account.dropped_samples:
+            self._warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s")
+
+    def _settle(self) -> AudioAccount:
+        """Stop what still goes on; what came and is not transcribed is declared dropped."""
+        if self._account is None:
+            self._session.close()
+        self._pump.close()
+        while not self._inbox.empty():  # finals that nobody has written yet
+            self._take(self._inbox.get())
+        account, unseen_samples = self._account, self._pump.unheard_samples
+        if account is None:
+            account = self._session.account
+            unseen_samples += self._session.pending_samples - account.pending_samples
+        lost_samples = account.pending_samples + unseen_samples
+        if lost_samples:
+            self._warn(f"stopped: the last {lost_samples / SAMPLE_RATE_HZ:.2f} s are not transcribed")
+        return replace(
+            account,
+            received_samples=account.received_samples + unseen_samples,
+            dropped_samples=account.dropped_samples + lost_samples,
+        )
+
+    def _transcript(self, account: AudioAccount, started_s: float) -> Transcript:
+        return Transcript(
+            source=self._source.name,
+            model=self._recognizer.model,
+            provider=self._recognizer.spec.provider,
+            language=self._stream.language,
+            duration_s=account.received_samples / SAMPLE_RATE_HZ,
+            segments=tuple(self._segments),
+            audio=account,
+            timing=Timing(
+                load_s=max(slot.load_s for slot in self._pool.slots),
+                inference_s=self._pool.inference_s,
+                wall_s=time.perf_counter() - started_s,
+            ),
+        )
+
+    def _warn(self, line: str) -> None:
+        self._view.say(f"asrctl: warning: {self._source.name}: {line}")
