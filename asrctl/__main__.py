@@ -1,16 +1,39 @@
-"""`python -m asrctl`, and the console script.
-
-Worker processes import their parent's main module again, so this one imports nothing until it is called.
-"""
+"""`python -m asrctl`, and the console script."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asrctl.engine.process import Standby
+
+_NEEDS_NO_WORKER = frozenset({"-h", "--help", "--list-devices", "--server"})
+
 
 def main() -> None:
-    """Run the command line."""
-    from asrctl.cli.main import main
+    """Run the command line.
 
-    main()
+    A transcription needs a worker, which takes a fifth of a second to start; it does so while this process
+    imports the command line and reads its arguments.
+    """
+    standby = _standby(sys.argv[1:])
+    try:
+        from asrctl.cli.main import main
+
+        main(standby=standby)
+    finally:
+        if standby is not None:
+            standby.close()
+
+
+def _standby(arguments: Sequence[str]) -> Standby | None:
+    if arguments[:1] != ["transcribe"] or _NEEDS_NO_WORKER.intersection(arguments):
+        return None
+    from asrctl.engine.process import Standby
+
+    return Standby()
 
 
 if __name__ == "__main__":

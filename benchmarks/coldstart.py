@@ -14,7 +14,7 @@ import sys
 import time
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
-from asrctl.engine.cpus import threads_per_worker
+from asrctl.detect.cpus import threads_per_worker
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.slot import HealthCheck, PoolOptions
 from asrctl.models.store import ModelStore

@@ -19,7 +19,7 @@ import numpy as np
 
 from asrctl.audio.sample import sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.engine.cpus import threads_per_worker
+from asrctl.detect.cpus import threads_per_worker
 from asrctl.engine.events import Dropped, Event, Final, Finished, Partial
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.engine.cpus import threads_per_worker
+from asrctl.detect.cpus import threads_per_worker
 from asrctl.engine.events import Dropped, Event, Final, Partial, SpeechStarted
 from asrctl.engine.files import FileOptions, FileTranscription
 from asrctl.engine.pool import WorkerPool

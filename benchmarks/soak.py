@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 
 from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.engine.cpus import threads_per_worker
+from asrctl.detect.cpus import threads_per_worker
 from asrctl.engine.events import Dropped, Event
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session

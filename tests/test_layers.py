@@ -27,7 +27,9 @@ ALLOWED = {
     "models": {"transcript", "errors", "policy"},
     "providers": {"transcript", "errors", "policy", "audio", "models"},
     "engine": {"transcript", "errors", "policy", "audio", "models", "providers"},
-    "__main__": {"cli"},
+    "detect": {"transcript", "errors", "policy", "audio", "models", "providers", "engine"},
+    "client": {"transcript", "errors", "policy"},
+    "__main__": {"cli", "engine"},
 }
 """What of asrctl each part may import besides itself; a new part gets a line here.
 

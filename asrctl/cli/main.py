@@ -10,13 +10,16 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from asrctl import __version__
-from asrctl.cli import config, models, transcribe
+from asrctl.cli import config, detect, models, transcribe
 from asrctl.errors import AsrctlError
+
+if TYPE_CHECKING:
+    from asrctl.engine.process import Standby
 
 DEBUG_VARIABLE = "ASRCTL_DEBUG"
 """Set to anything, it has errors print their traceback too."""
@@ -34,6 +37,7 @@ app = typer.Typer(
 )
 # The commands. Their modules import what is heavy inside the functions, so that help stays quick.
 app.command()(transcribe.transcribe)
+app.command()(detect.detect)
 app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 
@@ -53,11 +57,17 @@ def _options(
     pass
 
 
-def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run a command line, `sys.argv` by default, and exit; no exception but SystemExit leaves it."""
+def main(args: Sequence[str] | None = None, standby: Standby | None = None) -> NoReturn:
+    """Run a command line and exit; no exception but SystemExit leaves it.
+
+    Args:
+        args: `sys.argv` by default.
+        standby: A worker process that was started already, for the command that needs one.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # flush what there is, as for Ctrl-C
     try:
-        app(args, prog_name="asrctl")  # turns usage errors, interrupts and closed pipes into exits itself
+        # It turns usage errors, interrupts and closed pipes into exits itself.
+        app(args, prog_name="asrctl", obj=standby)
         code = 0
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from asrctl.cli.recognizer import Recognizer
 from asrctl.cli.view import FileView
 from asrctl.engine.pool import WorkerPool
+from asrctl.engine.process import Standby
 from asrctl.engine.slot import PoolOptions
 from asrctl.errors import AudioError
 from asrctl.render import Format
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _MAX_WINDOW_S = 12.0
 _WHOLE_WINDOW_S = 28.0
+_SHORT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,13 @@ class Request:
 class Offline:
     """Runs a request; the recogniser loads while the first input is opened."""
 
-    def __init__(self, recognizer: Recognizer, request: Request, view: FileView) -> None:
+    def __init__(
+        self, recognizer: Recognizer, request: Request, view: FileView, standby: Standby | None = None
+    ) -> None:
         self._recognizer = recognizer
         self._request = request
         self._view = view
+        self._standby = standby
 
     def run(self) -> int:
         """Transcribe all inputs; returns how many failed.
@@ -73,7 +78,7 @@ class Offline:
         """
         failed = 0
         options = PoolOptions(workers=self._recognizer.workers)
-        with WorkerPool(self._recognizer.spec, options) as pool:
+        with WorkerPool(self._recognizer.spec, options, standby=self._standby) as pool:
             for name, output in zip(self._request.inputs, self._request.outputs, strict=True):
                 try:
                     self._transcribe(pool, name, output)
@@ -106,7 +111,7 @@ class Offline:
         from asrctl.engine.files import FileTranscription
 
         started = time.perf_counter()
-        work = FileTranscription(audio, pool, self._detector(), self._options(), audio.name)
+        work = FileTranscription(audio, pool, self._detector(), self._options(audio), audio.name)
         segments: list[Segment] = []
         try:
             with closing(work.__iter__()) as found:
@@ -166,8 +171,8 @@ class Offline:
 
         return SileroVad(SileroWeights.load())
 
-    def _options(self) -> FileOptions:
-        """How this request's inputs are cut; the lengths are measured in benchmarks/RESULTS.md."""
+    def _options(self, audio: AudioReader) -> FileOptions:
+        """How an input is cut; the lengths are measured in benchmarks/RESULTS.md."""
         from asrctl.engine.files import FileOptions
         from asrctl.policy.endpointing import EndpointerOptions
         from asrctl.policy.packing import PackingOptions
@@ -191,5 +196,8 @@ class Offline:
                 trailing_silence_s=vad.trailing_silence_s,
                 max_utterance_s=_MAX_WINDOW_S,
             ),
-            PackingOptions(max_window_s=_MAX_WINDOW_S),
+            # A small first window shows text early, and costs more: short inputs are done as soon without.
+            PackingOptions(max_window_s=_MAX_WINDOW_S)
+            if audio.duration_s is None or audio.duration_s > _SHORT_S
+            else PackingOptions(max_window_s=_MAX_WINDOW_S, first_window_s=_MAX_WINDOW_S),
         )

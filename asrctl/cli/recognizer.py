@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asrctl.engine.cpus import threads_per_worker
+from asrctl.detect.cpus import threads_per_worker
 from asrctl.errors import ModelError, UsageError
 from asrctl.languages import check_language
 from asrctl.models.catalog import ALIASES, CATALOG

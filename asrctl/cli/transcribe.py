@@ -19,6 +19,16 @@ _ONE_FILE_EACH = ("srt", "vtt", "tsv")
 _ListDevices = Annotated[
     bool, typer.Option("--list-devices", help="Show the audio inputs of this machine, and nothing else.")
 ]
+_Server = Annotated[
+    str | None,
+    typer.Option("--server", metavar="URL", help="Have a server do it, such as ws://127.0.0.1:8765."),
+]
+_ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key", metavar="KEY", envvar="ASRCTL_API_KEY", help="What the server lets you in for."
+    ),
+]
 _Inputs = Annotated[
     list[str] | None,
     typer.Argument(metavar="[INPUTS]...", help="Audio or video files; - is standard input."),
@@ -26,6 +36,7 @@ _Inputs = Annotated[
 
 
 def transcribe(
+    context: typer.Context,
     inputs: _Inputs = None,
     provider: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper.")
@@ -89,6 +100,8 @@ def transcribe(
         float | None,
         typer.Option(metavar="SECONDS", min=0.1, max=60.0, help="Live: new audio between partial results."),
     ] = None,
+    server: _Server = None,
+    api_key: _ApiKey = None,
     raw_rate: Annotated[
         int | None,
         typer.Option("--raw-rate", metavar="HZ", help="The inputs are headerless PCM of this rate."),
@@ -113,8 +126,9 @@ def transcribe(
       asrctl transcribe --mic
       asrctl transcribe --mic --device usb --format srt --output talk.srt
       asrctl transcribe --live meeting.mp3
+      asrctl transcribe --server ws://127.0.0.1:8765 --mic
 
-    Exit codes: 0 good, 1 some input failed, 2 usage, 3 model, 4 provider, 130 interrupted.
+    Exit codes: 0 good, 1 some input failed, 2 usage, 3 model, 4 provider, 5 server, 130 interrupted.
     """
     from asrctl.cli.offline import Offline, RawFormat, Request
     from asrctl.cli.recognizer import prepare, with_words
@@ -147,6 +161,28 @@ def transcribe(
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
     outputs = destinations(names or [MICROPHONE], output, output_dir, wanted)
+    if server is not None:
+        from asrctl.cli.feeder import whole_files
+        from asrctl.cli.live_view import LiveView
+        from asrctl.cli.remote import RemoteRequest, client_options, refuse_local, transcribe_remotely
+
+        refuse_local(
+            {
+                **{"--provider": provider, "--threads": threads, "--workers": workers},
+                **{"--beam-size": beam_size, "--partial-interval": partial_interval},
+                **{"--translate": translate or None, "--no-vad": None if vad else False},
+            }
+        )
+        remote_request = RemoteRequest(
+            url=server,
+            client=client_options(settings, source, model, api_key),
+            format=wanted,
+            words=settings.word_timestamps,
+            paced=open_source is not None,
+            interrupt_code=0 if mic else EXIT_INTERRUPTED,
+        )
+        sources = [open_source] if open_source is not None else whole_files(names, raw)
+        raise typer.Exit(transcribe_remotely(sources, outputs, remote_request, LiveView()))
     with bytes_progress() as progress:
         recognizer = prepare(settings, progress)
     if wanted in ("srt", "vtt"):
@@ -168,7 +204,7 @@ def transcribe(
         raise typer.Exit(listen(recognizer, open_source(), live_request, LiveView()))
     request = Request(names, outputs, wanted, raw, settings.vad if vad else None)
     with FileView() as view:
-        failed = Offline(recognizer, request, view).run()
+        failed = Offline(recognizer, request, view, context.obj).run()
     raise typer.Exit(1 if failed else 0)
 
 

@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from asrctl.engine.process import Standby
 from asrctl.engine.slot import Job, PoolOptions, Slot, SlotState
 from asrctl.errors import AsrctlError
 from asrctl.policy.priority import JobQueue, Kind, Ticket
@@ -40,7 +41,12 @@ class WorkerPool:
     """Runs decodes in child processes. Thread-safe; a context manager."""
 
     def __init__(
-        self, spec: ModelSpec, options: PoolOptions | None = None, *, fallback: ModelSpec | None = None
+        self,
+        spec: ModelSpec,
+        options: PoolOptions | None = None,
+        *,
+        fallback: ModelSpec | None = None,
+        standby: Standby | None = None,
     ) -> None:
         """Start the workers; they load while the caller goes on.
 
@@ -48,6 +54,7 @@ class WorkerPool:
             spec: What the workers load.
             options: Sizes and deadlines.
             fallback: Loaded by a worker that keeps failing with `spec`.
+            standby: A process that was started earlier, for the first worker.
         """
         options = options or PoolOptions()
         self._changed = threading.Condition()
@@ -59,7 +66,7 @@ class WorkerPool:
         self._fatal: AsrctlError | None = None
         self.inference_s = 0.0
         """Time that recognisers took for the jobs done so far, summed over workers."""
-        self.slots = [Slot(self, spec, fallback, options) for _ in range(options.workers)]
+        self.slots = [Slot(self, spec, fallback, options, standby) for _ in range(options.workers)]
         self._threads = [threading.Thread(target=slot.run, name="worker", daemon=True) for slot in self.slots]
         for thread in self._threads:
             thread.start()

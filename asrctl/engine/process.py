@@ -32,26 +32,50 @@ _ENVIRONMENT = {
 }
 
 
+class Standby:
+    """A worker process that is started before it is known what it is to load; it imports meanwhile."""
+
+    def __init__(self) -> None:
+        """Start the process."""
+        self._process: subprocess.Popen[bytes] | None = _start()
+
+    def take(self) -> subprocess.Popen[bytes] | None:
+        """The process, for the first who asks; None for all others."""
+        process, self._process = self._process, None
+        return process
+
+    def close(self) -> None:
+        """End the process if nobody took it."""
+        if (process := self.take()) is not None:
+            process.kill()
+            process.communicate()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "asrctl.engine.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env={**_ENVIRONMENT, **os.environ},
+    )
+
+
 class WorkerProcess:
     """One child with one loaded model. All methods but `abort` and `kill` belong to one thread."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        """Start the process; it loads the model on its own while the caller goes on."""
+    def __init__(self, spec: ModelSpec, standby: Standby | None = None) -> None:
+        """Start the process, or take the one on standby; it loads the model while the caller goes on."""
         self.spec = spec
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES_KEPT)
         self._timed_out = False
         self._write_lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "asrctl.engine.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env={**_ENVIRONMENT, **os.environ},
-        )
+        self._process = (standby.take() if standby else None) or _start()
         self._drain = threading.Thread(target=self._keep_stderr, daemon=True, name="worker-stderr")
         self._drain.start()
-        self._send({"type": "load", "spec": {**asdict(spec), "path": str(spec.path)}})
+        with contextlib.suppress(WorkerCrashed):  # `wait_loaded` will see it
+            self._send({"type": "load", "spec": {**asdict(spec), "path": str(spec.path)}})
 
     @property
     def pid(self) -> int:

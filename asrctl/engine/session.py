@@ -76,6 +76,7 @@ class Session:
         self._running: dict[int, _Running] = {}
         self._changed = threading.Condition()
         self._account = stream.account
+        self._committed_sample = 0
         self._queued_samples = 0
         self._finished = False
         self._thread = threading.Thread(target=self._run, name=f"session-{name}", daemon=True)
@@ -85,6 +86,11 @@ class Session:
     def account(self) -> AudioAccount:
         """Where every sample went that was taken from the inbox so far."""
         return self._account
+
+    @property
+    def committed_sample(self) -> int:
+        """All samples before it are answered for by events that were emitted already, or are silence."""
+        return self._committed_sample
 
     @property
     def pending_samples(self) -> int:
@@ -127,6 +133,15 @@ class Session:
 
         self._inbox.put(step)
 
+    def slow_down(self, factor: float) -> None:
+        """Make partials so many times rarer than the options say; 1 is back to normal."""
+
+        def step() -> list[Output]:
+            self._stream.pacer.factor = factor
+            return []
+
+        self._inbox.put(step)
+
     def wait_pending_below(self, samples: int) -> None:
         """Block until less than so much is pending: for audio that comes faster than real time."""
         with self._changed:
@@ -160,6 +175,7 @@ class Session:
                     self._act(output)
                 with self._changed:
                     self._account = self._stream.account
+                    self._committed_sample = self._stream.committed_sample
                     self._changed.notify_all()
         finally:
             for running in self._running.values():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
-from asrctl.engine.process import WorkerProcess
+from asrctl.engine.process import Standby, WorkerProcess
 from asrctl.errors import AsrctlError, DecodeError, ModelError, ProviderError, WorkerCrashed, WorkerTimeout
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
@@ -110,9 +110,15 @@ class Slot:
     """Starts a worker, runs jobs on it, and starts another whenever it is lost."""
 
     def __init__(
-        self, pool: Dispatcher, spec: ModelSpec, fallback: ModelSpec | None, options: PoolOptions
+        self,
+        pool: Dispatcher,
+        spec: ModelSpec,
+        fallback: ModelSpec | None,
+        options: PoolOptions,
+        standby: Standby | None,
     ) -> None:
         self._pool = pool
+        self._standby = standby
         self._fallback = fallback
         self._options = options
         self.spec = spec
@@ -185,7 +191,7 @@ class Slot:
     def _load(self) -> WorkerProcess:
         self._become(SlotState.LOADING)
         started = time.perf_counter()
-        worker = self.worker = WorkerProcess(self.spec)
+        worker = self.worker = WorkerProcess(self.spec, self._standby)
         try:
             self.description = worker.wait_loaded(self._options.load_deadline_s)
             self.load_s = time.perf_counter() - started

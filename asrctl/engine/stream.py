@@ -91,6 +91,14 @@ class Stream:
         )
 
     @property
+    def committed_sample(self) -> int:
+        """All samples before it are finalised, judged silence or declared dropped, and that was said."""
+        if not self._closing:
+            return self._endpointer.settled_sample
+        head = self._closing[0]
+        return head.span.start_sample if isinstance(head, Gap) else head.start_sample
+
+    @property
     def language(self) -> str:
         """What finals are decoded in; "auto" until the first one showed it."""
         return self._decode.language

@@ -33,9 +33,9 @@ class Worker:
 
     def run(self) -> None:
         """Load the model, then decode until the parent closes the pipe."""
-        first, _ = read_frame(self._source)
         # Native code loads the weights without the interpreter, which can import meanwhile.
         threading.Thread(target=importlib.import_module, args=("numpy",), name="import").start()
+        first, _ = read_frame(self._source)
         try:
             model = _load(first["spec"])
         except AsrctlError as error:

@@ -48,17 +48,20 @@ class Pacer:
     def __init__(self, options: PacingOptions | None = None) -> None:
         self._options = options or PacingOptions()
         self._slowness_s = 0.0
+        self.factor = 1.0
+        """By how much partials are rarer than the options say; above 1 nothing is decoded on suspicion."""
 
     @property
     def interval_s(self) -> float:
         """New audio between partials at the present load."""
         options = self._options
-        return min(max(options.interval_s, _TURNAROUNDS * self._slowness_s), options.max_interval_s)
+        wanted_s = max(self.factor * options.interval_s, _TURNAROUNDS * self._slowness_s)
+        return min(wanted_s, options.max_interval_s)
 
     @property
     def relaxed(self) -> bool:
         """Whether the machine keeps up with ease, so that work may be risked that turns out useless."""
-        return _TURNAROUNDS * self._slowness_s <= self._options.interval_s
+        return self.factor <= 1 and _TURNAROUNDS * self._slowness_s <= self._options.interval_s
 
     def observe(self, turnaround_s: float) -> None:
         """A partial took so long from submission to result."""

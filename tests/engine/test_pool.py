@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from asrctl.engine.pool import WorkerPool
-from asrctl.engine.slot import HealthCheck, SlotState
+from asrctl.engine.process import Standby
+from asrctl.engine.slot import HealthCheck, PoolOptions, SlotState
 from asrctl.errors import DecodeError, ModelError, WorkerCrashed, WorkerTimeout
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions, ModelSpec
@@ -218,6 +219,37 @@ def test_recycling(script: Script, pool_of: PoolOf) -> None:
     assert text_of(pool.submit(speak([1]), GREEDY)) == "w1"
     assert text_of(pool.submit(speak([2]), GREEDY)) == "w2"
     assert before != pool.pids()
+
+
+def test_standby_becomes_the_first_worker(script: Script) -> None:
+    """A process that was started before the model was known loads it, and is replaced when it dies."""
+    standby = Standby()
+    with WorkerPool(script(crash_on=["w7"]), PoolOptions(attempts=1), standby=standby) as pool:
+        pool.wait_ready()
+        assert standby.take() is None
+        with pytest.raises(WorkerCrashed):
+            pool.submit(speak([7]), GREEDY).result(PATIENCE_S)
+        assert text_of(pool.submit(speak([8]), GREEDY)) == "w8"
+
+
+def test_standby_that_nobody_wants(script: Script) -> None:
+    """It ends without a trace, and closing it twice is fine."""
+    before = set(psutil.Process().children())
+    standby = Standby()
+    (child,) = set(psutil.Process().children()) - before
+    standby.close()
+    standby.close()
+    assert not child.is_running()
+
+
+def test_standby_that_died(script: Script) -> None:
+    """A dead process on standby is as good as none."""
+    before = set(psutil.Process().children())
+    standby = Standby()
+    (child,) = set(psutil.Process().children()) - before
+    child.kill()
+    with WorkerPool(script(), standby=standby) as pool:
+        assert text_of(pool.submit(speak([8]), GREEDY)) == "w8"
 
 
 def test_parent_dies(script: Script, tmp_path: Path) -> None:
