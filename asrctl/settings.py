@@ -23,8 +23,8 @@ from asrctl.errors import UsageError
 from asrctl.render import Format
 
 ENV_PREFIX = "ASRCTL_"
-_NOT_SETTINGS = frozenset({"ASRCTL_CONFIG", "ASRCTL_DEBUG"})
-"""Variables that the command line reads itself: the option `--config`, and tracebacks."""
+_NOT_SETTINGS = frozenset({"ASRCTL_CONFIG", "ASRCTL_DEBUG", "ASRCTL_API_KEY"})
+"""Variables that the command line reads itself: `--config`, tracebacks, and `--api-key`."""
 
 Number = TypeVar("Number", int, float)
 
@@ -51,6 +51,64 @@ class LiveSettings:
 
     partial_interval_s: float = _number(1.0, 0.1, 60.0)
     max_utterance_s: float = _number(15.0, 1.0, 29.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Audio that a server transcribes: how long it is tried, and how much audio waits for it meanwhile."""
+
+    max_attempts: int = _number(15, 1, 1000)
+    max_wait_s: float = _number(60.0, 0.01, 3600.0)
+    disk_mib: int = _number(512, 0, 1 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """The server: where it listens, whom it lets in, and how much it holds; times in seconds.
+
+    Attributes:
+        host: Address to listen on.
+        port: TCP port; 0 takes a free one.
+        max_sessions: Sessions at once; fewer are let in where the machine cannot do as many.
+        max_system_sessions: The same for `system` audio alone; 0 for no bound of its own.
+        api_key: What clients must know; empty for nothing.
+        allow_origins: Web origins that may connect, besides those of this machine.
+        small_model: Decodes under load; empty for none.
+        fallback_model: Decodes when the model cannot; empty for none.
+        fallback_provider: What runs it; empty for the same.
+        window_s: Audio that a client may send ahead.
+        hold_s: Audio of one session held in memory.
+        spool_s: Audio of one `system` session held on disk under load.
+        resume_ttl_s: How long a session waits for a lost client.
+        handshake_timeout_s: How long a socket may say nothing before its session begins.
+        idle_timeout_s: How long a client may say nothing in it.
+        max_message_bytes: Longest message.
+        max_messages_per_s: Most messages of one client.
+        grace_s: How long a shutdown waits for finals.
+        watchdog_s: Workers that finish nothing for so long are restarted.
+        retry_s: When a model that failed is tried again.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = _number(8765, 0, 65_535)
+    max_sessions: int = _number(10, 1, 1000)
+    max_system_sessions: int = _number(0, 0, 1000)
+    api_key: str = ""
+    allow_origins: tuple[str, ...] = ()
+    small_model: str = ""
+    fallback_model: str = ""
+    fallback_provider: str = ""
+    window_s: float = _number(30.0, 1.0, 600.0)
+    hold_s: float = _number(60.0, 1.0, 3600.0)
+    spool_s: float = _number(600.0, 0.0, 86_400.0)
+    resume_ttl_s: float = _number(60.0, 0.0, 3600.0)
+    handshake_timeout_s: float = _number(10.0, 0.1, 600.0)
+    idle_timeout_s: float = _number(60.0, 1.0, 86_400.0)
+    max_message_bytes: int = _number(1 << 20, 1024, 1 << 26)
+    max_messages_per_s: int = _number(500, 10, 100_000)
+    grace_s: float = _number(10.0, 0.0, 3600.0)
+    watchdog_s: float = _number(30.0, 1.0, 3600.0)
+    retry_s: float = _number(60.0, 1.0, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +144,8 @@ class Settings:
     word_timestamps: bool = False
     vad: VadSettings = field(default_factory=VadSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
+    client: ClientSettings = field(default_factory=ClientSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
 
     def overridden(self, **flags: Any) -> Settings:
         """These settings with the flags that were given; a flag that is None was not."""

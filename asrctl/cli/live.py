@@ -10,10 +10,11 @@ from pathlib import Path
 
 from asrctl.audio.live import LiveSource
 from asrctl.cli.interrupts import Interrupts
-from asrctl.cli.live_options import health_check, speech_detector, stream_options
+from asrctl.cli.live_options import health_check, stream_options
 from asrctl.cli.live_view import LiveView, Status
 from asrctl.cli.pump import Pump
 from asrctl.cli.recognizer import Recognizer
+from asrctl.cli.voice_activity import speech_detector
 from asrctl.engine.events import Dropped, Event, Final, Finished, Partial
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.cli.recognizer import Recognizer
+from asrctl.cli.voice_activity import endpointing
 from asrctl.engine.slot import HealthCheck
-from asrctl.engine.stream import SpeechDetector, StreamOptions
+from asrctl.engine.stream import StreamOptions
 from asrctl.models.catalog import ALIASES, CATALOG
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
@@ -37,27 +38,4 @@ def stream_options(decode: DecodeOptions, vad: VadSettings | None, live: LiveSet
         interval_s=live.partial_interval_s,
         max_interval_s=max(PacingOptions().max_interval_s, live.partial_interval_s),
     )
-    if vad is None:
-        endpointing = EndpointerOptions(min_speech_s=0.0, overlong_s=live.max_utterance_s)
-    else:
-        endpointing = EndpointerOptions(
-            onset_threshold=vad.onset,
-            offset_threshold=min(vad.offset, vad.onset),
-            pad_before_s=vad.speech_pad_s,
-            pad_after_s=min(vad.speech_pad_s, vad.trailing_silence_s, EndpointerOptions().pad_after_s),
-            min_speech_s=vad.min_speech_s,
-            trailing_silence_s=vad.trailing_silence_s,
-            overlong_s=live.max_utterance_s,
-        )
-    return StreamOptions(decode, endpointing, pacing)
-
-
-def speech_detector(vad: VadSettings | None) -> SpeechDetector:
-    """A fresh detector; with None one that calls everything speech."""
-    if vad is None:
-        from asrctl.audio.loudness import Loudness
-
-        return Loudness()
-    from asrctl.audio.vad import SileroVad, SileroWeights
-
-    return SileroVad(SileroWeights.load())
+    return StreamOptions(decode, endpointing(vad, EndpointerOptions(overlong_s=live.max_utterance_s)), pacing)

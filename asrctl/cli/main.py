@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from asrctl import __version__
-from asrctl.cli import config, detect, models, transcribe
+from asrctl.cli import config, detect, models, serve, transcribe
 from asrctl.errors import AsrctlError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ app = typer.Typer(
 # The commands. Their modules import what is heavy inside the functions, so that help stays quick.
 app.command()(transcribe.transcribe)
 app.command()(detect.detect)
+app.command()(serve.serve)
 app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 

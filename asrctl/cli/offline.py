@@ -21,10 +21,10 @@ from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Timing, Transcript
 
 if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
-    from asrctl.engine.files import FileOptions, FileTranscription, SpeechDetector
+    from asrctl.engine.files import FileOptions, FileTranscription
     from asrctl.render.writer import Sink, Writer
 
-_MAX_WINDOW_S = 12.0
+_WINDOW_S = 16.0
 _WHOLE_WINDOW_S = 28.0
 _SHORT_S = 30.0
 
@@ -108,10 +108,12 @@ class Offline:
 
     def _write(self, pool: WorkerPool, audio: AudioReader, writer: Writer) -> None:
         """Write segments as they come, and the end of the format whatever stops them."""
+        from asrctl.cli.voice_activity import speech_detector
         from asrctl.engine.files import FileTranscription
 
         started = time.perf_counter()
-        work = FileTranscription(audio, pool, self._detector(), self._options(audio), audio.name)
+        detector = speech_detector(self._request.vad)
+        work = FileTranscription(audio, pool, detector, self._options(audio), audio.name)
         segments: list[Segment] = []
         try:
             with closing(work.__iter__()) as found:
@@ -162,42 +164,24 @@ class Offline:
             duration_s = work.account.received_samples / SAMPLE_RATE_HZ
             self._view.say(f"asrctl: warning: {audio.name}: no speech found in {duration_s:.1f} s")
 
-    def _detector(self) -> SpeechDetector:
-        if self._request.vad is None:
-            from asrctl.audio.loudness import Loudness
-
-            return Loudness()
-        from asrctl.audio.vad import SileroVad, SileroWeights
-
-        return SileroVad(SileroWeights.load())
-
     def _options(self, audio: AudioReader) -> FileOptions:
         """How an input is cut; the lengths are measured in benchmarks/RESULTS.md."""
+        from asrctl.cli.voice_activity import endpointing
         from asrctl.engine.files import FileOptions
         from asrctl.policy.endpointing import EndpointerOptions
         from asrctl.policy.packing import PackingOptions
         from asrctl.policy.window import Effort
 
-        vad, decode = self._request.vad, self._recognizer.decode
+        vad, decode, window_s = self._request.vad, self._recognizer.decode, _WINDOW_S
         if vad is None:
-            return FileOptions(
-                replace(decode, effort=Effort.THOROUGH),
-                EndpointerOptions(max_utterance_s=_WHOLE_WINDOW_S, min_speech_s=0.0),
-                PackingOptions(max_window_s=_WHOLE_WINDOW_S),
-            )
+            decode, window_s = replace(decode, effort=Effort.THOROUGH), _WHOLE_WINDOW_S
+        # A small first window shows text early, and costs more: short inputs are done as soon without.
+        is_short = audio.duration_s is not None and audio.duration_s <= _SHORT_S
         return FileOptions(
             decode,
-            EndpointerOptions(
-                onset_threshold=vad.onset,
-                offset_threshold=min(vad.offset, vad.onset),
-                pad_before_s=vad.speech_pad_s,
-                pad_after_s=min(vad.speech_pad_s, vad.trailing_silence_s),
-                min_speech_s=vad.min_speech_s,
-                trailing_silence_s=vad.trailing_silence_s,
-                max_utterance_s=_MAX_WINDOW_S,
+            endpointing(vad, EndpointerOptions(max_utterance_s=window_s)),
+            PackingOptions(
+                max_window_s=window_s,
+                first_window_s=window_s if is_short else PackingOptions().first_window_s,
             ),
-            # A small first window shows text early, and costs more: short inputs are done as soon without.
-            PackingOptions(max_window_s=_MAX_WINDOW_S)
-            if audio.duration_s is None or audio.duration_s > _SHORT_S
-            else PackingOptions(max_window_s=_MAX_WINDOW_S, first_window_s=_MAX_WINDOW_S),
         )
