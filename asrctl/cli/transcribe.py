@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +21,7 @@ _ONE_FILE_EACH = ("srt", "vtt", "tsv")
 _ListDevices = Annotated[
     bool, typer.Option("--list-devices", help="Show the audio inputs of this machine, and nothing else.")
 ]
+_API_KEY_VARIABLE = "ASRCTL_API_KEY"
 _Server = Annotated[
     str | None,
     typer.Option("--server", metavar="URL", help="Have a server do it, such as ws://127.0.0.1:8765."),
@@ -26,7 +29,7 @@ _Server = Annotated[
 _ApiKey = Annotated[
     str | None,
     typer.Option(
-        "--api-key", metavar="KEY", envvar="ASRCTL_API_KEY", help="What the server lets you in for."
+        "--api-key", metavar="KEY", envvar=_API_KEY_VARIABLE, help="What the server lets you in for."
     ),
 ]
 _Inputs = Annotated[
@@ -161,10 +164,15 @@ def transcribe(
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
     outputs = destinations(names or [MICROPHONE], output, output_dir, wanted)
+    if server is None and api_key not in (None, os.environ.get(_API_KEY_VARIABLE)):
+        raise UsageError("--api-key says who you are to a server: it needs --server")
     if server is not None:
+        if find_spec("websockets") is None:
+            raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
         from asrctl.cli.feeder import whole_files
         from asrctl.cli.live_view import LiveView
-        from asrctl.cli.remote import RemoteRequest, client_options, refuse_local, transcribe_remotely
+        from asrctl.cli.remote import RemoteRequest, transcribe_remotely
+        from asrctl.cli.remote_options import client_options, refuse_local
 
         refuse_local(
             {

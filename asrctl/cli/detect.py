@@ -1,0 +1,205 @@
+"""`asrctl detect`: look at this machine, measure it, write the config."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asrctl import __version__
+from asrctl.cli.config import ConfigFile
+from asrctl.errors import AsrctlError
+
+if TYPE_CHECKING:
+    from asrctl.detect.calibrate import Tell
+    from asrctl.detect.config_file import Existing
+    from asrctl.detect.machine import Machine
+    from asrctl.detect.report import Report
+    from asrctl.models.store import ModelStore
+    from asrctl.policy.recommend import Candidate, Recommendation
+    from asrctl.policy.sizing import Wish
+
+
+def detect(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing; show what would change.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the config here, not where it is read from."
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Look only, measure nothing: a blink instead of half a minute.")
+    ] = False,
+    sessions: Annotated[
+        int, typer.Option(metavar="N", min=1, max=64, help="Live sessions at once that there should be.")
+    ] = 1,
+    target_latency: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0.6, max=60.0, help="When a final should be there after speech ends."
+        ),
+    ] = 2.0,
+    language: Annotated[
+        str | None, typer.Option(metavar="CODE", help="What is spoken; by default, what the config says.")
+    ] = None,
+    voxtral: Annotated[bool, typer.Option("--voxtral", help="Propose voxtral where it can run.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Look at this machine, measure what it can do, and write the config that the other commands read.
+
+    A config that is there is shown as a diff and kept as a backup; what else you set in it is taken over.
+
+    \b
+    Examples:
+      asrctl detect
+      asrctl detect --quick --dry-run
+      asrctl detect --sessions 10 --target-latency 1.5
+      asrctl detect --json --dry-run | jq .recommendation
+    """
+    from asrctl.detect.config_file import read_existing
+    from asrctl.policy.sizing import Wish
+
+    path = output or config or _default_path()
+    existing = read_existing(path)
+    if existing.problem:
+        _say(f"asrctl: warning: {existing.problem}; nothing of it is taken over")
+    wish = Wish(sessions, target_latency, language or _setting("language", existing) or "auto")
+    report = _examine(path, existing, wish, quick=quick, voxtral=voxtral)
+    _conclude(report, existing, as_json=as_json, dry_run=dry_run)
+
+
+def _conclude(report: Report, existing: Existing, *, as_json: bool, dry_run: bool) -> None:
+    """Tell what was found, and put the config in place.
+
+    Raises:
+        AsrctlError: It cannot be written; everything else was told.
+    """
+    from asrctl.detect.config_file import write
+
+    if not as_json:
+        _print(report)
+    changed = report.text != existing.text
+    if changed:
+        _show_difference(report, existing)
+    backup, failure = None, None
+    if changed and not dry_run:
+        try:
+            backup = write(report.path, report.text)
+        except AsrctlError as error:
+            failure = error  # what was found out is told first
+    if as_json:
+        _print_json(report, changed and not dry_run and failure is None, backup)
+    if failure is not None:
+        raise failure
+    _tell_written(report.path, changed, dry_run, backup)
+
+
+def _examine(path: Path, existing: Existing, wish: Wish, *, quick: bool, voxtral: bool) -> Report:
+    from asrctl.detect import survey
+    from asrctl.detect.probes import QUICK, probe_machine
+    from asrctl.detect.report import Report
+
+    store = _store(existing)
+    started = time.perf_counter()
+    machine = probe_machine(store, QUICK if quick else None)
+    probe_s = time.perf_counter() - started
+    calibration = None
+    if not quick:
+        with _progress() as tell:
+            calibration = survey.calibrated(machine, store, wish, survey.LIMIT_S - probe_s, tell)
+    recommendation = survey.recommended(machine, calibration, wish)
+    notes = survey.notes_on(machine)
+    if voxtral:
+        recommendation, obstacles = survey.with_voxtral(machine, recommendation)
+        notes += obstacles
+    text = _config_text(machine, recommendation, existing)
+    return Report(machine, wish, calibration, recommendation, notes, path, text, probe_s)
+
+
+def _config_text(machine: Machine, recommendation: Recommendation, existing: Existing) -> str:
+    from asrctl.detect.config_file import entries, kept_values, render
+    from asrctl.detect.report import heading
+    from asrctl.settings import Settings, flat
+
+    known = flat(Settings()).keys()
+    decided = entries(recommendation, known)
+    return render(heading(machine, __version__), decided, kept_values(existing, decided, known))
+
+
+def _default_path() -> Path:
+    from asrctl.settings import default_path
+
+    return default_path()
+
+
+def _store(existing: Existing) -> ModelStore:
+    from asrctl.models.store import ModelStore
+
+    directory = _setting("models_dir", existing)
+    return ModelStore(Path(directory).expanduser() if directory else None)
+
+
+def _setting(name: str, existing: Existing) -> str:
+    """A text as the other commands would have it; not checked, since a bad config must not stop this one."""
+    return os.environ.get(f"ASRCTL_{name.upper()}") or str(existing.values.get(name, ""))
+
+
+def _print(report: Report) -> None:
+    from asrctl.detect.report import as_text
+
+    typer.echo(as_text(report, bold=sys.stdout.isatty()))
+
+
+def _print_json(report: Report, written: bool, backup: Path | None) -> None:
+    from asrctl.detect.report import as_json
+
+    typer.echo(json.dumps(as_json(report, written, backup), ensure_ascii=False, indent=2))
+
+
+def _show_difference(report: Report, existing: Existing) -> None:
+    from asrctl.detect.config_file import difference, masked
+
+    if existing.text:
+        _say(masked(difference(report.path, existing.text, report.text)).rstrip("\n"))
+
+
+def _tell_written(path: Path, changed: bool, dry_run: bool, backup: Path | None) -> None:
+    kept = f"; what was there is kept as {backup}" if backup else ""
+    if not changed:
+        _say(f"{path} is as it should be")
+    elif dry_run:
+        _say(f"{path} is not written, since this is a dry run")
+    else:
+        _say(f"{path} is written{kept}")
+
+
+@contextmanager
+def _progress() -> Iterator[Tell | None]:
+    """A line that says what is measured, on a terminal; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("looking at what there is to measure") as status:
+
+        def tell(candidate: Candidate, number: int, count: int) -> None:
+            what = f"{candidate.model} with {candidate.provider}, {candidate.workers} x {candidate.threads}"
+            status.update(f"measuring {number} of {count}: {what}")
+
+        yield tell
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

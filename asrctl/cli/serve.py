@@ -1,0 +1,202 @@
+"""`asrctl serve`: a server for live audio."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asrctl.cli.config import ConfigFile
+from asrctl.errors import EXIT_INTERRUPTED, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asrctl.engine.stream import SpeechDetector
+    from asrctl.serve.options import NamedModel, ServeOptions
+    from asrctl.settings import Settings
+
+_REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client")
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to listen; 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="8765; 0 takes a free one.")
+    ] = None,
+    max_sessions: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=1000, help="Sessions at once; 10.")
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            envvar="ASRCTL_API_KEY",
+            help="What clients must know; better in the variable, where `ps` does not show it.",
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let other machines in without a key.")
+    ] = False,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ORIGIN", help="Let web pages from there in, such as https://example.org."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM certificates, to serve wss:// and https://.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM key, if it is not with the certificates.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, or a file.")
+    ] = None,
+    small_model: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="Decodes in its place under load.")
+    ] = None,
+    fallback_model: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="Decodes in its place when it cannot.")
+    ] = None,
+    fallback_provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What runs the fallback model.")
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="CODE", help="For clients that do not say; auto finds out.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=64, help="Processes; each loads the model.")
+    ] = None,
+    grace: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, max=3600, help="To end in, at a signal; 10.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Serve live audio over WebSocket at /v1/stream; also /health, /ready, /capabilities and /metrics.
+
+    Ctrl-C or SIGTERM ends it gracefully, a second one at once. Every limit has a name in the config file,
+    under [serve]; `asrctl config show` lists them.
+
+    \b
+      asrctl serve
+      asrctl serve --model base.en --small-model tiny.en-q8_0
+      ASRCTL_API_KEY=… asrctl serve --host 0.0.0.0 --tls-cert chain.pem --tls-key key.pem
+    """
+    missing = [module for module in _REQUIRED if find_spec(module) is None]
+    if missing:
+        raise UsageError(f"asrctl serve needs {', '.join(missing)}: pip install 'asrctl[serve]'")
+    from asrctl.serve.options import check_exposure
+    from asrctl.serve.server import Server
+    from asrctl.settings import load
+
+    settings = load(config).settings.overridden(
+        model=model, provider=provider, language=language, threads=threads, workers=workers
+    )
+    given: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "max_sessions": max_sessions,
+        "api_key": api_key,
+        "allow_origins": tuple(allow_origin) if allow_origin else None,
+        "small_model": small_model,
+        "fallback_model": fallback_model,
+        "fallback_provider": fallback_provider,
+        "grace_s": grace,
+    }
+    flags = {name: value for name, value in given.items() if value is not None}
+    settings = replace(settings, serve=replace(settings.serve, **flags))
+    check_exposure(settings.serve.host, settings.serve.api_key, insecure)
+    if tls_key is not None and tls_cert is None:
+        raise UsageError("--tls-key goes with --tls-cert")
+    options = replace(options_of(settings), certificate=tls_cert, private_key=tls_key)
+    server = Server(options, _detectors(settings))
+    server.run()
+    if server.forced:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def options_of(settings: Settings) -> ServeOptions:
+    """What the settings mean to a server; finds the weights, which may fetch them.
+
+    Raises:
+        ProviderError: No such provider, or it cannot run here.
+        ModelError: No such model, or it cannot be had.
+        UsageError: The models do not suit each other.
+    """
+    from asrctl.cli.live_options import health_check, stream_options
+    from asrctl.cli.recognizer import prepare
+    from asrctl.engine.slot import PoolOptions
+    from asrctl.policy.admission import AdmissionOptions
+    from asrctl.policy.priority import Source
+    from asrctl.policy.protocol import Limits
+    from asrctl.serve.options import Models, ServeOptions
+
+    chosen = settings.serve
+    recognizer = prepare(settings)
+    main = _named(settings)
+    fallback = settings.overridden(provider=chosen.fallback_provider or None)
+    models = Models(
+        main,
+        small=_suiting(main, settings, chosen.small_model),
+        fallback=_suiting(main, fallback, chosen.fallback_model),
+    )
+    by_source = {Source.SYSTEM: chosen.max_system_sessions} if chosen.max_system_sessions else {}
+    return ServeOptions(
+        models=models,
+        pool=PoolOptions(workers=recognizer.workers, health=health_check(recognizer)),
+        stream=stream_options(recognizer.decode, settings.vad, settings.live),
+        host=chosen.host,
+        port=chosen.port,
+        api_key=chosen.api_key,
+        allow_origins=frozenset(chosen.allow_origins),
+        limits=Limits(
+            max_message_bytes=chosen.max_message_bytes,
+            max_messages_per_s=chosen.max_messages_per_s,
+            handshake_timeout_s=chosen.handshake_timeout_s,
+            idle_timeout_s=chosen.idle_timeout_s,
+        ),
+        window_s=chosen.window_s,
+        hold_s=chosen.hold_s,
+        spool_s=chosen.spool_s,
+        resume_ttl_s=chosen.resume_ttl_s,
+        grace_s=chosen.grace_s,
+        watchdog_s=chosen.watchdog_s,
+        retry_s=chosen.retry_s,
+        admission=AdmissionOptions(max_sessions=chosen.max_sessions, max_by_source=by_source),
+    )
+
+
+def _named(settings: Settings) -> NamedModel:
+    """The model of these settings; one that can find out the language knows several."""
+    from asrctl.cli.recognizer import prepare
+    from asrctl.languages import AUTO
+    from asrctl.serve.options import NamedModel
+
+    recognizer = prepare(settings.overridden(language=AUTO))
+    return NamedModel(recognizer.model, recognizer.spec, recognizer.decode.language == AUTO)
+
+
+def _suiting(main: NamedModel, settings: Settings, name: str) -> NamedModel | None:
+    """Another model, in place of the main one; None for an empty name."""
+    if not name:
+        return None
+    other = _named(settings.overridden(model=name))
+    if main.multilingual and not other.multilingual:
+        raise UsageError(f"{other.name} cannot stand in for {main.name}: it knows English only")
+    return other
+
+
+def _detectors(settings: Settings) -> Callable[[], SpeechDetector]:
+    """Makes detectors that share their weights."""
+    from asrctl.audio.vad import SileroVad, SileroWeights
+
+    weights = SileroWeights.load()
+    return lambda: SileroVad(weights)

@@ -1,0 +1,63 @@
+"""What a client asks for, and how far it goes to get it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asrctl.client.replay import BufferOptions
+from asrctl.policy.backoff import BackoffOptions
+from asrctl.policy.breaker import BreakerOptions
+from asrctl.policy.protocol import AudioFormat, Start
+from asrctl.transcript import SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """What to ask the server for, and how far to go to get it.
+
+    Attributes:
+        source: Whose audio it is, "mic" or "system": under load, "system" waits for "mic".
+        language: A code such as "en", or "auto".
+        model: The model wanted; None for the server's.
+        prompt: Words that the audio is likely to hold.
+        partials: Whether partials are wanted.
+        words: Whether finals shall carry the times of their words.
+        metrics: Whether the server shall tell once a second how the session stands.
+        api_key: Proves that the client may use the server.
+        backoff: Attempts, and the waits between them.
+        breaker: When the server is left alone for longer.
+        buffer: How much audio is held meanwhile.
+        connect_timeout_s: For the handshake, and again for the server to be ready.
+        keepalive_s: A ping is sent so often, and the link is lost if it is not answered for as long.
+        salvage_dir: Where audio is saved that no server took; None for the system's temporary directory.
+    """
+
+    source: str = "mic"
+    language: str = "auto"
+    model: str | None = None
+    prompt: str = ""
+    partials: bool = True
+    words: bool = False
+    metrics: bool = False
+    api_key: str | None = None
+    backoff: BackoffOptions = field(default_factory=BackoffOptions)
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    buffer: BufferOptions = field(default_factory=BufferOptions)
+    connect_timeout_s: float = 10.0
+    keepalive_s: float = 10.0
+    salvage_dir: Path | None = None
+
+    @property
+    def start(self) -> Start:
+        """What is said to the server at the beginning of a session."""
+        return Start(
+            AudioFormat("pcm_s16le", SAMPLE_RATE_HZ, 1),
+            source=self.source,
+            language=self.language,
+            model=self.model,
+            prompt=self.prompt,
+            partials=self.partials,
+            words=self.words,
+            metrics=self.metrics,
+        )

@@ -1,0 +1,233 @@
+"""Calibration: a few seconds of real decoding with each candidate, within a limit that is kept."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
+from asrctl.audio.vad import SileroVad, SileroWeights
+from asrctl.engine.pool import WorkerPool
+from asrctl.engine.slot import HealthCheck, PoolOptions
+from asrctl.errors import AsrctlError, ModelError, ProviderError
+from asrctl.models.store import ModelStore
+from asrctl.policy.capacity import Costs
+from asrctl.policy.priority import Kind, Ticket
+from asrctl.policy.recommend import Candidate, Capacity, Measurement, capacity, worth_measuring
+from asrctl.policy.sizing import Wish
+from asrctl.policy.window import Effort
+from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.providers.registry import PROVIDERS
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+
+_PAUSE_S = 0.4
+_LONG_REPEATS = 3
+_ROUNDS = 2
+_SLOW_S = 0.6
+"""A decode that takes longer is not repeated: the next candidate is worth more than the median."""
+_BUSY_WINDOW_S = 0.2
+_LEAST_S = 1.0
+"""With less time left no candidate is begun."""
+
+Tell = Callable[[Candidate, int, int], None]
+"""Told which candidate is measured, its number from 1, and how many there are at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A candidate that gave no measurement, and why."""
+
+    candidate: Candidate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was measured, and what was not.
+
+    Attributes:
+        measured: With the sessions that each measurement means.
+        unmeasured: With reasons.
+        duration_s: Wall time of it all.
+        busy_share: How much of the processors others used just before: what is measured is that much low.
+    """
+
+    measured: tuple[Capacity, ...] = ()
+    unmeasured: tuple[Unmeasured, ...] = ()
+    duration_s: float = 0.0
+    busy_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What is decoded: a short and a long utterance, shape (n,), mono float32 at 16 kHz."""
+
+    short: NDArray[np.float32]
+    long: NDArray[np.float32]
+
+    @classmethod
+    def sample(cls) -> Speech:
+        """The sample speech, and three times the same with pauses: about 3 and 10 s."""
+        once = sample_speech()
+        pause = np.zeros(round(_PAUSE_S * SAMPLE_RATE_HZ), np.float32)
+        return cls(once, np.concatenate([once, pause] * (_LONG_REPEATS - 1) + [once]))
+
+
+def calibrate(
+    candidates: Sequence[Candidate],
+    store: ModelStore,
+    wish: Wish,
+    cores: int,
+    limit_s: float,
+    tell: Tell | None = None,
+) -> Calibration:
+    """Measure candidates one after the other until the time is used up.
+
+    Args:
+        candidates: The most telling first.
+        store: Has their models in its cache.
+        wish: What the session count is for.
+        cores: Usable ones.
+        limit_s: When everything is over, also what still loads or decodes then.
+        tell: Told how far it is.
+    """
+    started = time.monotonic()
+    deadline_s = started + limit_s
+    busy_share = psutil.cpu_percent(_BUSY_WINDOW_S) / 100
+    speech = Speech.sample()
+    listening_share = listening_cpu(speech.long) / cores
+    measured: list[Capacity] = []
+    unmeasured: list[Unmeasured] = []
+    longest_s = _LEAST_S
+    for number, candidate in enumerate(candidates, 1):
+        begun = time.monotonic()
+        if deadline_s - begun < longest_s:
+            unmeasured.append(Unmeasured(candidate, f"the {limit_s:.3g} s for calibration were used up"))
+        elif not worth_measuring(candidate, measured):
+            unmeasured.append(Unmeasured(candidate, "smaller ones are too slow here already"))
+        else:
+            if tell:
+                tell(candidate, number, len(candidates))
+            try:
+                found = measure(candidate, store, speech, deadline_s)
+            except AsrctlError as error:
+                unmeasured.append(Unmeasured(candidate, str(error)))
+            else:
+                costs = replace(found.costs, listening_share=listening_share)
+                measured.append(capacity(replace(found, costs=costs), wish))
+                longest_s = max(_LEAST_S, 0.8 * (time.monotonic() - begun))
+    return Calibration(tuple(measured), tuple(unmeasured), time.monotonic() - started, busy_share)
+
+
+def listening_cpu(samples: NDArray[np.float32]) -> float:
+    """Processor time that finding speech takes, per second of audio."""
+    detector = SileroVad(SileroWeights.load())
+    started = time.process_time()
+    detector.probabilities(samples)
+    return (time.process_time() - started) * SAMPLE_RATE_HZ / len(samples)
+
+
+def measure(candidate: Candidate, store: ModelStore, speech: Speech, deadline_s: float) -> Measurement:
+    """Load a candidate's model into all its workers and decode with them at once.
+
+    Args:
+        candidate: What to measure.
+        store: Has its model.
+        speech: What to decode.
+        deadline_s: By `time.monotonic()`; whatever runs then is killed.
+
+    Raises:
+        ModelError: The weights are not there, do not load, or do not understand the sample.
+        ProviderError: The recogniser cannot run here, or did not finish in time.
+    """
+    spec = ModelSpec(candidate.provider, _weights(candidate, store), candidate.threads)
+    left_s = max(0.1, deadline_s - time.monotonic())
+    decode = DecodeOptions(language="en", word_timestamps=True)
+    options = PoolOptions(
+        workers=candidate.workers,
+        load_deadline_s=left_s,
+        job_deadline_s=left_s,
+        deadline_factor=0.0,
+        attempts=1,
+        health=HealthCheck(speech.short, SAMPLE_WORDS, decode),
+    )
+    started = time.monotonic()
+    with WorkerPool(spec, options) as pool:
+        pool.wait_ready()
+        load_s = time.monotonic() - started
+        runs = _Runs(pool, candidate.workers, deadline_s)
+        short_s = runs.time(speech.short, decode)
+        long_s = runs.time(speech.long, decode)
+        draft_s = runs.time(speech.short, replace(decode, effort=Effort.DRAFT))
+        memory_bytes = sum(_resident(pid) for pid in pool.pids())
+        where = pool.slots[0].description
+    return Measurement(
+        candidate=candidate,
+        costs=_costs(speech, short_s, long_s, draft_s),
+        rtf=long_s * SAMPLE_RATE_HZ / len(speech.long) / candidate.workers,
+        memory_bytes=memory_bytes,
+        load_s=load_s,
+        where=where,
+    )
+
+
+class _Runs:
+    """Times decodes with every worker busy at once, since that is what a full machine is like."""
+
+    def __init__(self, pool: WorkerPool, workers: int, deadline_s: float) -> None:
+        self._pool = pool
+        self._workers = workers
+        self._deadline_s = deadline_s
+
+    def time(self, samples: NDArray[np.float32], options: DecodeOptions) -> float:
+        """Seconds for one decode, the median of all workers and rounds."""
+        times: list[float] = []
+        for _ in range(_ROUNDS):
+            futures = [
+                self._pool.submit(samples, options, Ticket(f"calibration {number}", Kind.FINAL))
+                for number in range(self._workers)
+            ]
+            times += [self._result(future).inference_s for future in futures]
+            if times[-1] > _SLOW_S:
+                break
+        return statistics.median(times)
+
+    def _result(self, future: Future[Hypothesis]) -> Hypothesis:
+        try:
+            return future.result(max(0.0, self._deadline_s - time.monotonic()))
+        except (FutureTimeout, CancelledError):
+            raise ProviderError("it was not done in the time that calibration has") from None
+
+
+def _weights(candidate: Candidate, store: ModelStore) -> Path:
+    """The files of a candidate's model, without fetching or making any."""
+    if PROVIDERS[candidate.provider].weights == "ctranslate2":
+        return store.ct2_directory(candidate.model)  # which was proved before: see `inventory.loadable`
+    model = store.find(candidate.model)
+    if model is None:
+        raise ModelError(f"{candidate.model} is not in the cache")
+    return model.path
+
+
+def _costs(speech: Speech, short_s: float, long_s: float, draft_s: float) -> Costs:
+    """A line through the two lengths; noise must not make audio cost less than nothing."""
+    shorter_s, longer_s = (len(part) / SAMPLE_RATE_HZ for part in (speech.short, speech.long))
+    per_audio_s = max(0.0, (long_s - short_s) / (longer_s - shorter_s))
+    fixed_s = max(0.0, short_s - per_audio_s * shorter_s)
+    return Costs(fixed_s, per_audio_s, min(1.0, draft_s / short_s) if short_s > 0 else 1.0)
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0

@@ -1,0 +1,104 @@
+"""What is installed: models, recognisers, voxtral."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from asrctl.detect.machine import ModelState, ProviderState, Trouble, Voxtral
+from asrctl.errors import ModelError
+from asrctl.models.catalog import CATALOG, CatalogEntry
+from asrctl.models.ct2_directory import kept_path
+from asrctl.models.files import Record
+from asrctl.models.store import ModelStore
+from asrctl.policy.sizing import Model
+from asrctl.providers.registry import AUTO_ORDER, PROVIDERS, is_installed
+
+VOXTRAL_BINARY = "voxtral"
+VOXTRAL_WEIGHTS = "voxtral-model"
+_CT2_MEMORY_FACTOR = 3
+"""faster-whisper took 671 MB where whisper.cpp took 222 (tiny.en, int8 and q8_0, 2 cores, x86-64)."""
+_WEIGHT_FILES = ("consolidated.safetensors", "tekken.json")
+
+
+@dataclass(slots=True)
+class Models:
+    """Models that need no network, small to large, and what could not be read."""
+
+    found: list[ModelState] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+
+
+def find_models(store: ModelStore) -> Models:
+    """Everything in the cache, and what can be made from installed weight wheels."""
+    models = Models()
+    for entry in CATALOG.values():
+        source = store.source(entry)
+        if source != "download":
+            models.found.append(
+                ModelState(entry.name, entry.size_bytes, entry.memory_bytes, entry.multilingual, source)
+            )
+    for path in store.own_models():
+        try:
+            own = store.describe(path)
+        except (ModelError, OSError) as error:
+            models.troubles.append(Trouble("models", str(error)))
+            continue
+        models.found.append(
+            ModelState(own.name, own.size_bytes, own.memory_bytes, own.multilingual, "cached")
+        )
+    models.found.sort(key=lambda model: model.size_bytes)
+    return models
+
+
+def as_model(state: ModelState) -> Model:
+    """A model as the policy sees it."""
+    return Model(state.name, state.memory_bytes, state.multilingual, state.source == "cached")
+
+
+def provider_states() -> tuple[ProviderState, ...]:
+    """The recognisers, in the order in which they are tried."""
+    order = [*AUTO_ORDER, *(name for name in PROVIDERS if name not in AUTO_ORDER)]
+    return tuple(
+        ProviderState(name, PROVIDERS[name].missing(is_installed))
+        for name in order
+        if PROVIDERS[name].weights != "script"
+    )
+
+
+def loadable(store: ModelStore, models: Iterable[ModelState], weights: str) -> list[ModelState]:
+    """Models whose weights of that kind are ready, so that nothing has to be fetched, made or proved.
+
+    Args:
+        store: Has the models.
+        models: Those that were found.
+        weights: "ggml" or "ctranslate2".
+    """
+    if weights == "ggml":
+        return [model for model in models if model.source == "cached"]
+    ready = [model for model in models if model.name in CATALOG and _has_ct2(store, CATALOG[model.name])]
+    return [replace(model, memory_bytes=_CT2_MEMORY_FACTOR * model.memory_bytes) for model in ready]
+
+
+def _has_ct2(store: ModelStore, entry: CatalogEntry) -> bool:
+    base = CATALOG[entry.base_name]
+    files = base.wheel.locate() if base.wheel else None
+    kept = kept_path(store.root, base)
+    if files is None:
+        return False
+    directory = files.directory if len(files.parts) == 1 else kept
+    return Record.load(directory / "model.bin", beside=kept) is not None
+
+
+def find_voxtral(places: Iterable[Path]) -> Voxtral:
+    """The binary on PATH; the weights beside it or in one of `places`."""
+    binary = shutil.which(VOXTRAL_BINARY) or ""
+    beside = [Path(os.path.realpath(binary)).parent] if binary else []
+    for place in (*places, *beside):
+        weights = place / VOXTRAL_WEIGHTS
+        if all((weights / name).is_file() for name in _WEIGHT_FILES):
+            return Voxtral(binary, str(weights))
+    return Voxtral(binary)

@@ -1,0 +1,100 @@
+"""From what the probes found to what is measured and recommended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from asrctl.detect.advice import advice, voxtral_obstacles
+from asrctl.detect.inventory import as_model, loadable
+from asrctl.detect.machine import Machine
+from asrctl.models.store import ModelStore
+from asrctl.policy.recommend import Candidate, Recommendation, candidates, recommend
+from asrctl.policy.sizing import Resources, Wish
+from asrctl.providers.registry import PROVIDERS
+
+if TYPE_CHECKING:
+    from asrctl.detect.calibrate import Calibration, Tell
+
+LIMIT_S = 25.0
+"""For probes and calibration together; with start-up the command stays under 30 s, also on a busy machine."""
+VOXTRAL = "voxtral"
+
+
+def resources_of(machine: Machine) -> Resources:
+    """The machine as the policy sees it: a GPU counts only if whisper.cpp can use it."""
+    whisper, gpu = machine.whisper, machine.gpu
+    usable = gpu is not None and (whisper is None or whisper.in_use != "CPU")
+    return Resources(
+        cores=machine.cpu.usable_cores,
+        memory_bytes=machine.memory.usable_bytes,
+        available_bytes=machine.memory.available_bytes,
+        gpu=usable,
+        gpu_memory_bytes=gpu.memory_bytes if gpu and usable else None,
+    )
+
+
+def candidates_for(machine: Machine, store: ModelStore, wish: Wish) -> list[Candidate]:
+    """What calibration should measure here."""
+    models = {
+        provider: [as_model(state) for state in loadable(store, machine.models, PROVIDERS[provider].weights)]
+        for provider in _runnable(machine)
+    }
+    return candidates(models, resources_of(machine), wish)
+
+
+def calibrated(
+    machine: Machine, store: ModelStore, wish: Wish, limit_s: float, tell: Tell | None = None
+) -> Calibration | None:
+    """Measure what is worth it within `limit_s`; None where there is nothing to measure with."""
+    from asrctl.detect.calibrate import calibrate  # numpy: not for a quick look
+
+    planned = candidates_for(machine, store, wish)
+    if not planned:
+        return None
+    return calibrate(planned, store, wish, machine.cpu.usable_cores, limit_s, tell)
+
+
+def recommended(machine: Machine, calibration: Calibration | None, wish: Wish) -> Recommendation:
+    """The best of what was measured, else by the machine's size."""
+    measured = calibration.measured if calibration else ()
+    models = [as_model(state) for state in machine.models]
+    return recommend(measured, models, _runnable(machine), resources_of(machine), wish)
+
+
+def with_voxtral(
+    machine: Machine, recommendation: Recommendation, known: Callable[[str], bool] = PROVIDERS.__contains__
+) -> tuple[Recommendation, Sequence[str]]:
+    """Voxtral where it was asked for and can run; else the same recommendation, and why not."""
+    obstacles = voxtral_obstacles(machine.voxtral, machine.memory.usable_bytes)
+    if not known(VOXTRAL):
+        obstacles.append("this asrctl has no such provider")
+    if obstacles:
+        return recommendation, [f"voxtral is not proposed: {'; '.join(obstacles)}"]
+    reason = (
+        f"voxtral was asked for, and {machine.voxtral.binary} and its weights are here; it was not measured"
+    )
+    proposal = replace(
+        recommendation,
+        provider=VOXTRAL,
+        model=machine.voxtral.weights,
+        sessions=None,
+        reasons=(reason,),
+        command="",
+    )
+    return proposal, []
+
+
+def notes_on(machine: Machine) -> list[str]:
+    """What a person should know besides."""
+    notes = advice(machine)
+    if not _runnable(machine):
+        notes.insert(
+            0, "no recogniser can run here: " + "; ".join(each.missing for each in machine.providers)
+        )
+    return notes
+
+
+def _runnable(machine: Machine) -> list[str]:
+    return [provider.name for provider in machine.providers if not provider.missing]

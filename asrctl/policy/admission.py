@@ -1,0 +1,122 @@
+"""Admission: how many sessions there may be at once, and when somebody turned away should come back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from asrctl.errors import UsageError
+from asrctl.policy.priority import Source
+
+_DECAY = 0.9
+"""Share of a session's cost that is remembered with each cheaper observation: up at once, down slowly."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionOptions:
+    """Limits on sessions.
+
+    Attributes:
+        max_sessions: Never more than this.
+        max_by_source: Bounds for single sources; those that are not named have only `max_sessions`.
+        target_load: Share of the workers' time that sessions are let in up to.
+        session_s: How long a session is taken to last before any has ended.
+        max_retry_after_s: The longest time anybody is told to wait.
+
+    Raises:
+        UsageError: A value that makes no sense.
+    """
+
+    max_sessions: int = 10
+    max_by_source: Mapping[Source, int] = field(default_factory=dict)
+    target_load: float = 0.8
+    session_s: float = 300.0
+    max_retry_after_s: int = 120
+
+    def __post_init__(self) -> None:
+        """Validate once, at the edge."""
+        if self.max_sessions < 1 or any(bound < 0 for bound in self.max_by_source.values()):
+            raise UsageError("admission: max_sessions must be at least 1, and no bound below 0")
+        if self.target_load <= 0 or self.session_s <= 0 or self.max_retry_after_s < 1:
+            raise UsageError("admission: target_load, session_s and max_retry_after_s must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a session is not let in, and whole seconds after which it is worth another try."""
+
+    reason: str
+    retry_after_s: int
+
+
+@dataclass(slots=True)
+class _Admitted:
+    since_s: float
+    source: Source | None = None
+
+
+class Admission:
+    """Who is in. What a session sends is known only after its handshake, so that there are two doors."""
+
+    def __init__(self, options: AdmissionOptions, clock: Callable[[], float]) -> None:
+        """Begin with nobody in, and the capacity unknown; `clock` gives monotonic seconds."""
+        self._options = options
+        self._clock = clock
+        self._sessions: dict[str, _Admitted] = {}
+        self._session_s = options.session_s
+        self._cost = 0.0
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def limit(self) -> int:
+        """How many sessions there may be now: at least one, however slow the machine."""
+        if self._cost <= 0.0:
+            return self._options.max_sessions
+        bearable = math.floor(self._options.target_load / self._cost)
+        return max(1, min(self._options.max_sessions, bearable))
+
+    def observe(self, load: float, live: int) -> None:
+        """Learn what a session costs; the limit follows.
+
+        Args:
+            load: Inference asked for in the last while, as a share of what the workers can do.
+            live: Sessions that sent audio meanwhile; with none, nothing is learned.
+        """
+        if live > 0:
+            self._cost = max(load / live, _DECAY * self._cost)
+
+    def admit(self, session: str) -> Refusal | None:
+        """The first door, at the handshake; None lets the session in until it is released."""
+        limit = self.limit
+        if len(self._sessions) >= limit:
+            return Refusal(f"{limit} sessions are open, which is the limit", self._retry_after_s(limit))
+        self._sessions[session] = _Admitted(self._clock())
+        return None
+
+    def assign(self, session: str, source: Source) -> Refusal | None:
+        """The second door, once a session says what it sends; None lets it go on.
+
+        A session that is refused is still in, until it is released.
+        """
+        bound = self._options.max_by_source.get(source, self._options.max_sessions)
+        others = sum(entry.source is source for name, entry in self._sessions.items() if name != session)
+        if others >= bound:
+            reason = f"{others} sessions with {source.name.lower()} audio are open, which is the limit"
+            return Refusal(reason, self._retry_after_s(bound))
+        self._sessions[session].source = source
+        return None
+
+    def release(self, session: str) -> None:
+        """A session is over; those that are not in are ignored."""
+        if entry := self._sessions.pop(session, None):
+            lasted_s = self._clock() - entry.since_s
+            self._session_s += (lasted_s - self._session_s) / 4
+
+    def _retry_after_s(self, limit: int) -> int:
+        """When a place should be free: sessions of the usual length end one after the other."""
+        surplus = max(1, len(self._sessions) + 1 - self.limit)
+        expected_s = surplus * self._session_s / max(1, limit)
+        return max(1, min(math.ceil(expected_s), self._options.max_retry_after_s))

@@ -1,0 +1,229 @@
+"""The recogniser behind all sessions: one pool of workers whose model can be changed, and a meter on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING
+
+import psutil
+
+from asrctl.engine.slot import PoolOptions, Slot, SlotState
+from asrctl.engine.switch import ModelSwitch
+from asrctl.policy.ladder import Measures
+from asrctl.policy.priority import Kind, Ticket
+from asrctl.providers.base import DecodeOptions
+from asrctl.serve.load import Decoded, LoadMeter
+from asrctl.serve.options import Models, NamedModel
+from asrctl.transcript import Hypothesis
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_MAX_RETRIES_S = 32.0
+"""A model that failed is tried again ever more rarely, at last after so many times the first wait."""
+_REST_S = 10.0
+"""A change of models that failed is not tried again for so long."""
+
+
+class Engine:
+    """Decodes for all sessions; a `Recognizer`. Thread-safe."""
+
+    def __init__(
+        self,
+        models: Models,
+        options: PoolOptions,
+        decoded: Callable[[Decoded], None] = lambda _: None,
+        *,
+        retry_s: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start the workers; they load meanwhile.
+
+        Args:
+            models: What to load.
+            options: How workers are kept; its health check is also what `probe` decodes.
+            decoded: Told of each decode, from any thread.
+            retry_s: When a model that failed is tried again for the first time.
+            clock: Monotonic seconds.
+        """
+        self._models = models
+        self._options = options
+        self._decoded = decoded
+        self._clock = clock
+        self.meter = LoadMeter(options.workers, clock)
+        self._switch = self._started()
+        self._changing: Future[None] | None = None
+        self._probing: Future[Hypothesis] | None = None
+        self._first_retry_s = self._retry_s = retry_s
+        self._retry_at_s: float | None = None
+        self._blocked_until_s = 0.0
+        self._lost_before = 0
+
+    def _started(self) -> ModelSwitch:
+        fallback = self._models.fallback.spec if self._models.fallback else None
+        return ModelSwitch(self._models.main.spec, self._options, fallback=fallback)
+
+    def submit(
+        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
+    ) -> Future[Hypothesis]:
+        """Queue one window; see `WorkerPool.submit`."""
+        number = self.meter.submitted(ticket.kind)
+        try:
+            future = self._switch.submit(samples, options, ticket)
+        except BaseException:
+            self.meter.cancelled(number)
+            raise
+        future.add_done_callback(lambda done: self._note(number, done))
+        return future
+
+    def abort(self, future: Future[Hypothesis]) -> None:
+        """Stop a job nobody needs any more."""
+        self._switch.abort(future)
+
+    def _note(self, number: int, future: Future[Hypothesis]) -> None:
+        try:
+            hypothesis = future.result()
+        except CancelledError:
+            self.meter.cancelled(number)
+        except Exception:
+            self.meter.failed(number)
+        else:
+            self._decoded(self.meter.decoded(number, hypothesis.inference_s))
+
+    # What it is doing
+
+    @property
+    def model(self) -> NamedModel:
+        """What decodes now."""
+        known = (self._models.main, self._models.small, self._models.fallback)
+        spec = self._slots[0].spec
+        return next((model for model in known if model and model.spec.path == spec.path), self._models.main)
+
+    @property
+    def ready(self) -> bool:
+        """Whether some worker has decoded its test speech and lives."""
+        return any(slot.state is SlotState.READY and _lives(slot) for slot in self._slots)
+
+    @property
+    def failed(self) -> bool:
+        """Whether no worker will ever be ready, or all had to fall back to another model by themselves."""
+        fallback = self._models.fallback
+        fell_back = fallback is not None and self._switch.spec != fallback.spec
+        return all(
+            slot.state is SlotState.FAILED
+            or (fell_back and fallback is not None and slot.spec == fallback.spec)
+            for slot in self._slots
+        )
+
+    @property
+    def restarts(self) -> int:
+        """Workers that were lost and replaced."""
+        return self._lost_before + self._switch.pool.restarts
+
+    @property
+    def description(self) -> str:
+        """Where the model runs."""
+        return self._slots[0].description
+
+    @property
+    def load_s(self) -> float:
+        """Time that loading and the first decode took, of the slowest worker."""
+        return max(slot.load_s + slot.warm_up_s for slot in self._slots)
+
+    @property
+    def _slots(self) -> list[Slot]:
+        return self._switch.pool.slots
+
+    def pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return self._switch.pids()
+
+    def wait_ready(self) -> None:
+        """Block until the workers are ready; see `WorkerPool.wait_ready`."""
+        self._switch.wait_ready()
+
+    # What it is told to do
+
+    def steer(self, measures: Measures) -> None:
+        """Change to the model that these measures ask for; to be called again and again."""
+        wanted = self._models.main
+        if measures.fallback and self._models.fallback:
+            wanted = self._models.fallback
+        elif measures.small_model and self._models.small:
+            wanted = self._models.small
+        if wanted.spec != self._switch.spec and self._clock() >= self._blocked_until_s:
+            self._change(wanted)
+
+    def try_main(self) -> bool:
+        """After a failure: see now and then whether the main model works again; True once it does."""
+        if self._changing is not None:
+            return False
+        if self._switch.spec == self._models.main.spec and self.ready and not self.failed:
+            self._retry_s, self._retry_at_s = self._first_retry_s, None
+            return True
+        if self._retry_at_s is None:
+            self._retry_at_s = self._clock() + self._retry_s
+        if self._clock() < self._retry_at_s:
+            return False
+        self._retry_s, self._retry_at_s = min(2 * self._retry_s, _MAX_RETRIES_S * self._first_retry_s), None
+        if self._switch.spec != self._models.main.spec:
+            self._change(self._models.main)
+        elif self.failed:
+            self._begin_again()
+        return False
+
+    def _begin_again(self) -> None:
+        """No worker is left, and none will come by itself: begin with new ones."""
+        old = self._switch
+        self._lost_before += old.pool.restarts
+        self._switch = self._started()
+        old.close()
+
+    def _change(self, model: NamedModel) -> None:
+        if self._changing is not None:
+            return
+        old = self._switch.pool
+
+        def changed(future: Future[None]) -> None:
+            self._changing = None
+            if future.exception() is None:
+                self._lost_before += old.restarts if self._switch.pool is not old else 0
+            else:
+                self._blocked_until_s = self._clock() + _REST_S
+
+        self._changing = self._switch.switch(model.spec)
+        self._changing.add_done_callback(changed)
+
+    @property
+    def has_dead_worker(self) -> bool:
+        """Whether a worker died while it had nothing to do, which its slot sees with the next job only."""
+        return any(slot.state is SlotState.READY and not _lives(slot) for slot in self._slots)
+
+    def restart_workers(self) -> None:
+        """Kill the workers; others take their place, and the work is tried again."""
+        for slot in self._slots:
+            slot.stop()
+
+    def probe(self) -> None:
+        """Decode the test speech among the other work, so that the meter sees whether decoding works."""
+        health = self._options.health
+        if health is None or (self._probing is not None and not self._probing.done()):
+            return
+        self._probing = self.submit(health.samples, health.options, Ticket("probe", Kind.FINAL))
+
+    def close(self) -> None:
+        """Stop at once; no worker is left."""
+        self._switch.close()
+
+
+def _lives(slot: Slot) -> bool:
+    worker = slot.worker
+    if worker is None:
+        return False
+    try:
+        return psutil.Process(worker.pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -1,0 +1,401 @@
+"""Audio through a server: what comes out, what is said, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from asrctl.audio.live import LiveSource, Lost
+from asrctl.cli import transcribe
+from asrctl.cli.live_view import LiveView, Status
+from asrctl.cli.remote import RemoteRequest, transcribe_remotely
+from asrctl.client import ClientOptions
+from asrctl.errors import AudioError
+from asrctl.policy.backoff import BackoffOptions
+from tests.cli.commands import asrctl, run
+from tests.client.server import (
+    Cut,
+    Refuse,
+    Restart,
+    ScriptedServer,
+    Stall,
+    pcm,
+    sound,
+    words,
+)
+
+SAMPLES = 50_000
+DEADLINE_S = 60.0
+QUICK = ClientOptions(backoff=BackoffOptions(first_s=0.01, max_s=0.02))
+"""Waits that are too short to be worth a fake clock."""
+
+Serve = Callable[..., ScriptedServer]
+
+
+@contextmanager
+def serving(server: ScriptedServer) -> Iterator[ScriptedServer]:
+    """A server in a thread of its own, since the command line has a loop of its own."""
+    loop = asyncio.new_event_loop()
+    started, stop = threading.Event(), asyncio.Event()
+
+    async def main() -> None:
+        async with server.running():
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(main()))
+    thread.start()
+    assert started.wait(DEADLINE_S)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(DEADLINE_S)
+        loop.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers, and stops them."""
+    with ExitStack() as stack:
+        yield lambda *faults, **options: stack.enter_context(serving(ScriptedServer(*faults, **options)))
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> Path:
+    """A WAV of what the scripted server understands."""
+    path = tmp_path / "spoken.wav"
+    with wave.open(str(path), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(16_000)
+        wav.writeframes(pcm(0, SAMPLES).tobytes())
+    return path
+
+
+class Heard:
+    """A live source that gives what it has, and then stays until it is stopped if it should."""
+
+    name = "heard"
+
+    def __init__(self, items: Sequence[NDArray[np.float32] | Lost], *, stays: bool = False) -> None:
+        self.warnings: list[str] = []
+        self.closed = False
+        self._items = items
+        self._stays = stays
+        self._stopped = threading.Event()
+
+    def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:
+        yield from self._items
+        if self._stays:
+            assert self._stopped.wait(DEADLINE_S)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Broken(Heard):
+    """One that fails after what it gave."""
+
+    def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:
+        yield from self._items
+        raise AudioError("heard: the microphone was unplugged")
+
+
+class Screen(LiveView):
+    """A view that remembers what it was to show, as if there were a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[str] = []
+        self.partials: list[str] = []
+        self.seen: Callable[[Status], None] = lambda status: None
+
+    @property
+    def shown(self) -> bool:
+        return True
+
+    @property
+    def shares_terminal(self) -> bool:
+        return False
+
+    def start(self) -> None:
+        pass
+
+    def refresh(self, status: Status) -> None:
+        if not self.notes or self.notes[-1] != status.note:
+            self.notes.append(status.note)
+        self.seen(status)
+
+    def partial(self, utterance: int, stable: str, unstable: str) -> None:
+        self.partials.append(unstable)
+
+
+def listen(server: ScriptedServer, source: LiveSource, view: LiveView | None = None, **request: Any) -> int:
+    """Have one live source transcribed."""
+    asked = {"client": QUICK, "paced": True, "interrupt_code": 0, **request}
+    return transcribe_remotely(
+        [lambda: source], [None], RemoteRequest(server.url, **asked), view or LiveView()
+    )
+
+
+def test_a_file(serve: Serve, spoken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file goes to the server, and its words to standard output; nothing else is said."""
+    assert run("transcribe", "--server", serve().url, str(spoken)) == 0
+    out, err = capsys.readouterr()
+    assert out.split() == words(SAMPLES)
+    assert err == ""
+
+
+def test_standard_input(serve: Serve) -> None:
+    """`-` works as it does without a server."""
+    done = asrctl(
+        ["transcribe", "--server", serve().url, "-", "--raw-rate", "16000"], pcm(0, SAMPLES).tobytes()
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, words(SAMPLES), "")
+
+
+def test_json(serve: Serve, spoken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON is that of schema 1, with the server's model, and an account that balances to the sample."""
+    assert run("transcribe", "--server", serve().url, str(spoken), "-f", "json", "--language", "en") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["model"], found["language"]) == (1, "scripted", "en")
+    assert found["text"].split() == words(SAMPLES)
+    assert found["segments"][1]["start_s"] == 0.1
+    audio = found["audio"]
+    assert audio["received_s"] == SAMPLES / 16_000
+    assert audio["received_s"] == audio["speech_s"] + audio["silence_s"] + audio["dropped_s"]
+    assert found["timing"]["inference_s"] is None and found["timing"]["wall_s"] > 0
+
+
+def test_live(serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--live` plays one input at its own pace."""
+    raw = tmp_path / "short"
+    raw.write_bytes(pcm(0, 5000).tobytes())
+    assert run("transcribe", "--server", serve().url, "--live", str(raw), "--raw-rate", "16000") == 0
+    assert capsys.readouterr().out.split() == words(5000)
+
+
+def test_several_files(
+    serve: Serve, spoken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each has a session and a file of its own; one that cannot be read fails alone."""
+    out = tmp_path / "out"
+    server = serve()
+    code = run("transcribe", "--server", server.url, "missing.wav", str(spoken), "--output-dir", str(out))
+    assert code == 1
+    assert (out / "spoken.txt").read_text().split() == words(SAMPLES)
+    assert not (out / "missing.txt").exists()
+    assert "missing.wav: no such file" in capsys.readouterr().err
+    assert len(server.starts) == 1
+
+
+def test_asks_for_what_was_asked(serve: Serve, spoken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options reach the server; the model of this machine's settings does not; the key may be a variable."""
+    monkeypatch.setenv("ASRCTL_API_KEY", "secret")
+    server = serve()
+    assert run("transcribe", "--server", server.url, str(spoken), "--prompt", "Anna", "-f", "srt") == 0
+    assert (
+        run("transcribe", "--server", server.url, str(spoken), "--model", "base", "--source", "system") == 0
+    )
+    first, second = server.starts
+    assert (first.model, first.prompt, first.words, first.partials) == (None, "Anna", True, False)
+    assert (second.model, second.source, second.words) == ("base", "system", False)
+    assert server.keys == ["Bearer secret"] * 2
+
+
+def test_cuts_and_restarts(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """Connections break, the server restarts: the text is whole; without a terminal each outage is a line."""
+    source = Heard([sound(at, at + 1000) for at in range(0, SAMPLES, 1000)])
+    assert listen(serve([Cut(10_000), Restart(10_000), Cut(9_000)]), source) == 0
+    out, err = capsys.readouterr()
+    assert out.split() == words(SAMPLES)
+    assert "the connection was lost; trying again, at most 15 times" in err
+    assert "connected again, nothing is lost" in err
+    assert source.closed
+
+
+def test_gives_up(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 5, one line with the path of a WAV of what was not transcribed, and what was is written."""
+    monkeypatch.chdir(tmp_path)
+    server = serve([Restart(20_000), Refuse(401)])
+    monkeypatch.setenv("ASRCTL_CLIENT__MAX_WAIT_S", "0.01")
+    raw = tmp_path / "raw"
+    raw.write_bytes(pcm(0, SAMPLES).tobytes())
+    assert run("transcribe", "--server", server.url, str(raw), "--raw-rate", "16000") == 5
+    out, err = capsys.readouterr()
+    heard = out.split()
+    assert heard == words(SAMPLES)[: len(heard)] and heard
+    assert re.search(r"raw: stopped: the last \d\.\d\d s are not transcribed", err)
+    (saved,) = tmp_path.glob("asrctl-unsent-*.wav")
+    last = err.splitlines()[-1]
+    assert last.startswith("asrctl: error: ws://127.0.0.1") and last.endswith(f"kept in {saved}")
+    with wave.open(str(saved)) as wav:
+        data = np.frombuffer(wav.readframes(wav.getnframes()), "<i2")
+    start = len(heard) * 1600
+    assert np.array_equal(data, pcm(start, start + len(data)))
+
+
+def test_attempts_are_a_setting(spoken: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    """How often it is tried can be set; the error says how often it was."""
+    monkeypatch.chdir(spoken.parent)
+    monkeypatch.setenv("ASRCTL_CLIENT__MAX_ATTEMPTS", "2")
+    monkeypatch.setenv("ASRCTL_CLIENT__MAX_WAIT_S", "0.01")
+    assert run("transcribe", "--server", "ws://127.0.0.1:1", str(spoken)) == 5
+    assert "gave up after 2 attempts" in capsys.readouterr().err
+
+
+def test_states_on_the_screen(serve: Serve) -> None:
+    """A person sees how the link is, and which attempt of how many; and partials, which are asked for."""
+    screen = Screen()
+    server = serve([Refuse(503), Cut(5_000)])
+    listening = threading.Event()
+    source = Heard([sound(0, SAMPLES)], stays=True)
+
+    def seen(status: Status) -> None:
+        if status.note == "live" and status.lag_s < 0.1 and status.heard_s > 3:
+            listening.set()
+            source.stop()
+
+    screen.seen = seen
+    options = ClientOptions(backoff=BackoffOptions(first_s=0.5, max_s=0.5))
+    assert listen(server, source, screen, client=options) == 0
+    assert listening.is_set()
+    assert any(note.startswith("reconnecting 2/15") and "the server is full" in note for note in screen.notes)
+    assert screen.partials and server.starts[0].partials
+
+
+def test_a_source_that_fails(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it had given is written before the failure is told."""
+    server = serve()
+    assert listen(server, Broken([sound(0, 16_000)])) == 1
+    out, err = capsys.readouterr()
+    assert out.split() == words(16_000)
+    assert "unplugged" in err
+
+
+def test_losses_of_the_source(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the microphone lost is declared with its place and reason, and in the account."""
+    source = Heard([sound(0, 4800), Lost(1600, "overflow"), sound(6400, 16_000)])
+    assert listen(serve(), source, format="json") == 0
+    out, err = capsys.readouterr()
+    assert "heard: dropped 0.30-0.40 s: overflow" in err
+    audio = json.loads(out)["audio"]
+    assert (audio["received_s"], audio["dropped_s"]) == (1.0, 0.1)
+
+
+def test_no_speech(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """A source with nothing in it is said to have nothing in it."""
+    assert listen(serve(), Heard([])) == 0
+    assert "no speech found in 0.0 s" in capsys.readouterr().err
+
+
+def interrupted(server: ScriptedServer, wanted: Callable[[str], bool]) -> tuple[int, str, str]:
+    """A client on endless standard input that gets a Ctrl-C once its output is as wanted."""
+    args = [sys.executable, "-m", "asrctl", "transcribe", "--server", server.url, "-", "--raw-rate", "16000"]
+    child = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    watchdog = threading.Timer(DEADLINE_S, child.kill)
+    watchdog.start()
+    try:
+        assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+        child.stdin.write(pcm(0, SAMPLES).tobytes())
+        child.stdin.flush()
+        heard = ""
+        while not wanted(heard):
+            line = child.stdout.readline().decode()
+            assert line, child.stderr.read().decode()
+            heard += line
+        child.send_signal(signal.SIGINT)
+        rest, err = child.communicate()
+        return child.returncode, heard + rest.decode(), err.decode()
+    finally:
+        watchdog.cancel()
+        child.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_one_interrupt(serve: Serve) -> None:
+    """Ctrl-C ends the input: what was read is transcribed, and the exit code says that it was cut short."""
+    server = serve()
+    code, out, err = interrupted(server, lambda heard: "w29" in heard)
+    assert (code, err) == (130, "")
+    (session,) = server.sessions.values()
+    assert out.split() == words(session.books.received)
+    assert session.books.finish_offset == session.books.received >= 48_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_two_interrupts(serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twice stops even where no server answers: what is lost is told, and live audio is kept in a file."""
+    server = serve([Stall(0)])
+    source = Heard([sound(0, SAMPLES)], stays=True)
+    screen = Screen()
+    sent: list[int] = []
+
+    def seen(status: Status) -> None:
+        if status.heard_s > 3 and "connecting" in status.note and len(sent) < 2:
+            sent.append(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    screen.seen = seen
+    options = ClientOptions(salvage_dir=tmp_path)
+    assert listen(server, source, screen, client=options) == 130
+    err = capsys.readouterr().err
+    assert "stopped: the last 3.12 s are not transcribed" in err
+    (saved,) = tmp_path.glob("asrctl-unsent-*.wav")
+    assert f"the audio from 0.0 to 3.1 s is not transcribed; it is kept in {saved}" in err
+
+
+def test_a_key_for_nobody(spoken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key without a server is a mistake, and not ignored."""
+    assert run("transcribe", str(spoken), "--api-key", "k") == 2
+    assert "it needs --server" in capsys.readouterr().err
+
+
+def test_the_library_is_not_there(
+    spoken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the extra, it is said what to install."""
+    monkeypatch.setattr(transcribe, "find_spec", lambda name: None)
+    assert run("transcribe", "--server", "ws://127.0.0.1:1", str(spoken)) == 2
+    assert "pip install 'asrctl[client]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--threads", "2"], ["--no-vad"], ["--translate"], ["--beam-size", "2"]])
+def test_options_of_this_machine(spoken: Path, option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What is up to the server is refused, and not ignored."""
+    assert run("transcribe", "--server", "ws://127.0.0.1:1", str(spoken), *option) == 2
+    assert f"{option[0]} is up to the server" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["--server", "localhost:8765"], "should look like ws://"),
+        (["--server", "ws://127.0.0.1:1", "--language", "klingon"], "there is no language"),
+    ],
+)
+def test_mistakes(spoken: Path, args: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are told in a line, before anything is tried."""
+    assert run("transcribe", str(spoken), *args) == 2
+    assert reason in capsys.readouterr().err

@@ -1,0 +1,113 @@
+"""Limits of containers, versions 1 and 2, as directories of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from asrctl.detect.cgroup import Limits, parse_membership, read_limits
+from asrctl.detect.cpus import available_cpus, threads_per_worker
+from tests.detect.recorded import recording
+
+MIB = 1 << 20
+UNLIMITED_V1 = "9223372036854771712\n"
+
+
+def limits(directory: Path, membership: str, files: Mapping[str, str]) -> Limits:
+    """What is read from these files below the mount, by a process in these groups."""
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (directory / "membership").write_text(membership)
+    return read_limits(directory, directory / "membership")
+
+
+def test_version_2_seen_from_inside(tmp_path: Path) -> None:
+    """A container sees its own group as the root; its page cache can be had back."""
+    files = {
+        "cpu.max": "150000 100000\n",
+        "memory.max": f"{512 * MIB}\n",
+        "memory.current": f"{200 * MIB}\n",
+        "memory.stat": f"anon 1\ninactive_file {50 * MIB}\n",
+    }
+    found = limits(tmp_path, recording("docker-v2-cgroup.txt"), files)
+    assert found == Limits(1.5, 512 * MIB, 150 * MIB)
+
+
+def test_version_2_takes_the_tightest_above(tmp_path: Path) -> None:
+    """A pod's limit binds its containers, whatever theirs is."""
+    pod = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice"
+    own = f"{pod}/cri-containerd-2.scope"
+    files = {
+        f"{pod}/cpu.max": "200000 100000\n",
+        f"{pod}/memory.max": f"{300 * MIB}\n",
+        f"{own}/cpu.max": "max 100000\n",
+        f"{own}/memory.max": "max\n",
+    }
+    assert limits(tmp_path, recording("kubernetes-v2-cgroup.txt"), files) == Limits(2.0, 300 * MIB, 0)
+
+
+def test_version_1(tmp_path: Path) -> None:
+    """Each controller has a tree of its own; inside a container the named group is not there."""
+    files = {
+        "cpu/cpu.cfs_quota_us": "50000\n",
+        "cpu/cpu.cfs_period_us": "100000\n",
+        "memory/memory.limit_in_bytes": f"{256 * MIB}\n",
+        "memory/memory.usage_in_bytes": f"{100 * MIB}\n",
+        "memory/memory.stat": f"total_inactive_file {20 * MIB}\n",
+    }
+    found = limits(tmp_path, recording("docker-v1-cgroup.txt"), files)
+    assert found == Limits(0.5, 256 * MIB, 80 * MIB)
+
+
+def test_version_1_without_limits(tmp_path: Path) -> None:
+    """As recorded on a virtual machine: -1, and a number near 2^63."""
+    files = {
+        "cpu/cpu.cfs_quota_us": "-1\n",
+        "cpu/cpu.cfs_period_us": "100000\n",
+        "memory/memory.limit_in_bytes": UNLIMITED_V1,
+    }
+    assert limits(tmp_path, "4:memory:/some/group\n1:cpu:/\n0::/\n", files) == Limits()
+
+
+@pytest.mark.parametrize("text", ["", "max", "0 100000", "many few", "100000 0", "-1 100000", "\0"])
+def test_nonsense_is_no_limit(tmp_path: Path, text: str) -> None:
+    """A file that says nothing useful limits nothing."""
+    assert limits(tmp_path, "garbage\n0::/\n", {"cpu.max": text, "memory.max": f"~{text}"}) == Limits()
+
+
+def test_a_group_cannot_lead_out_of_the_mount(tmp_path: Path) -> None:
+    """Seen from another namespace the path may begin with "/..": only what lies below counts."""
+    assert limits(tmp_path, "0::/../other\n", {"cpu.max": "300000 100000"}) == Limits(3.0)
+
+
+def test_membership_names_controllers() -> None:
+    """Several controllers may share a group; version 2 has none."""
+    groups = parse_membership(recording("docker-v1-cgroup.txt"))
+    assert groups["cpu"] == groups["cpuacct"] == groups["memory"] == "/docker/3f4c9d0b"
+    assert groups[""] == "/system.slice/containerd.service"
+
+
+def test_no_cgroups_no_limits(tmp_path: Path) -> None:
+    """macOS has none."""
+    assert read_limits(tmp_path / "none", tmp_path / "none") == Limits()
+
+
+def test_a_quota_limits_the_processors() -> None:
+    """Half a processor is one that is slow; a quota above what is there changes nothing."""
+    there = available_cpus(Limits())
+    assert available_cpus(Limits(cpus=0.5)) == 1
+    assert available_cpus(Limits(cpus=there + 5.0)) == there
+    assert there == (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+
+
+@pytest.mark.parametrize(
+    ("workers", "cpus", "threads"), [(1, 2, 2), (2, 2, 1), (3, 2, 1), (1, 64, 8), (2, 12, 6), (4, 10, 2)]
+)
+def test_threads_fill_the_machine(workers: int, cpus: int, threads: int) -> None:
+    """All workers together have about as many threads as there are processors; none has more than helps."""
+    assert threads_per_worker(workers, cpus) == threads

@@ -1,0 +1,108 @@
+"""What Linux says of itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from asrctl.detect.cgroup import Limits
+from asrctl.detect.linux import environment, parse_cpuinfo, parse_meminfo, parse_os_release, within
+from asrctl.detect.machine import Cpu, Memory
+from tests.detect.recorded import recording
+
+GB = 10**9
+
+
+def test_a_virtual_machine() -> None:
+    """Two cores of an EPYC, with the SIMD that matters."""
+    cpu = parse_cpuinfo(recording("linux-x86-epyc-cpuinfo.txt"))
+    assert (cpu.model, cpu.physical_cores, cpu.logical_cores) == ("AMD EPYC", 2, 2)
+    assert {"sse3", "ssse3", "avx", "avx2", "f16c", "fma", "avx512f"} <= set(cpu.features)
+
+
+def test_hyper_threads_are_not_cores() -> None:
+    """Four logical processors on two cores."""
+    cpu = parse_cpuinfo(recording("linux-x86-hyperthreads-cpuinfo.txt"))
+    assert (cpu.physical_cores, cpu.logical_cores) == (2, 4)
+    assert cpu.model == "11th Gen Intel(R) Core(TM) i7-11370H @ 3.30GHz"
+
+
+def test_a_raspberry_pi() -> None:
+    """ARM names its cores by numbers; those that people have get a name."""
+    cpu = parse_cpuinfo(recording("linux-arm-pi5-cpuinfo.txt"))
+    assert (cpu.model, cpu.physical_cores, cpu.logical_cores) == ("4 x Cortex-A76", 4, 4)
+    assert cpu.features == ("asimd", "asimdhp", "asimddp")
+
+
+def test_arm_cores_of_two_kinds_and_unknown_ones() -> None:
+    """Both kinds are counted; a number that is not known is shown."""
+    block = "processor\t: {}\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\nCPU part\t: {}\n"
+    text = "\n".join(block.format(index, part) for index, part in enumerate(["0xd05", "0xd05", "0xfff"]))
+    assert parse_cpuinfo(text).model == "2 x Cortex-A55, 1 x ARM core 0x41/0xfff"
+
+
+def test_arm_without_numbers_has_the_board_for_a_model() -> None:
+    """Better than nothing."""
+    text = "processor : 0\nFeatures : half neon\nCPU part : what\n\nModel : Some Board\n"
+    assert parse_cpuinfo(text).model == "Some Board"
+
+
+@pytest.mark.parametrize("text", ["", "\0\xff", "no such file"])
+def test_no_cpuinfo_is_nothing_known(text: str) -> None:
+    """Nothing is made up."""
+    assert parse_cpuinfo(text) == Cpu()
+
+
+def test_memory() -> None:
+    """Total and available; old kernels have only what is free."""
+    memory = parse_meminfo(recording("linux-x86-epyc-meminfo.txt"))
+    assert memory.total_bytes and memory.available_bytes and memory.limit_bytes is None
+    assert memory.total_bytes > memory.available_bytes > GB
+    assert parse_meminfo("MemTotal:  100 kB\nMemFree: 7 kB\n") == Memory(102400, 7168)
+    assert parse_meminfo("") == Memory()
+
+
+def test_distribution() -> None:
+    """The name for people, quoted or not."""
+    assert parse_os_release(recording("debian-os-release.txt")) == "Debian GNU/Linux 12 (bookworm)"
+    assert parse_os_release("NAME=x\nPRETTY_NAME=Alpine\n") == "Alpine"
+    assert parse_os_release("") == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "cgroup", "marks", "expected"),
+    [
+        ("wsl2-proc-version.txt", "", (), "WSL 2"),
+        ("wsl1-proc-version.txt", "", (), "WSL 1"),
+        ("", "docker-v1-cgroup.txt", (), "container"),
+        ("", "kubernetes-v2-cgroup.txt", (), "container"),
+        ("", "docker-v2-cgroup.txt", ("/.dockerenv",), "container"),
+        ("wsl2-proc-version.txt", "docker-v1-cgroup.txt", (), "container"),
+        ("", "docker-v2-cgroup.txt", (), ""),
+    ],
+)
+def test_where_it_runs(version: str, cgroup: str, marks: tuple[str, ...], expected: str) -> None:
+    """WSL by its kernel's name; a container by its marks or by the group of the first process."""
+    text = [recording(name) if name else "" for name in (version, cgroup)]
+    assert environment(*text, frozenset(marks)) == expected
+
+
+@pytest.mark.parametrize(
+    ("memory", "limits", "expected"),
+    [
+        (Memory(8, 6), Limits(), Memory(8, 6)),
+        (Memory(8, 6), Limits(memory_bytes=8), Memory(8, 6)),
+        (Memory(8, 6), Limits(memory_bytes=4, memory_used_bytes=1), Memory(8, 3, 4)),
+        (Memory(8, 2), Limits(memory_bytes=4, memory_used_bytes=1), Memory(8, 2, 4)),
+        (Memory(), Limits(memory_bytes=4), Memory(None, 4, 4)),
+    ],
+)
+def test_a_container_has_what_is_left_of_its_limit(memory: Memory, limits: Limits, expected: Memory) -> None:
+    """Its limit and its use count where they are tighter than the machine's memory."""
+    assert within(memory, limits) == expected
+
+
+def test_usable_memory_is_the_smaller_one() -> None:
+    """The machine's, or the container's share; unknown if neither is known."""
+    assert Memory(8, 6, 4).usable_bytes == 4
+    assert Memory(8, 6).usable_bytes == 8
+    assert Memory().usable_bytes is None

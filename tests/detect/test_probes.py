@@ -1,0 +1,220 @@
+"""The probes together: one that hangs, crashes or talks nonsense costs nothing but itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from asrctl.detect.child import main as child_main
+from asrctl.detect.inventory import find_models, find_voxtral, loadable, provider_states
+from asrctl.detect.machine import Gpu, Machine
+from asrctl.detect.probes import QUICK, ProbeOptions, probe_machine
+from asrctl.models.store import ModelStore
+from tests.detect.conftest import HANG, Tool
+from tests.detect.recorded import recording
+from tests.models.mini import write_ggml
+
+assert child_main  # its module must import without what it asks
+ANSWER_S = 30.0
+"""No probe of a healthy machine needs it; nothing here waits for it."""
+
+
+def reasons(machine: Machine) -> dict[str, str]:
+    """The troubles by probe."""
+    return {trouble.probe: trouble.reason for trouble in machine.troubles}
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> ModelStore:
+    """A store without models."""
+    return ModelStore(tmp_path / "models")
+
+
+def test_a_real_machine(empty: ModelStore) -> None:
+    """Whatever this runs on: it has a system, processors, memory, and a whisper.cpp that tells its build."""
+    machine = probe_machine(empty, ProbeOptions(ANSWER_S))
+    assert machine.system.name in ("Linux", "macOS", "Windows") and machine.system.architecture
+    assert machine.cpu.usable_cores >= 1 and machine.cpu.model
+    assert machine.memory.total_bytes and machine.memory.total_bytes > 1 << 28
+    assert machine.whisper is not None and machine.whisper.simd
+    assert [provider.name for provider in machine.providers] == ["whisper_cpp", "faster_whisper"]
+
+
+@pytest.mark.integration
+def test_whisper_cpp_tells_where_it_puts_a_model(store: ModelStore, tiny_en: Path) -> None:
+    """With weights in the cache it loads them in the child, and its log says where they went."""
+    machine = probe_machine(store, ProbeOptions(ANSWER_S))
+    assert machine.whisper and machine.whisper.in_use
+    assert "tiny.en-q8_0" in {model.name for model in machine.models if model.source == "cached"}
+
+
+def test_hanging_tools_end_with_their_time(tool: Tool, empty: ModelStore) -> None:
+    """Both are told as such, and everything else is there."""
+    tool("nvidia-smi", HANG)
+    tool("vulkaninfo", HANG)
+    machine = probe_machine(empty, ProbeOptions(3.0))
+    assert set(reasons(machine)) >= {"CUDA", "Vulkan"}
+    assert all("3 s" in reasons(machine)[name] for name in ("CUDA", "Vulkan"))
+    assert machine.cpu.model and machine.memory.total_bytes
+
+
+def test_a_process_that_nothing_moves_is_left_behind(
+    empty: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver can hang so that not even SIGKILL ends the tool: the others' answers come all the same."""
+    stuck = threading.Event()
+    monkeypatch.setattr("asrctl.detect.probes._nvidia", lambda limit_s: stuck.wait())
+    try:
+        machine = probe_machine(empty, ProbeOptions(0.2, ask_libraries=False))
+    finally:
+        stuck.set()
+    assert reasons(machine)["CUDA"] == "no answer within 0.2 s"
+    assert machine.cpu.model
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("kill -SEGV $$", "SIGSEGV"),
+        (r"printf '\377\376garbage\n'", "is not understood"),
+        ("cat <<'END'\n" + recording("nvidia-smi-no-driver.txt") + "END\nexit 9", "couldn't communicate"),
+        ("cat <<'END'\n" + recording("nvidia-smi-no-driver.txt") + "END", "couldn't communicate"),
+    ],
+)
+def test_a_tool_that_fails_is_a_line_in_the_report(
+    tool: Tool, empty: ModelStore, script: str, reason: str
+) -> None:
+    """A crash, nonsense or a missing driver is told in the tool's own words."""
+    tool("nvidia-smi", script)
+    machine = probe_machine(empty, ProbeOptions(ANSWER_S, ask_libraries=False))
+    assert reason in reasons(machine)["CUDA"] and machine.gpus == ()
+
+
+def test_cards_are_found_by_the_tools_on_path(tool: Tool, empty: ModelStore) -> None:
+    """CUDA and Vulkan by their own tools."""
+    tool("nvidia-smi", "cat <<'END'\n" + recording("nvidia-smi-two-cards.csv") + "END")
+    tool("vulkaninfo", "cat <<'END'\n" + recording("vulkaninfo-nvidia-llvmpipe.txt") + "END")
+    machine = probe_machine(empty, ProbeOptions(ANSWER_S, ask_libraries=False))
+    assert [(gpu.api, gpu.name) for gpu in machine.gpus] == [
+        ("cuda", "NVIDIA GeForce RTX 4080"),
+        ("cuda", "NVIDIA GeForce RTX 3090"),
+        ("vulkan", "NVIDIA GeForce RTX 3090"),
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked in another way")
+def test_a_mac_by_its_own_tools(tool: Tool, empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path that Macs take, with what their tools print."""
+    tool("sysctl", "cat <<'END'\n" + recording("macos-m3-sysctl.txt") + "END")
+    tool("system_profiler", "cat <<'END'\n" + recording("macos-m3-pro-displays.json") + "END")
+    monkeypatch.setattr("asrctl.detect.probes.platform.system", lambda: "Darwin")
+    monkeypatch.setattr("asrctl.detect.probes.platform.machine", lambda: "arm64")
+    machine = probe_machine(empty, ProbeOptions(ANSWER_S))
+    assert machine.system.name == "macOS" and machine.cpu.model == "Apple M3"
+    assert machine.gpus == (Gpu("Apple M3 Pro", "metal", None, unified=True),)
+    assert machine.memory.total_bytes
+    glance = probe_machine(empty, QUICK)
+    assert glance.gpus == (Gpu("Apple M3", "metal", None, unified=True),) and glance.gpu
+
+
+def test_a_glance_starts_no_child(empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--quick` asks neither whisper.cpp nor PortAudio, and says so by knowing nothing of them."""
+    monkeypatch.setattr("asrctl.detect.probes.run_child", lambda *_: pytest.fail("a child was started"))
+    machine = probe_machine(empty, QUICK)
+    assert machine.whisper is None and machine.audio_inputs is None and machine.cpu.model
+
+
+@pytest.mark.parametrize("output", ["", "{", "[]\n", '{"error": "OSError: no PortAudio"}\n'])
+def test_a_child_without_an_answer(empty: ModelStore, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    """Half a line, nothing, or an error is a reason, and never an exception."""
+    monkeypatch.setattr("asrctl.detect.probes.run_child", lambda *_: output)
+    machine = probe_machine(empty, ProbeOptions(ANSWER_S))
+    assert {"whisper.cpp", "microphones"} <= set(reasons(machine))
+    assert machine.whisper is None and machine.audio_inputs is None
+
+
+def test_half_of_the_childs_answers_is_better_than_none(
+    empty: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash while a model loads leaves what was said before."""
+    said = '{"system_info": "CPU : AVX2 = 1 | ", "log": []}\n{"system_in'
+    monkeypatch.setattr("asrctl.detect.probes.run_child", lambda *_: said)
+    machine = probe_machine(empty, ProbeOptions(ANSWER_S))
+    assert machine.whisper and machine.whisper.simd == ("AVX2",)
+
+
+def test_whisper_cpp_and_the_system_complete_each_other(
+    tool: Tool, empty: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card that only whisper.cpp sees is there; one that both see is there once, with its memory."""
+    info, *log = recording("whisper-cuda-a10.txt").splitlines()
+    said = json.dumps({"system_info": info, "log": log, "inputs": []})
+    monkeypatch.setattr("asrctl.detect.probes.run_child", lambda *_: said)
+    tool("nvidia-smi", "exit 1")
+    tool("vulkaninfo", "exit 1")
+    machine = probe_machine(empty, ProbeOptions(ANSWER_S))
+    assert machine.gpus == (Gpu("NVIDIA A10", "cuda"),) and machine.gpu
+    tool("nvidia-smi", "echo 'NVIDIA A10, 23028, 580.65.06'")
+    machine = probe_machine(empty, ProbeOptions(ANSWER_S))
+    assert machine.gpus == (Gpu("NVIDIA A10", "cuda", 23028 << 20, driver="580.65.06"),)
+
+
+def test_a_damaged_model_is_told(empty: ModelStore) -> None:
+    """It does not hide the good ones."""
+    empty.root.mkdir()
+    (empty.root / "own-bad-1.bin").write_bytes(b"not a model")
+    write_ggml(empty.root / "own-good-2.bin")
+    models = find_models(empty)
+    assert "own-good-2" in [model.name for model in models.found]
+    assert [trouble.probe for trouble in models.troubles] == ["models"]
+
+
+def test_faster_whisper_takes_only_what_is_proved(empty: ModelStore) -> None:
+    """Calibration must not spend its time on making or proving weights."""
+    models = find_models(empty).found
+    assert loadable(empty, models, "ggml") == loadable(empty, models, "ctranslate2") == []
+
+
+@pytest.mark.integration
+def test_faster_whisper_can_load_proved_weights(store: ModelStore, tiny_en: Path) -> None:
+    """After a first use they are ready."""
+    store.ct2_directory("tiny.en-q8_0")
+    ready = loadable(store, find_models(store).found, "ctranslate2")
+    assert "tiny.en-q8_0" in {model.name for model in ready}
+
+
+def test_providers_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with what would enable it; the one for tests is not shown."""
+    monkeypatch.setattr("asrctl.detect.inventory.is_installed", lambda _: False)
+    states = {state.name: state.missing for state in provider_states()}
+    assert "pip install" in states["faster_whisper"] and "scripted" not in states
+
+
+def test_voxtral_is_found_beside_its_program(tool: Tool, tmp_path: Path) -> None:
+    """The binary on PATH, the weights beside it or in a named place; half of them are none."""
+    binary = tool("voxtral", "exit 0")
+    assert find_voxtral([tmp_path]).binary == str(binary)
+    weights = tmp_path / "bin" / "voxtral-model"
+    weights.mkdir()
+    (weights / "consolidated.safetensors").touch()
+    assert find_voxtral([tmp_path]).weights == ""
+    (weights / "tekken.json").touch()
+    assert find_voxtral([tmp_path]).weights == str(weights)
+
+
+def test_probes_run_at_the_same_time(empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tools that wait for each other both come to an answer."""
+    meeting = threading.Barrier(2)
+
+    def meet(limit_s: float) -> tuple[Gpu, ...]:
+        meeting.wait(ANSWER_S)
+        return (Gpu(f"card {time.monotonic()}", "cuda"),)
+
+    monkeypatch.setattr("asrctl.detect.probes._nvidia", meet)
+    monkeypatch.setattr("asrctl.detect.probes._vulkan", meet)
+    assert len(probe_machine(empty, ProbeOptions(ANSWER_S, ask_libraries=False)).gpus) == 2

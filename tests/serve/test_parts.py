@@ -1,0 +1,213 @@
+"""The server's parts by themselves: the log, the spool, the meter, positions, the door."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrctl.errors import UsageError
+from asrctl.policy.pacing import Pacer, PacingOptions
+from asrctl.policy.priority import Kind
+from asrctl.policy.protocol import Final
+from asrctl.providers.base import ModelSpec
+from asrctl.serve.gate import Gate
+from asrctl.serve.journal import Journal
+from asrctl.serve.load import LoadMeter
+from asrctl.serve.server import Server
+from asrctl.serve.spool import Lost, Mark, Spool, Step
+from asrctl.serve.translate import Positions
+
+from ..engine.streams import LevelDetector
+from ..policy.protocol.sides import Clock
+from .servers import Running, Talker, open_socket, options_for, running, spoken, until
+
+Scripted = Callable[..., ModelSpec]
+
+
+def test_the_journal() -> None:
+    """A line is an event; what is not one word is quoted, whatever a client put into it."""
+    stream = io.StringIO()
+    journal = Journal(stream, lambda: datetime(2026, 1, 31, 12, tzinfo=UTC))
+    journal.note("session.start", session="x", took_s=0.5, reason=None, detail='a "b"\nevent=forged')
+    assert stream.getvalue() == (
+        "time=2026-01-31T12:00:00.000Z event=session.start session=x took_s=0.500 "
+        'detail="a \\"b\\"\\nevent=forged"\n'
+    )
+
+
+@given(st.lists(st.one_of(st.integers(1, 50), st.just("lost"), st.just("flush"), st.just("take"))))
+def test_the_spool_is_a_queue(acts: list[int | str]) -> None:
+    """Whatever goes in comes out in the same order, to the sample."""
+    spool, put, taken, at = Spool(), list[Step](), list[Step](), 0
+    for act in acts:
+        if isinstance(act, int):
+            piece = np.arange(at, at + act, dtype=np.float32)
+            at += act
+            put.append(piece)
+            spool.put(piece)
+        elif act == "take":
+            taken += spool.take(30)
+        else:
+            step = Lost(3, "x") if act == "lost" else Mark("flush")
+            put.append(step)
+            spool.put(step)
+    held = spool.samples
+    taken += spool.take(10**6)
+    assert held <= at
+    assert (len(spool), spool.samples) == (0, 0)
+    spool.close()
+    assert flat(taken) == flat(put)
+
+
+def flat(steps: list[Step]) -> list[object]:
+    """Steps with each sample by itself."""
+    out: list[object] = []
+    for step in steps:
+        out += step.tolist() if isinstance(step, np.ndarray) else [step]
+    return out
+
+
+@given(
+    st.sampled_from([8000, 11_025, 16_000, 44_100, 48_000, 192_000]),
+    st.integers(0, 10**9),
+    st.integers(0, 10**7),
+)
+def test_positions(rate_hz: int, offset: int, sample: int) -> None:
+    """A position in frames never lies after its sample, and less than one step before it."""
+    positions = Positions(offset, rate_hz)
+    frame = positions.frames(sample)
+    assert frame >= offset
+    assert (frame - offset) * 16_000 <= sample * rate_hz < (frame - offset + 1) * 16_000
+    assert positions.frames(positions.samples(frame)) <= frame + rate_hz // 16_000 + 1
+
+
+def test_the_meter() -> None:
+    """Shares are of the workers' time, waits of finals only; old decodes are forgotten."""
+    clock = Clock()
+    meter = LoadMeter(2, clock)
+    assert meter.load().share == meter.stalled_s == 0
+    first, second = meter.submitted(Kind.FINAL), meter.submitted(Kind.PARTIAL)
+    clock.now_s = 3.0
+    assert meter.stalled_s == 3.0
+    assert (meter.load().delay_s, meter.load().finals, meter.load().partials) == (3.0, 1, 1)
+    done = meter.decoded(first, 1.0)
+    assert (done.wait_s, done.inference_s) == (2.0, 1.0)
+    assert meter.stalled_s == 0
+    meter.decoded(second, 2.0)
+    load = meter.load()
+    assert (load.share, load.finals_share, load.delay_s) == (0.3, 0.1, 2.0)
+    clock.now_s = 9.0
+    assert meter.load().share == 0
+
+
+def test_the_meter_counts_failures() -> None:
+    """Failures in a row are counted, cancelled decodes are nothing, and a success forgives."""
+    meter = LoadMeter(1, Clock())
+    meter.failed(meter.submitted(Kind.FINAL))
+    meter.cancelled(meter.submitted(Kind.FINAL))
+    meter.failed(meter.submitted(Kind.FINAL))
+    assert meter.failures == 2
+    meter.decoded(meter.submitted(Kind.FINAL), 0.1)
+    assert meter.failures == 0
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_only_the_key_opens(key: str, offered: str) -> None:
+    """Any text may be offered as a key, and only the right one fits."""
+    gate = Gate(f"k{key}", frozenset())
+    denial = gate.check_key({"authorization": f"Bearer {offered}"})
+    assert (denial is None) == (offered.strip() == f"k{key}")
+
+
+def test_allowed_origins() -> None:
+    """An origin is let in by its whole name only."""
+    gate = Gate("", frozenset({"https://example.org"}))
+    offered = ["asrctl.v1"]
+    assert gate.check({"origin": "https://example.org"}, offered) is None
+    for origin in ("http://example.org", "https://example.org.evil.net", "https://example.org:444", ""):
+        denial = gate.check({"origin": origin}, offered)
+        assert denial is not None
+        assert denial.status == 403
+
+
+def test_a_pacer_slows_down() -> None:
+    """A factor makes partials rarer, up to the maximum, and stops decoding on suspicion."""
+    pacer = Pacer(PacingOptions(first_s=0.7, interval_s=1.0, max_interval_s=8.0))
+    assert (pacer.interval_s, pacer.may_speculate(0.3)) == (1.0, True)
+    pacer.factor = 4.0
+    assert (pacer.interval_s, pacer.may_speculate(0.3)) == (4.0, False)
+    assert not pacer.is_due(2.0, 2.0)
+    assert pacer.is_due(2.8, 2.8)
+    pacer.factor = 20.0
+    assert pacer.interval_s == 8.0
+
+
+def test_a_full_disk(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that cannot go on is ended; its client begins anew and loses nothing."""
+    from asrctl.serve.session import LiveSession
+
+    with Talker(shared.url, spoken(1, 2, 3)) as talker:
+        talker.send(1.3)
+        talker.receive_until(Final)
+        with monkeypatch.context() as patch:
+            patch.setattr(LiveSession, "take", full)
+            talker.send(0.5)
+            while talker.receive():
+                pass
+        assert talker.close_code == 1011
+        until(lambda: not shared.server.hub.sessions)
+        talker.connect()
+        while talker.receive():
+            pass
+        assert talker.close_code == 4410
+        talker.connect()
+        talker.finish()
+        assert talker.words == ["w1", "w2", "w3"]
+
+
+def full(*_: object) -> None:
+    """What a full disk does."""
+    raise OSError("no space left on device")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate with its key, made here and trusted by nobody."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    path = tmp_path / "both.pem"
+    chain = tmp_path / "cert.pem"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 1"
+    make += f" -addext subjectAltName=IP:127.0.0.1 -keyout {path} -out {chain}"
+    subprocess.run(make.split(), check=True, capture_output=True)
+    path.write_text(path.read_text() + chain.read_text())
+    return path
+
+
+def test_tls(scripted: Scripted, certificate: Path) -> None:
+    """With a certificate it is wss, and nothing else."""
+    options = options_for(scripted(), certificate=certificate)
+    with running(options, ready=False) as server:
+        until(lambda: server.server.engine.ready)
+        context = ssl.create_default_context(cafile=certificate)
+        assert server.url.startswith("wss://")
+        link = open_socket(server.url, ssl=context)
+        link.send('{"type":"start","format":{}}')
+        assert '"ready"' in str(link.recv())
+        link.close()
+
+
+def test_a_certificate_that_is_none(scripted: Scripted, tmp_path: Path) -> None:
+    """A certificate that cannot be used is a mistake with a name, and leaves nothing running."""
+    with pytest.raises(UsageError, match="cannot use the certificate"):
+        Server(options_for(scripted(), certificate=tmp_path / "none.pem"), LevelDetector)
