@@ -19,12 +19,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from asrctl.bench.plane import Point, draw
 from asrctl.models.store import ModelStore
 from benchmarks.accuracy import Accuracy, accuracy
 from benchmarks.common import CORPUS, RESULTS, machine, median_of, note, save, table, wav_duration_s
 from benchmarks.contestants import OURS, Contestant, Peers, contestants
 from benchmarks.measurement import Measurement, RunFailed, measure, plain
-from benchmarks.plane import Point, draw
 
 MIB = 1 << 20
 

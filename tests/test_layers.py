@@ -28,6 +28,7 @@ ALLOWED = {
     "providers": {"transcript", "errors", "policy", "audio", "models"},
     "engine": {"transcript", "errors", "policy", "audio", "models", "providers"},
     "detect": {"transcript", "errors", "policy", "audio", "models", "providers", "engine"},
+    "bench": {"transcript", "errors", "policy", "audio", "models", "providers", "engine"},
     "serve": {"transcript", "errors", "languages", "policy", "audio", "providers", "engine"},
     "client": {"transcript", "errors", "policy"},
     "__main__": {"cli", "engine"},

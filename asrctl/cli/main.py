@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from asrctl import __version__
-from asrctl.cli import config, detect, models, serve, transcribe
+from asrctl.cli import bench, config, detect, models, serve, transcribe
 from asrctl.errors import AsrctlError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ app = typer.Typer(
 app.command()(transcribe.transcribe)
 app.command()(detect.detect)
 app.command()(serve.serve)
+app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 

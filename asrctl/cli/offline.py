@@ -22,6 +22,7 @@ from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Timing, Transcript
 if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
     from asrctl.engine.files import FileOptions, FileTranscription
+    from asrctl.providers.base import DecodeOptions
     from asrctl.render.writer import Sink, Writer
 
 _WINDOW_S = 16.0
@@ -113,7 +114,8 @@ class Offline:
 
         started = time.perf_counter()
         detector = speech_detector(self._request.vad)
-        work = FileTranscription(audio, pool, detector, self._options(audio), audio.name)
+        options = file_options(self._recognizer.decode, self._request.vad, audio.duration_s)
+        work = FileTranscription(audio, pool, detector, options, audio.name)
         segments: list[Segment] = []
         try:
             with closing(work.__iter__()) as found:
@@ -164,24 +166,25 @@ class Offline:
             duration_s = work.account.received_samples / SAMPLE_RATE_HZ
             self._view.say(f"asrctl: warning: {audio.name}: no speech found in {duration_s:.1f} s")
 
-    def _options(self, audio: AudioReader) -> FileOptions:
-        """How an input is cut; the lengths are measured in benchmarks/RESULTS.md."""
-        from asrctl.cli.voice_activity import endpointing
-        from asrctl.engine.files import FileOptions
-        from asrctl.policy.endpointing import EndpointerOptions
-        from asrctl.policy.packing import PackingOptions
-        from asrctl.policy.window import Effort
 
-        vad, decode, window_s = self._request.vad, self._recognizer.decode, _WINDOW_S
-        if vad is None:
-            decode, window_s = replace(decode, effort=Effort.THOROUGH), _WHOLE_WINDOW_S
-        # A small first window shows text early, and costs more: short inputs are done as soon without.
-        is_short = audio.duration_s is not None and audio.duration_s <= _SHORT_S
-        return FileOptions(
-            decode,
-            endpointing(vad, EndpointerOptions(max_utterance_s=window_s)),
-            PackingOptions(
-                max_window_s=window_s,
-                first_window_s=window_s if is_short else PackingOptions().first_window_s,
-            ),
-        )
+def file_options(decode: DecodeOptions, vad: VadSettings | None, duration_s: float | None) -> FileOptions:
+    """How an input is cut, by its length if that is known; measured in benchmarks/RESULTS.md."""
+    from asrctl.cli.voice_activity import endpointing
+    from asrctl.engine.files import FileOptions
+    from asrctl.policy.endpointing import EndpointerOptions
+    from asrctl.policy.packing import PackingOptions
+    from asrctl.policy.window import Effort
+
+    window_s = _WINDOW_S
+    if vad is None:
+        decode, window_s = replace(decode, effort=Effort.THOROUGH), _WHOLE_WINDOW_S
+    # A small first window shows text early, and costs more: short inputs are done as soon without.
+    is_short = duration_s is not None and duration_s <= _SHORT_S
+    return FileOptions(
+        decode,
+        endpointing(vad, EndpointerOptions(max_utterance_s=window_s)),
+        PackingOptions(
+            max_window_s=window_s,
+            first_window_s=window_s if is_short else PackingOptions().first_window_s,
+        ),
+    )

@@ -14,6 +14,7 @@ from asrctl.cli.feeder import Feeder
 from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.live_view import REFRESH_S, LiveView, Status
 from asrctl.client import Client, ClientOptions, Event, Phase, State
+from asrctl.client.link import stream_url
 from asrctl.errors import EXIT_INTERRUPTED, AudioError
 from asrctl.policy import protocol
 from asrctl.render import Format
@@ -64,6 +65,7 @@ def transcribe_remotely(
         ServerError: The server was given up; what it had said is written.
         UsageError: The address is none.
     """
+    stream_url(request.url)  # before an output is emptied
     code = 0
     for opened, output in zip(sources, outputs, strict=True):
         try:
@@ -109,6 +111,7 @@ class Remote:
         self._losses = 0
         self._lost = False
         self._abandoned = False
+        self._unread = False
 
     async def run(self) -> int:
         """Listen; see `transcribe_remotely`."""
@@ -123,6 +126,9 @@ class Remote:
                 async with self._client:
                     self._feeder.start(loop)
                     await self._listen()
+            except BrokenPipeError:
+                self._unread = True
+                raise
             finally:
                 self._feeder.close()
                 self._conclude(started_s)
@@ -224,6 +230,8 @@ class Remote:
     def _conclude(self, started_s: float) -> None:
         """Write the end of the format, and say what is to be known besides."""
         self._view.close()
+        if self._unread:
+            return  # `| head` has seen enough
         account = self._settled()
         if self._feeder.failure is not None and not account.received_samples:
             return  # nothing to show for it: the output goes too
@@ -243,7 +251,8 @@ class Remote:
         lost = heard - account.received_samples
         if lost:
             self._warn(f"stopped: the last {lost / SAMPLE_RATE_HZ:.2f} s are not transcribed")
-        if not (self._request.paced or self._feeder.complete or self._feeder.failure):
+        ended = self._request.paced or self._feeder.complete or self._feeder.failure
+        if not (ended or self._interrupts.count):
             self._warn(f"stopped: not read beyond {heard / SAMPLE_RATE_HZ:.2f} s")
         return replace(account, received_samples=heard, dropped_samples=account.dropped_samples + lost)
 

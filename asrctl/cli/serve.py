@@ -94,7 +94,6 @@ def serve(
     if missing:
         raise UsageError(f"asrctl serve needs {', '.join(missing)}: pip install 'asrctl[serve]'")
     from asrctl.serve.options import check_exposure
-    from asrctl.serve.server import Server
     from asrctl.settings import load
 
     settings = load(config).settings.overridden(
@@ -117,10 +116,23 @@ def serve(
     if tls_key is not None and tls_cert is None:
         raise UsageError("--tls-key goes with --tls-cert")
     options = replace(options_of(settings), certificate=tls_cert, private_key=tls_key)
-    server = Server(options, _detectors(settings))
-    server.run()
-    if server.forced:
+    if _run(settings, options):
         raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _run(settings: Settings, options: ServeOptions) -> bool:
+    """Serve until stopped; whether that was by force. The model loads while the server is imported."""
+    from asrctl.serve.engine import Engine
+
+    engine = Engine(options)
+    try:
+        from asrctl.serve.server import Server
+
+        server = Server(options, _detectors(settings), engine=engine)
+        server.run()
+    finally:
+        engine.close()
+    return server.forced
 
 
 def options_of(settings: Settings) -> ServeOptions:

@@ -130,6 +130,8 @@ class Connections:
             await self._wait(self._wait_after(failure))
             return False
         retry.done()
+        if self._protocol.committed < self._buffer.end:
+            raise self._giving_up("the server ended the session before the audio did")
         return True
 
     async def _one_link(self) -> None:

@@ -41,7 +41,8 @@ class Application:
                 Route("/ready", self._ready),
                 Route("/capabilities", self._capabilities),
                 Route("/metrics", self._metrics),
-            ]
+            ],
+            exception_handlers={Exception: self._failed},
         )
         _add_gauges(hub)
 
@@ -78,6 +79,11 @@ class Application:
         finally:
             self.connections.discard(connection)
             connection.leave()
+
+    async def _failed(self, request: Request, error: Exception) -> Response:
+        """A mistake of ours."""
+        self._hub.journal.note("request.failed", path=request.url.path, error=type(error).__name__)
+        return PlainTextResponse("the server made a mistake\n", 500)
 
     async def _health(self, request: Request) -> Response:
         """Alive, whatever else."""

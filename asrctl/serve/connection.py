@@ -132,10 +132,17 @@ class Connection:
             elif isinstance(output, Close):
                 self._close = output
                 self._wake.set()
+                self._note_close(output)
             elif isinstance(output, Start | Resume):
                 self._begin(output)
             else:
                 self._pass_on(output)
+
+    def _note_close(self, close: Close) -> None:
+        if close.code == CloseCode.NORMAL:
+            return
+        session = self._session.books.session_id if self._session else None
+        self._hub.journal.note("close", code=int(close.code), reason=close.reason, session=session)
 
     def _pass_on(self, request: Audio | Skip | Flush | Finish) -> None:
         """Give a request to the session; one that cannot take it, as on a full disk, is given up."""

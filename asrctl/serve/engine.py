@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING
 
 import psutil
 
-from asrctl.engine.slot import PoolOptions, Slot, SlotState
+from asrctl.engine.slot import Slot, SlotState
 from asrctl.engine.switch import ModelSwitch
 from asrctl.policy.ladder import Measures
-from asrctl.policy.priority import Kind, Ticket
+from asrctl.policy.priority import Kind, QueueFull, Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.serve.load import Decoded, LoadMeter
-from asrctl.serve.options import Models, NamedModel
+from asrctl.serve.options import NamedModel, ServeOptions
 from asrctl.transcript import Hypothesis
 
 if TYPE_CHECKING:
@@ -33,31 +35,28 @@ class Engine:
 
     def __init__(
         self,
-        models: Models,
-        options: PoolOptions,
-        decoded: Callable[[Decoded], None] = lambda _: None,
-        *,
-        retry_s: float = 60.0,
+        options: ServeOptions,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start the workers; they load meanwhile.
 
         Args:
-            models: What to load.
-            options: How workers are kept; its health check is also what `probe` decodes.
-            decoded: Told of each decode, from any thread.
-            retry_s: When a model that failed is tried again for the first time.
+            options: What to load, and how workers are kept; their health check is what `probe` decodes.
             clock: Monotonic seconds.
         """
-        self._models = models
-        self._options = options
-        self._decoded = decoded
+        self._models = options.models
+        self._options = options.roomy_pool
+        self._session_finals = options.session_finals
+        self._finals: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self.decoded: Callable[[Decoded], None] = lambda _: None
+        """Told of each decode, from any thread."""
         self._clock = clock
-        self.meter = LoadMeter(options.workers, clock)
+        self.meter = LoadMeter(options.pool.workers, clock)
         self._switch = self._started()
         self._changing: Future[None] | None = None
         self._probing: Future[Hypothesis] | None = None
-        self._first_retry_s = self._retry_s = retry_s
+        self._first_retry_s = self._retry_s = options.retry_s
         self._retry_at_s: float | None = None
         self._blocked_until_s = 0.0
         self._lost_before = 0
@@ -69,21 +68,44 @@ class Engine:
     def submit(
         self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
     ) -> Future[Hypothesis]:
-        """Queue one window; see `WorkerPool.submit`."""
+        """Queue one window; see `WorkerPool.submit`.
+
+        Raises:
+            QueueFull: This session has more finals waiting than its audio can hold; others are not hurt.
+        """
+        if not self._enter(ticket):
+            raise QueueFull
         number = self.meter.submitted(ticket.kind)
         try:
             future = self._switch.submit(samples, options, ticket)
         except BaseException:
             self.meter.cancelled(number)
+            self._leave(ticket)
             raise
-        future.add_done_callback(lambda done: self._note(number, done))
+        future.add_done_callback(lambda done: self._note(number, ticket, done))
         return future
+
+    def _enter(self, ticket: Ticket) -> bool:
+        with self._lock:
+            if ticket.kind is Kind.FINAL:
+                if self._finals[ticket.session] >= self._session_finals:
+                    return False
+                self._finals[ticket.session] += 1
+            return True
+
+    def _leave(self, ticket: Ticket) -> None:
+        with self._lock:
+            if ticket.kind is Kind.FINAL:
+                self._finals[ticket.session] -= 1
+                if not self._finals[ticket.session]:
+                    del self._finals[ticket.session]
 
     def abort(self, future: Future[Hypothesis]) -> None:
         """Stop a job nobody needs any more."""
         self._switch.abort(future)
 
-    def _note(self, number: int, future: Future[Hypothesis]) -> None:
+    def _note(self, number: int, ticket: Ticket, future: Future[Hypothesis]) -> None:
+        self._leave(ticket)
         try:
             hypothesis = future.result()
         except CancelledError:
@@ -91,7 +113,7 @@ class Engine:
         except Exception:
             self.meter.failed(number)
         else:
-            self._decoded(self.meter.decoded(number, hypothesis.inference_s))
+            self.decoded(self.meter.decoded(number, hypothesis.inference_s))
 
     # What it is doing
 

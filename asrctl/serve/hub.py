@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -138,7 +139,7 @@ class Hub:
             language = check_language(language, multilingual=main.multilingual, model=main.name)
         except UsageError as error:
             raise _bad(str(error)) from None
-        stream = self.options.stream
+        stream = self.options.roomy_stream
         prompt = start.prompt or stream.decode.prompt
         return replace(stream, decode=replace(stream.decode, language=language, prompt=prompt))
 
@@ -219,11 +220,12 @@ class Hub:
         session_id = session.books.session_id
         self._sessions.pop(session_id, None)
         self.admission.release(session_id)
-        session.close()
         self._count(session)
         self._counted.pop(session_id, None)
         if not session.done:
             self.journal.note("session.lost", session=session_id, pending_s=session.pending_s)
+        # Its thread may have much to hear before it sees that it is to end.
+        asyncio.get_running_loop().run_in_executor(None, session.close)
 
     def _said(self, session_id: str, message: ServerMessage) -> None:
         self.metrics.said(message)

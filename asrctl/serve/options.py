@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asrctl.engine.slot import PoolOptions
@@ -13,6 +13,11 @@ from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.ladder import LadderOptions
 from asrctl.policy.protocol import Limits
 from asrctl.providers.base import ModelSpec
+
+_SHORTEST_S = 0.5
+"""Utterances are no shorter, with the pause that ends them; those that a client cuts by `flush` may be."""
+_MARGIN_S = 30.0
+"""What the endpointer and a piece of caught-up audio may add to what a session holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,23 @@ class ServeOptions:
     retry_s: float = 60.0
     admission: AdmissionOptions = field(default_factory=AdmissionOptions)
     ladder: LadderOptions = field(default_factory=LadderOptions)
+
+    @property
+    def session_finals(self) -> int:
+        """Finals of one session that may wait: all that its audio can hold, with pauses between them."""
+        return max(1, round((self.window_s + self.hold_s) / _SHORTEST_S))
+
+    @property
+    def roomy_pool(self) -> PoolOptions:
+        """The pool, with room for the finals and a partial of each session: they are never refused."""
+        room = self.admission.max_sessions * (self.session_finals + 1)
+        return replace(self.pool, queue_limit=max(self.pool.queue_limit, room))
+
+    @property
+    def roomy_stream(self) -> StreamOptions:
+        """The streams, which hold all that a session may: acks fall behind before anything is shed."""
+        most_s = self.window_s + self.hold_s + _MARGIN_S
+        return replace(self.stream, max_backlog_s=max(self.stream.max_backlog_s, most_s))
 
 
 def check_exposure(host: str, api_key: str, insecure: bool) -> None:

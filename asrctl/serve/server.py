@@ -38,14 +38,17 @@ class Server:
         detector: Callable[[], SpeechDetector],
         journal: Journal | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        engine: Engine | None = None,
     ) -> None:
-        """Bind the port and start the workers, which load while the caller goes on.
+        """Bind the port; the workers load while the caller goes on.
 
         Args:
             options: How to behave.
             detector: Makes what finds speech, fresh for each session.
             journal: Where events are written.
             clock: Monotonic seconds.
+            engine: Already loading, to save the time that importing this takes; it ends with the server.
 
         Raises:
             AsrctlError: The port cannot be had.
@@ -53,18 +56,17 @@ class Server:
         """
         self._options = options
         self.journal = journal or Journal()
-        self._socket = _bound(options.host, options.port)
-        self.port: int = self._socket.getsockname()[1]
-        metrics = Metrics()
-        self.engine = Engine(options.models, options.pool, metrics.decoded, retry_s=options.retry_s)
-        self.hub = Hub(options, self.engine, detector, metrics, self.journal, clock)
-        self._app = Application(self.hub)
-        try:
+        self.engine = engine or Engine(options)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.engine.close)
+            self._socket = undo.enter_context(_bound(options.host, options.port))
+            self.port: int = self._socket.getsockname()[1]
+            metrics = Metrics()
+            self.engine.decoded = metrics.decoded
+            self.hub = Hub(options, self.engine, detector, metrics, self.journal, clock)
+            self._app = Application(self.hub)
             self._uvicorn = _Uvicorn(_config(options, self._app), self.stop)
-        except UsageError:
-            self.engine.close()
-            self._socket.close()
-            raise
+            undo.pop_all()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stops = 0
         self._ending: asyncio.Task[None] | None = None

@@ -87,6 +87,7 @@ class LiveSession:
         self._said = said
         self._converter = self._new_converter()
         self._fed_samples = 0
+        self._passed_samples = 0
         self._flushed_samples = 0
         self._spool: Spool | None = None
         self._spooling = False
@@ -136,10 +137,12 @@ class LiveSession:
 
     def _pass_on(self, step: Step) -> None:
         if isinstance(step, Lost):
+            self._passed_samples += step.count
             self._session.skip(step.count, step.reason)
         elif isinstance(step, Mark):
             (self._session.finish if step.name == "finish" else self._session.flush)()
         else:
+            self._passed_samples += len(step)
             self._session.feed(step)
 
     # What the ladder wants
@@ -237,19 +240,15 @@ class LiveSession:
         return (self._session.pending_samples + self.spooled_samples) / SAMPLE_RATE_HZ
 
     def flush_all(self) -> None:
-        """Finalise all that was received, as far as possible: the server ends."""
+        """Finalise all that reached the engine: the server ends. What is spooled the client still has."""
         self._feed(self._converter.flush())
         self._converter = self._new_converter()
-        self._flushed_samples = self._fed_samples
-        self._spooling = False
-        while self._spool:
-            for step in self._spool.take(round(_CATCH_UP_S * SAMPLE_RATE_HZ)):
-                self._pass_on(step)
+        self._flushed_samples = self._passed_samples
         self._session.flush()
 
     @property
     def settled(self) -> bool:
-        """Whether everything that came before `flush_all` is answered for."""
+        """Whether everything is answered for that `flush_all` flushed."""
         return self._session.committed_sample >= self._flushed_samples
 
     def close(self) -> None:

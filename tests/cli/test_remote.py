@@ -285,6 +285,26 @@ def test_states_on_the_screen(serve: Serve) -> None:
     assert screen.partials and server.starts[0].partials
 
 
+def test_a_source_that_fails_at_once(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing was heard, nothing is written but the failure."""
+    assert listen(serve(), Broken([]), format="json") == 1
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "asrctl: error: heard: the microphone was unplugged\n")
+
+
+def test_load_is_shown(serve: Serve) -> None:
+    """A server that does less says so, and so does the screen."""
+    screen = Screen()
+    source = Heard([sound(0, SAMPLES)], stays=True)
+
+    def seen(status: Status) -> None:
+        if status.note == "live; the server is under load, level 2":
+            source.stop()
+
+    screen.seen = seen
+    assert listen(serve(level=2), source, screen) == 0
+
+
 def test_a_source_that_fails(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     """What it had given is written before the failure is told."""
     server = serve()
@@ -326,11 +346,12 @@ def interrupted(server: ScriptedServer, wanted: Callable[[str], bool]) -> tuple[
             assert line, child.stderr.read().decode()
             heard += line
         child.send_signal(signal.SIGINT)
-        rest, err = child.communicate()
-        return child.returncode, heard + rest.decode(), err.decode()
+        heard += child.stdout.read().decode()
+        return child.wait(), heard, child.stderr.read().decode()
     finally:
         watchdog.cancel()
         child.kill()
+        child.communicate()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
@@ -364,6 +385,33 @@ def test_two_interrupts(serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "stopped: the last 3.12 s are not transcribed" in err
     (saved,) = tmp_path.glob("asrctl-unsent-*.wav")
     assert f"the audio from 0.0 to 3.1 s is not transcribed; it is kept in {saved}" in err
+
+
+def test_a_mistake_spares_the_output(spoken: Path, tmp_path: Path) -> None:
+    """An address that is none is found before the file of an earlier run is emptied."""
+    kept = tmp_path / "kept.txt"
+    kept.write_text("earlier\n")
+    assert run("transcribe", "--server", "localhost", str(spoken), "-o", str(kept)) == 2
+    assert kept.read_text() == "earlier\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="head")
+def test_a_reader_that_goes_away(serve: Serve, spoken: Path) -> None:
+    """`| head -1` ends the client, quietly."""
+    command = f"{sys.executable} -m asrctl transcribe --server {serve().url} {spoken} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert (done.stdout, done.stderr) == ("w0\n", "")
+
+
+def test_many_losses(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """A source that stutters does not flood the screen: the rest is told as a sum."""
+    items: list[NDArray[np.float32] | Lost] = []
+    for at in range(0, 15 * 3200, 3200):
+        items += [sound(at, at + 1600), Lost(1600, "overflow")]
+    assert listen(serve(), Heard(items)) == 0
+    err = capsys.readouterr().err
+    assert err.count("overflow") == 10
+    assert "dropped 1.50 s in 15 places in all" in err
 
 
 def test_a_key_for_nobody(spoken: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,7 @@ from asrctl.policy.protocol import (
     Skip,
     SpeechStarted,
     Start,
+    Status,
     Violation,
 )
 
@@ -91,6 +92,7 @@ class Say:
     """Accept, say this whatever comes, and go on listening."""
 
     text: str | bytes
+    then: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,16 +140,22 @@ class ScriptedServer:
         url: Where it is.
         handshakes: How many there were.
         sessions: By id.
+        level: Told to each new session if it is not 0.
         starts: Every `start` that came.
         keys: The `Authorization` of each handshake.
     """
 
     def __init__(
-        self, faults: Iterable[Fault | None] = (), window: int = 160_000, limits: Limits | None = None
+        self,
+        faults: Iterable[Fault | None] = (),
+        window: int = 160_000,
+        limits: Limits | None = None,
+        level: int = 0,
     ) -> None:
         self._faults = iter(faults)
         self._window = window
         self._limits = limits or Limits()
+        self.level = level
         self._bound: dict[int, Fault | None] = {}
         self.url = ""
         self.handshakes = 0
@@ -199,6 +207,8 @@ class ScriptedServer:
                 await socket.close(fault.code)
             elif isinstance(fault, Say):
                 await socket.send(fault.text)
+                if fault.then:
+                    await socket.send(fault.then)
                 await socket.wait_closed()
             elif isinstance(fault, Mute):
                 await socket.wait_closed()
@@ -307,6 +317,9 @@ class _Conversation:
             self._limits, "scripted", "scripted", 0,
         )  # fmt: skip
         await self._say(self._protocol.accept(books, ready, replay))
+        if self._server.level and isinstance(request, Start):
+            status = books.log.add(Status(self._server.level, 0, "load", "scripted"))
+            await self._say(self._protocol.send(status))
 
     async def _recognise(self, *, whole: bool) -> None:
         """Turn complete words, or all there is, into finals."""

@@ -15,7 +15,7 @@ from tests.client.proxy import FaultyProxy, Plan, seeded_plans
 from tests.client.server import ScriptedServer, words
 
 SAMPLES = 80_000
-PATIENT = ClientOptions(keepalive_s=0.5, connect_timeout_s=0.5, backoff=BackoffOptions(max_attempts=60))
+PATIENT = ClientOptions(backoff=BackoffOptions(max_attempts=60))
 """These links never last half a minute, so that no attempt is forgiven."""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import random
 import shutil
 import ssl
 import subprocess
@@ -15,11 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asrctl.engine.events import Dropped, Final
 from asrctl.errors import UsageError
+from asrctl.policy import protocol
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.priority import Kind
-from asrctl.policy.protocol import Final
 from asrctl.providers.base import ModelSpec
+from asrctl.serve import connection
 from asrctl.serve.gate import Gate
 from asrctl.serve.journal import Journal
 from asrctl.serve.load import LoadMeter
@@ -27,7 +31,7 @@ from asrctl.serve.server import Server
 from asrctl.serve.spool import Lost, Mark, Spool, Step
 from asrctl.serve.translate import Positions
 
-from ..engine.streams import LevelDetector
+from ..engine.streams import LevelDetector, rig, silence, speak
 from ..policy.protocol.sides import Clock
 from .servers import Running, Talker, open_socket, options_for, running, spoken, until
 
@@ -152,13 +156,30 @@ def test_a_pacer_slows_down() -> None:
     assert pacer.interval_s == 8.0
 
 
+@given(st.integers(0, 2**32))
+def test_what_is_committed_stays_so(seed: int) -> None:
+    """No event that comes later is about audio that was committed before; at the end all is."""
+    dice, run = random.Random(seed), rig()
+    before = seen = 0
+    for _ in range(6):
+        run.play_at_random(np.concatenate((speak(range(dice.randrange(4))), silence(dice.random()))), dice)
+        if dice.random() < 0.3:
+            run.take(run.stream.skip(dice.randrange(2000), "lost"))
+        committed = run.stream.committed_sample
+        assert before <= committed <= run.stream.account.received_samples
+        assert all(e.start_sample >= before for e in run.events[seen:] if isinstance(e, Final | Dropped))
+        before, seen = committed, len(run.events)
+    run.finish()
+    assert run.stream.committed_sample == run.stream.account.received_samples
+
+
 def test_a_full_disk(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that cannot go on is ended; its client begins anew and loses nothing."""
     from asrctl.serve.session import LiveSession
 
     with Talker(shared.url, spoken(1, 2, 3)) as talker:
         talker.send(1.3)
-        talker.receive_until(Final)
+        talker.receive_until(protocol.Final)
         with monkeypatch.context() as patch:
             patch.setattr(LiveSession, "take", full)
             talker.send(0.5)
@@ -211,3 +232,35 @@ def test_a_certificate_that_is_none(scripted: Scripted, tmp_path: Path) -> None:
     """A certificate that cannot be used is a mistake with a name, and leaves nothing running."""
     with pytest.raises(UsageError, match="cannot use the certificate"):
         Server(options_for(scripted(), certificate=tmp_path / "none.pem"), LevelDetector)
+
+
+class Stalled:
+    """A WebSocket whose client never reads, and says nothing."""
+
+    async def receive(self) -> object:
+        return await asyncio.Event().wait()
+
+    async def send_text(self, text: str) -> None:
+        await asyncio.Event().wait()
+
+
+def test_a_reader_that_never_reads(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits to be sent is bounded: partials are left out first, then the socket is closed."""
+    monkeypatch.setattr(connection, "_CLOSE_TIMEOUT_S", 0.01)
+    status, partial = protocol.Status(1, 0, "load", "m"), protocol.Partial(0, 0, 0, "x" * 10_000, "")
+
+    async def stall() -> tuple[int, int]:
+        socket = connection.Connection(Stalled(), shared.server.hub, None)  # type: ignore[arg-type]
+        run = asyncio.create_task(socket.run())
+        for _ in range(20):
+            socket.deliver(status)
+        held = socket._unsent_bytes
+        for _ in range(1000):
+            socket.deliver(partial)
+        assert socket._unsent_bytes == held
+        while socket._close is None:
+            socket.deliver(status)
+        await run
+        return socket._close.code, socket._unsent_bytes
+
+    assert asyncio.run(stall()) == (1008, 0)

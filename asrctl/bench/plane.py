@@ -7,9 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from asrctl.bench.results import Result
+
 WIDTH, HEIGHT = 960, 600
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 50, 60
-_COLOURS = {"asrctl": "#0a7d4f", "whisper.cpp": "#b4452c", "faster-whisper": "#2d5fa8"}
+_GREEN, _RED, _BLUE = "#0a7d4f", "#b4452c", "#2d5fa8"
+_COLOURS = {
+    "asrctl": _GREEN,
+    "whisper_cpp": _GREEN,
+    "whisper.cpp": _RED,
+    "faster-whisper": _BLUE,
+    "faster_whisper": _BLUE,
+}
 _LINE_PX = 13
 
 
@@ -50,6 +59,16 @@ class Axis:
         """The values to mark."""
         for index in range(round((self.high - self.low) / self.step) + 1):
             yield self.low + index * self.step
+
+
+def plot_of(result: Result) -> str:
+    """The rows of `bench rtf` that have word error rates, as SVG text."""
+    points = [
+        Point(row.name, str(row.setup["provider"]), 1 / row.figures["rtf"], row.figures["wer_percent"])
+        for row in result.rows
+        if "wer_percent" in row.figures
+    ]
+    return draw(points, f"Speed and word errors: {result.audio['name']}")
 
 
 def draw(points: Sequence[Point], title: str) -> str:

@@ -1,0 +1,174 @@
+"""Live sessions paced as audio comes from microphones, and how late what they say is.
+
+Latencies are wall time from the moment that a microphone would have delivered a sample to the moment that the
+event is there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from asrctl.bench.setup import Samples
+from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
+from asrctl.engine.pool import WorkerPool
+from asrctl.engine.session import Session
+from asrctl.engine.stream import SpeechDetector, Stream, StreamOptions
+from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.transcript import SAMPLE_RATE_HZ, join_text
+
+CHUNK_SAMPLES = 800
+"""50 ms, as devices deliver."""
+ONSET_DBFS = -45.0
+_HEAD_START_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What one session hears.
+
+    Attributes:
+        samples: Shape (n,), float32 at 16 kHz.
+        text: What is said in it; None if nobody knows.
+        starts_s: How much later than the first session's it begins.
+    """
+
+    samples: Samples
+    text: str | None
+    starts_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """The events of one session, each with when it came, in seconds of the session."""
+
+    started_s: float = 0.0
+    events: list[tuple[float, Event]] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        """Keep an event."""
+        self.events.append((time.monotonic() - self.started_s, event))
+
+    @property
+    def text(self) -> str:
+        """All finals."""
+        return join_text(event.segment.text for _, event in self.events if isinstance(event, Final))
+
+    @property
+    def dropped_samples(self) -> int:
+        """What was declared dropped."""
+        drops = [event for _, event in self.events if isinstance(event, Dropped)]
+        return sum(drop.end_sample - drop.start_sample for drop in drops)
+
+    def unaccounted_samples(self, sent_samples: int) -> int:
+        """Samples that were neither transcribed, nor judged silent, nor declared dropped at the end."""
+        accounts = [event.account for _, event in self.events if isinstance(event, Finished)]
+        if not accounts:
+            return sent_samples
+        return abs(sent_samples - accounts[0].received_samples) + abs(accounts[0].pending_samples)
+
+
+@dataclass(slots=True)
+class Latencies:
+    """Seconds, one value for each utterance.
+
+    Attributes:
+        first_partial_s: From the onset of speech to the first partial.
+        final_s: From the end of speech to the final.
+        cut_s: From where speech that went on for too long was cut to the final.
+        partials: How many there were.
+    """
+
+    first_partial_s: list[float] = field(default_factory=list)
+    final_s: list[float] = field(default_factory=list)
+    cut_s: list[float] = field(default_factory=list)
+    partials: int = 0
+
+    @property
+    def utterances(self) -> int:
+        """How many came to a final."""
+        return len(self.final_s) + len(self.cut_s)
+
+
+def play(
+    pool: WorkerPool,
+    talks: Sequence[Talk],
+    options: StreamOptions,
+    detector: Callable[[], SpeechDetector],
+    tell: Callable[[float], None] = lambda _: None,
+) -> list[Heard]:
+    """Run all talks at once at real time.
+
+    Args:
+        pool: Where they are decoded; ready.
+        talks: One for each session.
+        options: How they are cut and decoded.
+        detector: Makes what finds speech.
+        tell: Told every now and then which share is played.
+    """
+    heard = [Heard() for _ in talks]
+    sessions = [
+        Session(Stream(detector(), options), pool, listener, name=str(index))
+        for index, listener in enumerate(heard)
+    ]
+    offsets = [round(talk.starts_s * SAMPLE_RATE_HZ) // CHUNK_SAMPLES * CHUNK_SAMPLES for talk in talks]
+    started_s = time.monotonic() + _HEAD_START_S
+    for listener, offset in zip(heard, offsets, strict=True):
+        listener.started_s = started_s + offset / SAMPLE_RATE_HZ
+    longest = max(offset + len(talk.samples) for offset, talk in zip(offsets, talks, strict=True))
+    clock = threading.Event()  # never set: a wait that ends on time
+    try:
+        for at in range(0, longest, CHUNK_SAMPLES):
+            clock.wait(max(0.0, started_s + (at + CHUNK_SAMPLES) / SAMPLE_RATE_HZ - time.monotonic()))
+            for talk, session, offset in zip(talks, sessions, offsets, strict=True):
+                if at >= offset and len(chunk := talk.samples[at - offset : at - offset + CHUNK_SAMPLES]):
+                    session.feed(chunk)
+                    if at - offset + CHUNK_SAMPLES >= len(talk.samples):
+                        session.finish()
+            tell(at / longest)
+        for session in sessions:
+            session.wait_finished()
+    finally:
+        for session in sessions:
+            session.close()
+    return heard
+
+
+def latencies(talks: Sequence[Talk], heard: Sequence[Heard], endpointing: EndpointerOptions) -> Latencies:
+    """How late the events of all sessions were."""
+    found = Latencies()
+    for talk, listener in zip(talks, heard, strict=True):
+        _add_session(found, talk, listener, endpointing)
+    return found
+
+
+def _add_session(found: Latencies, talk: Talk, heard: Heard, endpointing: EndpointerOptions) -> None:
+    onsets, shown, cuts = dict[int, float](), set[int](), dict[float, float]()
+    for at_s, event in heard.events:
+        if isinstance(event, SpeechStarted):
+            onsets[event.utterance] = onset_s(talk.samples, event.start_s)
+            cuts[event.start_s] = at_s  # where one utterance ends as the next begins, it was cut now
+        elif isinstance(event, Partial):
+            found.partials += 1
+            if event.utterance not in shown:
+                found.first_partial_s.append(at_s - onsets[event.utterance])
+                shown.add(event.utterance)
+        elif isinstance(event, Final):
+            end_s = event.end_sample / SAMPLE_RATE_HZ
+            if end_s in cuts:
+                found.cut_s.append(at_s - cuts[end_s])
+            else:
+                found.final_s.append(at_s - (end_s - endpointing.pad_after_s))
+
+
+def onset_s(samples: Samples, start_s: float) -> float:
+    """When it gets loud, at or after the start of an utterance, padding included."""
+    at = round(start_s * SAMPLE_RATE_HZ)
+    frames = samples[at : at + SAMPLE_RATE_HZ]
+    frames = frames[: len(frames) // 160 * 160].reshape(-1, 160)
+    loud = np.flatnonzero(20 * np.log10(np.sqrt((frames**2).mean(axis=1)) + 1e-9) > ONSET_DBFS)
+    return start_s + (float(loud[0]) / 100 if len(loud) else 0.0)

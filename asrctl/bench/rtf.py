@@ -1,0 +1,89 @@
+"""Speed: a file decoded as fast as it goes, with each setup, in rounds that take turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+
+from asrctl.bench.cost import Cost
+from asrctl.bench.results import Round, Row
+from asrctl.bench.setup import Samples, Setup, Speech, Tell, builtin, silent
+from asrctl.bench.stats import percentile
+from asrctl.bench.wer import word_errors
+from asrctl.engine.files import FileTranscription
+from asrctl.engine.pool import BATCH, WorkerPool
+from asrctl.errors import AsrctlError
+from asrctl.policy.priority import Ticket
+from asrctl.providers.base import DecodeOptions
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, join_text
+
+_WARM_UP_S = 12.0
+"""About as long as the windows to come, so that their graphs are built before the clock starts."""
+
+
+class TimedPool(WorkerPool):
+    """A pool that notes how long each window took in its recogniser."""
+
+    window_s: list[float]
+
+    def submit(self, samples: Samples, options: DecodeOptions, ticket: Ticket = BATCH) -> Future[Hypothesis]:
+        """Queue one window; see `WorkerPool.submit`."""
+        future = super().submit(samples, options, ticket)
+        future.add_done_callback(self._note)
+        return future
+
+    def _note(self, future: Future[Hypothesis]) -> None:
+        try:
+            self.window_s.append(future.result().inference_s)
+        except (AsrctlError, CancelledError):
+            return  # the transcription says what was lost
+
+
+def measure(setups: Sequence[Setup], speech: Speech, rounds: int, tell: Tell = silent) -> list[Row]:
+    """Every setup once in each round, so that what disturbs the machine for a while disturbs them all.
+
+    Raises:
+        AudioError: The speech cannot be read.
+        ModelError: Weights do not load.
+        ProviderError: No worker can run.
+    """
+    found: list[list[Round]] = [[] for _ in setups]
+    total = rounds * len(setups)
+    for number in range(rounds):
+        for index, setup in enumerate(setups):
+            tell(f"round {number + 1}: {setup.name}", number * len(setups) + index, total)
+            found[index].append(run(setup, speech))
+    tell("done", total, total)
+    return [Row(each.name, each.description, given) for each, given in zip(setups, found, strict=True)]
+
+
+def run(setup: Setup, speech: Speech) -> Round:
+    """One setup, once: processes of its own, warmed up with other audio first."""
+    long_samples = builtin(_WARM_UP_S).samples(_WARM_UP_S)
+    options = replace(setup.pool, health=replace(setup.health, long_samples=long_samples))
+    with TimedPool(setup.spec, options) as pool:
+        pool.window_s = []
+        pool.wait_ready()
+        work = FileTranscription(speech.chunks(), pool, setup.detector(), setup.files)
+        with Cost(pool.pids()) as cost:
+            started = time.perf_counter()
+            text = join_text(segment.text for segment in work)
+            wall_s = time.perf_counter() - started
+        load_s = max(slot.load_s for slot in pool.slots)
+    audio_s = work.account.received_samples / SAMPLE_RATE_HZ
+    figures = {
+        "rtf": wall_s / audio_s,
+        "cpu_per_audio_s": cost.cpu_s / audio_s,
+        "peak_rss_mb": cost.peak_rss_mb,
+        "load_s": load_s,
+        "dropped_s": work.account.dropped_samples / SAMPLE_RATE_HZ,
+        "busy_share": cost.busy_share,
+    }
+    if pool.window_s:
+        figures["window_p50_s"] = percentile(pool.window_s, 50)
+        figures["window_p95_s"] = percentile(pool.window_s, 95)
+    if speech.reference is not None:
+        figures["wer_percent"] = word_errors(speech.reference, text).percent
+    return figures

@@ -1,0 +1,120 @@
+"""From options to what a benchmark measures, on what, and where."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asrctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from asrctl.bench.setup import Setup, Speech
+    from asrctl.settings import Settings
+
+
+def speech_of(file: str | None, reference: Path | None, builtin_s: float) -> Speech:
+    """A file with what is said in it, or the built-in speech for about so long.
+
+    Raises:
+        UsageError: The options make no sense together, or the reference cannot be read.
+        AudioError: The file cannot be read.
+    """
+    from asrctl.bench.setup import builtin, recorded
+
+    if file is None:
+        if reference is not None:
+            raise UsageError("--reference is what is said in FILE: name one")
+        return builtin(builtin_s)
+    if file == "-":
+        raise UsageError("standard input can be read only once: name a file")
+    try:
+        text = reference.read_text(encoding="utf-8") if reference else None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{reference}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from error
+    return recorded(file, text)
+
+
+def setup_of(
+    settings: Settings,
+    speech: Speech,
+    provider: str | None,
+    model: str | None,
+    threads: int | None,
+    workers: int | None,
+) -> Setup:
+    """What the settings come to with these flags on top; None leaves it to the settings.
+
+    Raises:
+        ProviderError: No such provider, or it cannot run here.
+        ModelError: No such model, or it cannot be had.
+    """
+    from functools import partial
+
+    from asrctl.bench.setup import Setup
+    from asrctl.cli.live_options import health_check, stream_options
+    from asrctl.cli.offline import file_options
+    from asrctl.cli.recognizer import prepare
+    from asrctl.cli.view import bytes_progress
+    from asrctl.cli.voice_activity import speech_detector
+
+    chosen = settings.overridden(provider=provider, model=model, threads=threads, workers=workers)
+    if speech.builtin and chosen.language == "auto":
+        chosen = replace(chosen, language="en")
+    with bytes_progress() as progress:
+        recognizer = prepare(chosen, progress)
+    return Setup(
+        model=recognizer.model,
+        spec=recognizer.spec,
+        workers=recognizer.workers,
+        health=health_check(recognizer),
+        files=file_options(recognizer.decode, chosen.vad, speech.duration_s),
+        stream=stream_options(recognizer.decode, chosen.vad, chosen.live),
+        detector=partial(speech_detector, chosen.vad),
+    )
+
+
+def names(given: str | None) -> list[str | None]:
+    """A list with commas; what is not given leaves the choice to the settings."""
+    return [name.strip() for name in given.split(",") if name.strip()] if given else [None]
+
+
+def numbers(given: str | None, most: int) -> list[int | None]:
+    """The same of numbers from 1 to `most`.
+
+    Raises:
+        UsageError: Something else is in it.
+    """
+    numbers = []
+    for text in names(given):
+        if text is not None and not (text.isdecimal() and 1 <= int(text) <= most):
+            raise UsageError(f"{text!r} is not a number from 1 to {most}; several are written as 1,2,4")
+        numbers.append(int(text) if text else None)
+    return numbers
+
+
+def machine(settings: Settings) -> dict[str, Any]:
+    """What it is measured on, and when."""
+    from asrctl.detect.probes import QUICK, probe_machine
+    from asrctl.models.store import ModelStore
+
+    found = probe_machine(ModelStore(settings.models_dir), QUICK)
+    memory = asdict(found.memory)
+    del memory["available_bytes"]
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": sys.version.split()[0],
+        "system": asdict(found.system),
+        "cpu": asdict(found.cpu),
+        "memory": memory,
+        "gpus": [asdict(gpu) for gpu in found.gpus],
+    }
+
+
+def notes_on(speech: Speech) -> list[str]:
+    """What a reader should know of the audio."""
+    from asrctl.bench.setup import BUILTIN_NOTE
+
+    return [BUILTIN_NOTE] if speech.builtin else []
