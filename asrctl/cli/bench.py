@@ -272,6 +272,7 @@ def bench_promises(
 
 def _show(result: Result, as_json: bool) -> None:
     from asrctl.bench.results import as_json as document
+    from asrctl.bench.results import busy_notes
     from asrctl.bench.table import result_table
 
     result = replace(result, notes=[*result.notes, *busy_notes(result)])

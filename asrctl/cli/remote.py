@@ -210,7 +210,7 @@ class Remote:
         elif state.phase is Phase.LIVE and self._lost:
             self._lost = False
             if not self._view.shown:
-                self._warn("connected again, nothing is lost")
+                self._warn("connected again")
 
     def _status(self) -> Status:
         state = self._client.state

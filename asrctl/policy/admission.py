@@ -75,8 +75,8 @@ class Admission:
         """How many sessions there may be now: at least one, however slow the machine."""
         if self._cost <= 0.0:
             return self._options.max_sessions
-        bearable = math.floor(self._options.target_load / self._cost)
-        return max(1, min(self._options.max_sessions, bearable))
+        bearable = min(self._options.target_load / self._cost, self._options.max_sessions)
+        return max(1, math.floor(bearable))
 
     def observe(self, load: float, live: int) -> None:
         """Learn what a session costs; the limit follows.

@@ -130,7 +130,7 @@ def test_the_config_file(spec: Path, tmp_path: Path) -> None:
         (["--tls-cert", "none.pem", "--port", "0"], 2, "cannot use the certificate none.pem"),
         (["--model", "none.json"], 3, "none.json: no such file"),
         (["--host", "192.0.2.1", "--insecure", "--port", "0"], 1, "cannot listen on 192.0.2.1:0"),
-        (["--port", "99999"], 2, "less than or equal to 65535"),
+        (["--port", "99999"], 2, "--port"),
     ],
 )
 def test_refusals(

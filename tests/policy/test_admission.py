@@ -67,6 +67,13 @@ def test_nothing_is_learned_from_nobody() -> None:
     assert admission.limit == 10
 
 
+def test_sessions_that_cost_nothing() -> None:
+    """A load as good as zero, such as an expensive one that has faded for hours, leaves the maximum."""
+    admission = Admission(AdmissionOptions(), Clock())
+    admission.observe(load=5e-324, live=1)
+    assert admission.limit == 10
+
+
 def test_one_session_always() -> None:
     """However slow the machine, somebody is served, with the ladder's help."""
     admission = Admission(AdmissionOptions(), Clock())

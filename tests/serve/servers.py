@@ -31,13 +31,10 @@ from asrctl.policy.protocol import (
     ClientState,
     Close,
     Done,
-    Dropped,
     Final,
-    Partial,
     Send,
     SendAudio,
     Start,
-    Status,
 )
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
@@ -294,6 +291,3 @@ def check_account(done: Done) -> None:
     """Received is speech, silence and drops, to the sample."""
     rest_s = done.received_s - done.speech_s - done.silence_s - done.dropped_s
     assert round(rest_s * 16_000) == 0
-
-
-__all__ = ["Dropped", "Partial", "Status"]
