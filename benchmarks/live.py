@@ -10,26 +10,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
-from numpy.typing import NDArray
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
+from asrctl.bench.cost import Cost
+from asrctl.bench.paced import Heard, Talk, latencies, play
 from asrctl.detect.cpus import threads_per_worker
-from asrctl.engine.events import Dropped, Event, Final, Partial, SpeechStarted
 from asrctl.engine.files import FileOptions, FileTranscription
 from asrctl.engine.pool import WorkerPool
-from asrctl.engine.session import Session
 from asrctl.engine.slot import HealthCheck, PoolOptions
-from asrctl.engine.stream import Stream, StreamOptions
+from asrctl.engine.stream import StreamOptions
 from asrctl.models.store import ModelStore
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import join_text
@@ -47,29 +42,8 @@ from benchmarks.common import (
 )
 from benchmarks.common import silence as pause
 
-CHUNK_SAMPLES = 800
 PAUSES_S = (0.7, 2.5)
-ONSET_DBFS = -45.0
 DECODE = DecodeOptions()
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """What one session hears, shape (n,), float32 at 16 kHz, and what is said in it."""
-
-    samples: NDArray[np.float32]
-    text: str
-
-
-@dataclass(slots=True)
-class Heard:
-    """The events of one session, each with the wall time of its arrival."""
-
-    events: list[tuple[float, Event]] = field(default_factory=list)
-
-    def __call__(self, event: Event) -> None:
-        """Keep an event."""
-        self.events.append((time.monotonic(), event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +68,7 @@ class Figures:
     peak_rss_mb: float
 
 
-def conversation(corpus: Path, clips: Sequence[Clip], duration_s: float, seed: int) -> Conversation:
+def conversation(corpus: Path, clips: Sequence[Clip], duration_s: float, seed: int) -> Talk:
     """Clips in random order with pauses, about as long as asked for."""
     rng = np.random.default_rng(seed)
     parts, texts, total = [pause(0.5, rng)], list[str](), 0.0
@@ -105,137 +79,50 @@ def conversation(corpus: Path, clips: Sequence[Clip], duration_s: float, seed: i
         total = sum(map(len, parts)) / SAMPLE_RATE_HZ
         if total >= duration_s:
             break
-    return Conversation(np.concatenate(parts).astype(np.float32) / np.float32(32768), " ".join(texts))
-
-
-def onset_s(samples: NDArray[np.float32], start_s: float) -> float:
-    """When it gets loud, at or after the start of an utterance, padding included."""
-    at = round(start_s * SAMPLE_RATE_HZ)
-    frames = samples[at : at + SAMPLE_RATE_HZ]
-    frames = frames[: len(frames) // 160 * 160].reshape(-1, 160)
-    loud = np.flatnonzero(20 * np.log10(np.sqrt((frames**2).mean(axis=1)) + 1e-9) > ONSET_DBFS)
-    return start_s + (loud[0] / 100 if len(loud) else 0.0)
-
-
-def play(pool: WorkerPool, talks: Sequence[Conversation], options: StreamOptions) -> dict[str, Any]:
-    """Run all conversations at once at real time; returns sessions, events and the wall time of the start."""
-    weights = SileroWeights.load()
-    heard = [Heard() for _ in talks]
-    sessions = [
-        Session(Stream(SileroVad(weights), options), pool, listener, name=str(index))
-        for index, listener in enumerate(heard)
-    ]
-    started_s = time.monotonic() + 0.1
-    longest = max(len(talk.samples) for talk in talks)
-    alarm = threading.Event()
-    for at in range(0, longest, CHUNK_SAMPLES):
-        alarm.wait(max(0.0, started_s + (at + CHUNK_SAMPLES) / SAMPLE_RATE_HZ - time.monotonic()))
-        for talk, session in zip(talks, sessions, strict=True):
-            if len(chunk := talk.samples[at : at + CHUNK_SAMPLES]):
-                session.feed(chunk)
-    for session in sessions:
-        session.finish()
-    for session in sessions:
-        session.wait_finished()
-        session.close()
-    return {"sessions": sessions, "heard": heard, "started_s": started_s}
+    return Talk(np.concatenate(parts).astype(np.float32) / np.float32(32768), " ".join(texts))
 
 
 def figures(
-    talks: Sequence[Conversation], run: dict[str, Any], options: StreamOptions, cost: dict[str, float]
+    talks: Sequence[Talk],
+    heard: Sequence[Heard],
+    options: StreamOptions,
+    cost: Cost,
+    offline_wer_percent: float,
 ) -> Figures:
     """Latencies and accuracy of one run."""
-    firsts, decided, spoken, cut = list[float](), list[float](), list[float](), list[float]()
-    partials, errors, words, utterances = 0, 0.0, 0, 0
     endpointing = options.endpointing
-    for talk, listener in zip(talks, run["heard"], strict=True):
-        onsets, shown, cuts = dict[int, float](), set[int](), dict[float, float]()
-        for arrived_s, event in listener.events:
-            at_s = arrived_s - run["started_s"]
-            if isinstance(event, SpeechStarted):
-                onsets[event.utterance] = onset_s(talk.samples, event.start_s)
-                cuts[event.start_s] = at_s  # where one utterance ends as the next begins, it was cut now
-            elif isinstance(event, Partial):
-                partials += 1
-                if event.utterance not in shown:
-                    firsts.append(at_s - onsets[event.utterance])
-                    shown.add(event.utterance)
-            elif isinstance(event, Final):
-                utterances += 1
-                end_s = event.end_sample / SAMPLE_RATE_HZ
-                if end_s in cuts:
-                    cut.append(at_s - cuts[end_s])
-                else:
-                    spoken.append(at_s - (end_s - endpointing.pad_after_s))
-                    decided.append(spoken[-1] - endpointing.trailing_silence_s)
-        output = join_text(e.segment.text for _, e in listener.events if isinstance(e, Final))
-        found = accuracy(talk.text, output)
-        errors += found.wer_percent * found.words
-        words += found.words
+    late = latencies(talks, heard, endpointing)
     audio_s = sum(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ
-    dropped = sum(
-        e.end_sample - e.start_sample for h in run["heard"] for _, e in h.events if isinstance(e, Dropped)
-    )
     return Figures(
         sessions=len(talks),
-        utterances=utterances,
-        first_partial_s=_spread(firsts),
-        final_after_decision_s=_spread(decided),
-        final_after_speech_s=_spread(spoken),
-        final_after_cut_s=_spread(cut),
-        partials_per_utterance=round(partials / max(1, utterances), 2),
-        wer_percent=round(errors / words, 2),
-        offline_wer_percent=cost["offline_wer_percent"],
-        dropped_s=dropped / SAMPLE_RATE_HZ,
-        parent_cpu_per_audio_s=round(cost["parent_s"] / audio_s, 4),
-        worker_cpu_per_audio_s=round(cost["worker_s"] / audio_s, 4),
-        peak_rss_mb=round(cost["peak_rss_mb"], 1),
+        utterances=late.utterances,
+        first_partial_s=_spread(late.first_partial_s),
+        final_after_decision_s=_spread([delay - endpointing.trailing_silence_s for delay in late.final_s]),
+        final_after_speech_s=_spread(late.final_s),
+        final_after_cut_s=_spread(late.cut_s),
+        partials_per_utterance=round(late.partials / max(1, late.utterances), 2),
+        wer_percent=wer_percent(talks, [each.text for each in heard]),
+        offline_wer_percent=offline_wer_percent,
+        dropped_s=sum(each.dropped_samples for each in heard) / SAMPLE_RATE_HZ,
+        parent_cpu_per_audio_s=round(cost.parent_s / audio_s, 4),
+        worker_cpu_per_audio_s=round(cost.workers_s / audio_s, 4),
+        peak_rss_mb=round(cost.peak_rss_mb, 1),
     )
 
 
-def offline_wer(pool: WorkerPool, talks: Sequence[Conversation]) -> float:
-    """WER of the same conversations decoded as files by the same pool."""
-    errors, words = 0.0, 0
-    for talk in talks:
-        work = FileTranscription([talk.samples], pool, SileroVad(SileroWeights.load()), FileOptions(DECODE))
-        found = accuracy(talk.text, join_text(segment.text for segment in work))
-        errors += found.wer_percent * found.words
-        words += found.words
-    return round(errors / words, 2)
+def wer_percent(talks: Sequence[Talk], outputs: Sequence[str]) -> float:
+    """Word error rate of all talks together."""
+    found = [accuracy(talk.text or "", output) for talk, output in zip(talks, outputs, strict=True)]
+    errors = sum(each.wer_percent * each.words for each in found)
+    return round(errors / sum(each.words for each in found), 2)
 
 
-class Cost:
-    """CPU time and memory of this process and of the workers, while it runs as a context."""
-
-    def __init__(self, pool: WorkerPool) -> None:
-        self._processes = {
-            "parent": psutil.Process(),
-            **{str(pid): psutil.Process(pid) for pid in pool.pids()},
-        }
-        self._stop = threading.Event()
-        self.peak_rss_mb = 0.0
-
-    def __enter__(self) -> Cost:
-        self._before = self._cpu()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        after = self._cpu()
-        spent = {name: after[name] - self._before[name] for name in after}
-        self.parent_s = spent.pop("parent")
-        self.worker_s = sum(spent.values())
-
-    def _cpu(self) -> dict[str, float]:
-        return {name: sum(process.cpu_times()[:2]) for name, process in self._processes.items()}
-
-    def _sample(self) -> None:
-        while not self._stop.wait(0.25):
-            total = sum(process.memory_info().rss for process in self._processes.values())
-            self.peak_rss_mb = max(self.peak_rss_mb, total / 1e6)
+def offline_texts(pool: WorkerPool, talks: Sequence[Talk], weights: SileroWeights) -> list[str]:
+    """The same talks decoded as files by the same pool."""
+    files = [
+        FileTranscription([talk.samples], pool, SileroVad(weights), FileOptions(DECODE)) for talk in talks
+    ]
+    return [join_text(segment.text for segment in work) for work in files]
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
@@ -260,16 +147,15 @@ def main(arguments: list[str] | None = None) -> int:
     spec = ModelSpec("whisper_cpp", ModelStore().resolve(options.model).path, threads)
     health = HealthCheck(sample_speech(), SAMPLE_WORDS, DECODE)
     stream_options = StreamOptions(DECODE)
-    rows = []
+    rows, weights = [], SileroWeights.load()
     for count in options.sessions:
         talks = [conversation(options.corpus, clips, options.seconds, seed) for seed in range(count)]
         with WorkerPool(spec, PoolOptions(workers=options.workers, health=health)) as pool:
             pool.wait_ready()
-            offline_percent = offline_wer(pool, talks)
-            with Cost(pool) as cost:
-                run = play(pool, talks, stream_options)
-        spent = {"parent_s": cost.parent_s, "worker_s": cost.worker_s, "peak_rss_mb": cost.peak_rss_mb}
-        rows.append(figures(talks, run, stream_options, {**spent, "offline_wer_percent": offline_percent}))
+            offline_percent = wer_percent(talks, offline_texts(pool, talks, weights))
+            with Cost(pool.pids()) as cost:
+                heard = play(pool, talks, stream_options, lambda: SileroVad(weights))
+        rows.append(figures(talks, heard, stream_options, cost, offline_percent))
         note(str(rows[-1]))
     header = [
         "sessions",

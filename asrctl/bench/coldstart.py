@@ -86,7 +86,8 @@ def command_seconds(setup: Setup) -> float | None:
     with as_file(files("asrctl.assets").joinpath("monday.wav")) as audio:
         command = [sys.executable, "-m", "asrctl", "transcribe", str(audio)]
         command += ["--provider", spec.provider, "--model", str(spec.path)]
-        command += ["--threads", str(spec.threads), "--workers", str(setup.workers)]
+        command += ["--language", setup.files.decode.language, "--threads", str(spec.threads)]
+        command += ["--workers", str(setup.workers)]
         started = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 import psutil
 
@@ -22,7 +23,10 @@ class Cost:
     """
 
     def __init__(self, worker_pids: Sequence[int]) -> None:
-        self._processes = [psutil.Process(), *map(psutil.Process, worker_pids)]
+        self._processes = [psutil.Process()]
+        for pid in worker_pids:
+            with suppress(psutil.Error):  # lost already; its successor is not counted either
+                self._processes.append(psutil.Process(pid))
         self._cpu_s = [0.0] * len(self._processes)
         self._stop = threading.Event()
         self.parent_s = 0.0

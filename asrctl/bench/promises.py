@@ -101,6 +101,7 @@ def measure(setup: Setup, speech: Speech, rounds: int, tell: Tell = silent) -> l
     live = stream.run(
         setup,
         stream.talks(speech, 1, speech.duration_s),
+        stream.Unpaced(setup),
         lambda share: tell("one live session", total - 1 + share, total),
     )
     tell("done", total, total)

@@ -111,7 +111,9 @@ def read(path: Path) -> Result:
         if document["schema"] != SCHEMA:
             raise UsageError(f"{path}: schema {document['schema']}; this asrctl reads {SCHEMA}")
         rows = [Row(row["name"], row["setup"], _rounds(row["rounds"])) for row in document["rows"]]
-        return Result(document["bench"], rows, document["audio"], document["machine"], document["notes"])
+        return Result(
+            document["bench"], rows, document["audio"], document["machine"], tuple(document["notes"])
+        )
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

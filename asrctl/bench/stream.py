@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from asrctl.bench.cost import Cost
 from asrctl.bench.paced import Heard, Talk, latencies, play
@@ -18,6 +19,9 @@ from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 MOST_SESSIONS = 64
 _SPREAD_S = 5.0
 """Sessions begin over this time, about an utterance and a pause, so that their finals do not come at once."""
+
+_PATTERNS = 8
+"""So many sessions hear built-in speech with pauses of their own; those beyond only begin at other times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,8 @@ def talks(speech: Speech, sessions: int, seconds: float) -> list[Talk]:
     """What sessions hear: the same words with other pauses, or the same recording, each a little later."""
     starts = [_SPREAD_S * index / sessions for index in range(sessions)]
     if speech.builtin:
-        heard = [builtin(seconds, seed) for seed in range(sessions)]
+        patterns = [builtin(seconds, seed) for seed in range(min(sessions, _PATTERNS))]
+        heard = [patterns[index % _PATTERNS] for index in range(sessions)]
         return [
             Talk(each.samples(each.duration_s), each.reference, start_s)
             for each, start_s in zip(heard, starts, strict=True)
@@ -58,6 +63,7 @@ def measure(
         seconds: Of the speech, for each session.
         tell: Told how far it is.
     """
+    unpaced = Unpaced(setup)
     found: list[list[Round]] = [[] for _ in counts]
     total = rounds * len(counts)
     for number in range(rounds):
@@ -68,7 +74,7 @@ def measure(
                 tell(f"{count} at once", done + share, total)
 
             told(0.0)
-            found[index].append(run(setup, talks(speech, count, seconds), told))
+            found[index].append(run(setup, talks(speech, count, seconds), unpaced, told))
     tell("done", total, total)
     return [_row(setup, count, given) for count, given in zip(counts, found, strict=True)]
 
@@ -77,13 +83,13 @@ def find(
     setup: Setup, speech: Speech, target: Target, seconds: float, tell: Tell = silent
 ) -> tuple[int, list[Row]]:
     """The most sessions that meet the target, and all that was tried; 0 if not even one does."""
-    rows: dict[int, Row] = {}
+    rows, unpaced = dict[int, Row](), Unpaced(setup)
 
     def meets(count: int) -> bool:
         def told(share: float) -> None:
             tell(f"{count} at once", share, 1.0)
 
-        rows[count] = _row(setup, count, [run(setup, talks(speech, count, seconds), told)])
+        rows[count] = _row(setup, count, [run(setup, talks(speech, count, seconds), unpaced, told)])
         return target.met_by(rows[count].figures)
 
     most = highest(meets, MOST_SESSIONS)
@@ -104,11 +110,29 @@ def highest(meets: Callable[[int], bool], most: int) -> int:
     return good
 
 
-def run(setup: Setup, given: Sequence[Talk], tell: Callable[[float], None] = lambda _: None) -> Round:
-    """One number of sessions, once, with processes of its own; decoding unpaced first warms them up."""
+class Unpaced:
+    """What a setup makes of talks that are given to it as files; each is decoded once only."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._texts: dict[bytes, str] = {}
+
+    def text(self, pool: WorkerPool, talk: Talk) -> str:
+        """The text of a talk, by workers of the setup."""
+        key = sha256(talk.samples.data).digest()
+        if key not in self._texts:
+            work = FileTranscription([talk.samples], pool, self._setup.detector(), self._setup.files)
+            self._texts[key] = join_text(segment.text for segment in work)
+        return self._texts[key]
+
+
+def run(
+    setup: Setup, given: Sequence[Talk], unpaced: Unpaced, tell: Callable[[float], None] = lambda _: None
+) -> Round:
+    """One number of sessions, once, with processes of its own."""
     with WorkerPool(setup.spec, setup.pool) as pool:
         pool.wait_ready()
-        unpaced = [unpaced_text(setup, pool, talk) for talk in given]
+        plain = [unpaced.text(pool, talk) for talk in given]
         with Cost(pool.pids()) as cost:
             heard = play(pool, given, setup.stream, setup.detector, tell)
         restarts = pool.restarts
@@ -116,7 +140,7 @@ def run(setup: Setup, given: Sequence[Talk], tell: Callable[[float], None] = lam
     lost = sum(each.unaccounted_samples(len(talk.samples)) for talk, each in zip(given, heard, strict=True))
     return {
         **_late(setup, given, heard),
-        **_accuracy(given, heard, unpaced),
+        **_accuracy(given, heard, plain),
         "cpu_per_audio_s": cost.cpu_s / audio_s,
         "parent_cpu_per_audio_s": cost.parent_s / audio_s,
         "peak_rss_mb": cost.peak_rss_mb,
@@ -125,12 +149,6 @@ def run(setup: Setup, given: Sequence[Talk], tell: Callable[[float], None] = lam
         "restarts": float(restarts),
         "busy_share": cost.busy_share,
     }
-
-
-def unpaced_text(setup: Setup, pool: WorkerPool, talk: Talk) -> str:
-    """What the same workers make of a talk when it is given as a file."""
-    work = FileTranscription([talk.samples], pool, setup.detector(), setup.files)
-    return join_text(segment.text for segment in work)
 
 
 def _late(setup: Setup, given: Sequence[Talk], heard: Sequence[Heard]) -> dict[str, float]:

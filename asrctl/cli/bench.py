@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from asrctl.cli.bench_options import machine, names, notes_on, numbers, setup_of, speech_of
+from asrctl.cli.bench_view import print_json, progress, say, show
 from asrctl.cli.config import ConfigFile
 from asrctl.errors import UsageError
-
-if TYPE_CHECKING:
-    from asrctl.bench.results import Result
-    from asrctl.bench.setup import Tell
 
 _BUILTIN_S = 40.0
 """Length of the built-in speech where nothing else is said: a dozen sentences."""
@@ -91,10 +84,10 @@ def bench_rtf(
         for provider, model, processes, each in choices
         for setup in [setup_of(settings, speech, provider, model, each, processes)]
     }
-    with _progress() as tell:
+    with progress() as tell:
         rows = rtf.measure(list(setups.values()), speech, rounds, tell)
     result = Result("rtf", rows, speech.description, machine(settings), notes_on(speech))
-    _show(result, as_json)
+    show(result, as_json)
     if plot is not None:
         from asrctl.bench.plane import plot_of
 
@@ -125,9 +118,9 @@ def bench_coldstart(
 
     settings = load(config).settings
     setup = setup_of(settings, speech_of(None, None, 0.0), provider, model, threads, workers)
-    with _progress() as tell:
+    with progress() as tell:
         rows = coldstart.measure(setup, rounds, tell)
-    _show(Result("coldstart", rows, {}, machine(settings)), as_json)
+    show(Result("coldstart", rows, {}, machine(settings)), as_json)
 
 
 @app.command("stream")
@@ -178,7 +171,7 @@ def bench_stream(
     setup = setup_of(settings, speech, provider, model, threads, workers)
     wanted = stream.Target(target)
     counts = [count or 1 for count in numbers(sessions, stream.MOST_SESSIONS)]
-    with _progress() as tell:
+    with progress() as tell:
         if find:
             most, rows = stream.find(setup, speech, wanted, seconds, tell)
         else:
@@ -192,7 +185,7 @@ def bench_stream(
     if find:
         extra["target"]["most_sessions"] = most
     result = Result("stream", rows, speech.description, machine(settings), notes_on(speech), extra)
-    _show(result, as_json)
+    show(result, as_json)
     if not as_json:
         typer.echo(_verdict(extra["target"]))
 
@@ -225,10 +218,10 @@ def bench_compare(
     found, warnings = compare(first, second), caveats(first, second)
     if as_json:
         rows = [{**asdict(each), "verdict": each.verdict} for each in found]
-        _print_json({"schema": SCHEMA, "bench": "compare", "notes": warnings, "rows": rows})
+        print_json({"schema": SCHEMA, "bench": "compare", "notes": warnings, "rows": rows})
         return
     typer.echo(comparison_table(found))
-    _say(warnings)
+    say(warnings)
 
 
 @app.command("promises")
@@ -246,7 +239,7 @@ def bench_promises(
     Example: asrctl bench promises --json | jq '.promises[] | select(.kept == false)'
     """
     from asrctl.bench import promises
-    from asrctl.bench.results import Result
+    from asrctl.bench.results import Result, busy_notes
     from asrctl.bench.results import as_json as document
     from asrctl.bench.table import promise_table
     from asrctl.settings import load
@@ -254,56 +247,19 @@ def bench_promises(
     settings = load(config).settings
     speech = speech_of(None, None, _BUILTIN_S)
     setup = setup_of(settings, speech, provider, model, threads, workers)
-    with _progress() as tell:
+    with progress() as tell:
         rows = promises.measure(setup, speech, rounds, tell)
     limits = {
         "max_sessions": settings.serve.max_sessions,
         "max_attempts": settings.client.max_attempts,
     }
     found = promises.check({**promises.figures(rows), **limits})
+    result = Result("promises", rows, speech.description, machine(settings))
+    result = replace(result, notes=busy_notes(result), extra={"promises": [asdict(each) for each in found]})
     if as_json:
-        extra = {"promises": [asdict(each) for each in found]}
-        _print_json(document(Result("promises", rows, speech.description, machine(settings), (), extra)))
+        print_json(document(result))
     else:
         typer.echo(promise_table(found))
         typer.echo(f"measured with {setup.name}")
-    raise typer.Exit(any(each.kept is False for each in found))
-
-
-def _show(result: Result, as_json: bool) -> None:
-    from asrctl.bench.results import as_json as document
-    from asrctl.bench.results import busy_notes
-    from asrctl.bench.table import result_table
-
-    result = replace(result, notes=[*result.notes, *busy_notes(result)])
-    if as_json:
-        _print_json(document(result))
-    else:
-        typer.echo(result_table(result))
-        _say(result.notes)
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
-
-
-def _say(notes: Sequence[str]) -> None:
-    for note in notes:
-        print(f"asrctl: note: {note}", file=sys.stderr)
-
-
-@contextmanager
-def _progress() -> Iterator[Tell]:
-    """A bar on a terminal; nothing elsewhere."""
-    from asrctl.bench.setup import silent
-
-    if not sys.stderr.isatty():
-        yield silent
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        say(result.notes)
+    raise typer.Exit(1 if any(each.kept is False for each in found) else 0)

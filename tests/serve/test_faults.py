@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from asrctl.engine.slot import PoolOptions
 from asrctl.policy.protocol import ClientState, Done, Dropped, Final, GoAway
 from asrctl.providers.base import ModelSpec
+from asrctl.providers.scripted import speak
 from asrctl.serve.options import ServeOptions
 
 from .servers import (
@@ -26,6 +27,7 @@ from .servers import (
     check_account,
     open_socket,
     options_for,
+    pcm,
     running,
     spoken,
     until,
@@ -245,6 +247,35 @@ def test_acks_fall_behind(scripted: Scripted) -> None:
         done = talker.finish()
         assert talker.words == WORDS
         assert done.dropped_s == 0
+
+
+def test_many_finals_wait(scripted: Scripted) -> None:
+    """More utterances than the pool's queue was made for wait for a slow recogniser; none is dropped."""
+    pool = PoolOptions(health=HEALTH, queue_limit=4)
+    with running(options_for(scripted(delay_s=0.05), pool=pool)) as server:
+        talkers = [Talker(server.url, spoken(*range(40), pause_s=0.6)).connect() for _ in range(2)]
+        for talker in talkers:
+            talker.send()
+        for talker in talkers:
+            done = talker.finish()
+            assert (len(talker.words), done.dropped_s) == (40, 0)
+            talker.__exit__(None, None, None)
+
+
+def test_a_flood_of_flushes(scripted: Scripted) -> None:
+    """A client that cuts its audio into crumbs loses some of them itself; the others lose nothing."""
+    options = options_for(scripted(delay_s=0.02), window_s=3.0, hold_s=3.0)
+    with running(options) as server, Talker(server.url, spoken(1, 2, 3)) as good:
+        bad = Talker(server.url, pcm(speak([5] * 10)), partials=False).connect()
+        for _ in range(60):
+            bad.send(0.03)
+            bad._do(bad.protocol.flush())
+        done = good.finish()
+        assert good.words == ["w1", "w2", "w3"]
+        assert done.dropped_s == 0
+        check_account(bad.finish())
+        assert any("too much was waiting" in each.reason for each in bad.of(Dropped))
+        bad.__exit__(None, None, None)
 
 
 def end(

@@ -9,6 +9,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,20 +17,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from asrctl.engine.events import Dropped, Final
+from asrctl.engine.stream import Stream
 from asrctl.errors import UsageError
 from asrctl.policy import protocol
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.priority import Kind
 from asrctl.providers.base import ModelSpec
+from asrctl.providers.scripted import listen
 from asrctl.serve import connection
 from asrctl.serve.gate import Gate
 from asrctl.serve.journal import Journal
 from asrctl.serve.load import LoadMeter
 from asrctl.serve.server import Server
+from asrctl.serve.session import LiveSession
 from asrctl.serve.spool import Lost, Mark, Spool, Step
 from asrctl.serve.translate import Positions
+from asrctl.transcript import Hypothesis, Segment
 
 from ..engine.streams import LevelDetector, rig, silence, speak
 from ..policy.protocol.sides import Clock
@@ -175,8 +181,6 @@ def test_what_is_committed_stays_so(seed: int) -> None:
 
 def test_a_full_disk(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that cannot go on is ended; its client begins anew and loses nothing."""
-    from asrctl.serve.session import LiveSession
-
     with Talker(shared.url, spoken(1, 2, 3)) as talker:
         talker.send(1.3)
         talker.receive_until(protocol.Final)
@@ -264,3 +268,38 @@ def test_a_reader_that_never_reads(shared: Running, monkeypatch: pytest.MonkeyPa
         return socket._close.code, socket._unsent_bytes
 
     assert asyncio.run(stall()) == (1008, 0)
+
+
+class Instant:
+    """A recogniser that hears the scripted words at once."""
+
+    def submit(self, samples: NDArray[np.float32], *_: object) -> Future[Hypothesis]:
+        future: Future[Hypothesis] = Future()
+        words = tuple(listen(samples))
+        text = " ".join(word.text for word in words)
+        future.set_result(Hypothesis((Segment(0.0, 1.0, text, 1.0, words),), "en", 0.0))
+        return future
+
+    def abort(self, future: Future[Hypothesis]) -> None:
+        """Nothing runs."""
+
+
+def test_finals_go_before_the_ack_that_commits_them() -> None:
+    """However the engine's thread and the loop's fall in step, a client is never told too early."""
+
+    async def order() -> list[str]:
+        said: list[protocol.ServerMessage] = []
+        start = protocol.Start(protocol.AudioFormat())
+        books = protocol.ServerSession("s", "t", start, 10**6)
+        session = LiveSession(
+            books, Stream(LevelDetector()), Instant(), hold_s=60, spool_s=0, said=said.append
+        )
+        audio = spoken(7)
+        books.received = len(audio) // 2
+        session.take(protocol.Audio(audio, 0))
+        until(lambda: session._session.committed_sample > 12_000)  # the loop stands still meanwhile
+        session.report()
+        session.close()
+        return [type(each).__name__ for each in said if not isinstance(each, protocol.Partial)]
+
+    assert asyncio.run(order()) == ["SpeechStarted", "Final", "AudioAck"]

@@ -1,0 +1,58 @@
+"""What a person sees of a benchmark: a bar while it runs, then a table, or JSON for other programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from asrctl.bench.results import Result
+    from asrctl.bench.setup import Tell
+
+
+def show(result: Result, as_json: bool) -> None:
+    """A result as JSON, or as a table with its notes on standard error."""
+    from asrctl.bench.results import as_json as document
+    from asrctl.bench.results import busy_notes
+    from asrctl.bench.table import result_table
+
+    result = replace(result, notes=[*result.notes, *busy_notes(result)])
+    if as_json:
+        print_json(document(result))
+    else:
+        typer.echo(result_table(result))
+        say(result.notes)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """A document for other programs."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def say(notes: Sequence[str]) -> None:
+    """What a reader should know besides, on standard error."""
+    for note in notes:
+        print(f"asrctl: note: {note}", file=sys.stderr)
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """A bar on a terminal; nothing elsewhere."""
+    from asrctl.bench.setup import silent
+
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -1,0 +1,85 @@
+"""Percentiles, noise, and what is called a difference."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrctl.bench.stats import LEAST_ROUNDS, noise, percentile, ratio
+
+TIMES = st.floats(0.001, 1000.0)
+
+
+def rounds_of(dice: np.random.Generator, median: float, count: int = 10, spread: float = 0.03) -> list[float]:
+    """Rounds that lie apart as those of a quiet machine do."""
+    return [float(median * (1 + spread * value)) for value in dice.standard_normal(count)]
+
+
+@given(st.lists(TIMES, min_size=1, max_size=50), st.floats(0, 100))
+def test_percentiles_are_numpys(values: list[float], percent: float) -> None:
+    """Linear between neighbours, as numpy has it, and never outside of the values."""
+    found = percentile(values, percent)
+    assert found == pytest.approx(float(np.percentile(values, percent)), rel=1e-9)
+    assert min(values) <= found <= max(values)
+
+
+def test_there_is_no_percentile_of_nothing() -> None:
+    """It is NaN, not zero, which would look very fast."""
+    assert math.isnan(percentile([], 50))
+
+
+def test_noise_is_a_share_of_the_median_and_forgives_an_outlier() -> None:
+    """One round that something else disturbed does not make the others noisy."""
+    assert noise([1.0, 1.0, 1.0]) == 0
+    assert noise([10.0, 10.1, 9.9, 10.0, 40.0]) == pytest.approx(0.0148, abs=0.001)
+    assert noise([0.0, 0.0, 1.0]) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ten_percent_slower_is_seen(seed: int) -> None:
+    """With 3 % of noise and 10 rounds, a slowdown of 10 % is a difference, in 20 of 20 tries."""
+    dice = np.random.default_rng(seed)
+    found = ratio(rounds_of(dice, 1.0), rounds_of(dice, 1.1), seed)
+    assert found.differs
+    assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_same_is_not_called_different(seed: int) -> None:
+    """Two runs of the same thing do not differ, in 20 of 20 tries."""
+    dice = np.random.default_rng(seed)
+    assert not ratio(rounds_of(dice, 1.0), rounds_of(dice, 1.0), seed).differs
+
+
+def test_less_than_a_percent_is_no_difference() -> None:
+    """However well the rounds agree: another day would give another half percent."""
+    assert not ratio([1.0] * 10, [1.005] * 10).differs
+    assert ratio([1.0] * 10, [1.02] * 10).differs
+
+
+def test_a_change_below_the_noise_is_no_difference() -> None:
+    """Even where so many rounds put the interval beside 1."""
+    dice = np.random.default_rng(1)
+    found = ratio(rounds_of(dice, 1.0, 2000, 0.1), rounds_of(dice, 1.04, 2000, 0.1))
+    assert found.low > 1
+    assert not found.differs
+
+
+def test_few_rounds_tell_nothing() -> None:
+    """With fewer rounds than it takes on either side, nothing is a difference."""
+    assert not ratio([1.0] * (LEAST_ROUNDS - 1), [2.0] * 20).differs
+    assert not ratio([1.0], [2.0]).differs
+    assert ratio([1.0] * LEAST_ROUNDS, [2.0] * LEAST_ROUNDS).differs
+
+
+@given(st.lists(TIMES, min_size=1, max_size=8), st.lists(TIMES, min_size=1, max_size=8))
+def test_swapping_the_sides_turns_the_ratio_over(before: list[float], after: list[float]) -> None:
+    """And the same seed gives the same interval."""
+    there, back = ratio(before, after), ratio(after, before)
+    assert there.value == pytest.approx(1 / back.value)
+    assert there == ratio(before, after)
+    assert there.low <= there.high
