@@ -93,6 +93,11 @@ class Session:
         return self._committed_sample
 
     @property
+    def awaits_finals(self) -> bool:
+        """Whether an utterance has ended and its final was not emitted yet."""
+        return self._stream.awaits_finals
+
+    @property
     def pending_samples(self) -> int:
         """Samples fed that are not finalised, judged silence or declared dropped yet."""
         with self._changed:

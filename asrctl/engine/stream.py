@@ -99,6 +99,11 @@ class Stream:
         return head.span.start_sample if isinstance(head, Gap) else head.start_sample
 
     @property
+    def awaits_finals(self) -> bool:
+        """Whether an utterance has ended and its final has not come."""
+        return bool(self._closing)
+
+    @property
     def language(self) -> str:
         """What finals are decoded in; "auto" until the first one showed it."""
         return self._decode.language

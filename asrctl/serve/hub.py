@@ -255,15 +255,14 @@ class Hub:
     # The end
 
     def go_away(self, after_s: float) -> None:
-        """Nobody new; finals for what is here."""
+        """Nobody new; the utterances that have ended are finished."""
         self.closing = "the server is shutting down"
         for session in self.sessions:
             session.say(GoAway(after_s))
-            session.flush_all()
 
     @property
     def settled(self) -> bool:
-        """Whether everything that came before `go_away` is answered for."""
+        """Whether no session waits for a final."""
         return all(session.settled for session in self.sessions)
 
     def close(self) -> None:

@@ -159,7 +159,11 @@ class Server:
             self._ending = asyncio.create_task(self._end_gracefully())
 
     async def _end_gracefully(self) -> None:
-        """Nobody new; finals for everybody here; 1012."""
+        """Nobody new; finals for all utterances that have ended; 1012.
+
+        An utterance in the middle is not cut: its audio is uncommitted, and the client sends it again to
+        whoever comes next.
+        """
         self.journal.note("stopping", grace_s=self._options.grace_s, sessions=len(self.hub.sessions))
         self.hub.go_away(self._options.grace_s)
         await self._until(lambda: self.hub.settled, self._options.grace_s)

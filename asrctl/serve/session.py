@@ -87,8 +87,6 @@ class LiveSession:
         self._said = said
         self._converter = self._new_converter()
         self._fed_samples = 0
-        self._passed_samples = 0
-        self._flushed_samples = 0
         self._spool: Spool | None = None
         self._spooling = False
         self._measures: Measures | None = None
@@ -137,12 +135,10 @@ class LiveSession:
 
     def _pass_on(self, step: Step) -> None:
         if isinstance(step, Lost):
-            self._passed_samples += step.count
             self._session.skip(step.count, step.reason)
         elif isinstance(step, Mark):
             (self._session.finish if step.name == "finish" else self._session.flush)()
         else:
-            self._passed_samples += len(step)
             self._session.feed(step)
 
     # What the ladder wants
@@ -239,17 +235,10 @@ class LiveSession:
         """Audio that was received and is not answered for."""
         return (self._session.pending_samples + self.spooled_samples) / SAMPLE_RATE_HZ
 
-    def flush_all(self) -> None:
-        """Finalise all that reached the engine: the server ends. What is spooled the client still has."""
-        self._feed(self._converter.flush())
-        self._converter = self._new_converter()
-        self._flushed_samples = self._passed_samples
-        self._session.flush()
-
     @property
     def settled(self) -> bool:
-        """Whether everything is answered for that `flush_all` flushed."""
-        return self._session.committed_sample >= self._flushed_samples
+        """Whether no final is on its way; what is still being spoken stays uncommitted, with the client."""
+        return not self._session.awaits_finals
 
     def close(self) -> None:
         """End at once; what is pending is neither transcribed nor declared."""
