@@ -27,7 +27,7 @@ def show(
     config: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print every setting as TOML, with where it comes from."""
+    """Print every setting as TOML, with where it comes from. Keys are secrets, and shown as "..."."""
     from asrctl.settings import load
 
     loaded = load(config)
@@ -42,23 +42,29 @@ def path(config: ConfigFile = None) -> None:
     typer.echo(config or default_path())
 
 
-def _as_json(loaded: Loaded) -> str:
+def _shown(loaded: Loaded) -> dict[str, Any]:
+    """All settings by dotted key, secrets masked."""
     from asrctl.settings import flat
 
+    return {
+        key: "..." if value and key.endswith("_key") else value
+        for key, value in flat(loaded.settings).items()
+    }
+
+
+def _as_json(loaded: Loaded) -> str:
     settings = {
         key: {"value": value, "origin": loaded.origins.get(key, "default")}
-        for key, value in flat(loaded.settings).items()
+        for key, value in _shown(loaded).items()
     }
     document = {"schema": 1, "path": str(loaded.path), "settings": settings}
     return json.dumps(document, ensure_ascii=False, indent=2, default=str)
 
 
 def _as_toml(loaded: Loaded) -> str:
-    from asrctl.settings import flat
-
     lines = [f"# {loaded.path}" + ("" if loaded.path.exists() else " (does not exist)")]
     section = ""
-    for key, value in flat(loaded.settings).items():
+    for key, value in _shown(loaded).items():
         table, _, name = key.rpartition(".")
         if table != section:
             section = table

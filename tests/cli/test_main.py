@@ -256,3 +256,14 @@ def test_commands_are_completed(shell: str, question: dict[str, str]) -> None:
     done = asrctl([], _ASRCTL_COMPLETE=f"complete_{shell}", **question)
     assert done.returncode == 0
     assert "show" in done.stdout and "path" not in done.stdout
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_config_show_keeps_secrets(
+    option: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is pasted into a bug report holds no key."""
+    monkeypatch.setenv("ASRCTL_SERVE__API_KEY", "swordfish")
+    assert run("config", "show", *option) == 0
+    captured = capsys.readouterr()
+    assert "swordfish" not in captured.out and "..." in captured.out
