@@ -170,6 +170,16 @@ def test_health_check(script: Script, pool_of: PoolOf) -> None:
     assert pool.slots[0].state is SlotState.READY
 
 
+def test_full_warm_up(script: Script, pool_of: PoolOf) -> None:
+    """A worker that is to decode a long window too is not ready before it has; failing at it is a failure."""
+    health = HealthCheck(speak([1]), frozenset({"w1"}), GREEDY, long_samples=speak([2] * 60))
+    pool = pool_of(script(), health=health)
+    pool.wait_ready()
+    assert pool.state is SlotState.READY
+    with pytest.raises(DecodeError, match="refused"):
+        pool_of(script(refuse_on=["w2"]), health=health).wait_ready()
+
+
 def test_failed_health_check(script: Script, pool_of: PoolOf) -> None:
     """A worker that loads but hears something else is never ready."""
     pool = pool_of(script(), health=HealthCheck(speak([5]), frozenset({"monday"}), GREEDY))
