@@ -36,17 +36,22 @@ def measure(setup: Setup, rounds: int, tell: Tell = silent) -> list[Row]:
     for number in range(rounds):
         for index, kind in enumerate(kinds if number % 2 else reversed(kinds)):
             tell(f"round {number + 1}, {kind} weights", number * len(kinds) + index, rounds * len(kinds))
-            if kind == "cold":
-                evict(setup)
-            found[kind].append(run(setup))
+            found[kind].append(run(setup, cold=kind == "cold"))
     tell("done", rounds, rounds)
     return [_row(setup, kind, given) for kind, given in found.items()]
 
 
-def run(setup: Setup) -> Round:
-    """One start, in parts that add up to `ready_s`; and the command a user would run, from exec to words."""
+def run(setup: Setup, *, cold: bool = False) -> Round:
+    """One start, in parts that add up to `ready_s`; and the command a user would run, from exec to words.
+
+    Args:
+        setup: What is started.
+        cold: Have the weights leave the page cache before each of the two.
+    """
     interpreter_s = seconds_of("pass")
     imported_s = max(interpreter_s, seconds_of(_imports(setup.spec.provider)))
+    if cold:
+        evict(setup)
     started = time.perf_counter()
     with WorkerPool(setup.spec, setup.pool) as pool:
         pool.wait_ready()
@@ -64,6 +69,8 @@ def run(setup: Setup) -> Round:
         "ready_s": ready_s,
         "first_words_s": words_s,
     }
+    if cold:
+        evict(setup)
     if (command_s := command_seconds(setup)) is not None:
         figures["command_s"] = command_s
     return figures if disk_mb is None else {**figures, "disk_mb": disk_mb}

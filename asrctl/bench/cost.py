@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -71,6 +72,7 @@ class Cost:
                     self._cpu_s[index] = sum(process.cpu_times()[:2])
             except psutil.Error:
                 continue
+        self._cpu_s[0] = time.process_time()  # finer than the system's table of processes
         self.peak_rss_mb = max(self.peak_rss_mb, rss_bytes / 1e6)
 
 

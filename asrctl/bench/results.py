@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -101,23 +101,55 @@ def as_json(result: Result) -> dict[str, Any]:
 
 
 def read(path: Path) -> Result:
-    """A document that `--json` printed.
+    """What `--json` printed; of several runs that were appended to one file, the rounds together.
 
     Raises:
         UsageError: It cannot be read, or is something else.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["schema"] != SCHEMA:
-            raise UsageError(f"{path}: schema {document['schema']}; this asrctl reads {SCHEMA}")
-        rows = [Row(row["name"], row["setup"], _rounds(row["rounds"])) for row in document["rows"]]
-        return Result(
-            document["bench"], rows, document["audio"], document["machine"], tuple(document["notes"])
-        )
+        results = [_result(document) for document in _documents(path.read_text(encoding="utf-8"))]
+        return _merged(results)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: not what `asrctl bench ... --json` prints") from error
+
+
+def _documents(text: str) -> Iterator[Any]:
+    """JSON documents, one after the other."""
+    decoder, at = json.JSONDecoder(), 0
+    while at < len(text):
+        document, at = decoder.raw_decode(text, at)
+        yield document
+        at += len(text[at:]) - len(text[at:].lstrip())
+
+
+def _result(document: Mapping[str, Any]) -> Result:
+    if document["schema"] != SCHEMA:
+        raise UsageError(f"schema {document['schema']}; this asrctl reads {SCHEMA}")
+    rows = [Row(row["name"], row["setup"], _rounds(row["rounds"])) for row in document["rows"]]
+    notes = tuple(document["notes"])
+    return Result(document["bench"], rows, document["audio"], document["machine"], notes)
+
+
+def _merged(results: Sequence[Result]) -> Result:
+    """One result with the rounds of all; they must have measured the same.
+
+    Raises:
+        UsageError: They did not, or there are none.
+    """
+    if not results:
+        raise UsageError("it is empty")
+    first = results[0]
+    if any((each.bench, each.audio) != (first.bench, first.audio) for each in results):
+        raise UsageError("its runs measured different things")
+    rows: dict[str, Row] = {}
+    for row in (row for each in results for row in each.rows):
+        before = rows[row.name].rounds if row.name in rows else ()
+        rows[row.name] = Row(row.name, row.setup, [*before, *row.rounds])
+    return replace(first, rows=list(rows.values()))
 
 
 def _rounds(rounds: Sequence[Mapping[str, Any]]) -> list[Round]:

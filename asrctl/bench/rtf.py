@@ -14,9 +14,10 @@ from asrctl.bench.stats import percentile
 from asrctl.bench.wer import word_errors
 from asrctl.engine.files import FileTranscription
 from asrctl.engine.pool import BATCH, WorkerPool
+from asrctl.engine.slot import PoolOptions
 from asrctl.errors import AsrctlError
 from asrctl.policy.priority import Ticket
-from asrctl.providers.base import DecodeOptions
+from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, join_text
 
 _WARM_UP_S = 12.0
@@ -24,9 +25,12 @@ _WARM_UP_S = 12.0
 
 
 class TimedPool(WorkerPool):
-    """A pool that notes how long each window took in its recogniser."""
+    """A pool that notes how long each window took in its recogniser, in `window_s`."""
 
-    window_s: list[float]
+    def __init__(self, spec: ModelSpec, options: PoolOptions) -> None:
+        """Start the workers; see `WorkerPool`."""
+        self.window_s: list[float] = []
+        super().__init__(spec, options)
 
     def submit(self, samples: Samples, options: DecodeOptions, ticket: Ticket = BATCH) -> Future[Hypothesis]:
         """Queue one window; see `WorkerPool.submit`."""
@@ -64,7 +68,6 @@ def run(setup: Setup, speech: Speech) -> Round:
     long_samples = builtin(_WARM_UP_S).samples(_WARM_UP_S)
     options = replace(setup.pool, health=replace(setup.health, long_samples=long_samples))
     with TimedPool(setup.spec, options) as pool:
-        pool.window_s = []
         pool.wait_ready()
         work = FileTranscription(speech.chunks(), pool, setup.detector(), setup.files)
         with Cost(pool.pids()) as cost:

@@ -206,9 +206,16 @@ def bench_compare(
     """Say what differs between two results, and what cannot be told from noise.
 
     A difference is one that 99 of 100 resamplings of the rounds agree on, and that is larger than the noise.
-    It takes 5 rounds on each side, better 10, on a machine that does nothing else.
+    It takes 5 rounds on each side, better 10, on a machine that does nothing else. Where it has other things
+    to do, let the two take turns: a file may hold several runs, one appended to the other.
 
-    Example: asrctl bench compare a.json b.json
+    \b
+    Examples:
+      asrctl bench compare a.json b.json
+      for i in $(seq 20); do
+        old/bin/asrctl bench rtf --rounds 1 --json >> a.json
+        new/bin/asrctl bench rtf --rounds 1 --json >> b.json
+      done; asrctl bench compare a.json b.json
     """
     from asrctl.bench.compare import caveats, compare
     from asrctl.bench.results import SCHEMA, read

@@ -34,9 +34,21 @@ def test_a_document_is_read_back(tmp_path: Path) -> None:
     assert read(path) == before
 
 
+def test_runs_that_were_appended_are_one_result(tmp_path: Path) -> None:
+    """So that two versions can take turns, a round each."""
+    path = tmp_path / "a.json"
+    runs = [json.dumps(as_json(result([value])), indent=2) for value in (0.1, 0.3, 0.2)]
+    path.write_text("\n".join(runs) + "\n")
+    assert read(path) == result([0.1, 0.3, 0.2])
+    path.write_text(runs[0] + json.dumps(as_json(Result("stream", []))))
+    with pytest.raises(UsageError, match=r"a\.json: its runs measured different things"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("", "empty"),
         ("{", "not what"),
         ("[]", "not what"),
         ('{"schema": 1}', "not what"),
