@@ -82,7 +82,8 @@ class WorkerPool:
             ticket: Whose it is and how urgent.
 
         Returns:
-            The hypothesis to come. It is cancelled if a newer partial takes its place or the pool closes;
+            The hypothesis to come. It is cancelled if a newer partial takes its place, if it is a partial and
+            a final needs its worker, or if the pool closes;
             it fails with `DecodeError`, `WorkerCrashed`, `WorkerTimeout` or, where no worker could load
             its model, with the reason for that.
 
@@ -93,6 +94,7 @@ class WorkerPool:
         with self._changed:
             refused = self._fatal or self._closing or self._draining
             displaced = [] if refused else self._queue.push(ticket, job)
+            preempted = None if refused else self._preempted_by(ticket)
             self._changed.notify()
         if self._fatal is not None:
             job.future.set_exception(self._fatal)
@@ -100,6 +102,8 @@ class WorkerPool:
             job.future.cancel()
         for old in displaced:
             old.future.cancel()
+        if preempted is not None:
+            self._stop(preempted)
         return job.future
 
     def abort(self, future: Future[Hypothesis]) -> None:
@@ -108,9 +112,8 @@ class WorkerPool:
             return
         with self._changed:
             job = self._running.get(future)
-        if job is not None and job.worker is not None:
-            job.aborted = True
-            job.worker.abort(job.number)
+        if job is not None:
+            self._stop(job)
 
     def wait_ready(self) -> None:
         """Block until every worker is ready or has failed.
@@ -234,6 +237,20 @@ class WorkerPool:
             self._changed.notify_all()
         for job in doomed:
             self.finish(job, failure)  # type: ignore[arg-type]
+
+    def _preempted_by(self, ticket: Ticket) -> Job | None:
+        """The running partial that makes way for a final which no worker is free for; the youngest."""
+        running = [job for job in self._running.values() if not job.aborted]
+        if ticket.kind is not Kind.FINAL or len(running) < len(self.slots):
+            return None
+        partials = [job for job in running if job.ticket.kind is Kind.PARTIAL]
+        return max(partials, key=lambda job: (job.ticket.source, job.number), default=None)
+
+    def _stop(self, job: Job) -> None:
+        """Have a running job's worker give it up; its future will end as a cancelled one."""
+        if (worker := job.worker) is not None:
+            job.aborted = True
+            worker.abort(job.number)
 
     def _forget(self, job: Job) -> None:
         job.worker = None

@@ -148,7 +148,10 @@ class Session:
         self._inbox.put(step)
 
     def wait_pending_below(self, samples: int) -> None:
-        """Block until less than so much is pending: for audio that comes faster than real time."""
+        """Block until less than so much is pending: for audio that comes faster than real time.
+
+        It must be more than the longest utterance: one that is open needs more audio to come to its end.
+        """
         with self._changed:
             self._changed.wait_for(
                 lambda: self._finished or self._queued_samples + self._account.pending_samples < samples
@@ -215,9 +218,12 @@ class Session:
         running = self._running.pop(job, None)
         if running is None:  # it was aborted meanwhile
             return []
+        outcome = _outcome(running.future)
         if running.kind is Kind.PARTIAL:
-            self._stream.pacer.observe(self._clock() - running.submitted_s)
-        return self._stream.resolve(job, _outcome(running.future))
+            turnaround_s = self._clock() - running.submitted_s
+            inference_s = outcome.inference_s if isinstance(outcome, Hypothesis) else 0.0
+            self._stream.pacer.observe(turnaround_s, turnaround_s - inference_s)
+        return self._stream.resolve(job, outcome)
 
 
 def _outcome(future: Future[Hypothesis]) -> Hypothesis | Exception:

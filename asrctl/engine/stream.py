@@ -184,7 +184,7 @@ class Stream:
         return outputs
 
     def _begin(self, start_sample: int) -> list[Output]:
-        self._open = Utterance(self._next_utterance, start_sample, heard_sample=start_sample)
+        self._open = Utterance(self._next_utterance, start_sample, start_sample, start_sample)
         self._next_utterance += 1
         return [SpeechStarted(self._open.number, start_sample / SAMPLE_RATE_HZ)]
 
@@ -277,9 +277,13 @@ class Stream:
     def _partial(
         self, utterance: Utterance, outcome: Hypothesis | Exception, end_sample: int
     ) -> list[Output]:
-        """Show what a run over the open utterance made of it; a run that failed is not missed."""
-        if not isinstance(outcome, Hypothesis) or utterance is not self._open:
+        """Show what a run over the open utterance made of it; one that failed, or made way, is made again."""
+        if utterance is not self._open:
             return []
+        if not isinstance(outcome, Hypothesis):
+            utterance.heard_sample = utterance.shown_sample
+            return []
+        utterance.shown_sample = end_sample
         agreement = utterance.prefix.update(words_of(outcome))
         outputs = self._cut(utterance) if utterance.overlong else []
         if not self.partials or outputs:

@@ -42,10 +42,12 @@ class Utterance:
 
     number: int
     start_sample: int
+    heard_sample: int
+    """How far partials have been asked for."""
+    shown_sample: int
+    """How far they have come."""
     prefix: StablePrefix = field(default_factory=StablePrefix)
     revision: int = 0
-    heard_sample: int = 0
-    """How far partials have been asked for."""
     partial: tuple[int, int] | None = None
     """Job of the partial that is being made, and where its window ends."""
     final: tuple[int, Span] | None = None

@@ -163,8 +163,7 @@ class _Simulation:
         talker.utterance += 1
         talker.start_s = self._now_s
         talker.end_s = self._now_s + self.random.choice(_UTTERANCE_S)
-        first_s = self.pacing.first_s * talker.pacer.interval_s / self.pacing.interval_s
-        self._show_at(self._now_s + first_s, talker)
+        self._show_at(self._now_s + talker.pacer.first_s, talker)
         self._at(talker.end_s, lambda: self._fall_silent(talker))
 
     def _show_at(self, time_s: float, talker: _Talker) -> None:
@@ -222,6 +221,7 @@ class _Simulation:
             self._latencies_s.append(shown_s - job.ended_s)
         else:
             talker.partial = None
-            talker.pacer.observe(self._now_s - job.queued_s)
+            turnaround_s = self._now_s - job.queued_s
+            talker.pacer.observe(turnaround_s, turnaround_s - job.cost_s)
             self._show_at(max(self._now_s, job.queued_s + talker.pacer.interval_s), talker)
         self._serve()

@@ -52,7 +52,7 @@ class EndpointerOptions:
     pad_after_s: float = 0.1
     min_speech_s: float = 0.09
     trailing_silence_s: float = 0.5
-    overlong_s: float = 15.0
+    overlong_s: float = 10.0
     max_utterance_s: float = 28.0
 
     def __post_init__(self) -> None:

@@ -14,6 +14,8 @@ _TURNAROUNDS = 2.0
 """An interval is at least so many turnarounds: a stream waits for a partial at most half of its time."""
 _DECAY = 0.7
 """Share of a slow turnaround that is remembered with each quicker one: up at once, down step by step."""
+_RELAXED_WAIT_S = 0.3
+"""Waiting no longer than this, decodes find the machine idle most of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,16 @@ class PacingOptions:
 
 
 class Pacer:
-    """Paces one stream. Time is the stream's own: seconds of audio."""
+    """Paces one stream. Time is the stream's own: seconds of audio.
+
+    Two things slow it down: decodes that take long, because utterances are long, make partials rarer; decodes
+    that wait for others, because the machine is busy, also make first partials later and end speculation.
+    """
 
     def __init__(self, options: PacingOptions | None = None) -> None:
         self._options = options or PacingOptions()
-        self._slowness_s = 0.0
+        self._turnaround_s = 0.0
+        self._wait_s = 0.0
         self.factor = 1.0
         """By how much partials are rarer than the options say; above 1 nothing is decoded on suspicion."""
 
@@ -55,17 +62,24 @@ class Pacer:
     def interval_s(self) -> float:
         """New audio between partials at the present load."""
         options = self._options
-        wanted_s = max(self.factor * options.interval_s, _TURNAROUNDS * self._slowness_s)
+        wanted_s = max(self.factor * options.interval_s, _TURNAROUNDS * self._turnaround_s)
         return min(wanted_s, options.max_interval_s)
+
+    @property
+    def first_s(self) -> float:
+        """Length of an utterance at its first partial, at the present load."""
+        wanted_s = self.factor * self._options.first_s + self._wait_s
+        return min(wanted_s, self._options.max_interval_s)
 
     @property
     def relaxed(self) -> bool:
         """Whether the machine keeps up with ease, so that work may be risked that turns out useless."""
-        return self.factor <= 1 and _TURNAROUNDS * self._slowness_s <= self._options.interval_s
+        return self.factor <= 1 and self._wait_s <= _RELAXED_WAIT_S
 
-    def observe(self, turnaround_s: float) -> None:
-        """A partial took so long from submission to result."""
-        self._slowness_s = max(turnaround_s, _DECAY * self._slowness_s)
+    def observe(self, turnaround_s: float, wait_s: float) -> None:
+        """A partial took so long from submission to result, of which it waited so long for its turn."""
+        self._turnaround_s = max(turnaround_s, _DECAY * self._turnaround_s)
+        self._wait_s = max(wait_s, _DECAY * self._wait_s)
 
     def is_due(self, spoken_s: float, new_s: float) -> bool:
         """Whether to make a partial.
@@ -75,8 +89,7 @@ class Pacer:
             new_s: How much of it the last partial did not cover; all of it before the first.
         """
         if new_s >= spoken_s:  # nothing was shown yet
-            stretch = self.interval_s / self._options.interval_s
-            return spoken_s >= self._options.first_s * stretch
+            return spoken_s >= self.first_s
         return new_s >= self.interval_s
 
     def may_speculate(self, silence_s: float) -> bool:

@@ -134,6 +134,27 @@ def test_newest_partial_wins(script: Script, pool_of: PoolOf) -> None:
     assert old.cancelled()
 
 
+def test_a_final_takes_the_place_of_a_running_partial(script: Script, pool_of: PoolOf) -> None:
+    """A partial gives its worker up to a final that would have to wait; a final does not."""
+    pool = pool_of(script(hang_on=["w0"]))
+    partial = pool.submit(speak([0]), GREEDY, Ticket("a", Kind.PARTIAL))
+    until(partial.running)
+    until(lambda: any(job.worker for job in pool._running.values()))
+    assert text_of(pool.submit(speak([1]), GREEDY, Ticket("b", Kind.FINAL))) == "w1"
+    with pytest.raises(CancelledError):
+        partial.result(PATIENCE_S)
+
+
+def test_a_partial_is_left_alone_where_a_worker_is_free(script: Script, pool_of: PoolOf) -> None:
+    """Nothing is stopped for a final that another worker can take at once."""
+    pool = pool_of(script(delay_s=0.3), workers=2)
+    pool.wait_ready()
+    partial = pool.submit(speak([0]), GREEDY, Ticket("a", Kind.PARTIAL))
+    until(partial.running)
+    assert text_of(pool.submit(speak([1]), GREEDY, Ticket("b", Kind.FINAL))) == "w1"
+    assert text_of(partial) == "w0"
+
+
 def test_bad_weights(script: Script, pool_of: PoolOf) -> None:
     """Weights that do not load fail every job with the loader's reason."""
     pool = pool_of(script(fail_load="these are no weights"))

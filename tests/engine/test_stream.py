@@ -89,7 +89,7 @@ def test_a_slow_recogniser_is_not_guessed_at_and_gets_fewer_partials() -> None:
     """Under load partials thin out, and no final is decoded on suspicion."""
     speech = np.concatenate([speak(range(100)), silence(0.4)])
     busy = rig()
-    busy.stream.pacer.observe(2.0)
+    busy.stream.pacer.observe(2.0, 2.0)
     busy.play(speech)
     idle = rig()
     idle.play(speech)
