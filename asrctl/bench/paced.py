@@ -148,13 +148,15 @@ def latencies(talks: Sequence[Talk], heard: Sequence[Heard], endpointing: Endpoi
 
 def _add_session(found: Latencies, talk: Talk, heard: Heard, endpointing: EndpointerOptions) -> None:
     onsets, shown, cuts = dict[int, float](), set[int](), dict[float, float]()
+    ends = {event.end_sample / SAMPLE_RATE_HZ for _, event in heard.events if isinstance(event, Final)}
     for at_s, event in heard.events:
         if isinstance(event, SpeechStarted):
-            onsets[event.utterance] = onset_s(talk.samples, event.start_s)
+            if event.start_s not in ends:  # else it began long ago, and was only cut off now
+                onsets[event.utterance] = onset_s(talk.samples, event.start_s)
             cuts[event.start_s] = at_s  # where one utterance ends as the next begins, it was cut now
         elif isinstance(event, Partial):
             found.partials += 1
-            if event.utterance not in shown:
+            if event.utterance in onsets and event.utterance not in shown:
                 found.first_partial_s.append(at_s - onsets[event.utterance])
                 shown.add(event.utterance)
         elif isinstance(event, Final):

@@ -24,9 +24,11 @@ _STDERR_LINES_KEPT = 20
 _EXIT_GRACE_S = 2.0
 
 _ENVIRONMENT = {
-    # Waiting threads that spin starve each other as soon as anything else runs: two threads on two busy
-    # cores took 3.9 s for a window that takes 0.6 s when they sleep (2 cores, x86-64).
-    "OMP_WAIT_POLICY": "passive",
+    # OpenMP's threads wait for each other after every small step. If they spin for long, they starve each
+    # other as soon as anything else runs: two threads on two busy cores took 3.9 s for a window of 0.6 s. If
+    # they sleep at once, they lose half their time to waking: 3 minutes of speech took 12.5 s, with this many
+    # spins 6.8 s (2 cores, x86-64).
+    "GOMP_SPINCOUNT": "20000",
     "OPENBLAS_NUM_THREADS": "1",  # numpy only carries the samples there
     "PYTHONUNBUFFERED": "",
 }

@@ -49,7 +49,7 @@ class EndpointerOptions:
     onset_threshold: float = 0.5
     offset_threshold: float = 0.35
     pad_before_s: float = 0.2
-    pad_after_s: float = 0.1
+    pad_after_s: float = 0.2
     min_speech_s: float = 0.09
     trailing_silence_s: float = 0.5
     overlong_s: float = 10.0
