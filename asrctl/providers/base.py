@@ -6,12 +6,13 @@ between calls, so a window can go to any worker and be tried again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from asrctl.errors import ProviderError
 from asrctl.policy.window import Effort
 from asrctl.transcript import Hypothesis
 
@@ -95,37 +96,73 @@ class WindowedModel(Protocol):
     ) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A piece of text of the utterance that is being listened to; pieces are appended as they are."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """All that an utterance said, times in seconds since its first sample; replaces what was heard of it."""
+
+    hypothesis: Hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The stream has broken; nothing comes after it, and what was not completed has to be asked elsewhere."""
+
+    error: ProviderError
+
+
+Spoken = Heard | Completed | Lost
+"""What a streaming session says: for each utterance any number of `Heard`, then one `Completed`, in the order
+of the utterances; at any time `Lost`, as the last."""
+
+
 class StreamingSession(Protocol):
-    """One stream into a streaming provider: audio in, growing text out."""
+    """One stream into a streaming provider: the audio of one utterance after the other, growing text out.
+
+    No method blocks for recognition, a full pipe, or the network; all belong to one thread.
+    """
 
     def feed(self, samples: NDArray[np.float32]) -> None:
-        """Take audio, shape (n,), mono float32 at 16 kHz; never blocks for recognition."""
+        """Take the next samples of the current utterance, shape (n,), mono float32 at 16 kHz."""
         ...
 
-    def events(self) -> Iterator[str]:
-        """Pieces of text as they come; ends after `finish` once everything was said."""
-        ...
+    def complete(self) -> None:
+        """The utterance has ended: its last words come without more audio, then `Completed`.
 
-    def finish(self) -> None:
-        """No more audio: what is pending will still be spoken by `events`."""
-        ...
-
-    def close(self) -> None:
-        """Stop at once and free everything."""
-        ...
-
-
-class StreamingModel(Protocol):
-    """A loaded streaming provider; each `open` is an independent stream."""
-
-    def open(self, options: DecodeOptions) -> StreamingSession:
-        """Start a stream.
-
-        Raises:
-            ProviderError: The stream cannot be started.
+        Audio fed from now on belongs to the next utterance, even before `Completed` has come.
         """
         ...
 
     def close(self) -> None:
-        """Close all streams and free the weights."""
+        """Stop at once and free everything; nothing is said any more, not even `Lost`."""
+        ...
+
+
+class StreamingModel(Protocol):
+    """A streaming provider at work; each `open` is an independent stream."""
+
+    def open(self, options: DecodeOptions, say: Callable[[Spoken], None]) -> StreamingSession:
+        """Start a stream at once, with what was prepared for it.
+
+        Args:
+            options: How to decode.
+            say: Takes what the stream says, in order, from any thread; must not raise.
+
+        Raises:
+            ProviderError: None can be had at this moment, and why; another may be later.
+        """
+        ...
+
+    def description(self) -> str:
+        """Where it runs, in a few words."""
+        ...
+
+    def close(self) -> None:
+        """Close all streams and free everything."""
         ...

@@ -19,6 +19,7 @@ from asrctl.policy.protocol import (
 from asrctl.serve.load import Decoded
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+_OUTCOMES = ("finalised", "silent", "dropped")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
@@ -41,6 +42,8 @@ class Metrics:
         self._audio = Counter(
             "asrctl_audio_seconds", "Audio answered for, by what became of it", ["outcome"], registry=registry
         )
+        for outcome in _OUTCOMES:
+            self._audio.labels(outcome)  # so that it is there from the start, as 0
         self._messages = Counter("asrctl_results", "Results said", ["kind"], registry=registry)
         self._waits = Histogram(
             "asrctl_wait_seconds", "Time in the queue", ["kind"], buckets=_SECONDS, registry=registry
@@ -72,7 +75,7 @@ class Metrics:
 
     def settled(self, speech_s: float, silence_s: float, dropped_s: float) -> None:
         """Count audio that was answered for."""
-        for outcome, seconds in (("finalised", speech_s), ("silent", silence_s), ("dropped", dropped_s)):
+        for outcome, seconds in zip(_OUTCOMES, (speech_s, silence_s, dropped_s), strict=True):
             self._audio.labels(outcome).inc(max(0.0, seconds))
 
     def decoded(self, decode: Decoded) -> None:
