@@ -59,6 +59,13 @@ class Hypothesis:
         """The segments' texts joined by single spaces."""
         return join_text(segment.text for segment in self.segments)
 
+    @property
+    def confidence(self) -> float:
+        """The mean of the segments' confidences, weighted by their words; 0 without segments."""
+        counts = [len(segment.text.split()) or 1 for segment in self.segments]
+        weighted = zip(self.segments, counts, strict=True)
+        return sum(segment.confidence * count for segment, count in weighted) / max(1, sum(counts))
+
 
 @dataclass(frozen=True, slots=True)
 class AudioAccount:

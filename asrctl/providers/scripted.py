@@ -4,9 +4,9 @@
 can tell a lost, doubled or split word without any weights. The "weights" are a JSON file of faults:
 
     {"crash_on": ["boom"], "hang_on": ["stall"], "refuse_on": ["no"], "crashes": "/path/counter",
-     "delay_s": 0.01, "fail_load": "reason", "crash_load": false}
+     "delay_s": 0.01, "fail_load": "reason", "crash_load": false, "unsure_without": "w7"}
 
-A fault happens when its word is in the window. `crashes` is a file that counts them down: with 2 in it,
+A fault happens when its word is in the window; without the word of `unsure_without` confidence is low. `crashes` is a file that counts them down: with 2 in it,
 the third try succeeds.
 """
 
@@ -66,7 +66,9 @@ class Scripted:
         segments: tuple[Segment, ...] = ()
         if words:
             text = " ".join(word.text for word in words)
-            segments = (Segment(words[0].start_s, words[-1].end_s, text, 1.0, tuple(words)),)
+            sure = self._script.get("unsure_without", words[0].text) in {word.text for word in words}
+            confidence = 1.0 if sure else 0.5
+            segments = (Segment(words[0].start_s, words[-1].end_s, text, confidence, tuple(words)),)
         return Hypothesis(segments, options.language, time.perf_counter() - started)
 
     def _misbehave(self, texts: set[str], should_abort: Callable[[], bool]) -> None:

@@ -126,6 +126,31 @@ def test_times_refer_to_the_source(shared_pool: WorkerPool) -> None:
     assert segments[0].start_s == pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.parametrize(("sure_with", "heard"), [("w7", ["w1", "w7", "w2"]), ("w9", ["w1", "w2"])])
+def test_quiet_speech_in_a_pause(script: Script, pool_of: PoolOf, sure_with: str, heard: list[str]) -> None:
+    """A doubtful window is decoded again with its pauses, which may hold speech; the surer text is taken."""
+    audio = quiet(6)
+    starts_s = {1: 1.0, 7: 2.0, 2: 3.0}
+    for number, start_s in starts_s.items():
+        at = round(start_s * SAMPLE_RATE_HZ)
+        audio[at : at + WORD_SAMPLES] = speak([number])
+
+    class Deaf(Threshold):
+        """Does not hear the word at 2 s."""
+
+        def probabilities(self, samples: Samples) -> Samples:
+            missed = np.isclose(samples, speak([7])[0])
+            return super().probabilities(np.where(missed, 0, samples).astype(np.float32))
+
+    result = transcription(audio, pool_of(script(unsure_without=sure_with)), detector=Deaf())
+    words = [word for segment in result for word in segment.words]
+    assert [word.text for word in words] == heard
+    assert [round(word.start_s, 1) for word in words] == [
+        float(1 + (1, 7, 2).index(int(w[1:]))) for w in heard
+    ]
+    assert_balanced(result, len(audio))
+
+
 SPOKEN = st.lists(st.tuples(st.integers(0, 60_000), st.integers(1, 70)), max_size=6)
 SIZES = st.lists(st.just(0) | st.integers(200, 40_000), min_size=1, max_size=5).filter(any)
 
