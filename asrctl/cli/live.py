@@ -21,7 +21,6 @@ from asrctl.engine.session import Session
 from asrctl.engine.slot import PoolOptions, SlotState
 from asrctl.engine.stream import SpeechDetector, Stream
 from asrctl.errors import EXIT_INTERRUPTED
-from asrctl.policy.priority import Source
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
@@ -45,7 +44,6 @@ class LiveRequest:
         words: Whether the format may show the times of words.
         vad: How speech is found; None to decode everything.
         live: How often partials are made and where long utterances are cut.
-        priority: Whose audio it is.
         interrupt_code: Exit code after one Ctrl-C: 0 where that is the way to end it.
     """
 
@@ -54,7 +52,6 @@ class LiveRequest:
     words: bool = False
     vad: VadSettings | None = field(default_factory=VadSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
-    priority: Source = Source.MIC
     interrupt_code: int = EXIT_INTERRUPTED
 
 
@@ -121,7 +118,7 @@ class Live:
         to_terminal = request.output is None and view.shares_terminal
         self._writer = WRITERS[request.format](view if to_terminal else output)
         self._inbox: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
-        self._session = Session(stream, pool, self._inbox.put, name="live", source=request.priority)
+        self._session = Session(stream, pool, self._inbox.put, name="live")
         self._pump = Pump(source, self._session, self._inbox.put)
         self._stop_deadline_s: float | None = None
         self._segments: list[Segment] = []

@@ -3,116 +3,56 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
+from asrctl.cli import transcribe_options as given
 from asrctl.cli.config import ConfigFile
 from asrctl.errors import EXIT_INTERRUPTED, UsageError
 from asrctl.render import Format
 
-Encoding = Literal["s16le", "f32le"]
-SourceName = Literal["mic", "system"]
+if TYPE_CHECKING:
+    from asrctl.audio.live import LiveSource
+    from asrctl.cli.offline import RawFormat
+    from asrctl.cli.recognizer import Recognizer
+    from asrctl.engine.process import Standby
+    from asrctl.settings import Settings
 
 _ONE_FILE_EACH = ("srt", "vtt", "tsv")
-_ListDevices = Annotated[
-    bool, typer.Option("--list-devices", help="Show the audio inputs of this machine, and nothing else.")
-]
-_API_KEY_VARIABLE = "ASRCTL_API_KEY"
-_Server = Annotated[
-    str | None,
-    typer.Option("--server", metavar="URL", help="Have a server do it, such as ws://127.0.0.1:8765."),
-]
-_ApiKey = Annotated[
-    str | None,
-    typer.Option(
-        "--api-key", metavar="KEY", envvar=_API_KEY_VARIABLE, help="What the server lets you in for."
-    ),
-]
-_Inputs = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[INPUTS]...", help="Audio or video files; - is standard input."),
-]
 
 
 def transcribe(
     context: typer.Context,
-    inputs: _Inputs = None,
-    provider: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),
-    ] = None,
-    language: Annotated[
-        str | None, typer.Option(metavar="CODE", help="Such as en or de; auto finds out.")
-    ] = None,
-    translate: Annotated[
-        bool | None, typer.Option("--translate/--no-translate", help="Into English.")
-    ] = None,
-    prompt: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Names and terms the audio is likely to hold.")
-    ] = None,
-    format: Annotated[
-        Format | None,
-        typer.Option("--format", "-f", help="What to write; txt if neither this nor the output's name says."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write one input's transcript here.")
-    ] = None,
-    output_dir: Annotated[
-        Path | None,
-        typer.Option("--output-dir", metavar="DIR", help="Write a file for each input in this directory."),
-    ] = None,
-    word_timestamps: Annotated[
-        bool | None,
-        typer.Option("--word-timestamps/--no-word-timestamps", help="Times of words, in JSON."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, max=64, help="Processes; 2 are faster on long files, each loads the model."
-        ),
-    ] = None,
-    beam_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=16, help="1 is greedy, 5 a little better.")
-    ] = None,
-    vad: Annotated[
-        bool, typer.Option("--vad/--no-vad", help="Find speech first, or decode everything.")
-    ] = True,
-    mic: Annotated[bool, typer.Option("--mic", help="Transcribe the microphone until Ctrl-C.")] = False,
-    live: Annotated[
-        bool, typer.Option("--live", help="Transcribe one input at its own pace, as if it were spoken now.")
-    ] = False,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="INDEX|NAME", help="Which microphone; a part of its name will do."),
-    ] = None,
-    list_devices: _ListDevices = False,
-    source: Annotated[
-        SourceName, typer.Option(help="Whose live audio it is; system audio yields to a microphone's.")
-    ] = "mic",
-    partial_interval: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", min=0.1, max=60.0, help="Live: new audio between partial results."),
-    ] = None,
-    server: _Server = None,
-    api_key: _ApiKey = None,
-    raw_rate: Annotated[
-        int | None,
-        typer.Option("--raw-rate", metavar="HZ", help="The inputs are headerless PCM of this rate."),
-    ] = None,
-    raw_channels: Annotated[
-        int, typer.Option("--raw-channels", metavar="N", min=1, help="Their channels.")
-    ] = 1,
-    raw_encoding: Annotated[Encoding, typer.Option("--raw-encoding", help="Their samples.")] = "s16le",
+    inputs: given.Inputs = None,
+    provider: given.Provider = None,
+    model: given.Model = None,
+    language: given.Language = None,
+    translate: given.Translate = None,
+    prompt: given.Prompt = None,
+    format: given.OutputFormat = None,
+    output: given.Output = None,
+    output_dir: given.OutputDir = None,
+    word_timestamps: given.WordTimestamps = None,
+    threads: given.Threads = None,
+    workers: given.Workers = None,
+    beam_size: given.BeamSize = None,
+    vad: given.Vad = True,
+    mic: given.Mic = False,
+    live: given.Live = False,
+    device: given.Device = None,
+    list_devices: given.ListDevices = False,
+    source: given.Source = None,
+    partial_interval: given.PartialInterval = None,
+    server: given.Server = None,
+    api_key: given.ApiKey = None,
+    raw_rate: given.RawRate = None,
+    raw_channels: given.RawChannels = 1,
+    raw_encoding: given.RawEncoding = "s16le",
     config: ConfigFile = None,
 ) -> None:
     """Transcribe audio files, standard input, or live audio.
@@ -133,10 +73,8 @@ def transcribe(
 
     Exit codes: 0 good, 1 some input failed, 2 usage, 3 model, 4 provider, 5 server, 130 interrupted.
     """
-    from asrctl.cli.offline import Offline, RawFormat, Request
-    from asrctl.cli.recognizer import prepare, with_words
+    from asrctl.cli.offline import RawFormat
     from asrctl.cli.sources import MICROPHONE, list_input_devices, live_source
-    from asrctl.cli.view import FileView, bytes_progress
     from asrctl.render.output import destinations
     from asrctl.settings import load
 
@@ -164,56 +102,105 @@ def transcribe(
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
     outputs = destinations(names or [MICROPHONE], output, output_dir, wanted)
-    if server is None and api_key not in (None, os.environ.get(_API_KEY_VARIABLE)):
-        raise UsageError("--api-key says who you are to a server: it needs --server")
-    if server is not None:
-        if find_spec("websockets") is None:
-            raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
-        from asrctl.cli.feeder import whole_files
-        from asrctl.cli.live_view import LiveView
-        from asrctl.cli.remote import RemoteRequest, transcribe_remotely
-        from asrctl.cli.remote_options import client_options, refuse_local
+    task = _Task(names, raw, open_source, outputs, wanted, settings, vad, 0 if mic else EXIT_INTERRUPTED)
+    if server is None:
+        if source is not None:
+            raise UsageError("--source tells a server whose audio it is: it needs --server")
+        if api_key not in (None, os.environ.get(given.API_KEY_VARIABLE)):
+            raise UsageError("--api-key says who you are to a server: it needs --server")
+        raise typer.Exit(_here(task, context.obj))
+    local = {
+        **{"--provider": provider, "--threads": threads, "--workers": workers, "--beam-size": beam_size},
+        **{"--partial-interval": partial_interval, "--translate": translate or None},
+        **{"--no-vad": None if vad else False},
+    }
+    raise typer.Exit(_elsewhere(task, server, api_key, source or "mic", model, local))
 
-        refuse_local(
-            {
-                **{"--provider": provider, "--threads": threads, "--workers": workers},
-                **{"--beam-size": beam_size, "--partial-interval": partial_interval},
-                **{"--translate": translate or None, "--no-vad": None if vad else False},
-            }
-        )
-        remote_request = RemoteRequest(
-            url=server,
-            client=client_options(settings, source, model, api_key),
-            format=wanted,
-            words=settings.word_timestamps,
-            paced=open_source is not None,
-            interrupt_code=0 if mic else EXIT_INTERRUPTED,
-        )
-        sources = [open_source] if open_source is not None else whole_files(names, raw)
-        raise typer.Exit(transcribe_remotely(sources, outputs, remote_request, LiveView()))
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be transcribed, wherever that is done.
+
+    Attributes:
+        names: Inputs; empty for a microphone.
+        raw: Their format, where they have no header.
+        open_source: Opens the live source; None where inputs are read as fast as may be.
+        outputs: A file for each input; None is standard output.
+        format: What is written.
+        settings: What is in force.
+        vad: Whether speech is looked for.
+        interrupt_code: Exit code after one Ctrl-C.
+    """
+
+    names: Sequence[str]
+    raw: RawFormat | None
+    open_source: Callable[[], LiveSource] | None
+    outputs: Sequence[Path | None]
+    format: Format
+    settings: Settings
+    vad: bool
+    interrupt_code: int
+
+
+def _elsewhere(
+    task: _Task, url: str, api_key: str | None, source: str, model: str | None, local: Mapping[str, object]
+) -> int:
+    """Have a server do it; `local` are options that do not go with that. Returns the exit code."""
+    if find_spec("websockets") is None:
+        raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
+    from asrctl.cli.feeder import whole_files
+    from asrctl.cli.live_view import LiveView
+    from asrctl.cli.remote import RemoteRequest, transcribe_remotely
+    from asrctl.cli.remote_options import client_options, refuse_local
+
+    refuse_local(local)
+    request = RemoteRequest(
+        url=url,
+        client=client_options(task.settings, source, model, api_key),
+        format=task.format,
+        words=task.settings.word_timestamps,
+        paced=task.open_source is not None,
+        interrupt_code=task.interrupt_code,
+    )
+    sources = [task.open_source] if task.open_source else whole_files(task.names, task.raw)
+    return transcribe_remotely(sources, task.outputs, request, LiveView())
+
+
+def _here(task: _Task, standby: Standby | None) -> int:
+    """Do it on this machine; returns the exit code."""
+    from asrctl.cli.recognizer import prepare, with_words
+    from asrctl.cli.view import bytes_progress
+
     with bytes_progress() as progress:
-        recognizer = prepare(settings, progress)
-    if wanted in ("srt", "vtt"):
+        recognizer = prepare(task.settings, progress)
+    if task.format in ("srt", "vtt"):
         recognizer = with_words(recognizer)
-    if open_source is not None:
-        from asrctl.cli.live import LiveRequest, listen  # not above: files need not wait for it
-        from asrctl.cli.live_view import LiveView
-        from asrctl.policy.priority import Source
+    if task.open_source is not None:
+        return _listen(task, recognizer, task.open_source)
+    from asrctl.cli.offline import Offline, Request
+    from asrctl.cli.view import FileView
 
-        live_request = LiveRequest(
-            output=outputs[0],
-            format=wanted,
-            words=settings.word_timestamps,
-            vad=settings.vad if vad else None,
-            live=settings.live,
-            priority=Source[source.upper()],
-            interrupt_code=0 if mic else EXIT_INTERRUPTED,
-        )
-        raise typer.Exit(listen(recognizer, open_source(), live_request, LiveView()))
-    request = Request(names, outputs, wanted, raw, settings.vad if vad else None)
+    vad = task.settings.vad if task.vad else None
+    request = Request(task.names, task.outputs, task.format, task.raw, vad)
     with FileView() as view:
-        failed = Offline(recognizer, request, view, context.obj).run()
-    raise typer.Exit(1 if failed else 0)
+        failed = Offline(recognizer, request, view, standby).run()
+    return 1 if failed else 0
+
+
+def _listen(task: _Task, recognizer: Recognizer, open_source: Callable[[], LiveSource]) -> int:
+    """Transcribe a live source on this machine; returns the exit code."""
+    from asrctl.cli.live import LiveRequest, listen
+    from asrctl.cli.live_view import LiveView
+
+    request = LiveRequest(
+        output=task.outputs[0],
+        format=task.format,
+        words=task.settings.word_timestamps,
+        vad=task.settings.vad if task.vad else None,
+        live=task.settings.live,
+        interrupt_code=task.interrupt_code,
+    )
+    return listen(recognizer, open_source(), request, LiveView())
 
 
 def _format_of(output: Path | None) -> Format | None:

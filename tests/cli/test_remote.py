@@ -414,9 +414,12 @@ def test_many_losses(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     assert "dropped 1.50 s in 15 places in all" in err
 
 
-def test_a_key_for_nobody(spoken: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A key without a server is a mistake, and not ignored."""
-    assert run("transcribe", str(spoken), "--api-key", "k") == 2
+@pytest.mark.parametrize("option", [("--api-key", "k"), ("--source", "system")])
+def test_options_for_nobody(
+    spoken: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, str]
+) -> None:
+    """What only a server wants to know is a mistake without one, and not ignored."""
+    assert run("transcribe", str(spoken), *option) == 2
     assert "it needs --server" in capsys.readouterr().err
 
 

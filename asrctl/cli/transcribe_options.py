@@ -1,0 +1,90 @@
+"""The options of `asrctl transcribe`, one type each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from asrctl.render import Format
+
+API_KEY_VARIABLE = "ASRCTL_API_KEY"
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[INPUTS]...", help="Audio or video files; - is standard input."),
+]
+Provider = Annotated[str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper.")]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),
+]
+Language = Annotated[str | None, typer.Option(metavar="CODE", help="Such as en or de; auto finds out.")]
+Translate = Annotated[bool | None, typer.Option("--translate/--no-translate", help="Into English.")]
+Prompt = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Names and terms the audio is likely to hold.")
+]
+OutputFormat = Annotated[
+    Format | None,
+    typer.Option("--format", "-f", help="What to write; txt if neither this nor the output's name says."),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write one input's transcript here.")
+]
+OutputDir = Annotated[
+    Path | None,
+    typer.Option("--output-dir", metavar="DIR", help="Write a file for each input in this directory."),
+]
+WordTimestamps = Annotated[
+    bool | None,
+    typer.Option("--word-timestamps/--no-word-timestamps", help="Times of words, in JSON."),
+]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, max=64, help="Processes; 2 are faster on long files, each loads the model."
+    ),
+]
+BeamSize = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=16, help="1 is greedy, 5 a little better.")
+]
+Vad = Annotated[bool, typer.Option("--vad/--no-vad", help="Find speech first, or decode everything.")]
+Mic = Annotated[bool, typer.Option("--mic", help="Transcribe the microphone until Ctrl-C.")]
+Live = Annotated[
+    bool, typer.Option("--live", help="Transcribe one input at its own pace, as if it were spoken now.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="INDEX|NAME", help="Which microphone; a part of its name will do."),
+]
+ListDevices = Annotated[
+    bool, typer.Option("--list-devices", help="Show the audio inputs of this machine, and nothing else.")
+]
+Source = Annotated[
+    Literal["mic", "system"] | None,
+    typer.Option(help="Whose audio a server gets; where it is busy, system yields to mic, the default."),
+]
+PartialInterval = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", min=0.1, max=60.0, help="Live: new audio between partial results."),
+]
+Server = Annotated[
+    str | None,
+    typer.Option("--server", metavar="URL", help="Have a server do it, such as ws://127.0.0.1:8765."),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key", metavar="KEY", envvar=API_KEY_VARIABLE, help="What the server lets you in for."
+    ),
+]
+RawRate = Annotated[
+    int | None,
+    typer.Option("--raw-rate", metavar="HZ", help="The inputs are headerless PCM of this rate."),
+]
+RawChannels = Annotated[int, typer.Option("--raw-channels", metavar="N", min=1, help="Their channels.")]
+RawEncoding = Annotated[Literal["s16le", "f32le"], typer.Option("--raw-encoding", help="Their samples.")]
