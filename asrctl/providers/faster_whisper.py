@@ -59,7 +59,7 @@ class FasterWhisper:
         effort = Effort(options.effort)
         decode = partial(self._decode_fitted, options=options, effort=effort, should_abort=should_abort)
         try:
-            hypothesis = decode_whole(decode, samples) if effort is Effort.NORMAL else decode(samples)
+            hypothesis = decode_whole(decode, samples) if effort.doubts else decode(samples)
         except (RuntimeError, ValueError) as error:
             raise DecodeError(f"faster-whisper failed: {error}") from None
         segments = tidy(hypothesis.segments, len(samples) / SAMPLE_RATE_HZ)
@@ -73,12 +73,12 @@ class FasterWhisper:
         should_abort: Callable[[], bool],
     ) -> Hypothesis:
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        # A draft needs as much here: 320 positions, which do for whisper.cpp, run in circles.
-        positions = audio_context(duration_s, Effort.NORMAL if effort is Effort.DRAFT else effort)
+        # Drafts need as much here: 320 positions, which do for whisper.cpp, run in circles.
+        positions = audio_context(duration_s, max(effort, Effort.NORMAL, key=list(Effort).index))
         hypothesis = self._decode(samples, options, should_abort, positions)
         looped = has_loop(hypothesis.text)
         unsure = positions < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s)
-        if effort is Effort.NORMAL and (looped or unsure):
+        if effort.doubts and (looped or unsure):
             again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
             hypothesis = again if looped else max(hypothesis, again, key=confidence)
         return hypothesis

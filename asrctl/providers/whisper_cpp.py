@@ -97,7 +97,7 @@ class WhisperCpp:
         self._should_abort = should_abort
         effort = Effort(options.effort)
         decode = partial(self._decode_fitted, options=options, effort=effort)
-        hypothesis = decode_whole(decode, samples) if effort is Effort.NORMAL else decode(samples)
+        hypothesis = decode_whole(decode, samples) if effort.doubts else decode(samples)
         return Hypothesis(
             segments=tidy(hypothesis.segments, len(samples) / SAMPLE_RATE_HZ),
             language=hypothesis.language,

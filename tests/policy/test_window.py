@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.policy.window import FULL_AUDIO_CTX, audio_context, has_loop, loop_free, token_budget
+from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, loop_free, token_budget
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "D.", "é", "...", "7"]), max_size=40)
 
@@ -18,6 +18,20 @@ WORDS = st.lists(st.sampled_from(["a", "b", "c", "D.", "é", "...", "7"]), max_s
 def test_audio_context(duration_s: float, positions: int) -> None:
     """The window and a margin, at least 512 positions, at most the encoder's 30 s."""
     assert audio_context(duration_s) == positions
+
+
+@pytest.mark.parametrize(
+    ("effort", "short", "long"),
+    [
+        (Effort.DRAFT, 320, 628),
+        (Effort.LIGHT, 320, 628),
+        (Effort.NORMAL, 512, 628),
+        (Effort.THOROUGH, 1500, 1500),
+    ],
+)
+def test_effort(effort: Effort, short: int, long: int) -> None:
+    """Less effort saves on short windows; none is too little for a long one."""
+    assert (audio_context(2, effort), audio_context(10, effort)) == (short, long)
 
 
 @given(st.floats(0, 30), st.floats(0, 30))

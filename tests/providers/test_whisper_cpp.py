@@ -101,9 +101,10 @@ def test_same_window_same_words(pool: WorkerPool) -> None:
     assert again.segments == first.segments
 
 
-def test_full_window(pool: WorkerPool) -> None:
-    """With the whole encoder window the words are the same."""
-    hypothesis = decode(pool, sample_speech(), replace(GREEDY, effort=Effort.THOROUGH))
+@pytest.mark.parametrize("effort", Effort)
+def test_effort(pool: WorkerPool, effort: Effort) -> None:
+    """With less or all of the encoder's window the words are the same."""
+    hypothesis = decode(pool, sample_speech(), replace(GREEDY, effort=effort))
     assert keys(hypothesis.text) == keys(SAMPLE_TEXT)
 
 
