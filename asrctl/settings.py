@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from asrctl.errors import UsageError
 from asrctl.render import Format
@@ -73,7 +73,7 @@ class ServeSettings:
         max_system_sessions: The same for `system` audio alone; 0 for no bound of its own.
         api_key: What clients must know; empty for nothing.
         allow_origins: Web origins that may connect, besides those of this machine.
-        small_model: Decodes under load; empty for none.
+        small_model: Decodes under load; "auto" for a smaller one that needs no download, "none" for none.
         fallback_model: Decodes when the model cannot; empty for none.
         fallback_provider: What runs it; empty for the same.
         window_s: Audio that a client may send ahead.
@@ -95,7 +95,7 @@ class ServeSettings:
     max_system_sessions: int = _number(0, 0, 1000)
     api_key: str = ""
     allow_origins: tuple[str, ...] = ()
-    small_model: str = ""
+    small_model: str = "auto"
     fallback_model: str = ""
     fallback_provider: str = ""
     window_s: float = _number(30.0, 1.0, 600.0)
@@ -109,6 +109,59 @@ class ServeSettings:
     grace_s: float = _number(10.0, 0.0, 3600.0)
     watchdog_s: float = _number(30.0, 1.0, 3600.0)
     retry_s: float = _number(60.0, 1.0, 86_400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LadderSettings:
+    """When a server does less work: loads are shares of what just keeps up; times in seconds.
+
+    Attributes:
+        up: Loads at which partials get rarer, the model smaller, and finals alone remain.
+        down: Below this load it is calm.
+        calm_s: How long it must be calm before one step back.
+        min_stay_s: A step is taken back or forth no sooner.
+        max_queue_delay_s: A wait of finals that counts as a load of 1.
+    """
+
+    up: tuple[float, float, float] = (0.8, 1.0, 1.2)
+    down: float = _number(0.7, 0.0, 100.0)
+    calm_s: float = _number(30.0, 0.0, 86_400.0)
+    min_stay_s: float = _number(10.0, 0.0, 86_400.0)
+    max_queue_delay_s: float = _number(2.0, 0.01, 3600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class VoxtralSettings:
+    """The provider voxtral.
+
+    Attributes:
+        binary: Its program; None looks for `voxtral` on PATH.
+        model_dir: The directory with its weights; None looks where models are kept.
+        interval_s: Audio that it gathers before it looks at it.
+        spares: Processes that are loaded ahead of need.
+    """
+
+    binary: Path | None = None
+    model_dir: Path | None = None
+    interval_s: float = _number(0.5, 0.05, 10.0)
+    spares: int = _number(1, 1, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """The provider remote: a server that recognises speech.
+
+    Attributes:
+        url: Where it is; empty for none.
+        dialect: What it speaks; "auto" goes by the URL and the server's first event.
+        model: The model's name there; empty for the server's own choice.
+        api_key: What it lets us in for.
+    """
+
+    url: str = ""
+    dialect: Literal["auto", "openai", "vllm", "transcriptions", "asrctl"] = "auto"
+    model: str = ""
+    api_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +199,9 @@ class Settings:
     live: LiveSettings = field(default_factory=LiveSettings)
     client: ClientSettings = field(default_factory=ClientSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
+    voxtral: VoxtralSettings = field(default_factory=VoxtralSettings)
+    remote: RemoteSettings = field(default_factory=RemoteSettings)
+    ladder: LadderSettings = field(default_factory=LadderSettings)
 
     def overridden(self, **flags: Any) -> Settings:
         """These settings with the flags that were given; a flag that is None was not."""
@@ -275,7 +331,15 @@ def _validated(given: Mapping[str, _Given]) -> Settings:
         raise _misfit(key, given[key], what) from error
     for key, item in given.items():
         _check_bounds(key, item, _get(settings, key))
-    return settings.overridden(models_dir=settings.models_dir and settings.models_dir.expanduser())
+    voxtral = settings.voxtral
+    return settings.overridden(
+        models_dir=settings.models_dir and settings.models_dir.expanduser(),
+        voxtral=dataclasses.replace(
+            voxtral,
+            binary=voxtral.binary and voxtral.binary.expanduser(),
+            model_dir=voxtral.model_dir and voxtral.model_dir.expanduser(),
+        ),
+    )
 
 
 def _check_bounds(key: str, item: _Given, value: Any) -> None:

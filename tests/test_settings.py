@@ -56,7 +56,7 @@ def test_every_setting_can_be_written_back(config: Path) -> None:
     """Each default, as text in its own variable, is accepted and gives the same settings."""
     environ = {}
     for key, value in flat(Settings()).items():
-        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         environ["ASRCTL_" + key.upper().replace(".", "__")] = "" if value is None else text
     assert load(config, environ).settings == Settings()
 

@@ -20,6 +20,7 @@ from asrctl.client.state import State
 from asrctl.policy.breaker import CircuitBreaker
 from asrctl.policy.protocol import (
     ClientProtocol,
+    ClientState,
     Done,
     Ready,
 )
@@ -173,6 +174,24 @@ class Client:
         """Have what was sent so far finalised now, if there is a link."""
         if self._connections.link is not None:
             self._connections.link.handle(self._protocol.flush())
+
+    async def settle(self) -> None:
+        """Have everything that was fed finalised, and wait until the server has answered for it.
+
+        It is asked again over each new link. Feed nothing meanwhile. When this returns, all that was said of
+        the audio was iterated over, or nothing will be said any more.
+        """
+        connections, asked = self._connections, None
+        while self._protocol.committed < self._buffer.end and not connections.over:
+            connections.moved.clear()
+            may_ask = self._protocol.state is ClientState.OPEN and not self.unsent_samples
+            if may_ask and connections.link is not asked:
+                asked = connections.link
+                self.flush()
+            await connections.moved.wait()
+        if not connections.over:
+            connections.settled()
+        await self._inbox.wait_taken()
 
     async def wait_unsent_below(self, samples: int) -> None:
         """Wait until less than so much audio waits to be sent, or none will be any more."""

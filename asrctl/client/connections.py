@@ -37,7 +37,7 @@ class Connections:
         link: The present link, if there is one.
         ready: What the server said about itself and the session; None before.
         done: The server's account of the last session; None before the end.
-        moved: Set whenever audio was fed or sent, and at the end.
+        moved: Set whenever audio was fed, sent or answered for, and at the end.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class Connections:
 
     def _giving_up(self, reason: str) -> ServerError:
         """The error, once the audio that no server answered for is safe."""
-        kept = what_is_left(self._buffer, self._options.salvage_dir)
+        kept = what_is_left(self._buffer, self._options.salvage_dir) if self._options.salvage else ""
         return ServerError("; ".join(filter(None, [f"{self._url}: {reason}", kept])))
 
     # What comes back
@@ -199,10 +199,16 @@ class Connections:
             self._set(State(Phase.LIVE))
         elif isinstance(news, AudioAck):
             self._retry.alive()
+            self.moved.set()
         elif isinstance(news, TOLD):
             if isinstance(news, Done):
                 self.done = news
             self._inbox.put(news)
+            self.moved.set()
+
+    def settled(self) -> None:
+        """The server has answered for everything: what went wrong before counts no more."""
+        self._retry.proved()
 
     def progressed(self) -> None:
         """More was fed, or sent: say so if that makes a difference."""

@@ -126,10 +126,10 @@ def _status(error: InvalidStatus) -> LinkFailure:
     status, headers = error.response.status_code, error.response.headers
     retried = status >= 500 or status in _RETRIED_STATUS
     reason = _REFUSED.get(status) or ("the server is full" if status == 503 else f"HTTP {status}")
-    return LinkFailure(reason, _retry_after_s(headers) if retried else None, fatal=not retried)
+    return LinkFailure(reason, retry_after_s_of(headers) if retried else None, fatal=not retried)
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+def retry_after_s_of(headers: Mapping[str, str]) -> float | None:
     """The header's seconds, or its date as seconds from now; None if it is missing or makes no sense."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():

@@ -52,6 +52,12 @@ class Inbox:
         self._taken.set()
         return self._events.popleft()
 
+    async def wait_taken(self) -> None:
+        """Wait until the reader has nothing before it."""
+        while self._events:
+            self._taken.clear()
+            await self._taken.wait()
+
     async def room(self) -> None:
         """Wait until the reader has not too much before it."""
         while len(self._events) >= self._limit:

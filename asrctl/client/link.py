@@ -14,10 +14,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from asrctl.client.failures import MAPPED, LinkFailure, link_failure
-from asrctl.client.replay import Piece, ReplayBuffer
+from asrctl.client.replay import ReplayBuffer
 from asrctl.errors import UsageError
 from asrctl.policy.protocol import (
-    MAX_SKIP_S,
     SUBPROTOCOL,
     ClientOutput,
     ClientProtocol,
@@ -28,8 +27,6 @@ from asrctl.policy.protocol import (
     Opened,
     Send,
     SendAudio,
-    Skip,
-    encode,
 )
 from asrctl.transcript import SAMPLE_RATE_HZ
 
@@ -44,6 +41,7 @@ _IDLE_SHARE = 0.5
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
+_log.setLevel(logging.INFO)  # at DEBUG the library writes each header, and with them the API key
 
 
 def stream_url(url: str) -> str:
@@ -239,18 +237,14 @@ class Link:
         most = min(protocol.sendable_frames, protocol.max_message_frames, MESSAGE_SAMPLES)
         piece = held.read(protocol.next_offset, max(most, 1))
         if piece.data is None:
-            await self._skip(piece)
+            piece = held.read(protocol.next_offset, held.end - protocol.next_offset)  # no window bounds it
+            self.handle(protocol.skip(piece.frames, piece.reason))
+            await self._write_waiting()
         elif most == 0:
             return False
         else:
             await self._send(protocol.audio(piece.data).data)
         return True
-
-    async def _skip(self, piece: Piece) -> None:
-        """Declare what is lost; the server says so when its turn has come."""
-        frames = min(piece.frames, int(MAX_SKIP_S * SAMPLE_RATE_HZ))
-        self._protocol.next_offset += frames
-        await self._send(encode(Skip(frames, piece.reason)))
 
     async def _rest(self) -> None:
         """Wait for work; the server is told now and then that there is somebody."""

@@ -30,6 +30,7 @@ class ClientOptions:
         buffer: How much audio is held meanwhile.
         connect_timeout_s: For the handshake, and again for the server to be ready.
         keepalive_s: A ping is sent so often, and the link is lost if it is not answered for as long.
+        salvage: Whether audio that no server took is saved when the server is given up.
         salvage_dir: Where audio is saved that no server took; None for the system's temporary directory.
     """
 
@@ -46,6 +47,7 @@ class ClientOptions:
     buffer: BufferOptions = field(default_factory=BufferOptions)
     connect_timeout_s: float = 10.0
     keepalive_s: float = 10.0
+    salvage: bool = True
     salvage_dir: Path | None = None
 
     @property

@@ -33,6 +33,7 @@ class Retry:
         self._backoff = Backoff(options, random)
         self._ready_at_s: float | None = None
         self._resuming = False
+        self._proved = False
 
     @property
     def attempts(self) -> int:
@@ -59,7 +60,7 @@ class Retry:
         if not self._breaker.allow():
             return False
         self._backoff.began()
-        self._ready_at_s, self._resuming = None, resuming
+        self._ready_at_s, self._resuming, self._proved = None, resuming, False
         return True
 
     def ready(self) -> None:
@@ -70,6 +71,11 @@ class Retry:
         """The server does its work: a link for which that is true long enough has succeeded."""
         if self._ready_s >= self._options.forgive_after_s:
             self._breaker.succeeded()
+
+    def proved(self) -> None:
+        """The server gave what was asked for: this link has succeeded, however long it lasts."""
+        self._proved = True
+        self._breaker.succeeded()
 
     def done(self) -> None:
         """All was said."""
@@ -89,5 +95,6 @@ class Retry:
 
     @property
     def _ready_s(self) -> float:
-        """How long the link has been ready, or was when it was lost; 0 if it never was."""
-        return 0.0 if self._ready_at_s is None else self._clock() - self._ready_at_s
+        """How long the link has been ready, or was when lost; 0 if never, enough if it proved itself."""
+        ready_s = 0.0 if self._ready_at_s is None else self._clock() - self._ready_at_s
+        return max(ready_s, self._options.forgive_after_s) if self._proved else ready_s

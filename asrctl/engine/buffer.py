@@ -31,14 +31,16 @@ class SampleBuffer:
         """
         if not self.start_sample <= span.start_sample <= span.end_sample <= self.end_sample:
             raise ValueError(f"{span} is outside {self.start_sample}-{self.end_sample}")
-        pieces, position = [], self.start_sample
-        for chunk in self._chunks:
+        pieces, position = [], self.end_sample
+        for chunk in reversed(self._chunks):  # since it is mostly the newest that is read
+            if position <= span.start_sample:
+                break
+            position -= len(chunk)
             begin = max(span.start_sample - position, 0)
             end = min(span.end_sample - position, len(chunk))
             if begin < end:
                 pieces.append(chunk[begin:end])
-            position += len(chunk)
-        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+        return np.concatenate(pieces[::-1]) if pieces else np.zeros(0, np.float32)
 
     def forget(self, before_sample: int) -> None:
         """Let go of all whole chunks that end at or before a position."""

@@ -60,10 +60,18 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderChanged:
+    """Another provider takes the next utterance, or takes up again what one had not finished, and why."""
+
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The stream has ended and everything was said; in the account nothing is pending."""
 
     account: AudioAccount
 
 
-Event = SpeechStarted | Partial | Final | Dropped | Finished
+Event = SpeechStarted | Partial | Final | Dropped | ProviderChanged | Finished

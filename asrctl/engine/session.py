@@ -8,14 +8,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from asrctl.engine.events import Event, Finished
+from asrctl.engine.lineup import Lineup, Recognizer
 from asrctl.engine.stream import Stream
-from asrctl.engine.utterance import Abort, Decode, Output
+from asrctl.engine.utterance import Abort, Complete, Decode, Feed, HangUp, Output
+from asrctl.engine.voices import OpenVoices
 from asrctl.errors import AsrctlError, WorkerCrashed
 from asrctl.policy.priority import Kind, QueueFull, Source, Ticket
-from asrctl.providers.base import DecodeOptions
+from asrctl.providers.base import Spoken
 from asrctl.transcript import AudioAccount, Hypothesis
 
 if TYPE_CHECKING:
@@ -25,17 +27,17 @@ if TYPE_CHECKING:
 _Step = Callable[[], list[Output]]
 
 
-class Recognizer(Protocol):
-    """What decodes: a `WorkerPool`, a `ModelSwitch`, or something on other machines."""
-
-    def submit(
-        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
-    ) -> Future[Hypothesis]: ...
-    def abort(self, future: Future[Hypothesis]) -> None: ...
+_RETRY_S = 0.25
+"""How often providers are asked again for an utterance that none could take."""
+_PATIENCE_S = 120.0
+"""Utterances wait no longer than this for one: as long as a model may take to load."""
+_LAST_PATIENCE_S = 30.0
+"""The same once one has failed with them, and all are given up or rest."""
 
 
 class _Running(NamedTuple):
     kind: Kind
+    recognizer: Recognizer
     future: Future[Hypothesis]
     submitted_s: float
 
@@ -49,7 +51,7 @@ class Session:
     def __init__(
         self,
         stream: Stream,
-        recognizer: Recognizer,
+        recognizer: Recognizer | Lineup,
         emit: Callable[[Event], None],
         *,
         name: str = "",
@@ -60,14 +62,17 @@ class Session:
 
         Args:
             stream: Fresh, for this session alone.
-            recognizer: Where windows are decoded; any number of sessions share it.
+            recognizer: Where windows are decoded, or several providers that stand in for each other; any
+                number of sessions share it.
             emit: Takes the events; must not raise.
             name: Tells sessions apart in the pool's queue.
             source: Whose audio it is; "mic" goes first.
             clock: Monotonic seconds, to see how long decodes take.
         """
         self._stream = stream
-        self._recognizer = recognizer
+        self._lineup = recognizer if isinstance(recognizer, Lineup) else Lineup.of(recognizer)
+        self._voices = OpenVoices(self._lineup, self._heard)
+        stream.placer = self._voices
         self._emit = emit
         self._name = name
         self._source = source
@@ -79,6 +84,8 @@ class Session:
         self._committed_sample = 0
         self._queued_samples = 0
         self._finished = False
+        self._waiting_since_s: float | None = None
+        self._look_s = 0.0
         self._thread = threading.Thread(target=self._run, name=f"session-{name}", daemon=True)
         self._thread.start()
 
@@ -96,6 +103,11 @@ class Session:
     def awaits_finals(self) -> bool:
         """Whether an utterance has ended and its final was not emitted yet."""
         return self._stream.awaits_finals
+
+    @property
+    def provider(self) -> str:
+        """Who takes the utterances now."""
+        return self._stream.provider
 
     @property
     def pending_samples(self) -> int:
@@ -178,7 +190,7 @@ class Session:
 
     def _run(self) -> None:
         try:
-            while (step := self._inbox.get()) is not None:
+            while (step := self._next_step()) is not None:
                 for output in step():
                     self._act(output)
                 with self._changed:
@@ -187,31 +199,61 @@ class Session:
                     self._changed.notify_all()
         finally:
             for running in self._running.values():
-                self._recognizer.abort(running.future)
+                running.recognizer.abort(running.future)
+            self._voices.close()
             with self._changed:
                 self._finished = True
                 self._changed.notify_all()
+
+    def _next_step(self) -> _Step | None:
+        """What comes next; while an utterance waits for a provider, a look around at the latest soon."""
+        if not self._stream.awaits_provider:
+            self._waiting_since_s = None
+            return self._inbox.get()
+        now_s = self._clock()
+        if self._waiting_since_s is None:
+            self._waiting_since_s, self._look_s = now_s, now_s + _RETRY_S
+        try:
+            if now_s < self._look_s:
+                return self._inbox.get(timeout=self._look_s - now_s)
+        except queue.Empty:
+            pass
+        self._look_s = now_s + _RETRY_S
+        patience_s = _LAST_PATIENCE_S if self._stream.awaits_recovery else _PATIENCE_S
+        if now_s - self._waiting_since_s < patience_s:
+            return self._stream.retry
+        return lambda: self._stream.give_up(self._voices.reason)
 
     def _act(self, output: Output) -> None:
         if isinstance(output, Decode):
             self._submit(output)
         elif isinstance(output, Abort):
             if running := self._running.pop(output.job, None):
-                self._recognizer.abort(running.future)
+                running.recognizer.abort(running.future)
+        elif isinstance(output, Feed):
+            self._voices.feed(output.voice, output.samples)
+        elif isinstance(output, Complete):
+            self._voices.complete(output.voice)
+        elif isinstance(output, HangUp):
+            self._voices.hang_up(output.voice)
         else:
             self._emit(output)
             if isinstance(output, Finished):
                 self._inbox.put(None)
 
+    def _heard(self, voice: int, spoken: Spoken) -> None:
+        self._inbox.put(lambda: self._stream.hear(voice, spoken))
+
     def _submit(self, decode: Decode) -> None:
+        recognizer = self._lineup.recognizer(decode.provider)
         ticket = Ticket(self._name, decode.kind, self._source, decode.utterance)
         try:
-            future = self._recognizer.submit(decode.samples, decode.options, ticket)
+            future = recognizer.submit(decode.samples, decode.options, ticket)
         except QueueFull:
             full = AsrctlError("too much was waiting for the recogniser")
             self._inbox.put(lambda: self._stream.resolve(decode.job, full))
             return
-        self._running[decode.job] = _Running(decode.kind, future, self._clock())
+        self._running[decode.job] = _Running(decode.kind, recognizer, future, self._clock())
         future.add_done_callback(lambda _: self._inbox.put(lambda: self._take(decode.job)))
 
     def _take(self, job: int) -> list[Output]:

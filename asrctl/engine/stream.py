@@ -1,9 +1,11 @@
-"""One live stream as a state machine: samples and decodes go in, events and requests for decodes come out.
+"""One live stream as a state machine: samples and recognised text go in, events and requests come out.
 
 It has no threads, no clock and no pool, so that its every order of events can be tested; `session` is the
 shell that runs it. At every moment, to the sample:
 
     received = finalised speech + judged silence + declared dropped + pending
+
+Who recognises the utterances is `recognition`'s.
 """
 
 from __future__ import annotations
@@ -17,18 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.engine.buffer import SampleBuffer
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
-from asrctl.engine.utterance import Abort, Decode, Gap, Output, Utterance, merged, words_of
+from asrctl.engine.events import (
+    Dropped,
+    Event,
+    Final,
+    Finished,
+    SpeechStarted,
+)
+from asrctl.engine.recognition import Recognition
+from asrctl.engine.streamed import Placer
+from asrctl.engine.utterance import Gap, Output, Utterance, merged
 from asrctl.policy import endpointing
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
 from asrctl.policy.pacing import Pacer, PacingOptions
-from asrctl.policy.priority import Kind
-from asrctl.policy.window import Effort
-from asrctl.providers.base import DecodeOptions
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, join_text
-
-_MIN_CUT_S = 2.0
-"""An overlong utterance is not cut before this: what is left would be too short to understand."""
+from asrctl.providers.base import DecodeOptions, Spoken
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis
 
 
 class SpeechDetector(Protocol):
@@ -44,7 +49,8 @@ class StreamOptions:
 
     Attributes:
         decode: How finals are decoded.
-        endpointing: How utterances are found; those over `overlong_s` are cut between agreed words.
+        endpointing: How utterances are found; those over `overlong_s` are cut between agreed words, or where
+            it is quiet if they are streamed.
         pacing: How often partials are made; None for finals only.
         max_backlog_s: Most speech that may wait for its final; the oldest beyond is declared dropped.
     """
@@ -58,27 +64,47 @@ class StreamOptions:
 class Stream:
     """One stream of audio; see the module's docstring. Not thread-safe.
 
-    Methods return what follows, in order: events for the listener, decodes and aborts for the recogniser.
+    Methods return what follows, in order: events for the listener, requests to the recognisers.
     """
 
     def __init__(self, detector: SpeechDetector, options: StreamOptions | None = None) -> None:
         self._options = options or StreamOptions()
-        self._decode = self._options.decode
         self._detector = detector
         self._endpointer = Endpointer(self._options.endpointing)
-        self._pacer = Pacer(self._options.pacing)
         self._buffer = SampleBuffer()
+        self._recognition = Recognition(
+            self._options.decode,
+            self._options.endpointing,
+            self._options.pacing,
+            self._buffer,
+            self._endpointer,
+            self._cut_at,
+        )
         self._open: Utterance | None = None
         self._closing: deque[Utterance | Gap] = deque()
-        self._jobs: dict[int, Utterance] = {}
-        self._next_job = 0
         self._next_utterance = 0
         self._speech_samples = 0
         self._dropped_samples = 0
         self._skipped_samples = 0
         self._ending = False
-        self.partials = self._options.pacing is not None
+
+    @property
+    def partials(self) -> bool:
         """Whether partials are shown; may be switched at any time."""
+        return self._recognition.partials
+
+    @partials.setter
+    def partials(self, shown: bool) -> None:
+        self._recognition.partials = shown
+
+    @property
+    def placer(self) -> Placer:
+        """Who takes the utterances; to be set before the first."""
+        return self._recognition.placer
+
+    @placer.setter
+    def placer(self, placer: Placer) -> None:
+        self._recognition.placer = placer
 
     @property
     def account(self) -> AudioAccount:
@@ -104,14 +130,29 @@ class Stream:
         return bool(self._closing)
 
     @property
+    def awaits_provider(self) -> bool:
+        """Whether an utterance waits for a provider to take it: `retry` now and then, or `give_up`."""
+        return bool(self._recognition.waiting)
+
+    @property
+    def awaits_recovery(self) -> bool:
+        """Whether one that waits has seen a provider fail already."""
+        return any(utterance.error is not None for utterance in self._recognition.waiting)
+
+    @property
     def language(self) -> str:
         """What finals are decoded in; "auto" until the first one showed it."""
-        return self._decode.language
+        return self._recognition.decode.language
+
+    @property
+    def provider(self) -> str:
+        """Who takes the utterances now."""
+        return self._recognition.provider
 
     @property
     def pacer(self) -> Pacer:
         """The pace of partials, to be told how long decodes take."""
-        return self._pacer
+        return self._recognition.pacer
 
     def feed(self, samples: NDArray[np.float32]) -> list[Output]:
         """Take the next samples, shape (n,), mono float32 at 16 kHz; the array must not change afterwards."""
@@ -119,7 +160,8 @@ class Stream:
         outputs: list[Output] = []
         for probability in self._detector.probabilities(samples):
             outputs += self._judge(self._endpointer.push(float(probability)))
-            outputs += self._consider()
+            outputs += self._recognition.consider(float(probability))
+        outputs += self._recognition.pass_on()
         self._buffer.forget(self._endpointer.settled_sample)
         return outputs
 
@@ -156,18 +198,19 @@ class Stream:
 
     def resolve(self, job: int, outcome: Hypothesis | Exception) -> list[Output]:
         """Take the result of a `Decode`, or the error it failed with; late and unknown ones are ignored."""
-        utterance = self._jobs.pop(job, None)
-        if utterance is None:
-            return []
-        if utterance.partial and utterance.partial[0] == job:
-            _, end_sample = utterance.partial
-            utterance.partial = None
-            return self._partial(utterance, outcome, end_sample)
-        assert utterance.final
-        _, span = utterance.final
-        utterance.outcome = outcome
-        if utterance.span is None:  # a guess that came before the endpoint is certain
-            return self._partial(utterance, outcome, span.end_sample)
+        return [*self._recognition.resolve(job, outcome), *self._release()]
+
+    def hear(self, voice: int, spoken: Spoken) -> list[Output]:
+        """Take what a streaming session said; late words of one that is gone are ignored."""
+        return [*self._recognition.hear(voice, spoken), *self._release()]
+
+    def retry(self) -> list[Output]:
+        """See whether there are providers now for the utterances that wait for one."""
+        return [*self._recognition.retry(), *self._release()]
+
+    def give_up(self, reason: str) -> list[Output]:
+        """Declare the utterances dropped that wait for a provider."""
+        self._recognition.give_up(reason)
         return self._release()
 
     # Speech begins and ends
@@ -184,21 +227,20 @@ class Stream:
         return outputs
 
     def _begin(self, start_sample: int) -> list[Output]:
-        self._open = Utterance(self._next_utterance, start_sample, start_sample, start_sample)
+        self._open = utterance = Utterance(self._next_utterance, start_sample, start_sample, start_sample)
         self._next_utterance += 1
-        return [SpeechStarted(self._open.number, start_sample / SAMPLE_RATE_HZ)]
+        started = SpeechStarted(utterance.number, start_sample / SAMPLE_RATE_HZ)
+        return [started, *self._recognition.begin(utterance)]
 
     def _end(self, span: Span) -> list[Output]:
-        """The open utterance is complete: take the guess at its final if it was right, else decode it."""
         utterance, self._open = self._open, None
         assert utterance is not None
-        utterance.span = span
+        utterance.span, utterance.samples = span, self._buffer.read(span)
         self._closing.append(utterance)
-        outputs = self._abort_partial(utterance)
-        guessed = utterance.final is not None and utterance.final[1] == span
-        if not guessed or isinstance(utterance.outcome, Exception):
-            outputs += self._decode_final(utterance, span)
-        return [*outputs, *self._shed(), *self._release()]
+        return [*self._recognition.end(utterance, span), *self._shed(), *self._release()]
+
+    def _cut_at(self, sample: int) -> list[Output]:
+        return self._judge(self._endpointer.cut(sample))
 
     def _shed(self) -> list[Output]:
         """Declare the oldest utterances dropped that wait beyond the bound."""
@@ -210,10 +252,8 @@ class Stream:
             if excess <= 0:
                 break
             excess -= utterance.length_samples
-            outputs += self._abort_final(utterance)
-            utterance.outcome = TimeoutError(
-                f"more than {self._options.max_backlog_s:g} s of speech were waiting"
-            )
+            late = TimeoutError(f"more than {self._options.max_backlog_s:g} s of speech were waiting")
+            outputs += self._recognition.drop(utterance, late)
         return outputs
 
     def _release(self) -> list[Output]:
@@ -236,108 +276,15 @@ class Stream:
     def _final(self, utterance: Utterance) -> Event:
         span, outcome = utterance.span, utterance.outcome
         assert span is not None
+        utterance.samples = None
         if not isinstance(outcome, Hypothesis):
             return self._drop(utterance.number, span, str(outcome))
         self._speech_samples += span.length_samples
-        if self._decode.language == "auto" and outcome.segments:
-            self._decode = replace(self._decode, language=outcome.language)
+        decode = self._recognition.decode
+        if decode.language == "auto" and outcome.segments:
+            self._recognition.decode = replace(decode, language=outcome.language)
         return Final(utterance.number, merged(outcome, span), span.start_sample, span.end_sample)
 
     def _drop(self, number: int | None, span: Span, reason: str) -> Dropped:
         self._dropped_samples += span.length_samples
         return Dropped(number, span.start_sample, span.end_sample, reason)
-
-    # Partials and guesses
-
-    def _consider(self) -> list[Output]:
-        """After each frame: cut what is overlong, guess at a final in a pause, or ask for a partial."""
-        utterance = self._open
-        if utterance is None:
-            return []
-        span = self._endpointer.open_span
-        assert span is not None
-        silence_s = self._endpointer.trailing_silence_samples / SAMPLE_RATE_HZ
-        if self._options.pacing and self._pacer.may_speculate(silence_s):
-            if utterance.final is None or utterance.final[1] != span:
-                utterance.heard_sample = span.end_sample
-                return [*self._abort_partial(utterance), *self._decode_final(utterance, span)]
-            return []
-        wanted = self.partials or utterance.overlong  # which needs runs to agree on where to cut it
-        now_sample = self._endpointer.account.received_samples
-        new_samples = now_sample - utterance.heard_sample
-        spoken_samples = now_sample - utterance.start_sample
-        due = self._pacer.is_due(spoken_samples / SAMPLE_RATE_HZ, new_samples / SAMPLE_RATE_HZ)
-        if not (wanted and due) or utterance.partial or silence_s > 0 or self._is_guessing(utterance):
-            return []
-        return [self._request_partial(utterance, Span(utterance.start_sample, now_sample))]
-
-    def _is_guessing(self, utterance: Utterance) -> bool:
-        return utterance.final is not None and utterance.final[0] in self._jobs
-
-    def _partial(
-        self, utterance: Utterance, outcome: Hypothesis | Exception, end_sample: int
-    ) -> list[Output]:
-        """Show what a run over the open utterance made of it; one that failed, or made way, is made again."""
-        if utterance is not self._open:
-            return []
-        if not isinstance(outcome, Hypothesis):
-            utterance.heard_sample = utterance.shown_sample
-            return []
-        utterance.shown_sample = end_sample
-        agreement = utterance.prefix.update(words_of(outcome))
-        outputs = self._cut(utterance) if utterance.overlong else []
-        if not self.partials or outputs:
-            return outputs
-        utterance.revision += 1
-        return [
-            Partial(
-                utterance.number,
-                utterance.revision,
-                utterance.start_sample / SAMPLE_RATE_HZ,
-                end_sample / SAMPLE_RATE_HZ,
-                join_text(word.text for word in agreement.stable),
-                join_text(word.text for word in agreement.unstable),
-            )
-        ]
-
-    def _cut(self, utterance: Utterance) -> list[Output]:
-        """End an overlong utterance after the last word that successive runs agreed on, if there is one."""
-        boundary_s = utterance.prefix.boundary_s
-        if boundary_s is None or boundary_s < _MIN_CUT_S:
-            return []
-        at_sample = utterance.start_sample + round(boundary_s * SAMPLE_RATE_HZ)
-        return self._judge(self._endpointer.cut(min(at_sample, self._endpointer.account.received_samples)))
-
-    # Decodes
-
-    def _request_partial(self, utterance: Utterance, span: Span) -> Decode:
-        options = replace(self._decode, word_timestamps=True, beam_size=1, effort=Effort.DRAFT)
-        decode = self._request(utterance, Kind.PARTIAL, span, options)
-        utterance.partial = (decode.job, span.end_sample)
-        utterance.heard_sample = span.end_sample
-        return decode
-
-    def _decode_final(self, utterance: Utterance, span: Span) -> list[Output]:
-        outputs = self._abort_final(utterance)
-        decode = self._request(utterance, Kind.FINAL, span, replace(self._decode, word_timestamps=True))
-        utterance.final, utterance.outcome = (decode.job, span), None
-        return [*outputs, decode]
-
-    def _request(self, utterance: Utterance, kind: Kind, span: Span, options: DecodeOptions) -> Decode:
-        self._next_job += 1
-        self._jobs[self._next_job] = utterance
-        return Decode(self._next_job, kind, utterance.number, self._buffer.read(span), options)
-
-    def _abort_partial(self, utterance: Utterance) -> list[Output]:
-        if utterance.partial is None:
-            return []
-        job, _ = utterance.partial
-        utterance.partial = None
-        return [Abort(job)] if self._jobs.pop(job, None) else []
-
-    def _abort_final(self, utterance: Utterance) -> list[Output]:
-        if utterance.final is None:
-            return []
-        job, _ = utterance.final
-        utterance.final = None
-        return [Abort(job)] if self._jobs.pop(job, None) else []

@@ -78,12 +78,12 @@ class Admission:
         bearable = min(self._options.target_load / self._cost, self._options.max_sessions)
         return max(1, math.floor(bearable))
 
-    def observe(self, load: float, live: int) -> None:
+    def observe(self, load: float, live: float) -> None:
         """Learn what a session costs; the limit follows.
 
         Args:
             load: Inference asked for in the last while, as a share of what the workers can do.
-            live: Sessions that sent audio meanwhile; with none, nothing is learned.
+            live: Sessions that this was for, by their audio; with none, nothing is learned.
         """
         if live > 0:
             self._cost = max(load / live, _DECAY * self._cost)

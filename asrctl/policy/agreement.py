@@ -64,7 +64,8 @@ class StablePrefix:
         """
         if not self._stable or _common_prefix_length(self._stable, words) == len(self._stable):
             return len(self._stable)
-        distances = _prefix_distances([_key(word) for word in self._stable], [_key(word) for word in words])
+        stable = [key_of(word.text) for word in self._stable]
+        distances = prefix_distances(stable, [key_of(word.text) for word in words])
         end_s = self._stable[-1].end_s
 
         def badness(length: int) -> tuple[int, float]:
@@ -74,22 +75,22 @@ class StablePrefix:
         return min(range(len(distances)), key=badness)
 
 
-def _key(word: Word) -> str:
-    """The word without case and punctuation; letters, marks and digits of any script stay."""
-    folded = unicodedata.normalize("NFKC", word.text).casefold()
+def key_of(text: str) -> str:
+    """A word without case and punctuation; letters, marks and digits of any script stay."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")
 
 
 def _common_prefix_length(first: Sequence[Word], second: Sequence[Word]) -> int:
     length = 0
     for one, other in zip(first, second, strict=False):
-        if _key(one) != _key(other):
+        if key_of(one.text) != key_of(other.text):
             break
         length += 1
     return length
 
 
-def _prefix_distances(target: Sequence[str], words: Sequence[str]) -> list[int]:
+def prefix_distances(target: Sequence[str], words: Sequence[str]) -> list[int]:
     """Edit distance from `target` to the first 0, 1, … len(words) of `words` (Wagner and Fischer, 1974)."""
     row = list(range(len(words) + 1))
     for removed, wanted in enumerate(target, start=1):

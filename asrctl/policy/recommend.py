@@ -15,6 +15,7 @@ from asrctl.policy.sizing import (
     largest_for,
     quality,
     suits,
+    threads_for,
     tier_of,
 )
 
@@ -83,9 +84,12 @@ class Recommendation:
     command: str = ""
 
 
-def layouts(cores: int) -> list[tuple[int, int]]:
-    """(threads, workers) worth comparing: one process with all cores, two that share them, one for each."""
-    found = [(min(cores, MAX_THREADS), 1)]
+def layouts(cores: int, fast_cores: int | None = None) -> list[tuple[int, int]]:
+    """(threads, workers) worth comparing: one process with all cores, two that share them, one for every two.
+
+    Where some are slow, one process with the fast ones comes first.
+    """
+    found = [(threads_for(cores, fast_cores), 1), (threads_for(cores), 1)]
     if cores >= 2:
         found.append((min(cores // 2, MAX_THREADS), 2))
     if cores >= 4:
@@ -103,7 +107,7 @@ def candidates(models: Mapping[str, Sequence[Model]], resources: Resources, wish
     """
     return [
         Candidate(provider, model.name, threads, workers)
-        for threads, workers in layouts(resources.cores)
+        for threads, workers in layouts(resources.cores, resources.fast_cores)
         for provider, there in models.items()
         for model in _distinct(there)
         if suits(model, wish) and fits(model, resources, workers)
@@ -191,7 +195,7 @@ def by_size(
     return Recommendation(
         provider=providers[0] if providers else "whisper_cpp",
         model=name,
-        threads=min(resources.cores, MAX_THREADS),
+        threads=threads_for(resources.cores, resources.fast_cores),
         workers=1,
         sessions=None,
         partial_interval_s=1.0,

@@ -11,6 +11,11 @@ DEFAULT_TARGET_S = 2.0
 MAX_THREADS = 8
 """whisper.cpp's small models gain nothing from more."""
 
+_SESSIONS_PER_CORE = 5
+"""Live ones with tiny.en q8_0: ten on 2 cores had finals 2.2 s after the end of speech, 95 of 100 of them
+(benchmarks/RESULTS.md)."""
+_MOST_SESSIONS = 10
+
 _SIZES = ("tiny", "base", "small", "medium", "large-v3-turbo", "large")
 _MEMORY_SHARE = 0.7
 """Of what is available: the rest is for sessions, buffers and everybody else."""
@@ -27,6 +32,7 @@ class Resources:
         available_bytes: What is free of it now.
         gpu: whisper.cpp can use a GPU.
         gpu_memory_bytes: What that GPU may use.
+        fast_cores: Those of the cores that are fast, where there are two kinds.
     """
 
     cores: int
@@ -34,6 +40,7 @@ class Resources:
     available_bytes: int | None = None
     gpu: bool = False
     gpu_memory_bytes: int | None = None
+    fast_cores: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,17 @@ def fits(model: Model, resources: Resources, workers: int = 1) -> bool:
     else:
         return True
     return workers * model.memory_bytes <= room
+
+
+def threads_for(cores: int, fast_cores: int | None = None, workers: int = 1) -> int:
+    """Threads of each worker so that together they fill the machine: threads wait for the slowest of them,
+    so that slow cores help nobody."""
+    return max(1, min(MAX_THREADS, min(cores, fast_cores or cores) // workers))
+
+
+def sessions_for(cores: int) -> int:
+    """Live sessions to let in where nothing was measured and the model is a tiny one."""
+    return min(_MOST_SESSIONS, _SESSIONS_PER_CORE * cores)
 
 
 def suits(model: Model, wish: Wish) -> bool:

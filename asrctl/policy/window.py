@@ -26,7 +26,7 @@ class Effort(StrEnum):
     DRAFT = "draft"
     """For partials: the least of the encoder that does not run in circles on most speech, and one decode."""
     LIGHT = "light"
-    """For finals under load: as little of the encoder, but what looks wrong is decoded again with all of it."""
+    """For finals under load: as little of the encoder; what looks wrong is decoded again with all of it."""
     NORMAL = "normal"
     """The fitted part of the encoder; what looks wrong is decoded again with all of it."""
     THOROUGH = "thorough"
@@ -44,9 +44,8 @@ def audio_context(duration_s: float, effort: Effort = Effort.NORMAL) -> int:
     `max(512, 50 d + 128)` had the lowest error of the rules tried on 200 pieces of 1-28 s, many of them
     noisy: smaller contexts, and contexts that end close to the speech, make the decoder run in circles.
     On 110 clean clips of 1-10 s a minimum of 320 cost a third less CPU at the same error (WER 4.2 against
-    4.6 %, tiny.en q8_0); 256 already inserted 25 words that nobody said. Live utterances of LONG A and of the
-    same clips in another order, LIGHT against NORMAL: a fifth less CPU, WER 4.75 against 4.51 and 6.30 against
-    6.30 %.
+    4.6 %, tiny.en q8_0); 256 already inserted 25 words that nobody said. LIGHT costs a fifth less CPU than
+    NORMAL on live utterances of LONG A, at WER 4.75 against 4.51 %, and the same on another order of them.
     """
     if effort is Effort.THOROUGH:
         return FULL_AUDIO_CTX

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from asrctl.errors import ProviderError
 from asrctl.policy.window import Effort
@@ -165,4 +165,17 @@ class StreamingModel(Protocol):
 
     def close(self) -> None:
         """Close all streams and free everything."""
+        ...
+
+
+@runtime_checkable
+class LoadsAhead(Protocol):
+    """What a streaming model has besides if it takes a while before the first stream can be opened."""
+
+    def wait_ready(self) -> object:
+        """Block until one can.
+
+        Raises:
+            ProviderError: None ever will, or not for long, and why.
+        """
         ...

@@ -6,8 +6,8 @@ can tell a lost, doubled or split word without any weights. The "weights" are a 
     {"crash_on": ["boom"], "hang_on": ["stall"], "refuse_on": ["no"], "crashes": "/path/counter",
      "delay_s": 0.01, "fail_load": "reason", "crash_load": false, "unsure_without": "w7"}
 
-A fault happens when its word is in the window; without the word of `unsure_without` confidence is low. `crashes` is a file that counts them down: with 2 in it,
-the third try succeeds.
+A fault happens when its word is in the window; without the word of `unsure_without` confidence is low.
+`crashes` is a file that counts faults down: with 2 in it, the third try succeeds.
 """
 
 from __future__ import annotations

@@ -138,6 +138,29 @@ def test_what_no_buffer_holds_is_declared() -> None:
     assert account.pending_samples == 0
 
 
+def test_a_loss_behind_a_closed_window_is_one_loss() -> None:
+    """A server that is behind is told in one message of all that its client had to let go meanwhile."""
+    options = ClientOptions(buffer=BufferOptions(2 * BLOCK_BYTES, 0))
+
+    async def main() -> tuple[Dropped, list[str]]:
+        server = ScriptedServer(window=800)  # less than a word
+        server.hold = True
+        async with server.running(), Client(server.url, options) as client:
+            client.feed(sound(0, 800))
+            while client.unsent_samples or client.state.phase is not Phase.LIVE:
+                await asyncio.sleep(0)
+            client.feed(sound(800, 300_000))
+            async for event in client:
+                if isinstance(event, Dropped):
+                    return event, [text for text in server.said_by_clients if '"skip"' in text]
+        raise AssertionError("nothing was declared")
+
+    drop, skips = run(main())
+    assert drop.from_ == 800 and drop.to > 200_000
+    assert drop.reason == "the client's buffer is full"
+    assert len(skips) == 1
+
+
 def test_gives_up_with_the_audio_saved(tmp_path: Path) -> None:
     """What was not answered for is in a WAV whose path the error tells, to the sample."""
     faults: list[Fault | None] = [Restart(20_000), *[Refuse(404)]]
@@ -174,15 +197,19 @@ def test_salvage_for_those_who_leave(tmp_path: Path) -> None:
 def test_keeps_the_server_awake() -> None:
     """A client with nothing to say tells an impatient server that it is there."""
 
-    async def main() -> None:
+    async def main() -> tuple[list[object], int]:
         limits = Limits(idle_timeout_s=0.1)
         async with ScriptedServer(limits=limits).running() as server, Client(server.url) as client:
             client.feed(sound(0, 100))
             async with asyncio.timeout(20):
-                while sum(json.loads(text)["type"] == "ack" for text in server.said_by_clients) < 3:
+                while len(server.said_by_clients) < 4:
                     await asyncio.sleep(0.01)
+            return [json.loads(text) for text in server.said_by_clients[:4]], server.handshakes
 
-    run(main())
+    (start, *rest), handshakes = run(main())
+    assert isinstance(start, dict) and start["type"] == "start"
+    assert rest == [{"type": "ack", "event_id": 0}] * 3
+    assert handshakes == 1, "the link was never lost"
 
 
 def test_flush() -> None:

@@ -16,8 +16,8 @@ from asrctl.client import Client, ClientOptions, Phase
 from asrctl.errors import ServerError
 from asrctl.policy.breaker import BreakerOptions, BreakerState, CircuitBreaker
 from asrctl.policy.protocol import Done, Error, Limits, Ready, encode
+from benchmarks.serve_proxy import FaultyProxy, Plan
 from tests.client.clients import Heard, Time, hear, run
-from tests.client.proxy import FaultyProxy, Plan
 from tests.client.runs import SAMPLES, assert_all_heard, transcribed
 from tests.client.server import (
     CloseWith,

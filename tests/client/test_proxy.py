@@ -10,8 +10,8 @@ import pytest
 from asrctl.client import ClientOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.protocol import CloseCode
+from benchmarks.serve_proxy import FaultyProxy, Plan, seeded_plans
 from tests.client.clients import Heard, hear, run
-from tests.client.proxy import FaultyProxy, Plan, seeded_plans
 from tests.client.server import ScriptedServer, words
 
 SAMPLES = 80_000

@@ -20,8 +20,8 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
 from asrctl.policy.protocol import Dropped, Final
 from asrctl.providers.scripted import speak
+from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
 from tests.client.clients import Heard, run
-from tests.client.proxy import FaultyProxy, Kind, seeded_plans
 from tests.engine.streams import silence
 from tests.serve.servers import Running, options_for, running, script
 

@@ -40,7 +40,12 @@ def silence(duration_s: float) -> NDArray[np.float32]:
 
 def heard(decode: Decode) -> Hypothesis:
     """What the scripted recogniser makes of a window."""
-    words = tuple(listen(decode.samples))
+    return heard_in(decode.samples)
+
+
+def heard_in(samples: NDArray[np.float32]) -> Hypothesis:
+    """What it makes of these samples."""
+    words = tuple(listen(samples))
     if not words:
         return Hypothesis((), "en", 0.0)
     text = " ".join(word.text for word in words)

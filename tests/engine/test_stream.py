@@ -14,6 +14,7 @@ from asrctl.engine.stream import StreamOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
 from asrctl.policy.priority import Kind
+from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 from tests.engine.streams import Rig, heard, rig, silence, speak
@@ -95,6 +96,16 @@ def test_a_slow_recogniser_is_not_guessed_at_and_gets_fewer_partials() -> None:
     idle.play(speech)
     assert 0 < len(busy.of(Partial)) < len(idle.of(Partial)) / 2
     assert not any(decode.kind is Kind.FINAL for decode in busy.waiting.values())
+
+
+def test_finals_cost_less_under_load() -> None:
+    """A recogniser that is late is asked for less work: what waits is finals only, and they come sooner."""
+    for wait_s, effort in ((0.0, Effort.NORMAL), (2.0, Effort.LIGHT)):
+        run = rig()
+        run.stream.pacer.observe(wait_s, wait_s)
+        run.play(np.concatenate([speak(range(8)), silence(1)]), answering=False)
+        (final,) = [decode for decode in run.waiting.values() if decode.kind is Kind.FINAL]
+        assert final.options.effort is effort
 
 
 def test_finals_come_in_order() -> None:

@@ -20,8 +20,8 @@ def test_costs_are_a_line() -> None:
 
 
 def test_an_idle_machine_shows_finals_at_the_endpoint() -> None:
-    """What was decoded on suspicion is there when the silence is long enough."""
-    assert final_latency_s(Costs(0.01, 0.001), 1, 1) == pytest.approx(0.5)
+    """What was decoded on suspicion is there when the silence is long enough, and was seen to be."""
+    assert final_latency_s(Costs(0.01, 0.001), 1, 1) == pytest.approx(0.56)
 
 
 def test_latency_grows_with_sessions_and_explodes_past_the_capacity() -> None:
@@ -80,3 +80,9 @@ def test_rare_partials_leave_room_for_sessions() -> None:
     rare = PacingOptions(interval_s=8.0, first_s=8.0)
     assert sustained_sessions(USUAL, 1, 2.0, rare) >= sustained_sessions(USUAL, 1, 2.0)
     assert final_latency_s(USUAL, 1, 8, rare) <= final_latency_s(USUAL, 1, 8)
+
+
+def test_finals_need_not_wait_for_partials() -> None:
+    """One takes the worker of a partial that runs, however long that would still take."""
+    slow_partials = Costs(fixed_s=0.2, per_audio_s=0.0, draft_factor=20.0)
+    assert final_latency_s(slow_partials, 1, 2) < 1.0

@@ -62,6 +62,11 @@ def test_layouts(cores: int, expected: list[tuple[int, int]]) -> None:
     assert layouts(cores) == expected
 
 
+def test_fast_cores_come_first() -> None:
+    """Where some are slow, both ways are measured."""
+    assert layouts(8, 4) == [(4, 1), (8, 1), (4, 2), (2, 4)]
+
+
 def test_candidates_go_from_telling_to_nice_to_know() -> None:
     """One process first; the best provider first; small models first."""
     planned = candidates({"whisper_cpp": [BASE, TINY], "faster_whisper": [TINY]}, MACHINE, Wish())

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from asrctl.policy.sizing import GIB, Model, Resources, Wish, fits, largest_for, quality, suits, tier_of
+from asrctl.policy.sizing import (
+    GIB,
+    Model,
+    Resources,
+    Wish,
+    fits,
+    largest_for,
+    quality,
+    sessions_for,
+    suits,
+    threads_for,
+    tier_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +88,17 @@ def test_languages() -> None:
     english, many = Model("tiny.en", 1, False), Model("tiny", 1, True)
     assert suits(english, Wish()) and suits(english, Wish(language="en"))
     assert not suits(english, Wish(language="de")) and suits(many, Wish(language="de"))
+
+
+@pytest.mark.parametrize(
+    ("cores", "fast", "workers", "threads"),
+    [(2, None, 1, 2), (10, 4, 1, 4), (10, 4, 2, 2), (1, None, 3, 1), (64, None, 1, 8), (2, 8, 1, 2)],
+)
+def test_slow_cores_are_left_out(cores: int, fast: int | None, workers: int, threads: int) -> None:
+    """Threads wait for the slowest of them."""
+    assert threads_for(cores, fast, workers) == threads
+
+
+def test_sessions_by_cores() -> None:
+    """One core bears half of what a server lets in at most."""
+    assert [sessions_for(cores) for cores in (1, 2, 16)] == [5, 10, 10]

@@ -9,7 +9,7 @@ import pytest
 
 from asrctl.errors import ProviderError
 from asrctl.providers.base import ModelSpec
-from asrctl.providers.registry import AUTO_ORDER, PROVIDERS, choose, is_installed, load
+from asrctl.providers.registry import AUTO_ORDER, PROVIDERS, choose, is_installed, line_up, load
 
 
 def only(*modules: str) -> Callable[[str], bool]:
@@ -27,7 +27,7 @@ def test_auto_takes_the_first_that_can_run() -> None:
 
 def test_auto_never_takes_the_scripted_one() -> None:
     """What ships for tests is chosen by name alone."""
-    assert "scripted" not in AUTO_ORDER
+    assert not {"scripted", "scripted_stream"} & set(AUTO_ORDER)
     assert choose("scripted", installed=only()).name == "scripted"
 
 
@@ -72,8 +72,39 @@ def test_every_provider_says_what_enables_it() -> None:
     for name, provider in PROVIDERS.items():
         assert provider.name == name
         assert bool(provider.requires) == bool(provider.enable)
-        assert bool(provider.missing(only())) == bool(provider.requires)
-        assert provider.missing(only(provider.requires)) == ""
+        assert bool(provider.missing(only())) == bool(provider.requires or provider.set_up)
+        assert provider.missing(only(provider.requires), lambda _: "") == ""
+
+
+def test_what_has_to_be_set_up_says_what_is_missing() -> None:
+    """Its package first, then whatever the settings lack; without settings, what there is to set."""
+    with pytest.raises(ProviderError, match=r"remote cannot run: the package websockets .*asrctl\[client\]"):
+        choose("remote", installed=only())
+    with pytest.raises(ProviderError, match=r"remote cannot run: no server is set: \[remote\] url"):
+        choose("remote", installed=only("websockets"))
+    with pytest.raises(ProviderError, match="voxtral cannot run: no weights"):
+        choose("voxtral", installed=only(), obstacle=lambda name: "no weights")
+    assert choose("voxtral", installed=only(), obstacle=lambda name: "").is_streaming
+
+
+def test_a_line_up_is_all_that_can_run() -> None:
+    """In the order asked for, each once; a provider asked for by name stands alone."""
+    order = ("voxtral", "faster_whisper", "whisper_cpp", "faster_whisper")
+    both = only("_pywhispercpp", "faster_whisper")
+    ready = {"obstacle": lambda name: ""}
+    assert [each.name for each in line_up("auto", order, both, **ready)] == [
+        "voxtral",
+        "faster_whisper",
+        "whisper_cpp",
+    ]
+    assert [each.name for each in line_up("auto", order, both)] == ["faster_whisper", "whisper_cpp"]
+    assert [each.name for each in line_up("whisper_cpp", order, both)] == ["whisper_cpp"]
+
+
+def test_a_provider_that_streams_decodes_no_windows(tmp_path: Path) -> None:
+    """A worker that is told to load it says so."""
+    with pytest.raises(ProviderError, match="is fed a stream"):
+        load(ModelSpec("scripted_stream", tmp_path))
 
 
 def test_load(tmp_path: Path) -> None:

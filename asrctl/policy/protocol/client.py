@@ -39,6 +39,9 @@ from asrctl.policy.protocol.messages import (
 from asrctl.policy.protocol.server import MAX_SKIP_S, Close, Send
 from asrctl.transcript import AudioAccount
 
+_REASON = 500
+"""Most characters of a reason that the server takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class SendAudio:
@@ -167,6 +170,23 @@ class ClientProtocol:
         self.next_offset += frames
         return SendAudio(data)
 
+    def skip(self, frames: int, reason: str) -> list[ClientOutput]:
+        """The next frames are lost on this side; the server declares them dropped when their turn has come.
+
+        Args:
+            frames: How many, from `next_offset` on; any number.
+            reason: Why, for people.
+        """
+        if self.state is not ClientState.OPEN or self._finish_sent:
+            return []
+        most, outputs = int(MAX_SKIP_S * self._start.format.sample_rate), list[ClientOutput]()
+        while frames > 0:
+            count = min(most, frames)
+            frames -= count
+            self.next_offset += count
+            outputs.append(_send(Skip(count, reason[:_REASON] or "lost")))
+        return outputs
+
     def lost_before(self, offset: int) -> list[ClientOutput]:
         """The caller's buffer had to let go of everything before `offset`, sent or not."""
         self.oldest_offset = max(self.oldest_offset, offset)
@@ -275,13 +295,7 @@ class ClientProtocol:
     # Audio that is lost on this side
 
     def _declare_lost(self) -> list[ClientOutput]:
-        outputs: list[ClientOutput] = []
-        most = int(MAX_SKIP_S * self._start.format.sample_rate)
-        while self.next_offset < self.oldest_offset and not self._finish_sent:
-            frames = min(most, self.oldest_offset - self.next_offset)
-            self.next_offset += frames
-            outputs.append(_send(Skip(frames, "the client could not hold it")))
-        return outputs
+        return self.skip(self.oldest_offset - self.next_offset, "the client could not hold it")
 
     def _skip_ahead(self) -> list[ClientOutput]:
         """A new session begins where there is audio; what was lost before that is accounted for here."""

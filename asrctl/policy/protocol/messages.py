@@ -217,12 +217,13 @@ class Dropped(Checked):
 
 @dataclass(frozen=True, slots=True)
 class Status(Checked):
-    """The server changed how much work it does: 0 is normal, 4 the worst."""
+    """The server changed how much work it does, 0 is normal, 4 the worst; or who does this session's."""
 
     level: int = whole(0, _LEVEL)
     from_level: int = whole(0, _LEVEL)
     reason: str = text(_NAME)
     model: str = text(_NAME)
+    provider: str | None = optional(text(_NAME))
     id: int = whole(default=0)
 
 

@@ -38,12 +38,14 @@ class ServerSession:
     acknowledged: int = 0
     committed: int = 0
     finish_offset: int | None = None
+    told: bool = True
+    """Whether the last positions that were told can have reached the client."""
 
     def __post_init__(self) -> None:
         self.received = self.acknowledged = self.committed = self.start.audio_offset
 
     def advance(self, committed: int, hold_samples: int) -> AudioAck | None:
-        """Tell how far things are; None if that is no news.
+        """Tell how far things are; None if that is no news to the client.
 
         Args:
             committed: Everything before is answered for.
@@ -54,8 +56,9 @@ class ServerSession:
         self.committed = max(self.committed, committed)
         held = min(self.received, self.committed + hold_samples)
         self.acknowledged = max(self.acknowledged, held)
-        if before == (self.acknowledged, self.committed):
+        if self.told and before == (self.acknowledged, self.committed):
             return None
+        self.told = True
         return AudioAck(self.acknowledged, self.committed)
 
     def resume(self, request: Resume) -> list[KeptMessage]:
@@ -73,4 +76,5 @@ class ServerSession:
             raise Violation(CloseCode.SESSION_GONE, "session_gone", "events since then are not kept any more")
         self.log.acknowledge(request.last_event_id)
         self.acknowledged = self.received  # what arrived is said in `ready`
+        self.told = False  # the last ack may have been lost with the socket
         return self.log.after(request.last_event_id)

@@ -185,6 +185,25 @@ def test_audio_lost_while_open() -> None:
     assert client.lost_before(3) == []
 
 
+def test_skip() -> None:
+    """What is lost at the position to be sent next is declared with its reason, whatever the window says."""
+    client = opened()
+    frames = client.sendable_frames
+    assert said(client.skip(9_600_007, "overflow")) == [
+        {"type": "skip", "frames": 9_600_000, "reason": "overflow"},
+        {"type": "skip", "frames": 7, "reason": "overflow"},
+    ]
+    assert client.next_offset == 9_600_007 > frames
+    assert [message["reason"] for message in said(client.skip(1, "") + client.skip(1, "x" * 501))] == [
+        "lost",
+        "x" * 500,
+    ]
+    client.finish(client.next_offset)
+    assert client.skip(1, "too late") == []
+    client.disconnected()
+    assert client.skip(1, "nobody listens") == []
+
+
 def test_audio_lost_while_away() -> None:
     """A resumed session is told what was lost meanwhile."""
     client = opened()

@@ -262,6 +262,16 @@ def test_resume() -> None:
     assert protocol.state is ServerState.OPEN
 
 
+def test_positions_are_told_again_after_a_resume() -> None:
+    """The last ack may have been lost with the socket: the next socket hears it although nothing is new."""
+    session = resumable()
+    last = session.advance(40, 100)
+    assert session.advance(40, 100) is None
+    session.resume(Resume("s1", TOKEN, 2))
+    assert session.advance(40, 100) == last == AudioAck(50, 40)
+    assert session.advance(40, 100) is None
+
+
 def test_resume_after_finish() -> None:
     """A session that is ending goes on ending, on any socket."""
     session = resumable()

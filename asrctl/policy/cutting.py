@@ -1,0 +1,44 @@
+"""Where to cut an utterance that is heard as it is spoken, and grows too long.
+
+What was passed on to a streaming recogniser cannot be taken back: such an utterance can only be cut here and
+now. So each frame is compared with those of the last seconds, and the first that is quieter than nearly all
+of them is where it ends; the nearer the bound, the less quiet it has to be.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
+from asrctl.transcript import SAMPLE_RATE_HZ
+
+_FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
+_RECENT_S = 3.0
+"""What a frame is compared with: a few words."""
+_EARLIEST = 2 / 3
+"""Of the longest, where `overlong_s` leaves no room before it."""
+
+
+class Cutter:
+    """Decides frame by frame for one utterance."""
+
+    def __init__(self, options: EndpointerOptions) -> None:
+        """For an utterance that has just begun."""
+        self._pause_threshold = options.offset_threshold
+        self._last_s = options.max_utterance_s - _FRAME_S
+        self._first_s = min(options.overlong_s, _EARLIEST * self._last_s)
+        self._recent: deque[float] = deque(maxlen=round(_RECENT_S / _FRAME_S))
+
+    def push(self, probability: float, length_s: float) -> bool:
+        """Whether to cut after this frame.
+
+        Args:
+            probability: Of speech in it.
+            length_s: The utterance's length, this frame included.
+        """
+        rank = sum(earlier <= probability for earlier in self._recent) / max(1, len(self._recent))
+        self._recent.append(probability)
+        if length_s < self._first_s:
+            return False
+        spent = (length_s - self._first_s) / (self._last_s - self._first_s)
+        return probability < self._pause_threshold or rank <= spent**2  # which is 1 and more at the bound

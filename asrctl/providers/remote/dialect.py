@@ -1,0 +1,119 @@
+"""What the realtime dialects have in common: state machines for one socket, without the socket.
+
+Utterances are counted from 0 on each socket, by the order in which their audio is sent. Methods return
+what is to be sent, and the news; what breaks the dialect, or an error that the server reports, is raised
+as a `LinkFailure`, which says whether another try would help.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from asrctl.client.failures import LinkFailure
+
+Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A text frame for the server."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The server will take audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text that continues what an utterance said so far."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """All that an utterance said."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server could not make text of an utterance."""
+
+    number: int
+    reason: str
+
+
+News = Send | Ready | Piece | Said | Refused
+
+
+class Dialect(Protocol):
+    """One socket's conversation; audio is PCM at 16 kHz, in whole samples."""
+
+    @property
+    def takes_audio(self) -> bool:
+        """Whether audio may be sent now; asked again after each event."""
+        ...
+
+    def audio(self, pcm: bytes) -> list[str]:
+        """The next piece of the current utterance; not empty."""
+        ...
+
+    def end(self) -> list[str]:
+        """The current utterance, of which something was sent, has ended."""
+        ...
+
+    def receive(self, event: Event) -> list[News]:
+        """Take what the server sent.
+
+        Raises:
+            LinkFailure: The server does not keep to the dialect, or reported an error.
+        """
+        ...
+
+
+def decode(message: str | bytes) -> Event:
+    """A message's JSON.
+
+    Raises:
+        LinkFailure: It is not an object with a type.
+    """
+    try:
+        event = json.loads(message) if isinstance(message, str) else None
+    except (ValueError, RecursionError):
+        event = None
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        raise LinkFailure("the server sends what is no event")
+    return event
+
+
+def encode(kind: str, **fields: object) -> str:
+    """An event for the server."""
+    return json.dumps({"type": kind, **fields}, separators=(",", ":"))
+
+
+def encode_audio(pcm: bytes) -> str:
+    """An event that carries audio."""
+    return encode("input_audio_buffer.append", audio=base64.b64encode(pcm).decode("ascii"))
+
+
+def text_in(event: Event, name: str) -> str:
+    """A field that must be text.
+
+    Raises:
+        LinkFailure: It is not.
+    """
+    value = event.get(name)
+    if not isinstance(value, str):
+        raise LinkFailure(f"the server's {event['type']} has no text {name!r}")
+    return value

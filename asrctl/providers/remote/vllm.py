@@ -1,0 +1,96 @@
+"""vLLM's /v1/realtime: one generation at a time, each an utterance.
+
+    session.created ──session.update──► append, commit, append*, commit(final) ──► transcription.done ─┐
+                                            ▲──────────────────────────────────────────────────────────┘
+
+The first commit starts a generation, which hears what is appended until the final commit; audio that came
+between that and `transcription.done` would be thrown away by the server, so none is sent.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from asrctl.client.failures import LinkFailure
+from asrctl.providers.remote.dialect import (
+    Event,
+    News,
+    Piece,
+    Ready,
+    Refused,
+    Said,
+    Send,
+    encode,
+    encode_audio,
+    text_in,
+)
+
+_PERMANENT_CODES = frozenset({"model_not_found", "model_not_validated", "unknown_event", "invalid_json"})
+_AUDIO_CODES = frozenset({"invalid_audio", "processing_error"})
+
+
+class _Phase(Enum):
+    NEW = "new"
+    IDLE = "idle"
+    RUNNING = "running"
+    ENDING = "ending"
+
+
+class VllmDialect:
+    """One socket; see the module's docstring and `dialect.Dialect`."""
+
+    def __init__(self, model: str) -> None:
+        """A socket of which nothing was heard yet."""
+        self._model = model
+        self._phase = _Phase.NEW
+        self._number = 0
+
+    @property
+    def takes_audio(self) -> bool:
+        """Not before the session, and not while the end of an utterance is awaited."""
+        return self._phase in (_Phase.IDLE, _Phase.RUNNING)
+
+    def audio(self, pcm: bytes) -> list[str]:
+        """See `dialect.Dialect.audio`."""
+        messages = [encode_audio(pcm)]
+        if self._phase is _Phase.IDLE:
+            self._phase = _Phase.RUNNING
+            messages.append(encode("input_audio_buffer.commit"))
+        return messages
+
+    def end(self) -> list[str]:
+        """See `dialect.Dialect.end`."""
+        self._phase = _Phase.ENDING
+        return [encode("input_audio_buffer.commit", final=True)]
+
+    def receive(self, event: Event) -> list[News]:
+        """See `dialect.Dialect.receive`; events that are not needed give nothing."""
+        kind = event["type"]
+        if kind == "session.created" and self._phase is _Phase.NEW:
+            self._phase = _Phase.IDLE
+            return [Send(encode("session.update", model=self._model)), Ready()]
+        if kind == "transcription.delta":
+            self._need_generation()
+            return [Piece(self._number, text_in(event, "delta"))]
+        if kind == "transcription.done":
+            return [self._done(text_in(event, "text"))]
+        if kind == "error":
+            return [self._error(str(event.get("error") or ""), str(event.get("code")))]
+        return []
+
+    def _need_generation(self) -> None:
+        if self._phase not in (_Phase.RUNNING, _Phase.ENDING):
+            raise LinkFailure("the server speaks of audio that it was not sent")
+
+    def _done(self, text: str) -> News:
+        self._need_generation()
+        if self._phase is _Phase.RUNNING:  # what it had not heard yet, it threw away
+            return Refused(self._number, "the server stopped before the end of an utterance")
+        self._phase = _Phase.IDLE
+        self._number += 1
+        return Said(self._number - 1, text)
+
+    def _error(self, message: str, code: str) -> News:
+        if code in _AUDIO_CODES and self._phase in (_Phase.RUNNING, _Phase.ENDING):
+            return Refused(self._number, message)
+        raise LinkFailure(f"the server says: {message or code}", fatal=code in _PERMANENT_CODES)

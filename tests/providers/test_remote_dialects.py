@@ -1,0 +1,288 @@
+"""The realtime dialects without a socket: every order of audio, messages and cuts that can be."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asrctl.client.failures import LinkFailure
+from asrctl.errors import DecodeError, ProviderError
+from asrctl.providers.base import Completed, DecodeOptions, Heard, Spoken
+from asrctl.providers.remote.backlog import Backlog
+from asrctl.providers.remote.conversation import Conversation
+from asrctl.providers.remote.dialect import Dialect, Refused
+from asrctl.providers.remote.guess import dialect_for
+from asrctl.providers.remote.pcm import Resampler, pcm_of, samples_of
+from asrctl.providers.scripted import speak
+
+from .remote_server import Brain, OpenAiBrain, VllmBrain, words_in
+
+BRAINS: dict[str, Callable[[], Brain]] = {
+    "openai": OpenAiBrain,
+    "openai at 16 kHz": partial(OpenAiBrain, 16_000),
+    "openai, early deltas": partial(OpenAiBrain, early=True),
+    "openai, backwards": partial(OpenAiBrain, early=True, backwards=True, lazy=2),
+    "vllm": VllmBrain,
+}
+
+
+class World:
+    """A caller, a client, a wire and a server, all of which take turns."""
+
+    def __init__(self, brain: Callable[[], Brain], dialect: str) -> None:
+        self.backlog = Backlog(60.0, "en")
+        self.spoken: list[Spoken] = []
+        self._new_brain = brain
+        self._dialect = dialect
+        self.connect()
+
+    def connect(self) -> None:
+        """A new socket; what was on the wire is gone."""
+        dialect = dialect_for(self._dialect, "words", DecodeOptions())
+        self.client = Conversation(dialect, self.backlog)
+        self.server = self._new_brain()
+        self.up: deque[str] = deque()
+        self.down: deque[str] = deque(json.dumps(event) for event in self.server.hello())
+
+    def turn(self, what: str) -> bool:
+        """Do one thing; whether there was something to do."""
+        if what == "send" and (messages := self.client.outgoing()):
+            self.up.extend(messages)
+        elif what == "serve" and self.up:
+            answers = self.server.receive(json.loads(self.up.popleft()))
+            self.down.extend(json.dumps(event) for event in answers)
+        elif what == "receive" and self.down:
+            self.spoken += self.client.receive(self.down.popleft())
+        else:
+            return False
+        return True
+
+    def settle(self) -> None:
+        """Until nothing is left to be done."""
+        while any([self.turn("send"), self.turn("serve"), self.turn("receive"), self.hurry()]):
+            pass
+
+    def hurry(self) -> bool:
+        """A server that waits for more waits no longer."""
+        events = self.server.hurry() if isinstance(self.server, OpenAiBrain) else []
+        self.down.extend(json.dumps(event) for event in events)
+        return bool(events)
+
+
+UTTERANCES = st.lists(st.lists(st.integers(0, 40), max_size=3), min_size=1, max_size=4)
+TURN_NAMES = ["feed", "send", "send", "serve", "serve", "receive", "receive", "cut"]
+TURNS = st.lists(st.sampled_from(TURN_NAMES), max_size=80)
+
+
+@pytest.mark.parametrize("name", list(BRAINS))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(utterances=UTTERANCES, turns=TURNS, chunk=st.sampled_from([1_700, 3_193]), guessed=st.booleans())
+def test_every_order_gives_each_word_once(
+    name: str, utterances: list[list[int]], turns: list[str], chunk: int, guessed: bool
+) -> None:
+    """However audio, messages, answers and cuts interleave: texts in order, each once, and no piece twice."""
+    world = World(BRAINS[name], "auto" if guessed else name.split()[0].strip(","))
+    steps: deque[Callable[[], object]] = deque()
+    for numbers in utterances:
+        pcm = pcm_of(speak(numbers))
+        for at in range(0, len(pcm), 2 * chunk):
+            steps.append(partial(world.backlog.feed, pcm[at : at + 2 * chunk]))
+        steps.append(lambda: world.spoken.extend(world.backlog.complete()))
+    for what in turns:
+        if what == "cut":
+            world.connect()
+        elif what != "feed":
+            world.turn(what)
+        elif steps:
+            steps.popleft()()
+    while steps:
+        steps.popleft()()
+    world.settle()
+    expected = [" ".join(f"w{number}" for number in numbers) for numbers in utterances]
+    assert texts(world.spoken) == expected
+    heard = ""
+    for each in world.spoken:
+        if isinstance(each, Heard):
+            heard += each.text
+        elif isinstance(each, Completed):
+            assert each.hypothesis.text.startswith(heard.strip())
+            heard = ""
+
+
+def texts(spoken: list[Spoken]) -> list[str]:
+    return [each.hypothesis.text for each in spoken if isinstance(each, Completed)]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+KINDS = (
+    "session.created",
+    "session.updated",
+    "input_audio_buffer.committed",
+    "conversation.item.input_audio_transcription.delta",
+    "conversation.item.input_audio_transcription.completed",
+    "conversation.item.input_audio_transcription.failed",
+    "transcription.delta",
+    "transcription.done",
+    "error",
+    "something.else",
+)
+FIELDS = ("session", "item_id", "delta", "transcript", "text", "error", "code", "id")
+ERRORS = st.dictionaries(st.sampled_from(["code", "type", "message", "event_id"]), JSON, max_size=4)
+VALUES = JSON | ERRORS | st.sampled_from(["item_0", "item_1"])
+EVENTS = st.builds(
+    lambda kind, fields: json.dumps({"type": kind, **fields}),
+    st.sampled_from(KINDS),
+    st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(dialect=st.sampled_from(["auto", "openai", "vllm"]), messages=st.lists(EVENTS | st.text(), max_size=8))
+def test_no_message_is_a_surprise(dialect: str, messages: list[str]) -> None:
+    """Whatever a server sends is understood, ignored, or the end of the link; it is never another error."""
+    backlog = Backlog(60.0, "en")
+    client = Conversation(dialect_for(dialect, "words", DecodeOptions()), backlog)
+    backlog.feed(pcm_of(speak([1])))
+    backlog.complete()
+    for message in messages:
+        try:
+            client.receive(message)
+            while client.outgoing():
+                pass
+        except LinkFailure:
+            return
+
+
+def started(name: str) -> tuple[Dialect, list[str]]:
+    """A dialect that takes audio, and what it said to get there."""
+    dialect, brain, said = dialect_for(name, "words", DecodeOptions()), BRAINS[name](), []
+    waiting: deque[dict[str, Any]] = deque(brain.hello())
+    while waiting:
+        for news in dialect.receive(waiting.popleft()):
+            if text := getattr(news, "text", None):
+                said.append(text)
+                waiting.extend(brain.receive(json.loads(text)))
+    assert dialect.takes_audio
+    return dialect, said
+
+
+def test_openai_says_what_the_dialect_wants() -> None:
+    """The exact messages of a short utterance, which is filled up to the shortest that may be committed."""
+    dialect, said = started("openai")
+    (update,) = map(json.loads, said)
+    assert update["session"]["audio"]["input"] == {
+        "format": {"type": "audio/pcm", "rate": 24_000},
+        "transcription": {"model": "words", "language": "en"},
+        "turn_detection": None,
+    }
+    messages = [json.loads(each) for each in [*dialect.audio(bytes(320)), *dialect.end()]]
+    *appends, commit = messages
+    assert {each["type"] for each in appends} == {"input_audio_buffer.append"}
+    assert commit == {"type": "input_audio_buffer.commit", "event_id": "commit-0"}
+    sent = sum(len(each["audio"]) * 3 // 4 - each["audio"].count("=") for each in appends)
+    assert sent == 2 * 2_400
+
+
+def test_vllm_says_what_the_dialect_wants() -> None:
+    """The model at the top level; a commit starts, and a final one ends; in between nothing else is sent."""
+    dialect, said = started("vllm")
+    assert [json.loads(each) for each in said] == [{"type": "session.update", "model": "words"}]
+    messages = [*dialect.audio(bytes(320)), *dialect.audio(bytes(320)), *dialect.end()]
+    kinds = [(each["type"].split(".")[-1], each.get("final")) for each in map(json.loads, messages)]
+    assert kinds == [("append", None), ("commit", None), ("append", None), ("commit", True)]
+    assert not dialect.takes_audio
+    dialect.receive({"type": "transcription.done", "text": ""})
+    assert dialect.takes_audio
+
+
+def test_vllm_that_stops_early_has_not_heard_everything() -> None:
+    """A generation that ends before it was told to is asked for again: what it had not heard is gone."""
+    dialect, _ = started("vllm")
+    dialect.audio(bytes(320))
+    (refused,) = dialect.receive({"type": "transcription.done", "text": "half"})
+    assert isinstance(refused, Refused) and refused.number == 0
+
+
+def test_a_text_that_comes_twice_counts_once() -> None:
+    """What a server repeats of an utterance that is over is not said again, nor taken for another's."""
+    world = World(OpenAiBrain, "openai")
+    for number in (1, 2):
+        world.backlog.feed(pcm_of(speak([number])))
+        world.backlog.complete()
+        world.settle()
+        kind = "conversation.item.input_audio_transcription"
+        for event in (
+            {"type": f"{kind}.completed", "item_id": "item_0", "transcript": "again"},
+            {"type": f"{kind}.delta", "item_id": "item_0", "delta": "late"},
+        ):
+            assert world.client.receive(json.dumps(event)) == []
+    assert texts(world.spoken) == ["w1", "w2"]
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 24_000])
+@given(cuts=st.lists(st.integers(0, 3_200), max_size=6))
+@settings(max_examples=30, deadline=None)
+def test_resampling_does_not_show_its_cuts(rate_hz: int, cuts: list[int]) -> None:
+    """An utterance sounds the same however it was cut, keeps its length, and its words are still there."""
+    pcm = pcm_of(speak([5, 6]))
+    edges = sorted({0, len(pcm) // 2, *(cut % (len(pcm) // 2) for cut in cuts)})
+    whole, pieces = Resampler(rate_hz), Resampler(rate_hz)
+    expected = whole.feed(pcm) + whole.flush()
+    got = b"".join(pieces.feed(pcm[2 * start : 2 * end]) for start, end in itertools.pairwise(edges))
+    assert got + pieces.flush() == expected
+    assert len(expected) == len(pcm) * rate_hz // 16_000
+    assert words_in(expected, rate_hz) == ["w5", "w6"]
+
+
+@given(st.lists(st.floats(width=32)))
+def test_any_float_is_a_sample(values: list[float]) -> None:
+    """Numbers beyond full scale are clipped, and what is no number is silence."""
+    samples = np.array(values, np.float32)
+    back = samples_of(pcm_of(samples))
+    clean = np.clip(np.nan_to_num(samples), -1, 1)
+    assert np.all(np.abs(back - clean) <= 1.01 / 32768)
+
+
+def test_a_backlog_has_a_bound() -> None:
+    """Audio beyond it is refused, and taken again once an utterance is completed."""
+    backlog = Backlog(1.0, "en")
+    backlog.feed(bytes(32_000))
+    with pytest.raises(ProviderError, match="keep up"):
+        backlog.feed(bytes(2))
+    backlog.complete()
+    backlog.said(0, "done")
+    backlog.feed(bytes(32_000))
+
+
+def test_text_without_end_is_refused() -> None:
+    """A server that speaks on and on is not believed."""
+    backlog = Backlog(1.0, "en")
+    with pytest.raises(DecodeError, match="no end"):
+        backlog.heard(0, "x" * 200_000)
+
+
+def test_another_wording_is_not_said_until_it_is_complete() -> None:
+    """Where a second link hears other words, what was said stays, until `Completed` replaces it."""
+    backlog = Backlog(1.0, "en")
+    backlog.feed(bytes(2_000))
+    assert backlog.heard(0, "Hello wor") == [Heard("Hello wor")]
+    backlog.rewind()
+    assert backlog.heard(0, "Hallo world, how") == []
+    backlog.rewind()
+    assert backlog.heard(0, "Hello world") == [Heard("ld")]
+    backlog.complete()
+    (completed,) = backlog.said(0, " Hello world! ")
+    assert isinstance(completed, Completed) and completed.hypothesis.text == "Hello world!"
