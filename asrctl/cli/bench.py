@@ -2,61 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from asrctl.cli.bench_options import machine, names, notes_on, numbers, setup_of, speech_of
-from asrctl.cli.bench_view import print_json, progress, say, show
+from asrctl.cli.bench_options import (
+    BUILTIN_S,
+    File,
+    Json,
+    Model,
+    Provider,
+    Reference,
+    Rounds,
+    Threads,
+    Workers,
+    machine,
+    names,
+    notes_on,
+    numbers,
+    peers_of,
+    setup_of,
+    speech_of,
+)
+from asrctl.cli.bench_promises import bench_promises
+from asrctl.cli.bench_stream import bench_stream
+from asrctl.cli.bench_view import Plot, draw, print_json, progress, say, show
 from asrctl.cli.config import ConfigFile
 from asrctl.errors import UsageError
-
-_BUILTIN_S = 40.0
-"""Length of the built-in speech where nothing else is said: a dozen sentences."""
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measure: speed, cold start, live latency."
 )
-
-_File = Annotated[
-    str | None,
-    typer.Argument(metavar="[FILE]", help="Audio to decode; without it, built-in speech."),
+app.command("stream")(bench_stream)
+app.command("promises")(bench_promises)
+_WhisperCli = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="whisper.cpp's own program, beside ours; by default the one on PATH."),
 ]
-_Reference = Annotated[
-    Path | None, typer.Option(metavar="TXT", help="A text file with what is said in FILE, for word errors.")
-]
-_Provider = Annotated[str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper.")]
-_Model = Annotated[
-    str | None,
-    typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),
-]
-_Threads = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
-]
-_Workers = Annotated[int | None, typer.Option(metavar="N", min=1, max=64, help="Processes that decode.")]
-_Rounds = Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How often each is measured.")]
-_Seconds = Annotated[
-    float, typer.Option(metavar="SECONDS", min=1.0, max=86_400.0, help="Audio for each session.")
-]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON, as `bench compare` reads it.")]
+_Peers = Annotated[bool, typer.Option("--peers/--no-peers", help="Whether programs on PATH take part.")]
 
 
 @app.command("rtf")
 def bench_rtf(
-    file: _File = None,
-    reference: _Reference = None,
+    file: File = None,
+    reference: Reference = None,
     models: Annotated[str | None, typer.Option(metavar="A,B", help="Names or paths.")] = None,
     providers: Annotated[str | None, typer.Option(metavar="A,B", help="Recognisers.")] = None,
     threads: Annotated[str | None, typer.Option(metavar="1,2", help="Threads for each worker.")] = None,
     workers: Annotated[str | None, typer.Option(metavar="1,2", help="Processes that decode.")] = None,
-    rounds: _Rounds = 5,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="SVG", help="Draw speed and word errors here; needs a reference.")
-    ] = None,
-    as_json: _Json = False,
+    rounds: Rounds = 7,
+    whisper_cli: _WhisperCli = None,
+    peers: _Peers = True,
+    plot: Plot = None,
+    as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:
     """Measure how fast a file is transcribed, with every combination of what is named.
@@ -69,14 +70,15 @@ def bench_rtf(
       asrctl bench rtf
       asrctl bench rtf meeting.wav --reference meeting.txt --models tiny.en-q8_0,base-q8_0
       asrctl bench rtf meeting.wav --threads 1,2,4 --json > a.json
+      asrctl bench rtf --providers whisper_cpp,faster_whisper --whisper-cli ~/whisper.cpp/whisper-cli
     """
     from asrctl.bench import rtf
     from asrctl.bench.results import Result
     from asrctl.settings import load
 
     settings = load(config).settings
-    speech = speech_of(file, reference, _BUILTIN_S)
-    if plot is not None and speech.reference is None:
+    speech = speech_of(file, reference, BUILTIN_S)
+    if plot not in (None, "-") and speech.reference is None:
         raise UsageError("--plot draws speed against word errors: give --reference")
     choices = product(names(providers), names(models), numbers(workers, 64), numbers(threads, 1024))
     setups = {
@@ -84,24 +86,23 @@ def bench_rtf(
         for provider, model, processes, each in choices
         for setup in [setup_of(settings, speech, provider, model, each, processes)]
     }
+    programs = peers_of(list(setups.values()), whisper_cli, look=peers)
+    contestants: list[rtf.Contestant] = [*(rtf.Ours(setup) for setup in setups.values()), *programs]
     with progress() as tell:
-        rows = rtf.measure(list(setups.values()), speech, rounds, tell)
+        rows = rtf.measure(contestants, speech, rounds, tell)
     result = Result("rtf", rows, speech.description, machine(settings), notes_on(speech))
     show(result, as_json)
-    if plot is not None:
-        from asrctl.bench.plane import plot_of
-
-        plot.write_text(plot_of(result), encoding="utf-8")
+    draw(result, plot)
 
 
 @app.command("coldstart")
 def bench_coldstart(
-    provider: _Provider = None,
-    model: _Model = None,
-    threads: _Threads = None,
-    workers: _Workers = None,
-    rounds: _Rounds = 5,
-    as_json: _Json = False,
+    provider: Provider = None,
+    model: Model = None,
+    threads: Threads = None,
+    workers: Workers = None,
+    rounds: Rounds = 5,
+    as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:
     """Measure how long it takes from nothing to words, and where the time goes.
@@ -123,80 +124,6 @@ def bench_coldstart(
     show(Result("coldstart", rows, {}, machine(settings)), as_json)
 
 
-@app.command("stream")
-def bench_stream(
-    file: _File = None,
-    reference: _Reference = None,
-    sessions: Annotated[
-        str | None, typer.Option(metavar="1,2,4", help="How many at once; 1 if nothing is said.")
-    ] = None,
-    find: Annotated[
-        bool, typer.Option("--find", help="Look for the most sessions that meet the target.")
-    ] = False,
-    target: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS", min=0.1, max=60.0, help="95 of 100 finals come within this after speech ends."
-        ),
-    ] = 2.0,
-    seconds: _Seconds = 60.0,
-    provider: _Provider = None,
-    model: _Model = None,
-    threads: _Threads = None,
-    workers: _Workers = None,
-    rounds: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=1000, help="How often each is measured; once.")
-    ] = None,
-    as_json: _Json = False,
-    config: ConfigFile = None,
-) -> None:
-    """Measure live sessions, fed at the pace of speech: latencies, word errors, cost, drops.
-
-    \b
-    Examples:
-      asrctl bench stream --sessions 1,2,4
-      asrctl bench stream meeting.wav --reference meeting.txt --seconds 300
-      asrctl bench stream --find --target 1.5
-    """
-    from asrctl.bench import stream
-    from asrctl.bench.results import Result
-    from asrctl.settings import load
-
-    if find and (sessions or rounds):
-        raise UsageError("--find chooses the numbers of sessions itself, and tries each once")
-    settings = load(config).settings
-    speech = speech_of(file, reference, seconds)
-    if reference and speech.duration_s > seconds:
-        raise UsageError(f"--reference is for all of FILE: give --seconds {speech.duration_s:.0f} or more")
-    setup = setup_of(settings, speech, provider, model, threads, workers)
-    wanted = stream.Target(target)
-    counts = [count or 1 for count in numbers(sessions, stream.MOST_SESSIONS)]
-    with progress() as tell:
-        if find:
-            most, rows = stream.find(setup, speech, wanted, seconds, tell)
-        else:
-            rows = stream.measure(setup, speech, counts, rounds or 1, seconds, tell)
-    extra: dict[str, Any] = {
-        "target": {
-            "final_p95_s": target,
-            "met_by": [row.setup["sessions"] for row in rows if wanted.met_by(row.figures)],
-        }
-    }
-    if find:
-        extra["target"]["most_sessions"] = most
-    result = Result("stream", rows, speech.description, machine(settings), notes_on(speech), extra)
-    show(result, as_json)
-    if not as_json:
-        typer.echo(_verdict(extra["target"]))
-
-
-def _verdict(target: dict[str, Any]) -> str:
-    bound = f"95 of 100 finals within {target['final_p95_s']:g} s and nothing dropped"
-    if "most_sessions" in target:
-        return f"{bound}: up to {target['most_sessions']} sessions"
-    return f"{bound}: {', '.join(map(str, target['met_by'])) or 'none'} of these"
-
-
 @app.command("compare")
 def bench_compare(
     before: Annotated[Path, typer.Argument(metavar="A.json", help="What --json printed before.")],
@@ -205,9 +132,11 @@ def bench_compare(
 ) -> None:
     """Say what differs between two results, and what cannot be told from noise.
 
-    A difference is one that 99 of 100 resamplings of the rounds agree on, and that is larger than the noise.
-    It takes 5 rounds on each side, better 10, on a machine that does nothing else. Where it has other things
-    to do, let the two take turns: a file may hold several runs, one appended to the other.
+    A difference is one that resamplings of the rounds agree on so far that all lines together show none by
+    chance in 99 of 100 tries, and of at least 3 %. It takes 7 rounds on each side, better 15. Let the two
+    take turns: a file may hold several runs, one appended to the other, and rounds that took turns are
+    compared in pairs, so that what else the machine had to do falls out. Sides that were measured one after
+    the other must differ by more than their noise besides.
 
     \b
     Examples:
@@ -229,44 +158,3 @@ def bench_compare(
         return
     typer.echo(comparison_table(found))
     say(warnings)
-
-
-@app.command("promises")
-def bench_promises(
-    provider: _Provider = None,
-    model: _Model = None,
-    threads: _Threads = None,
-    workers: _Workers = None,
-    rounds: _Rounds = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    config: ConfigFile = None,
-) -> None:
-    """Hold what asrctl promises against what this machine does; exit code 1 if a promise is broken.
-
-    Example: asrctl bench promises --json | jq '.promises[] | select(.kept == false)'
-    """
-    from asrctl.bench import promises
-    from asrctl.bench.results import Result, busy_notes
-    from asrctl.bench.results import as_json as document
-    from asrctl.bench.table import promise_table
-    from asrctl.settings import load
-
-    settings = load(config).settings
-    speech = speech_of(None, None, _BUILTIN_S)
-    setup = setup_of(settings, speech, provider, model, threads, workers)
-    with progress() as tell:
-        rows = promises.measure(setup, speech, rounds, tell)
-    limits = {
-        "max_sessions": settings.serve.max_sessions,
-        "max_attempts": settings.client.max_attempts,
-    }
-    found = promises.check({**promises.figures(rows), **limits})
-    result = Result("promises", rows, speech.description, machine(settings))
-    result = replace(result, notes=busy_notes(result), extra={"promises": [asdict(each) for each in found]})
-    if as_json:
-        print_json(document(result))
-    else:
-        typer.echo(promise_table(found))
-        typer.echo(f"measured with {setup.name}")
-        say(result.notes)
-    raise typer.Exit(1 if any(each.kept is False for each in found) else 0)

@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from asrctl.errors import UsageError
 
 if TYPE_CHECKING:
     from asrctl.bench.setup import Setup, Speech
+    from asrctl.bench.whisper_cli import WhisperCli
+    from asrctl.client import ClientOptions
     from asrctl.settings import Settings
+
+BUILTIN_S = 40.0
+"""Length of the built-in speech where nothing else is said: a dozen sentences."""
+
+File = Annotated[
+    str | None,
+    typer.Argument(metavar="[FILE]", help="Audio to decode; without it, built-in speech."),
+]
+Reference = Annotated[
+    Path | None, typer.Option(metavar="TXT", help="A text file with what is said in FILE, for word errors.")
+]
+Provider = Annotated[str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper.")]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),
+]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
+]
+Workers = Annotated[int | None, typer.Option(metavar="N", min=1, max=64, help="Processes that decode.")]
+Rounds = Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How often each is measured.")]
+Seconds = Annotated[
+    float, typer.Option(metavar="SECONDS", min=1.0, max=86_400.0, help="Audio for each session.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, as `bench compare` reads it.")]
 
 
 def speech_of(file: str | None, reference: Path | None, builtin_s: float) -> Speech:
@@ -65,6 +95,8 @@ def setup_of(
         chosen = replace(chosen, language="en")
     with bytes_progress() as progress:
         recognizer = prepare(chosen, progress)
+    if not recognizer.is_pooled:
+        raise UsageError(f"{recognizer.spec.provider} is not measured here: bench takes what loads a model")
     return Setup(
         model=recognizer.model,
         spec=recognizer.spec,
@@ -74,6 +106,31 @@ def setup_of(
         stream=stream_options(recognizer.decode, chosen.vad, chosen.live),
         detector=partial(speech_detector, chosen.vad),
     )
+
+
+def peers_of(setups: Sequence[Setup], whisper_cli: Path | None, *, look: bool) -> list[WhisperCli]:
+    """whisper.cpp's own program with the weights and threads of each setup that it can have.
+
+    Args:
+        setups: Ours.
+        whisper_cli: The program; None for the one on PATH.
+        look: Whether to look there.
+
+    Raises:
+        UsageError: It was given, and there is no such program, or nothing to compare it with.
+    """
+    import shutil
+
+    from asrctl.bench.whisper_cli import PROGRAM, WhisperCli
+
+    wanted = str(whisper_cli.expanduser()) if whisper_cli else PROGRAM
+    program = shutil.which(wanted) if whisper_cli or look else None
+    suiting = [each for each in setups if each.spec.provider == "whisper_cpp" and each.workers == 1]
+    if whisper_cli and program is None:
+        raise UsageError(f"--whisper-cli: there is no program {wanted}")
+    if whisper_cli and not suiting:
+        raise UsageError("--whisper-cli needs a model of the provider whisper_cpp, with one worker")
+    return [WhisperCli(program, each) for each in suiting] if program else []
 
 
 def names(given: str | None) -> list[str | None]:
@@ -118,3 +175,15 @@ def notes_on(speech: Speech) -> list[str]:
     from asrctl.bench.setup import BUILTIN_NOTE
 
     return [BUILTIN_NOTE] if speech.builtin else []
+
+
+def client_of(settings: Settings, speech: Speech, model: str | None, api_key: str | None) -> ClientOptions:
+    """What a client asks of a server; the built-in speech is English.
+
+    Raises:
+        UsageError: There is no such language.
+    """
+    from asrctl.cli.remote_options import client_options
+
+    options = client_options(settings, "mic", model, api_key)
+    return replace(options, language="en") if speech.builtin and options.language == "auto" else options

@@ -7,13 +7,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from asrctl.bench.results import Result
     from asrctl.bench.setup import Tell
+
+Plot = Annotated[
+    str | None,
+    typer.Option("--plot", metavar="SVG|-", help="Draw the figures into this file, or with - on the screen."),
+]
 
 
 def show(result: Result, as_json: bool) -> None:
@@ -28,6 +34,24 @@ def show(result: Result, as_json: bool) -> None:
     else:
         typer.echo(result_table(result))
         say(result.notes)
+
+
+def draw(result: Result, plot: str | None) -> None:
+    """The picture of a result: bars on standard error, which leaves JSON alone, or a file.
+
+    Raises:
+        UsageError: There is nothing to draw for a file.
+    """
+    if plot is None:
+        return
+    if plot == "-":
+        from asrctl.bench.bars import bars_of
+
+        print(bars_of(result), file=sys.stderr)
+        return
+    from asrctl.bench.plane import plot_of
+
+    Path(plot).write_text(plot_of(result), encoding="utf-8")
 
 
 def print_json(document: dict[str, Any]) -> None:

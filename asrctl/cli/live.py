@@ -10,17 +10,16 @@ from pathlib import Path
 
 from asrctl.audio.live import LiveSource
 from asrctl.cli.interrupts import Interrupts
-from asrctl.cli.live_options import health_check, stream_options
+from asrctl.cli.live_options import stream_options
 from asrctl.cli.live_view import LiveView, Status
-from asrctl.cli.pump import Pump
+from asrctl.cli.providers import Providers, takes_windows
+from asrctl.cli.pump import FILE_AHEAD_S, LIVE_AHEAD_S, Pump
 from asrctl.cli.recognizer import Recognizer
 from asrctl.cli.voice_activity import speech_detector
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial
-from asrctl.engine.pool import WorkerPool
+from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.engine.session import Session
-from asrctl.engine.slot import PoolOptions, SlotState
 from asrctl.engine.stream import SpeechDetector, Stream
-from asrctl.errors import EXIT_INTERRUPTED
+from asrctl.errors import EXIT_INTERRUPTED, ProviderError
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
@@ -45,6 +44,7 @@ class LiveRequest:
         vad: How speech is found; None to decode everything.
         live: How often partials are made and where long utterances are cut.
         interrupt_code: Exit code after one Ctrl-C: 0 where that is the way to end it.
+        paced: Whether the source gives audio at its own pace, and not as fast as it is taken.
     """
 
     output: Path | None = None
@@ -53,6 +53,7 @@ class LiveRequest:
     vad: VadSettings | None = field(default_factory=VadSettings)
     live: LiveSettings = field(default_factory=LiveSettings)
     interrupt_code: int = EXIT_INTERRUPTED
+    paced: bool = True
 
 
 def listen(
@@ -79,14 +80,32 @@ def listen(
         ProviderError: No worker can run.
         AsrctlError: The output cannot be written.
     """
-    options = PoolOptions(workers=recognizer.workers, health=health_check(recognizer))
-    stream = Stream(
-        detector or speech_detector(request.vad), stream_options(recognizer.decode, request.vad, request.live)
-    )
+    try:
+        providers = Providers(recognizer)
+    except BaseException:
+        source.close()
+        raise
+    with providers:
+        return listen_with(providers, source, request, view, detector)
+
+
+def listen_with(
+    providers: Providers,
+    source: LiveSource,
+    request: LiveRequest,
+    view: LiveView,
+    detector: SpeechDetector | None = None,
+) -> int:
+    """The same as `listen`, with providers that are started already."""
     live: Live | None = None
     try:
-        with WorkerPool(recognizer.spec, options) as pool, Output(request.output) as output, view:
-            live = Live(recognizer, source, request, view, pool, stream, output)
+        recognizer = providers.recognizer
+        options = stream_options(recognizer.decode, request.vad, request.live)
+        if takes_windows(recognizer) and not recognizer.is_pooled:
+            options = replace(options, pacing=None)  # each partial would be a request that may cost money
+        stream = Stream(detector or speech_detector(request.vad), options)
+        with Output(request.output) as output, view:
+            live = Live(providers, source, request, view, stream, output)
             with live:
                 return live.run()
     finally:
@@ -99,32 +118,32 @@ class Live:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        providers: Providers,
         source: LiveSource,
         request: LiveRequest,
         view: LiveView,
-        pool: WorkerPool,
         stream: Stream,
         output: Output,
     ) -> None:
         """Prepare; nothing is heard yet. The arguments are `listen`'s, and what it made of them."""
-        self._recognizer = recognizer
+        self._providers = providers
         self._source = source
         self._request = request
         self._view = view
-        self._pool = pool
         self._stream = stream
-        stream.partials = view.shown
+        stream.partials = view.shown and stream.partials
         to_terminal = request.output is None and view.shares_terminal
         self._writer = WRITERS[request.format](view if to_terminal else output)
         self._inbox: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
-        self._session = Session(stream, pool, self._inbox.put, name="live")
-        self._pump = Pump(source, self._session, self._inbox.put)
+        self._session = Session(stream, providers.lineup, self._inbox.put, name="live")
+        ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
+        self._pump = Pump(source, self._session, self._inbox.put, ahead_s)
         self._stop_deadline_s: float | None = None
         self._segments: list[Segment] = []
         self._failure: BaseException | None = None
         self._account: AudioAccount | None = None
         self._losses = 0
+        self._reason = ""
 
     def __enter__(self) -> Live:
         return self
@@ -147,6 +166,8 @@ class Live:
             raise self._failure
         if interrupts.count > 1:
             return EXIT_INTERRUPTED
+        if self._reason and not self._segments and self._account and not self._account.speech_samples:
+            raise ProviderError(f"{self._source.name}: nothing could be transcribed: {self._reason}")
         return self._request.interrupt_code if interrupts.count else 0
 
     # While it runs
@@ -161,8 +182,7 @@ class Live:
             self._source.stop()
         if self._stop_deadline_s is not None and now_s > self._stop_deadline_s:
             self._pump.end()
-        if all(slot.state is SlotState.FAILED for slot in self._pool.slots):
-            self._pool.wait_ready()  # raises the reason
+        self._providers.check()
         self._view.refresh(self._status())
 
     def _take(self, item: Event | BaseException | None) -> None:
@@ -175,6 +195,8 @@ class Live:
             if item.utterance is not None:
                 self._view.ended(item.utterance)
             self._declare(item)
+        elif isinstance(item, ProviderChanged):
+            self._view.say(f"asrctl: {self._source.name}: now transcribed by {item.provider}: {item.reason}")
         elif isinstance(item, Finished):
             self._account = item.account
         elif isinstance(item, BaseException):
@@ -190,6 +212,7 @@ class Live:
 
     def _declare(self, loss: Dropped) -> None:
         self._losses += 1
+        self._reason = loss.reason if loss.utterance is not None else self._reason
         if self._losses <= _LOSSES_SHOWN:
             start_s, end_s = loss.start_sample / SAMPLE_RATE_HZ, loss.end_sample / SAMPLE_RATE_HZ
             self._warn(f"dropped {start_s:.2f}-{end_s:.2f} s: {loss.reason}")
@@ -197,10 +220,8 @@ class Live:
     def _status(self) -> Status:
         if self._stop_deadline_s is not None:
             note = "finishing; ^C: stop now"
-        elif any(slot.state is SlotState.READY for slot in self._pool.slots):
-            note = ""
         else:
-            note = "loading the model"
+            note = "loading the model" if self._providers.is_loading else ""
         heard_s = self._pump.heard_samples / SAMPLE_RATE_HZ
         return Status(heard_s, self._pump.level_db, self._session.pending_samples / SAMPLE_RATE_HZ, note)
 
@@ -244,15 +265,15 @@ class Live:
     def _transcript(self, account: AudioAccount, started_s: float) -> Transcript:
         return Transcript(
             source=self._source.name,
-            model=self._recognizer.model,
-            provider=self._recognizer.spec.provider,
+            model=self._providers.recognizer.model,
+            provider=self._providers.recognizer.spec.provider,
             language=self._stream.language,
             duration_s=account.received_samples / SAMPLE_RATE_HZ,
             segments=tuple(self._segments),
             audio=account,
             timing=Timing(
-                load_s=max(slot.load_s for slot in self._pool.slots),
-                inference_s=self._pool.inference_s,
+                load_s=self._providers.load_s,
+                inference_s=self._providers.inference_s,
                 wall_s=time.perf_counter() - started_s,
             ),
         )

@@ -13,8 +13,10 @@ from asrctl.audio.live import LiveSource, Lost
 from asrctl.engine.session import Session
 from asrctl.transcript import SAMPLE_RATE_HZ
 
-_MOST_PENDING_S = 180.0
-"""Beyond, audio waits in its source; over what the stream itself sheds speech at."""
+LIVE_AHEAD_S = 180.0
+"""More that is pending waits in its source; over what the stream itself sheds speech at."""
+FILE_AHEAD_S = 45.0
+"""The same for a source that can wait: less than that, and more than the longest utterance."""
 _CLOSE_GRACE_S = 1.0
 """How long a source may take to end before it is left to the end of the process."""
 
@@ -28,13 +30,20 @@ class Pump:
         unheard_samples: What came after the end, losses included; it is in nobody's account.
     """
 
-    def __init__(self, source: LiveSource, session: Session, failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        source: LiveSource,
+        session: Session,
+        failed: Callable[[BaseException], None],
+        ahead_s: float = LIVE_AHEAD_S,
+    ) -> None:
         """Prepare.
 
         Args:
             source: Iterated over in the pump's own thread, and closed by it.
             session: Fresh.
             failed: Told when the source fails, before the session is finished.
+            ahead_s: Most audio that may be pending in the session.
         """
         self.level_db = -math.inf
         self.heard_samples = 0
@@ -42,6 +51,7 @@ class Pump:
         self._source = source
         self._session = session
         self._failed = failed
+        self._ahead_samples = round(ahead_s * SAMPLE_RATE_HZ)
         self._lock = threading.Lock()
         self._ended = False
         self._closed = False
@@ -82,7 +92,7 @@ class Pump:
 
     def _take(self, item: NDArray[np.float32] | Lost) -> None:
         count = item.count if isinstance(item, Lost) else len(item)
-        self._session.wait_pending_below(round(_MOST_PENDING_S * SAMPLE_RATE_HZ))
+        self._session.wait_pending_below(self._ahead_samples)
         with self._lock:
             if self._ended:
                 self.unheard_samples += count

@@ -184,6 +184,8 @@ class Remote:
             self._declare(event)
         elif isinstance(event, protocol.Status):
             self._level = event.level
+            if event.provider and event.level == event.from_level:
+                self._view.say(f"asrctl: now transcribed by {event.provider}: {event.reason}")
 
     def _write(self, final: protocol.Final) -> None:
         if not final.text.strip():

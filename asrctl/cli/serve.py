@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +15,9 @@ from asrctl.errors import EXIT_INTERRUPTED, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asrctl.cli.recognizer import Recognizer
     from asrctl.engine.stream import SpeechDetector
-    from asrctl.serve.options import NamedModel, ServeOptions
+    from asrctl.serve.options import NamedModel, ServeOptions, Streaming
     from asrctl.settings import Settings
 
 _REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client")
@@ -28,7 +29,7 @@ def serve(
         int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="8765; 0 takes a free one.")
     ] = None,
     max_sessions: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=1000, help="Sessions at once; 10.")
+        int | None, typer.Option(metavar="N", min=1, max=1000, help="Sessions at once; 10, on one core 5.")
     ] = None,
     api_key: Annotated[
         str | None,
@@ -55,7 +56,8 @@ def serve(
         str | None, typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, or a file.")
     ] = None,
     small_model: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="Decodes in its place under load.")
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="Decodes under load; auto, a smaller one that is here."),
     ] = None,
     fallback_model: Annotated[
         str | None, typer.Option(metavar="NAME|PATH", help="Decodes in its place when it cannot.")
@@ -64,7 +66,7 @@ def serve(
         str | None, typer.Option(metavar="NAME", help="What runs the fallback model.")
     ] = None,
     provider: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper.")
+        str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp, faster_whisper, voxtral or remote.")
     ] = None,
     language: Annotated[
         str | None, typer.Option(metavar="CODE", help="For clients that do not say; auto finds out.")
@@ -93,10 +95,12 @@ def serve(
     missing = [module for module in _REQUIRED if find_spec(module) is None]
     if missing:
         raise UsageError(f"asrctl serve needs {', '.join(missing)}: pip install 'asrctl[serve]'")
+    from asrctl.detect.quick import defaults
     from asrctl.serve.options import check_exposure
     from asrctl.settings import load
 
-    settings = load(config).settings.overridden(
+    loaded = load(config)
+    settings = loaded.settings.overridden(
         model=model, provider=provider, language=language, threads=threads, workers=workers
     )
     given: dict[str, Any] = {
@@ -110,6 +114,8 @@ def serve(
         "fallback_provider": fallback_provider,
         "grace_s": grace,
     }
+    if "serve.max_sessions" not in loaded.origins:
+        given["max_sessions"] = max_sessions or defaults().sessions
     flags = {name: value for name, value in given.items() if value is not None}
     settings = replace(settings, serve=replace(settings.serve, **flags))
     check_exposure(settings.serve.host, settings.serve.api_key, insecure)
@@ -147,22 +153,27 @@ def options_of(settings: Settings) -> ServeOptions:
     from asrctl.cli.recognizer import prepare
     from asrctl.engine.slot import PoolOptions
     from asrctl.policy.admission import AdmissionOptions
+    from asrctl.policy.ladder import LadderOptions
     from asrctl.policy.priority import Source
     from asrctl.policy.protocol import Limits
     from asrctl.serve.options import Models, ServeOptions
 
     chosen = settings.serve
+    first = prepare(settings)
+    if not first.is_pooled:
+        settings = _behind(first, settings)
     recognizer = prepare(settings)
     main = _named(settings)
     fallback = settings.overridden(provider=chosen.fallback_provider or None)
     models = Models(
         main,
-        small=_suiting(main, settings, chosen.small_model),
+        small=_suiting(main, settings, _small(main, settings)),
         fallback=_suiting(main, fallback, chosen.fallback_model),
     )
     by_source = {Source.SYSTEM: chosen.max_system_sessions} if chosen.max_system_sessions else {}
     return ServeOptions(
         models=models,
+        streaming=None if first.is_pooled else _streaming(first, main),
         pool=PoolOptions(workers=recognizer.workers, health=health_check(recognizer)),
         stream=stream_options(recognizer.decode, settings.vad, settings.live),
         host=chosen.host,
@@ -183,7 +194,40 @@ def options_of(settings: Settings) -> ServeOptions:
         watchdog_s=chosen.watchdog_s,
         retry_s=chosen.retry_s,
         admission=AdmissionOptions(max_sessions=chosen.max_sessions, max_by_source=by_source),
+        ladder=LadderOptions(**asdict(settings.ladder)),
     )
+
+
+def _behind(first: Recognizer, settings: Settings) -> Settings:
+    """The settings of what stands in for a streaming provider; a server has always something that does.
+
+    Raises:
+        UsageError: The provider takes windows, which a server decodes in processes of its own.
+        ProviderError: Nothing can stand in.
+    """
+    from asrctl.cli.providers import takes_windows
+    from asrctl.providers.registry import AUTO_ORDER, PROVIDERS
+
+    if takes_windows(first):
+        raise UsageError("asrctl serve cannot use a server that takes windows: give one that takes a stream")
+    pooled = tuple(
+        name for name in settings.providers if name in PROVIDERS and not PROVIDERS[name].is_streaming
+    )
+    return settings.overridden(
+        provider=settings.serve.fallback_provider or "auto",
+        providers=pooled or AUTO_ORDER,
+        model=settings.serve.fallback_model or None,
+        serve=replace(settings.serve, fallback_model="", fallback_provider=""),
+    )
+
+
+def _streaming(first: Recognizer, reserve: NamedModel) -> Streaming:
+    """A streaming provider; it is asked for no language that its reserve does not know."""
+    from asrctl.cli.providers import streaming_model
+    from asrctl.serve.options import NamedModel, Streaming
+
+    model = NamedModel(first.model, first.spec, reserve.multilingual)
+    return Streaming(model, lambda: streaming_model(first))
 
 
 def _named(settings: Settings) -> NamedModel:
@@ -194,6 +238,27 @@ def _named(settings: Settings) -> NamedModel:
 
     recognizer = prepare(settings.overridden(language=AUTO))
     return NamedModel(recognizer.model, recognizer.spec, recognizer.decode.language == AUTO)
+
+
+def _small(main: NamedModel, settings: Settings) -> str:
+    """The name of the model for high loads, which is not downloaded unasked; empty for none."""
+    from asrctl.models.catalog import CATALOG
+    from asrctl.models.store import ModelStore
+    from asrctl.policy.sizing import Model
+    from asrctl.policy.stand_in import stand_in
+
+    chosen = settings.serve.small_model
+    if chosen != "auto":
+        return "" if chosen == "none" else chosen
+    if main.name not in CATALOG or main.spec.provider != "whisper_cpp":
+        return ""
+    models = {name: Model(name, entry.memory_bytes, entry.multilingual) for name, entry in CATALOG.items()}
+    if stand_in(models[main.name], models.values()) is None:
+        return ""
+    store = ModelStore(settings.models_dir)
+    there = [models[name] for name, entry in CATALOG.items() if store.source(entry) != "download"]
+    found = stand_in(models[main.name], there)
+    return found.name if found else ""
 
 
 def _suiting(main: NamedModel, settings: Settings, name: str) -> NamedModel | None:

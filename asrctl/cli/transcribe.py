@@ -18,6 +18,7 @@ from asrctl.render import Format
 
 if TYPE_CHECKING:
     from asrctl.audio.live import LiveSource
+    from asrctl.cli.live import LiveRequest
     from asrctl.cli.offline import RawFormat
     from asrctl.cli.recognizer import Recognizer
     from asrctl.engine.process import Standby
@@ -148,10 +149,10 @@ def _elsewhere(
     """Have a server do it; `local` are options that do not go with that. Returns the exit code."""
     if find_spec("websockets") is None:
         raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
-    from asrctl.cli.feeder import whole_files
     from asrctl.cli.live_view import LiveView
     from asrctl.cli.remote import RemoteRequest, transcribe_remotely
     from asrctl.cli.remote_options import client_options, refuse_local
+    from asrctl.cli.whole_files import whole_files
 
     refuse_local(local)
     request = RemoteRequest(
@@ -177,6 +178,12 @@ def _here(task: _Task, standby: Standby | None) -> int:
         recognizer = with_words(recognizer)
     if task.open_source is not None:
         return _listen(task, recognizer, task.open_source)
+    if not recognizer.is_pooled:
+        from asrctl.cli.streamed_files import transcribe_files
+
+        return (
+            1 if transcribe_files(recognizer, task.names, task.raw, task.outputs, _live_request(task)) else 0
+        )
     from asrctl.cli.offline import Offline, Request
     from asrctl.cli.view import FileView
 
@@ -189,10 +196,16 @@ def _here(task: _Task, standby: Standby | None) -> int:
 
 def _listen(task: _Task, recognizer: Recognizer, open_source: Callable[[], LiveSource]) -> int:
     """Transcribe a live source on this machine; returns the exit code."""
-    from asrctl.cli.live import LiveRequest, listen
+    from asrctl.cli.live import listen
     from asrctl.cli.live_view import LiveView
 
-    request = LiveRequest(
+    return listen(recognizer, open_source(), _live_request(task), LiveView())
+
+
+def _live_request(task: _Task) -> LiveRequest:
+    from asrctl.cli.live import LiveRequest
+
+    return LiveRequest(
         output=task.outputs[0],
         format=task.format,
         words=task.settings.word_timestamps,
@@ -200,7 +213,6 @@ def _listen(task: _Task, recognizer: Recognizer, open_source: Callable[[], LiveS
         live=task.settings.live,
         interrupt_code=task.interrupt_code,
     )
-    return listen(recognizer, open_source(), request, LiveView())
 
 
 def _format_of(output: Path | None) -> Format | None:

@@ -15,7 +15,10 @@ Inputs = Annotated[
     list[str] | None,
     typer.Argument(metavar="[INPUTS]...", help="Audio or video files; - is standard input."),
 ]
-Provider = Annotated[str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper.")]
+Provider = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="auto, whisper_cpp, faster_whisper, voxtral or remote."),
+]
 Model = Annotated[
     str | None,
     typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),

@@ -97,6 +97,7 @@ class Application:
             "ready": not reason,
             "reason": reason,
             "model": engine.model.name,
+            "provider": engine.model.spec.provider,
             "level": self._hub.ladder.level,
         }
         if not reason:
@@ -131,6 +132,9 @@ def _response(denial: Denial) -> Response:
 def _capabilities(hub: Hub) -> dict[str, object]:
     options, models = hub.options, hub.options.models
     named = {"main": models.main, "small": models.small, "fallback": models.fallback}
+    if options.streaming is not None:
+        named["streaming"] = options.streaming.model
+    used = {model.spec.provider for model in named.values() if model is not None}
     return {
         "schema": 1,
         "version": __version__,
@@ -141,7 +145,9 @@ def _capabilities(hub: Hub) -> dict[str, object]:
             "cpus": os.cpu_count(),
             "memory_bytes": psutil.virtual_memory().total,
         },
-        "providers": [name for name, provider in PROVIDERS.items() if not provider.missing(is_installed)],
+        "providers": [
+            name for name, provider in PROVIDERS.items() if name in used or not provider.missing(is_installed)
+        ],
         "models": {
             role: {"name": model.name, "provider": model.spec.provider, "multilingual": model.multilingual}
             for role, model in named.items()

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.slot import Slot, SlotState
 from asrctl.engine.switch import ModelSwitch
+from asrctl.errors import ProviderError
+from asrctl.policy.chain import ChainOptions
 from asrctl.policy.ladder import Measures
 from asrctl.policy.priority import Kind, QueueFull, Ticket
-from asrctl.providers.base import DecodeOptions
+from asrctl.providers.base import DecodeOptions, LoadsAhead
 from asrctl.serve.load import Decoded, LoadMeter
 from asrctl.serve.options import NamedModel, ServeOptions
 from asrctl.transcript import Hypothesis
@@ -60,6 +63,33 @@ class Engine:
         self._retry_at_s: float | None = None
         self._blocked_until_s = 0.0
         self._lost_before = 0
+        self._first = options.streaming
+        self.streaming = options.streaming.start() if options.streaming else None
+        """What has the utterances while all is well; None for the workers."""
+        members = [Member(self._models.main.spec.provider, self)]
+        if options.streaming:
+            members.insert(0, Member(options.streaming.model.spec.provider, None, self.streaming))
+        retry_s = min(options.retry_s, ChainOptions().max_retry_s)
+        self.lineup = Lineup(members, ChainOptions(retry_s), clock)
+        """What sessions ask for somebody to recognise their utterances."""
+        self._streaming_settled = threading.Event()
+        if isinstance(self.streaming, LoadsAhead):
+            threading.Thread(target=self._settle_streaming, args=(self.streaming,), daemon=True).start()
+        else:
+            self._streaming_settled.set()
+
+    def _settle_streaming(self, streaming: LoadsAhead) -> None:
+        """See whether the streaming provider gets ready."""
+        try:
+            streaming.wait_ready()
+        except ProviderError as error:
+            self.lineup.failed(self.lineup.first, error)
+        self._streaming_settled.set()
+
+    @property
+    def streaming_trouble(self) -> str:
+        """Why the streaming provider is left alone for now; empty if it is not, or there is none."""
+        return self.lineup.why_not(self.lineup.first) if self.streaming is not None else ""
 
     def _started(self) -> ModelSwitch:
         fallback = self._models.fallback.spec if self._models.fallback else None
@@ -119,15 +149,18 @@ class Engine:
 
     @property
     def model(self) -> NamedModel:
-        """What decodes now."""
+        """What recognises the next utterance."""
+        if self._first is not None and not self.streaming_trouble:
+            return self._first.model
         known = (self._models.main, self._models.small, self._models.fallback)
         spec = self._slots[0].spec
         return next((model for model in known if model and model.spec.path == spec.path), self._models.main)
 
     @property
     def ready(self) -> bool:
-        """Whether some worker has decoded its test speech and lives."""
-        return any(slot.state is SlotState.READY and _lives(slot) for slot in self._slots)
+        """Whether some worker has decoded its test speech and lives, and nothing that streams still loads."""
+        lives = any(slot.state is SlotState.READY and _lives(slot) for slot in self._slots)
+        return lives and self._streaming_settled.is_set()
 
     @property
     def failed(self) -> bool:
@@ -148,6 +181,8 @@ class Engine:
     @property
     def description(self) -> str:
         """Where the model runs."""
+        if self.streaming is not None and not self.streaming_trouble:
+            return self.streaming.description()
         return self._slots[0].description
 
     @property
@@ -160,12 +195,14 @@ class Engine:
         return self._switch.pool.slots
 
     def pids(self) -> list[int]:
-        """Process ids of the workers."""
-        return self._switch.pids()
+        """Process ids of the workers, and of a streaming provider's processes."""
+        others: Callable[[], list[int]] = getattr(self.streaming, "pids", list)
+        return [*self._switch.pids(), *others()]
 
     def wait_ready(self) -> None:
         """Block until the workers are ready; see `WorkerPool.wait_ready`."""
         self._switch.wait_ready()
+        self._streaming_settled.wait()
 
     # What it is told to do
 
@@ -181,7 +218,7 @@ class Engine:
 
     def try_main(self) -> bool:
         """After a failure: see now and then whether the main model works again; True once it does."""
-        if self._changing is not None:
+        if self._changing is not None or self.streaming_trouble:
             return False
         if self._switch.spec == self._models.main.spec and self.ready and not self.failed:
             self._retry_s, self._retry_at_s = self._first_retry_s, None
@@ -238,6 +275,9 @@ class Engine:
 
     def close(self) -> None:
         """Stop at once; no worker is left."""
+        self._streaming_settled.set()
+        if self.streaming is not None:
+            self.streaming.close()
         self._switch.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asrctl.policy.ladder import Level
 from asrctl.serve.hub import Hub
+from asrctl.serve.load import SessionCost
 
 _MANY_FAILURES = 3
 """Decodes that fail one after the other before decoding is said not to work."""
@@ -15,13 +16,14 @@ class Governor:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._restarted_s: float | None = None
+        self._cost = SessionCost(hub.options.pool.workers)
 
     def tick(self) -> None:
         """To be called once a second."""
         hub, engine = self._hub, self._hub.engine
         load = engine.meter.load()
         self._step(load.share, load.delay_s)
-        self._learn(load.finals_share)
+        self._learn()
         engine.steer(hub.ladder.measures)
         if load.share < hub.options.ladder.down and not load.finals:
             for session in hub.sessions:
@@ -33,18 +35,20 @@ class Governor:
         change = None
         if ladder.level is Level.FAILED_OVER:
             change = ladder.provider_recovered() if engine.try_main() else None
-        elif engine.failed:
-            change = ladder.provider_failed("the provider failed")
+        elif reason := "the provider failed" if engine.failed else engine.streaming_trouble:
+            change = ladder.provider_failed(reason)
         if change is None:
             change = ladder.observe(share, delay_s)
         if change is not None:
             self._hub.announce(change)
 
-    def _learn(self, finals_share: float) -> None:
-        """What a session costs is seen only under load: before, partials take all the time there is."""
+    def _learn(self) -> None:
+        """What a session costs counts only under load, and is forgotten when that is over."""
         hub = self._hub
-        live = sum(session.listener is not None for session in hub.sessions)
-        hub.admission.observe(finals_share if hub.ladder.level >= Level.SMALL_MODEL else 0.0, live)
+        share, sessions = self._cost.observe(hub.clock(), hub.engine.meter.finals_s, hub.answered_s)
+        if hub.ladder.level < Level.SMALL_MODEL or not sessions:
+            share, sessions = 0.0, 1.0
+        hub.admission.observe(share, sessions)
 
     def _watch(self) -> None:
         """Restart workers that finish nothing; say when decoding does not work, until it does."""

@@ -67,6 +67,8 @@ class Hub:
         self._was_ready = False
         self._sessions: dict[str, LiveSession] = {}
         self._counted: dict[str, AudioAccount] = {}
+        self.answered_s = 0.0
+        """Audio of all sessions so far that became speech or silence."""
 
     @property
     def sessions(self) -> list[LiveSession]:
@@ -118,20 +120,27 @@ class Hub:
         session = LiveSession(
             books,
             stream,
-            self.engine,
+            self.engine.lineup,
             hold_s=self.options.hold_s,
             spool_s=self.options.spool_s,
             said=lambda message: self._said(session_id, message),
+            models=self._model_names,
         )
-        session.obey(self.ladder.measures)
+        session.obey(self.ladder.measures, int(self.ladder.level))
         self._sessions[session_id] = session
         session.listener = listener
         self.metrics.opened.labels(start.source).inc()
         self.journal.note("session.start", session=session_id, source=start.source)
         return session
 
+    @property
+    def _model_names(self) -> dict[str, str]:
+        """The models by their providers."""
+        main, shown = self.options.models.main, self.options.shown
+        return {main.spec.provider: main.name, shown.spec.provider: shown.name}
+
     def _stream_options(self, start: Start) -> StreamOptions:
-        main = self.options.models.main
+        main = self.options.shown
         if start.model not in (None, main.name):
             raise _bad(f"this server has no model {start.model!r}: it serves {main.name}")
         try:
@@ -210,9 +219,16 @@ class Hub:
             "level", level=int(change.level), from_level=int(change.from_level), reason=change.reason
         )
         for session in self.sessions:
-            session.obey(self.ladder.measures)
+            session.obey(self.ladder.measures, int(change.level))
+            model = self.engine.model
             session.say(
-                Status(int(change.level), int(change.from_level), change.reason[:500], self.engine.model.name)
+                Status(
+                    level=int(change.level),
+                    from_level=int(change.from_level),
+                    reason=change.reason[:500],
+                    model=model.name,
+                    provider=model.spec.provider,
+                )
             )
 
     def end(self, session: LiveSession) -> None:
@@ -244,6 +260,8 @@ class Hub:
         """Add to the metrics what the session's account grew by."""
         now, before = session.account, self._counted.get(session.books.session_id, AudioAccount())
         self._counted[session.books.session_id] = now
+        self.answered_s += (now.speech_samples - before.speech_samples) / SAMPLE_RATE_HZ
+        self.answered_s += (now.silence_samples - before.silence_samples) / SAMPLE_RATE_HZ
         rate = SAMPLE_RATE_HZ
         self.metrics.received.inc((now.received_samples - before.received_samples) / rate)
         self.metrics.settled(

@@ -12,6 +12,8 @@ from asrctl.policy.priority import Kind
 
 _WINDOW_S = 5.0
 """What is seen as "now": a few decodes of the slowest model, and soon enough to act."""
+_COST_WINDOW_S = 15.0
+"""The same for what a session costs: more than the longest utterance, which is answered for at its end."""
 
 
 class Decoded(NamedTuple):
@@ -42,6 +44,40 @@ class Load:
     partials: int
 
 
+class SessionCost:
+    """What live audio costs, however many sessions it is of: finals decoded over audio answered for.
+
+    Neither a backlog that is worked off nor sessions that have just ended make a session look dear, as they
+    would if the load of the last while were shared out among those who are there now.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._looks: deque[tuple[float, float, float]] = deque()
+
+    def observe(self, now_s: float, finals_s: float, answered_s: float) -> tuple[float, float]:
+        """Take note of totals so far, about once a second.
+
+        Args:
+            now_s: The time.
+            finals_s: Time that finals took.
+            answered_s: Audio that became speech or silence.
+
+        Returns:
+            What finals took lately, as a share of the workers' time; and how much audio a second that was
+            for, which is how many sessions at real time.
+        """
+        self._looks.append((now_s, finals_s, answered_s))
+        while self._looks[0][0] < now_s - _COST_WINDOW_S:
+            self._looks.popleft()
+        since_s, finals_before_s, answered_before_s = self._looks[0]
+        span_s = now_s - since_s
+        if span_s <= 0:
+            return 0.0, 0.0
+        share = (finals_s - finals_before_s) / (span_s * self._workers)
+        return share, (answered_s - answered_before_s) / span_s
+
+
 class LoadMeter:
     """Keeps what was decoded in the last seconds, and what was submitted and is not done."""
 
@@ -55,6 +91,8 @@ class LoadMeter:
         self._progress_s = clock()
         self.failures = 0
         """Decodes that failed since the last that succeeded."""
+        self.finals_s = 0.0
+        """Time that all finals took so far."""
 
     def submitted(self, kind: Kind) -> int:
         """A decode was submitted; returns its number."""
@@ -85,6 +123,8 @@ class LoadMeter:
             self.failures = 0
             done = Decoded(now_s, kind, max(0.0, now_s - submitted_s - inference_s), inference_s)
             self._done.append(done)
+            if kind is Kind.FINAL:
+                self.finals_s += inference_s
             return done
 
     def load(self) -> Load:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from asrctl.errors import UsageError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.ladder import LadderOptions
 from asrctl.policy.protocol import Limits
-from asrctl.providers.base import ModelSpec
+from asrctl.providers.base import ModelSpec, StreamingModel
 
 _SHORTEST_S = 0.5
 """Utterances are no shorter, with the pause that ends them; those that a client cuts by `flush` may be."""
@@ -39,6 +40,19 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
+class Streaming:
+    """A streaming provider that has the sessions' utterances; the models stand in for it.
+
+    Attributes:
+        model: As clients know it.
+        start: Starts it; must not block.
+    """
+
+    model: NamedModel
+    start: Callable[[], StreamingModel]
+
+
+@dataclass(frozen=True, slots=True)
 class ServeOptions:
     """How a server behaves. Times in seconds.
 
@@ -46,6 +60,7 @@ class ServeOptions:
         models: What decodes.
         pool: How workers are kept.
         stream: How each session is cut and decoded.
+        streaming: What comes before the models; None for nothing.
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
         api_key: What clients must know; empty for nothing.
@@ -67,6 +82,7 @@ class ServeOptions:
     models: Models
     pool: PoolOptions = field(default_factory=PoolOptions)
     stream: StreamOptions = field(default_factory=StreamOptions)
+    streaming: Streaming | None = None
     host: str = "127.0.0.1"
     port: int = 8765
     api_key: str = ""
@@ -83,6 +99,11 @@ class ServeOptions:
     retry_s: float = 60.0
     admission: AdmissionOptions = field(default_factory=AdmissionOptions)
     ladder: LadderOptions = field(default_factory=LadderOptions)
+
+    @property
+    def shown(self) -> NamedModel:
+        """The model that clients are told of, while all is well."""
+        return self.streaming.model if self.streaming else self.models.main
 
     @property
     def session_finals(self) -> int:

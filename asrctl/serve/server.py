@@ -104,7 +104,7 @@ class Server:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._report_ready())]
-        self.journal.note("listening", url=self.url, model=self._options.models.main.name)
+        self.journal.note("listening", url=self.url, model=self._options.shown.name)
         try:
             if self._stops:  # before there was a loop
                 self._end()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.audio.convert import StreamConverter, StreamEncoding
-from asrctl.engine.events import Event, Finished
-from asrctl.engine.session import Recognizer, Session
+from asrctl.engine.events import Event, Finished, ProviderChanged
+from asrctl.engine.lineup import Lineup, Recognizer
+from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream
 from asrctl.policy.ladder import Measures
 from asrctl.policy.priority import Source
@@ -30,7 +31,7 @@ from asrctl.policy.protocol import (
     Violation,
 )
 from asrctl.serve.spool import Lost, Mark, Spool, Step
-from asrctl.serve.translate import Positions, message_of
+from asrctl.serve.translate import Positions, message_of, status_of
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:
@@ -58,21 +59,23 @@ class LiveSession:
         self,
         books: ServerSession,
         stream: Stream,
-        recognizer: Recognizer,
+        recognizer: Recognizer | Lineup,
         *,
         hold_s: float,
         spool_s: float,
         said: Callable[[ServerMessage], None] = lambda _: None,
+        models: Mapping[str, str] | None = None,
     ) -> None:
         """Begin; needs a running event loop.
 
         Args:
             books: What is kept of the session, positions and events.
             stream: Fresh, for this session alone.
-            recognizer: Shared by all.
+            recognizer: Shared by all; or several providers that are.
             hold_s: How much audio may be held in memory before acks fall behind.
             spool_s: The same on disk, while spooling.
             said: Told of each message, whether a socket is attached or not.
+            models: The names of the models by their providers.
         """
         start, format_ = books.start, books.start.format
         self.books = books
@@ -85,6 +88,8 @@ class LiveSession:
         self._positions = Positions(start.audio_offset, format_.sample_rate)
         self._hold_s, self._spool_s = hold_s, spool_s
         self._said = said
+        self._models = models or {}
+        self._level = 0
         self._converter = self._new_converter()
         self._fed_samples = 0
         self._spool: Spool | None = None
@@ -143,8 +148,9 @@ class LiveSession:
 
     # What the ladder wants
 
-    def obey(self, measures: Measures) -> None:
-        """Do less work, or more again."""
+    def obey(self, measures: Measures, level: int = 0) -> None:
+        """Do less work, or more again; `level` is the rung that asks for it."""
+        self._level = level
         if measures == self._measures:
             return
         self._measures = measures
@@ -177,6 +183,8 @@ class LiveSession:
             event = self._events.popleft()
             if isinstance(event, Finished):
                 self._finish(event.account)
+            elif isinstance(event, ProviderChanged):
+                self.say(status_of(event, self._level, self._models))
             else:
                 self.say(message_of(event, self._positions, self.books))
 

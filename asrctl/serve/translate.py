@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -13,6 +14,7 @@ from asrctl.policy.protocol import (
     ServerMessage,
     ServerSession,
     SpeechStarted,
+    Status,
     WireWord,
 )
 from asrctl.transcript import SAMPLE_RATE_HZ, Word
@@ -75,6 +77,17 @@ def message_of(
             )
         case _:
             assert_never(event)
+
+
+def status_of(event: events.ProviderChanged, level: int, models: Mapping[str, str]) -> Status:
+    """What to tell the client when another provider has its utterances; the level stays as it is."""
+    return Status(
+        level=level,
+        from_level=level,
+        reason=event.reason[:500],
+        model=models.get(event.provider, ""),
+        provider=event.provider,
+    )
 
 
 def _word(word: Word, positions: Positions) -> WireWord:

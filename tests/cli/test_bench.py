@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
 import soundfile
 
+pytest.importorskip("starlette")
+
+from asrctl.cli.bench_options import peers_of
+from asrctl.errors import UsageError
+from asrctl.policy.admission import AdmissionOptions
 from asrctl.providers.scripted import speak
 from tests.engine.streams import LevelDetector, silence
+from tests.serve.servers import options_for, running
+from tests.serve.servers import script as server_script
 
 from .commands import asrctl, run
+
+if TYPE_CHECKING:
+    from asrctl.bench.setup import Setup
 
 WORDS = " ".join(f"w{n}" for n in range(8))
 
@@ -137,6 +150,8 @@ def test_builtin_speech_is_said_to_be_that(script: str, document: Document) -> N
         (["rtf", "--workers", "0"], "'0' is not a number"),
         (["stream", "--find", "--sessions", "2"], "--find"),
         (["stream", "--sessions", "100"], "'100' is not a number"),
+        (["stream", "--server", "ws://127.0.0.1:1", "--threads", "2"], "--threads is up to the server"),
+        (["stream", "--server", "127.0.0.1"], "no address of a server"),
         (["compare", "none.json", "none.json"], "none.json"),
     ],
 )
@@ -189,7 +204,59 @@ def test_stream_measures_numbers_of_sessions(
         assert figures["dropped_s"] == figures["undeclared_s"] == figures["restarts"] == 0
         assert figures["final_p50_s"] <= figures["final_p95_s"] <= figures["final_p99_s"]
         assert figures["partials_per_utterance"] > 0
+        assert figures["word_lag_p50_s"] <= figures["word_lag_p95_s"]
     assert found["target"] == {"final_p95_s": 30.0, "met_by": [1, 2]}
+
+
+def test_stream_plays_to_a_server(
+    speech: Path, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same figures, from a server that runs; `--find` stops where it lets nobody in any more."""
+    options = options_for(server_script(tmp_path / "words.json"), admission=AdmissionOptions(max_sessions=1))
+    with running(options) as server:
+        heard = (str(speech), "--reference", str(reference), "--server", server.url, "--target", "30")
+        assert run("bench", "stream", *heard, "--find", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["target"] == {"final_p95_s": 30.0, "met_by": [1], "most_sessions": 1}
+    one, two = found["rows"]
+    assert (one["setup"]["sessions"], two["setup"]["sessions"]) == (1, 2)
+    assert one["setup"]["server"] == server.url
+    assert one["figures"]["wer_percent"] == one["figures"]["undeclared_s"] == 0
+    assert two["figures"]["refused"] == 1
+
+
+def test_stream_draws_on_the_screen_and_into_a_file(
+    speech: Path, script: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bars go to standard error, so that JSON stays JSON."""
+    chosen = (str(speech), "--model", script, "--provider", "scripted")
+    assert run("bench", "stream", *chosen, "--plot", "-", "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["bench"] == "stream"
+    assert "█" in captured.err and "1 sessions, final" in captured.err
+    svg = tmp_path / "late.svg"
+    assert run("bench", "stream", *chosen, "--plot", str(svg)) == 0
+    assert "sessions at once" in svg.read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_whisper_cpps_program_takes_part(
+    speech: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that was named, or the one on PATH, for each model that it can load."""
+    program = tmp_path / "whisper-cli"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    setup = cast("Setup", SimpleNamespace(spec=SimpleNamespace(provider="whisper_cpp"), workers=1))
+    two = cast("Setup", SimpleNamespace(spec=SimpleNamespace(provider="whisper_cpp"), workers=2))
+    assert [each.program for each in peers_of([setup, two], program, look=True)] == [str(program)]
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert [each.program for each in peers_of([setup], None, look=True)] == [str(program)]
+    assert peers_of([setup], None, look=False) == []
+    with pytest.raises(UsageError, match="one worker"):
+        peers_of([two], program, look=True)
+    with pytest.raises(UsageError, match="there is no program"):
+        peers_of([setup], tmp_path / "none", look=True)
 
 
 def test_stream_declares_what_the_model_refuses(
@@ -223,7 +290,7 @@ def test_compare_says_what_differs(
     speech: Path, script: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In a table and as JSON; a result does not differ from itself."""
-    chosen = ("--models", script, "--providers", "scripted", "--rounds", "5", "--threads", "1")
+    chosen = ("--models", script, "--providers", "scripted", "--rounds", "7", "--threads", "1")
     assert run("bench", "rtf", str(speech), *chosen, "--json") == 0
     before = json.loads(capsys.readouterr().out)
     for each in before["rows"][0]["rounds"]:
@@ -255,13 +322,16 @@ def test_promises_are_held_against_measurements(
     script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each is kept or broken, with what was found; the exit code says whether any was broken."""
-    monkeypatch.setattr("asrctl.cli.bench._BUILTIN_S", 1.0)
+    monkeypatch.setattr("asrctl.cli.bench_promises.BUILTIN_S", 1.0)
     code = run("bench", "promises", "--model", script, "--provider", "scripted", "--rounds", "1", "--json")
-    promises = json.loads(capsys.readouterr().out)["promises"]
-    kept = {promise["name"]: promise["kept"] for promise in promises}
+    document = json.loads(capsys.readouterr().out)
+    kept = {promise["name"]: promise["kept"] for promise in document["promises"]}
     assert len(kept) == 6
     assert kept["drops"] and kept["sessions at once"] and kept["reconnects"]
     assert code == int(False in kept.values())
+    assert {row["name"] for row in document["rows"]} >= {"a full server", "a server that slams the door"}
+    server = next(row["figures"] for row in document["rows"] if row["name"] == "a full server")
+    assert (server["came"], server["let_in"], server["undeclared_s"]) == (12, 10, 0)
 
 
 @pytest.mark.integration

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,13 +170,12 @@ def test_a_place_below_a_file(models: Path, tmp_path: Path, capsys: pytest.Captu
 
 
 def test_hanging_and_crashing_tools(tool: Tool, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A glance waits for nobody: both are named, the rest is there, the exit code is good."""
+    """A glance waits for nobody: it asks neither, the rest is there, the exit code is good."""
     tool("nvidia-smi", HANG)
     tool("vulkaninfo", "kill -SEGV $$")
     assert run("detect", "--quick", "--json", "--dry-run") == 0
     document = json.loads(capsys.readouterr().out)
-    troubles = {each["probe"]: each["reason"] for each in document["machine"]["troubles"]}
-    assert "0.1 s" in troubles["CUDA"] and "Vulkan" in troubles
+    assert not {"CUDA", "Vulkan"} & {each["probe"] for each in document["machine"]["troubles"]}
     assert document["machine"]["cpu"]["model"]
 
 
@@ -251,3 +251,28 @@ def test_defaults_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "config", "sessions"),
+    [([], "", 5), (["--max-sessions", "7"], "", 7), ([], "[serve]\nmax_sessions = 9\n", 9)],
+)
+def test_a_server_without_a_config_lets_in_what_its_cores_bear(
+    flags: list[str],
+    config: str,
+    sessions: int,
+    no_settings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a glance at the machine, here of one core; what somebody has set counts for more."""
+    started: list[Any] = []
+    monkeypatch.setattr("asrctl.detect.quick.available_cpus", lambda: 1)
+    monkeypatch.setattr("asrctl.cli.serve._run", lambda _settings, options: started.append(options))
+    no_settings.write_text(config)
+    script = tmp_path / "script.json"
+    script.write_text("{}")
+    assert run("serve", "--provider", "scripted", "--model", str(script), *flags) == 0
+    (options,) = started
+    assert options.admission.max_sessions == sessions
+    assert options.models.main.spec.threads == 1

@@ -49,7 +49,7 @@ def test_list_names_every_model(root: Path, capsys: pytest.CaptureFixture[str]) 
     assert run("models", "list") == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(CATALOG)
+    assert [line.split()[0] for line in lines[1:]] == [*CATALOG, "voxtral"]
     small = next(line for line in lines if line.startswith("small "))
     assert small.split() == ["small", "488", "MB", "844", "MB", "many", "cached"]
     assert captured.err == ""
@@ -76,7 +76,7 @@ def test_list_survives_a_damaged_model(
     os.truncate(path, 1000)
     assert run("models", "list") == 0
     captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == len(CATALOG) + 1
+    assert len(captured.out.splitlines()) == len(CATALOG) + 2
     assert captured.err.startswith(f"asrctl: warning: the model {path} is cut short")
 
 

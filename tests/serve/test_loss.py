@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
 
 from asrctl.policy.protocol import Dropped, Final
 from asrctl.providers.base import ModelSpec
+from benchmarks.serve_proxy import FaultyProxy, Plan, seeded_plans
 
-from .proxy import Proxy
 from .servers import Running, Talker, options_for, running, spoken
 
 SESSIONS = 20
@@ -33,21 +31,33 @@ def check(talker: Talker, words: list[str]) -> None:
         talker.socket.close()
 
 
+class Weather:
+    """Plans by a seed; those of connections that begin while it is calm do no harm."""
+
+    def __init__(self, seed: int, mean_bytes: int) -> None:
+        self._plans = seeded_plans(seed, mean_bytes, ("close", "reset", "lag"))
+        self.calm = False
+
+    def __iter__(self) -> Iterator[Plan]:
+        while True:
+            yield Plan() if self.calm else next(self._plans)
+
+
 @pytest.mark.parametrize("mean_bytes", [3_000, 60_000])
 def test_cuts_at_any_byte(shared: Running, mean_bytes: int) -> None:
     """Connections end after any number of bytes, by a close, a reset or after a stall."""
-    with closing(Proxy(shared.server.port, random.Random(mean_bytes), mean_bytes)) as proxy:
-        url = shared.url.replace(str(shared.server.port), str(proxy.port))
+    weather = Weather(mean_bytes, mean_bytes)
+    with FaultyProxy(shared.url, weather).in_thread() as proxy:
         for session in range(SESSIONS):
             words = [(session * 7 + n) % 4000 for n in range(4)]
-            proxy.calm = False
-            talker = Talker(url, spoken(*words, pause_s=0.6))
-            while proxy.cuts < 3 * (session + 1) and not talker.news:
+            weather.calm = False
+            talker = Talker(f"{proxy.url}/v1/stream", spoken(*words, pause_s=0.6))
+            while proxy.harmed < 3 * (session + 1) and not talker.news:
                 talker.try_connect()
-            proxy.calm = mean_bytes < 20_000  # else it would never end
+            weather.calm = mean_bytes < 20_000  # else it would never end
             talker.persist()
             check(talker, [f"w{n}" for n in words])
-        assert proxy.cuts >= SESSIONS
+        assert proxy.harmed >= SESSIONS
 
 
 def test_the_server_restarts(scripted: Callable[..., ModelSpec]) -> None:

@@ -30,7 +30,7 @@ from asrctl.providers.scripted import listen
 from asrctl.serve import connection
 from asrctl.serve.gate import Gate
 from asrctl.serve.journal import Journal
-from asrctl.serve.load import LoadMeter
+from asrctl.serve.load import LoadMeter, SessionCost
 from asrctl.serve.server import Server
 from asrctl.serve.session import LiveSession
 from asrctl.serve.spool import Lost, Mark, Spool, Step
@@ -118,6 +118,22 @@ def test_the_meter() -> None:
     assert (load.share, load.finals_share, load.delay_s) == (0.3, 0.1, 2.0)
     clock.now_s = 9.0
     assert meter.load().share == 0
+
+
+def test_what_a_session_costs() -> None:
+    """Ten sessions at 5 % each: they cost no more when some have ended, or when a backlog is worked off."""
+    cost = SessionCost(workers=1)
+    assert cost.observe(0.0, 0.0, 0.0) == (0.0, 0.0)
+    for second in range(1, 60):
+        share, sessions = cost.observe(second, 0.5 * second, 10.0 * second)
+        assert (share, sessions) == (pytest.approx(0.5), pytest.approx(10.0))
+    for second in range(1, 31):  # nobody speaks any more, and what waits is decoded as fast as it goes
+        share, sessions = cost.observe(59.0 + second, 29.5 + second, 590.0 + 20.0 * second)
+        assert share / sessions == pytest.approx(0.05)
+    assert (share, sessions) == (pytest.approx(1.0), pytest.approx(20.0))
+    for second in range(1, 31):
+        share, sessions = cost.observe(89.0 + second, 59.5, 1190.0)
+    assert (share, sessions) == (0.0, 0.0)
 
 
 def test_the_meter_counts_failures() -> None:

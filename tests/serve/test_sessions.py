@@ -101,10 +101,18 @@ def test_skip(shared: Running) -> None:
 
 
 def test_metrics_message(shared: Running) -> None:
-    """A client that asks for it is told how things stand."""
-    with Talker(shared.url, spoken(1), metrics=True) as talker:
+    """A client that asks for it is told how things stand, and nobody else is."""
+    with Talker(shared.url, spoken(1), metrics=True) as talker, Talker(shared.url, spoken(2)) as other:
         talker.send()
         until(lambda: talker.receive_until(Metrics).received_s > 1)
+        other.finish()
+        talker.finish()
+    told = talker.of(Metrics)
+    assert [each.received_s for each in told] == sorted(each.received_s for each in told)
+    assert 1 < told[-1].received_s <= len(talker.audio) / 32_000
+    assert 0 <= told[-1].pending_s <= told[-1].received_s
+    assert told[-1].level == 0
+    assert not other.of(Metrics)
 
 
 def test_sessions_do_not_mix(shared: Running) -> None:
