@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
-from asrctl.bench.results import Result, Row, busy_notes
-from asrctl.bench.stats import LEAST_ROUNDS, Ratio, ratio
+from asrctl.bench.results import AT_S, Result, Row, busy_notes
+from asrctl.bench.stats import CONFIDENCE, LEAST_ROUNDS, Ratio, ratio
 from asrctl.errors import UsageError
 
-_NOT_COMPARED = frozenset({"busy_share", "disk_mb", "utterances", "partials_per_utterance"})
+_NOT_COMPARED = frozenset({AT_S, "busy_share", "disk_mb", "utterances", "partials_per_utterance"})
 """Circumstances, not achievements."""
 NO_DIFFERENCE = "no difference seen"
 
@@ -48,6 +48,9 @@ class Comparison:
 def compare(before: Result, after: Result, seed: int = 0) -> list[Comparison]:
     """Every metric that both have.
 
+    Rounds that took turns are compared in pairs, so that what comes and goes on the machine does not count;
+    the more there is to compare, the less likely each must be by chance.
+
     Raises:
         UsageError: They measured different things.
     """
@@ -69,6 +72,9 @@ def caveats(before: Result, after: Result) -> list[str]:
         if before.machine.get(part) != after.machine.get(part):
             found.append("the two ran on different machines, or on one that was set up differently")
             break
+    enough = [pair for pair in _pairs(before.rows, after.rows) if len(pair[0].rounds) >= LEAST_ROUNDS]
+    if enough and not any(take_turns(*pair) for pair in enough):
+        found.append("the two did not take turns: what changed on the machine between them counts too")
     for name, result in (("A", before), ("B", after)):
         found += [f"{name}: {note}" for note in busy_notes(result)]
     return found
@@ -85,13 +91,40 @@ def _pairs(before: Sequence[Row], after: Sequence[Row]) -> Iterator[tuple[Row, R
             yield row, others[row.name]
 
 
+def take_turns(before: Row, after: Row) -> bool:
+    """Whether the rounds of the two were measured in turns: A B A B, or A B B A, and so on."""
+    first, second = before.values(AT_S), after.values(AT_S)
+    if not len(first) == len(second) == len(before.rounds) == len(after.rounds):
+        return False
+    turns = sorted([(at_s, "A") for at_s in first] + [(at_s, "B") for at_s in second])
+    neighbours = zip(turns[::2], turns[1::2], strict=True)
+    return all({one, other} == {"A", "B"} for (_, one), (_, other) in neighbours)
+
+
 def _row(before: Row, after: Row, seed: int) -> Iterator[Comparison]:
     name = before.name if before.name == after.name else f"{before.name} -> {after.name}"
-    for metric in before.figures:
+    shared = [metric for metric in before.figures if metric not in _NOT_COMPARED and metric in after.figures]
+    paired = take_turns(before, after)
+    before, after = (_in_order(row) if paired else row for row in (before, after))
+    for metric in shared:
         first, second = before.values(metric), after.values(metric)
-        if metric in _NOT_COMPARED or not second:
-            continue
         comparable = min(*first, *second) > 0
         yield Comparison(
-            name, metric, median(first), median(second), ratio(first, second, seed) if comparable else None
+            name,
+            metric,
+            median(first),
+            median(second),
+            ratio(
+                first,
+                second,
+                seed,
+                paired=paired and len(first) == len(second) == len(before.rounds),
+                confidence=1 - (1 - CONFIDENCE) / len(shared),
+            )
+            if comparable
+            else None,
         )
+
+
+def _in_order(row: Row) -> Row:
+    return replace(row, rounds=sorted(row.rounds, key=lambda each: each[AT_S]))

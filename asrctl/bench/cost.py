@@ -21,6 +21,7 @@ class Cost:
         busy_share: What everybody else used of the machine's processors, 0 to 1.
         peak_rss_mb: Highest sum of resident sets that was seen, in MB of 1,000,000 bytes. What processes
             share counts for each.
+        peak_workers_rss_mb: The same of the workers alone.
     """
 
     def __init__(self, worker_pids: Sequence[int]) -> None:
@@ -34,6 +35,7 @@ class Cost:
         self.workers_s = 0.0
         self.busy_share = 0.0
         self.peak_rss_mb = 0.0
+        self.peak_workers_rss_mb = 0.0
 
     @property
     def cpu_s(self) -> float:
@@ -64,16 +66,17 @@ class Cost:
 
     def _look(self) -> None:
         """Note memory, and processor time as far as it is known: a worker may be lost on the way."""
-        rss_bytes = 0
+        rss_bytes = [0] * len(self._processes)
         for index, process in enumerate(self._processes):
             try:
                 with process.oneshot():
-                    rss_bytes += process.memory_info().rss
+                    rss_bytes[index] = process.memory_info().rss
                     self._cpu_s[index] = sum(process.cpu_times()[:2])
             except psutil.Error:
                 continue
         self._cpu_s[0] = time.process_time()  # finer than the system's table of processes
-        self.peak_rss_mb = max(self.peak_rss_mb, rss_bytes / 1e6)
+        self.peak_rss_mb = max(self.peak_rss_mb, sum(rss_bytes) / 1e6)
+        self.peak_workers_rss_mb = max(self.peak_workers_rss_mb, sum(rss_bytes[1:]) / 1e6)
 
 
 def _machine_s() -> tuple[float, float]:

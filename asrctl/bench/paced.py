@@ -44,10 +44,17 @@ class Talk:
 
 @dataclass(slots=True)
 class Heard:
-    """The events of one session, each with when it came, in seconds of the session."""
+    """The events of one session, each with when it came, in seconds of the session.
+
+    Attributes:
+        started_s: When its first sample was, by `time.monotonic()`.
+        events: Seconds of the session, and what came then.
+        failure: Why there is no session: a server would not have it, or gave it up.
+    """
 
     started_s: float = 0.0
     events: list[tuple[float, Event]] = field(default_factory=list)
+    failure: str = ""
 
     def __call__(self, event: Event) -> None:
         """Keep an event."""

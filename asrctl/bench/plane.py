@@ -1,4 +1,4 @@
-"""The plane of speed and word error rate as an SVG file: right is faster, down is more accurate."""
+"""Figures as points in a plane, in an SVG file: word errors over speed, or latencies over sessions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from asrctl.bench.results import Result
+from asrctl.bench.results import Result, Row
+from asrctl.errors import UsageError
 
 WIDTH, HEIGHT = 960, 600
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 50, 60
@@ -18,6 +19,10 @@ _COLOURS = {
     "whisper.cpp": _RED,
     "faster-whisper": _BLUE,
     "faster_whisper": _BLUE,
+    "whisper-cli": _RED,
+    "final": _GREEN,
+    "word lag": _BLUE,
+    "first partial": _RED,
 }
 _LINE_PX = 13
 
@@ -28,8 +33,16 @@ class Point:
 
     name: str
     side: str
-    speed: float
-    wer_percent: float
+    across: float
+    up: float
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the two axes are."""
+
+    across: str = "speed, x real time"
+    up: str = "word error rate, %"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +75,51 @@ class Axis:
 
 
 def plot_of(result: Result) -> str:
-    """The rows of `bench rtf` that have word error rates, as SVG text."""
-    points = [
-        Point(row.name, str(row.setup["provider"]), 1 / row.figures["rtf"], row.figures["wer_percent"])
-        for row in result.rows
-        if "wer_percent" in row.figures
-    ]
-    return draw(points, f"Speed and word errors: {result.audio['name']}")
+    """The rows of `bench rtf` or `bench stream` as SVG text.
+
+    Raises:
+        UsageError: There is nothing to draw: of `bench rtf`, no reference was given.
+    """
+    if result.bench == "stream":
+        points, labels = list(_late(result.rows)), Labels("sessions at once", "95th percentile, seconds")
+        title = f"Latency of live sessions: {result.audio['name']}"
+    else:
+        points, labels = list(_accurate(result.rows)), Labels()
+        title = f"Speed and word errors: {result.audio['name']}"
+    if not points:
+        raise UsageError("there is nothing to draw")
+    return draw(points, title, labels)
 
 
-def draw(points: Sequence[Point], title: str) -> str:
+def _accurate(rows: Sequence[Row]) -> Iterator[Point]:
+    for row in rows:
+        if "wer_percent" in row.figures:
+            provider = str(row.setup["provider"])
+            yield Point(row.name, provider, 1 / row.figures["rtf"], row.figures["wer_percent"])
+
+
+def _late(rows: Sequence[Row]) -> Iterator[Point]:
+    for row in rows:
+        for side, metric in LATENCIES.items():
+            if metric in row.figures:
+                name = f"{row.setup['sessions']}: {side} {row.figures[metric]:.2f} s"
+                yield Point(name, side, float(row.setup["sessions"]), row.figures[metric])
+
+
+LATENCIES = {"final": "final_p95_s", "word lag": "word_lag_p95_s", "first partial": "first_partial_p95_s"}
+"""What people wait for in a live session."""
+
+
+def draw(points: Sequence[Point], title: str, labels: Labels | None = None) -> str:
     """The picture as SVG text."""
-    across = _axis([point.speed for point in points], LEFT, WIDTH - RIGHT)
-    up = _axis([point.wer_percent for point in points], HEIGHT - BOTTOM, TOP)
+    across = _axis([point.across for point in points], LEFT, WIDTH - RIGHT)
+    up = _axis([point.up for point in points], HEIGHT - BOTTOM, TOP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="11">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         _text(LEFT, 24, title, size=15),
-        *_grid(across, up),
+        *_grid(across, up, labels or Labels()),
         *_marks(points, across, up),
         *_legend(sorted({point.side for point in points})),
         "</svg>",
@@ -97,7 +136,7 @@ def _axis(values: Sequence[float], first_px: float, last_px: float) -> Axis:
     return Axis(0.0, (math.floor(highest / step) + 1) * step, first_px, last_px, step)
 
 
-def _grid(across: Axis, up: Axis) -> Iterator[str]:
+def _grid(across: Axis, up: Axis, labels: Labels) -> Iterator[str]:
     for value in across.ticks():
         x = across.px(value)
         yield f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}" stroke="#e4e4e4"/>'
@@ -106,14 +145,14 @@ def _grid(across: Axis, up: Axis) -> Iterator[str]:
         y = up.px(value)
         yield f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#e4e4e4"/>'
         yield _text(LEFT - 8, y + 4, f"{value:.3g}", anchor="end")
-    yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 18, "speed, x real time", anchor="middle", size=13)
-    yield _text(LEFT - 50, TOP - 12, "word error rate, %", size=13)
+    yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 18, labels.across, anchor="middle", size=13)
+    yield _text(LEFT - 50, TOP - 12, labels.up, size=13)
 
 
 def _marks(points: Sequence[Point], across: Axis, up: Axis) -> Iterator[str]:
     taken: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda point: point.wer_percent):
-        x, y, colour = across.px(point.speed), up.px(point.wer_percent), _colour(point.side)
+    for point in sorted(points, key=lambda point: point.up):
+        x, y, colour = across.px(point.across), up.px(point.up), _colour(point.side)
         name = f"<title>{escape(point.name)}</title>"
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}">{name}</circle>'
         label_y = _free(x, y, taken)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from asrctl.bench import coldstart, rtf, stream
 from asrctl.bench.results import Round, Row
 from asrctl.bench.setup import Setup, Speech, Tell, silent
+from asrctl.bench.stage import Here
+
+if TYPE_CHECKING:
+    from asrctl.client import ClientOptions  # needs a package that may be missing
 
 COLD_START_MS = 500.0
 SPEED = 2.0
@@ -55,9 +60,9 @@ _MEASURED = (
     _Bound("speed", "speed", ">= 2 x real time", "{:.1f} x real time", lambda speed: speed >= SPEED),
     _Bound("memory, all processes", "peak_rss_mb", "<= 300 MB", "{:.0f} MB", lambda mb: mb <= MEMORY_MB),
 )
-_SET = (
-    _Bound("sessions at once", "max_sessions", "at most 10", "limit is {:.0f}", lambda n: n <= SESSIONS),
-    _Bound("reconnects", "max_attempts", "at most 15", "limit is {:.0f}", lambda n: n <= ATTEMPTS),
+_ENFORCED = (
+    _Bound("sessions at once", "let_in", "at most 10", "{:.0f} let in", lambda n: 0 < n <= SESSIONS),
+    _Bound("reconnects", "attempts", "at most 15", "gave up after {:.0f}", lambda n: 0 < n <= ATTEMPTS),
 )
 
 
@@ -65,10 +70,10 @@ def check(figures: Mapping[str, float]) -> list[Promise]:
     """All promises.
 
     Args:
-        figures: "ready_ms", "speed", "peak_rss_mb", "dropped_s" and "undeclared_s" as measured;
-            "max_sessions" and "max_attempts" as they are set. What is not there was not measured.
+        figures: "ready_ms", "speed", "peak_rss_mb", "dropped_s", "undeclared_s", "let_in" and "attempts";
+            what is not there was not measured.
     """
-    measured, limits = ([bound.check(figures) for bound in bounds] for bounds in (_MEASURED, _SET))
+    measured, limits = ([bound.check(figures) for bound in bounds] for bounds in (_MEASURED, _ENFORCED))
     return [*measured, _drops(figures), *limits]
 
 
@@ -81,16 +86,32 @@ def _drops(figures: Mapping[str, float]) -> Promise:
     return Promise(name, target, found, lost_s == 0)
 
 
-def measure(setup: Setup, speech: Speech, rounds: int, tell: Tell = silent) -> list[Row]:
-    """Everything that has to be measured: cold starts, speed, and one live session; in this order.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is set.
+
+    Attributes:
+        max_sessions: That a server lets in.
+        client: How far a client goes.
+    """
+
+    max_sessions: int
+    client: ClientOptions
+
+
+def measure(
+    setup: Setup, speech: Speech, limits: Limits | None, rounds: int, tell: Tell = silent
+) -> list[Row]:
+    """Everything that has to be measured, in the order of the rows.
 
     Args:
         setup: What decodes.
         speech: What is decoded.
+        limits: What a server and a client are told; None where they cannot run.
         rounds: How often it starts, and how often it decodes.
         tell: Told how far it is.
     """
-    total = 2.0 * rounds + 1
+    total = 2.0 * rounds + 2
     starts, speeds = list[Round](), list[Round]()
     coldstart.run(setup)  # not counted: it fills the page cache
     for number in range(rounds):
@@ -99,23 +120,34 @@ def measure(setup: Setup, speech: Speech, rounds: int, tell: Tell = silent) -> l
         tell("speed", 2.0 * number + 1, total)
         speeds.append(rtf.run(setup, speech))
     live = stream.run(
-        setup,
+        Here(setup),
         stream.talks(speech, 1, speech.duration_s),
-        stream.Unpaced(setup),
-        lambda share: tell("one live session", total - 1 + share, total),
+        lambda share: tell("one live session", total - 2 + share, total),
     )
-    tell("done", total, total)
     named = {"cold start": starts, "speed": speeds, "one live session": [live]}
+    if limits is not None:
+        from asrctl.bench import enforced
+
+        tell("a full server", total - 1, total)
+        named["a full server"] = [enforced.sessions(setup, limits.max_sessions, limits.client)]
+        named["a server that slams the door"] = [enforced.reconnects(limits.client)]
+    tell("done", total, total)
     return [Row(name, setup.description, found) for name, found in named.items()]
 
 
 def figures(rows: Sequence[Row]) -> dict[str, float]:
     """From the rows of `measure` to what `check` wants."""
-    start, speed, live = (row.figures for row in rows)
-    return {
+    start, speed, live, *limits = (row.figures for row in rows)
+    server, client = limits or ({}, {})
+    peaks = [each["peak_rss_mb"] for each in (speed, live, server) if "peak_rss_mb" in each]
+    found = {
         "ready_ms": start["ready_s"] * 1000,
         "speed": 1 / speed["rtf"],
-        "peak_rss_mb": max(speed["peak_rss_mb"], live["peak_rss_mb"]),
-        "dropped_s": live["dropped_s"],
-        "undeclared_s": live["undeclared_s"],
+        "peak_rss_mb": max(peaks),
+        "dropped_s": live["dropped_s"] + server.get("dropped_s", 0.0),
+        "undeclared_s": live["undeclared_s"] + server.get("undeclared_s", 0.0),
     }
+    return {**found, **{name: given[name] for given in (server, client) for name in _LIMITS if name in given}}
+
+
+_LIMITS = ("let_in", "attempts")

@@ -20,6 +20,8 @@ _BUSY_SHARE = 0.25
 
 Round = Mapping[str, float]
 """The figures of one round: what could not be measured is not there."""
+AT_S = "at_s"
+"""Among them, when the round began, in seconds of the epoch: so that rounds which took turns are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,12 @@ class Row:
     @property
     def figures(self) -> dict[str, float]:
         """Medians over the rounds."""
-        return {metric: median(self.values(metric)) for metric in self._metrics}
+        return {metric: median(self.values(metric)) for metric in self._metrics if metric != AT_S}
 
     @property
     def noise(self) -> dict[str, float]:
         """How far the rounds lie apart, as shares of the medians; nothing where there are too few."""
-        found = {metric: self.values(metric) for metric in self._metrics}
+        found = {metric: self.values(metric) for metric in self._metrics if metric != AT_S}
         return {metric: noise(values) for metric, values in found.items() if len(values) >= _LEAST_FOR_NOISE}
 
     @property

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from asrctl.bench.cost import Cost
-from asrctl.bench.results import Round, Row
+from asrctl.bench.results import AT_S, Round, Row
 from asrctl.bench.setup import Samples, Setup, Speech, Tell, builtin, silent
 from asrctl.bench.stats import percentile
 from asrctl.bench.wer import word_errors
 from asrctl.engine.files import FileTranscription
 from asrctl.engine.pool import BATCH, WorkerPool
+from asrctl.engine.process import Standby
 from asrctl.engine.slot import PoolOptions
 from asrctl.errors import AsrctlError
 from asrctl.policy.priority import Ticket
@@ -27,10 +29,10 @@ _WARM_UP_S = 12.0
 class TimedPool(WorkerPool):
     """A pool that notes how long each window took in its recogniser, in `window_s`."""
 
-    def __init__(self, spec: ModelSpec, options: PoolOptions) -> None:
+    def __init__(self, spec: ModelSpec, options: PoolOptions, standby: Standby | None = None) -> None:
         """Start the workers; see `WorkerPool`."""
         self.window_s: list[float] = []
-        super().__init__(spec, options)
+        super().__init__(spec, options, standby=standby)
 
     def submit(self, samples: Samples, options: DecodeOptions, ticket: Ticket = BATCH) -> Future[Hypothesis]:
         """Queue one window; see `WorkerPool.submit`."""
@@ -45,29 +47,78 @@ class TimedPool(WorkerPool):
             return  # the transcription says what was lost
 
 
-def measure(setups: Sequence[Setup], speech: Speech, rounds: int, tell: Tell = silent) -> list[Row]:
-    """Every setup once in each round, so that what disturbs the machine for a while disturbs them all.
+class Contestant(Protocol):
+    """Something that transcribes, and can be measured at it."""
+
+    @property
+    def name(self) -> str:
+        """Tells it from the others."""
+        ...
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """For the record."""
+        ...
+
+    def run(self, speech: Speech) -> Round:
+        """Transcribe the speech once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A setup of asrctl."""
+
+    setup: Setup
+
+    @property
+    def name(self) -> str:
+        """The setup's."""
+        return self.setup.name
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The setup's."""
+        return self.setup.description
+
+    def run(self, speech: Speech) -> Round:
+        """See `run`."""
+        return run(self.setup, speech)
+
+
+def measure(contestants: Sequence[Contestant], speech: Speech, rounds: int, tell: Tell = silent) -> list[Row]:
+    """Each once in each round, so that what disturbs the machine for a while disturbs them all.
 
     Raises:
         AudioError: The speech cannot be read.
         ModelError: Weights do not load.
         ProviderError: No worker can run.
     """
-    found: list[list[Round]] = [[] for _ in setups]
-    total = rounds * len(setups)
+    found: list[list[Round]] = [[] for _ in contestants]
+    total = rounds * len(contestants)
     for number in range(rounds):
-        for index, setup in enumerate(setups):
-            tell(f"round {number + 1}: {setup.name}", number * len(setups) + index, total)
-            found[index].append(run(setup, speech))
+        for index, each in enumerate(contestants):
+            tell(f"round {number + 1}: {each.name}", number * len(contestants) + index, total)
+            found[index].append(each.run(speech))
     tell("done", total, total)
-    return [Row(each.name, each.description, given) for each, given in zip(setups, found, strict=True)]
+    return [Row(each.name, each.description, given) for each, given in zip(contestants, found, strict=True)]
 
 
-def run(setup: Setup, speech: Speech) -> Round:
-    """One setup, once: processes of its own, warmed up with other audio first."""
+MakePool = Callable[[ModelSpec, PoolOptions], TimedPool]
+
+
+def run(setup: Setup, speech: Speech, make_pool: MakePool = TimedPool) -> Round:
+    """One setup, once: processes of its own, warmed up with other audio first.
+
+    Args:
+        setup: What decodes.
+        speech: What is decoded.
+        make_pool: Starts the processes.
+    """
     long_samples = builtin(_WARM_UP_S).samples(_WARM_UP_S)
     options = replace(setup.pool, health=replace(setup.health, long_samples=long_samples))
-    with TimedPool(setup.spec, options) as pool:
+    at_s = time.time()
+    with make_pool(setup.spec, options) as pool:
         pool.wait_ready()
         work = FileTranscription(speech.chunks(), pool, setup.detector(), setup.files)
         with Cost(pool.pids()) as cost:
@@ -77,6 +128,7 @@ def run(setup: Setup, speech: Speech) -> Round:
         load_s = max(slot.load_s for slot in pool.slots)
     audio_s = work.account.received_samples / SAMPLE_RATE_HZ
     figures = {
+        AT_S: at_s,
         "rtf": wall_s / audio_s,
         "cpu_per_audio_s": cost.cpu_s / audio_s,
         "peak_rss_mb": cost.peak_rss_mb,

@@ -10,17 +10,18 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST_ROUNDS = 5
-"""With fewer rounds on each side nothing is called a difference."""
+LEAST_ROUNDS = 7
+"""With fewer rounds on each side nothing is called a difference: five that happen to agree are no wonder."""
 CONFIDENCE = 0.99
-"""Of the interval. Simulated with 5 to 20 rounds, 1 to 5 % of noise, and with outliers: at most 1 % of
-comparisons of a thing with itself were called a difference, with 95 % up to 4 %. A slowdown of 10 % was seen
-in 95 % of tries with 7 rounds and 3 % of noise, and always with 10 rounds."""
-LEAST_NOISE = 0.01
+"""That nothing among all that is compared at once is called a difference by chance alone."""
+LEAST_CHANGE = 0.03
 """A change of less than this is not told from the next day's, however well the rounds agree."""
 
-_RESAMPLES = 4000
+_RESAMPLES = 6000
+_MANY_ROUNDS = 20
 _MAD_TO_SIGMA = 1.4826
+
+_Logs = NDArray[np.float64]
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -49,14 +50,15 @@ def noise(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """What B is of A: the ratio of medians, with its interval.
+    """What B is of A, with its interval.
 
     Attributes:
-        value: Median of B over median of A.
+        value: B over A, as the rounds have it on the whole: see `ratio`.
         low: Lower end of the interval, by bootstrap over the rounds.
         high: Upper end.
-        noise: The larger of the two sides' noises.
+        noise: The larger of the two sides' noises; of pairs, that of their ratios.
         rounds: Of the side that has fewer.
+        paired: Each round of B has its neighbour in A.
     """
 
     value: float
@@ -64,41 +66,85 @@ class Ratio:
     high: float
     noise: float
     rounds: int
+    paired: bool = False
 
     @property
     def differs(self) -> bool:
-        """Whether B differs from A by more than chance and noise explain."""
+        """Whether B differs from A by more than chance explains.
+
+        Sides that were measured one after the other must differ by more than their noise besides, since
+        what changed on the machine between them is in every round of one side alike.
+        """
         outside = not self.low <= 1.0 <= self.high
-        beyond = abs(math.log(self.value)) > max(self.noise, LEAST_NOISE)
-        return self.rounds >= LEAST_ROUNDS and outside and beyond
+        bound = LEAST_CHANGE if self.paired else max(self.noise, LEAST_CHANGE)
+        return self.rounds >= LEAST_ROUNDS and outside and abs(math.log(self.value)) > bound
 
 
-def ratio(before: Sequence[float], after: Sequence[float], seed: int = 0) -> Ratio:
+def ratio(
+    before: Sequence[float],
+    after: Sequence[float],
+    seed: int = 0,
+    *,
+    paired: bool = False,
+    confidence: float = CONFIDENCE,
+) -> Ratio:
     """Compare two sides by their rounds.
+
+    The ratio is Hodges and Lehmann's estimate on logarithms: the median of the ratios of all rounds of B to
+    all of A, or of the means of all two pairs. It forgives outliers as a median does and wastes less.
+    Simulated at a confidence of 0.99875, which is that of eight metrics together, with 15 pairs on a machine
+    whose pace drifts: a slowdown of 10 % was seen in 150 of 150 tries with 3 % of noise on each side and in
+    138 with 5 %, and no change was called one in none of 300. With 10 pairs it was 148, 108, and one of 300.
 
     Args:
         before: What was measured in each round of A; all positive.
         after: The same of B.
         seed: Makes the interval the same every time.
+        paired: Round n of B was measured beside round n of A: what disturbed the one disturbed the other.
+        confidence: Of the interval.
     """
     dice = np.random.default_rng(seed)
-    resampled = _medians(after, dice) - _medians(before, dice)
-    value = math.log(median(after)) - math.log(median(before))
-    rounds = min(len(before), len(after))
+    first, second = (np.log(np.asarray(side, np.float64)) for side in (before, after))
+    rounds = min(len(first), len(second))
+    if paired:
+        changes = second - first
+        value = float(_centre(changes[None])[0])
+        resampled = _centre(changes[_drawn(rounds, dice)])
+        spread = noise_of(changes)
+    else:
+        value = float(_shift(first[None], second[None])[0])
+        resampled = _shift(first[_drawn(len(first), dice)], second[_drawn(len(second), dice)])
+        spread = max(noise(before), noise(after))
     # The bootstrap of few rounds is too narrow by this factor, as a variance over n instead of n - 1 is.
     widened = value + (resampled - value) * math.sqrt(rounds / max(1, rounds - 1))
-    low, high = np.quantile(widened, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Ratio(
-        value=math.exp(value),
-        low=math.exp(low),
-        high=math.exp(high),
-        noise=max(noise(before), noise(after)),
-        rounds=rounds,
-    )
+    low, high = np.quantile(widened, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Ratio(math.exp(value), math.exp(low), math.exp(high), spread, rounds, paired)
 
 
-def _medians(values: Sequence[float], dice: np.random.Generator) -> NDArray[np.float64]:
-    """Logarithms of the medians of resamples, shape (resamples,)."""
-    drawn = dice.integers(0, len(values), (_RESAMPLES, len(values)))
-    medians: NDArray[np.float64] = np.log(np.median(np.asarray(values, np.float64)[drawn], axis=1))
-    return medians
+def noise_of(changes: _Logs) -> float:
+    """How far the logarithms of ratios lie apart: a robust standard deviation."""
+    return float(_MAD_TO_SIGMA * np.median(np.abs(changes - np.median(changes))))
+
+
+def _drawn(count: int, dice: np.random.Generator) -> NDArray[np.int64]:
+    """Which rounds each resample has, shape (resamples, rounds)."""
+    return dice.integers(0, count, (_RESAMPLES, count))
+
+
+def _centre(changes: _Logs) -> _Logs:
+    """The centre of each row: the median of the means of all two, or of many simply the median."""
+    if changes.shape[1] <= _MANY_ROUNDS:
+        one, other = np.triu_indices(changes.shape[1])
+        changes = (changes[:, one] + changes[:, other]) / 2
+    centre: _Logs = np.median(changes, axis=1)
+    return centre
+
+
+def _shift(before: _Logs, after: _Logs) -> _Logs:
+    """From each row of one to that of the other: the median of all differences, or of many of medians."""
+    if max(before.shape[1], after.shape[1]) > _MANY_ROUNDS:
+        shift: _Logs = np.median(after, axis=1) - np.median(before, axis=1)
+        return shift
+    differences = after[:, :, None] - before[:, None, :]
+    shift = np.median(differences.reshape(len(differences), -1), axis=1)
+    return shift

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
-from asrctl.bench.cost import Cost
-from asrctl.bench.paced import Heard, Talk, latencies, play
-from asrctl.bench.results import Round, Row
-from asrctl.bench.setup import Setup, Speech, Tell, builtin, silent
+from asrctl.bench.paced import Talk, latencies
+from asrctl.bench.results import AT_S, Round, Row
+from asrctl.bench.setup import Speech, Tell, builtin, silent
+from asrctl.bench.stage import Played, Stage, TellShare
 from asrctl.bench.stats import percentile
 from asrctl.bench.wer import WordErrors, word_errors
-from asrctl.engine.files import FileTranscription
-from asrctl.engine.pool import WorkerPool
-from asrctl.transcript import SAMPLE_RATE_HZ, join_text
+from asrctl.bench.wordlag import word_lags
+from asrctl.transcript import SAMPLE_RATE_HZ
 
 MOST_SESSIONS = 64
 _SPREAD_S = 5.0
@@ -51,19 +50,18 @@ def talks(speech: Speech, sessions: int, seconds: float) -> list[Talk]:
 
 
 def measure(
-    setup: Setup, speech: Speech, counts: Sequence[int], rounds: int, seconds: float, tell: Tell = silent
+    stage: Stage, speech: Speech, counts: Sequence[int], rounds: int, seconds: float, tell: Tell = silent
 ) -> list[Row]:
     """Every number of sessions once in each round.
 
     Args:
-        setup: What decodes.
+        stage: Where they are played.
         speech: What the sessions hear.
         counts: Numbers of sessions.
         rounds: How often each.
         seconds: Of the speech, for each session.
         tell: Told how far it is.
     """
-    unpaced = Unpaced(setup)
     found: list[list[Round]] = [[] for _ in counts]
     total = rounds * len(counts)
     for number in range(rounds):
@@ -74,22 +72,22 @@ def measure(
                 tell(f"{count} at once", done + share, total)
 
             told(0.0)
-            found[index].append(run(setup, talks(speech, count, seconds), unpaced, told))
+            found[index].append(run(stage, talks(speech, count, seconds), told))
     tell("done", total, total)
-    return [_row(setup, count, given) for count, given in zip(counts, found, strict=True)]
+    return [_row(stage, count, given) for count, given in zip(counts, found, strict=True)]
 
 
 def find(
-    setup: Setup, speech: Speech, target: Target, seconds: float, tell: Tell = silent
+    stage: Stage, speech: Speech, target: Target, seconds: float, tell: Tell = silent
 ) -> tuple[int, list[Row]]:
     """The most sessions that meet the target, and all that was tried; 0 if not even one does."""
-    rows, unpaced = dict[int, Row](), Unpaced(setup)
+    rows = dict[int, Row]()
 
     def meets(count: int) -> bool:
         def told(share: float) -> None:
             tell(f"{count} at once", share, 1.0)
 
-        rows[count] = _row(setup, count, [run(setup, talks(speech, count, seconds), unpaced, told)])
+        rows[count] = _row(stage, count, [run(stage, talks(speech, count, seconds), told)])
         return target.met_by(rows[count].figures)
 
     most = highest(meets, MOST_SESSIONS)
@@ -110,77 +108,58 @@ def highest(meets: Callable[[int], bool], most: int) -> int:
     return good
 
 
-class Unpaced:
-    """What a setup makes of talks that are given to it as files; each is decoded once only."""
-
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._texts: dict[bytes, str] = {}
-
-    def text(self, pool: WorkerPool, talk: Talk) -> str:
-        """The text of a talk, by workers of the setup."""
-        key = sha256(talk.samples.data).digest()
-        if key not in self._texts:
-            work = FileTranscription([talk.samples], pool, self._setup.detector(), self._setup.files)
-            self._texts[key] = join_text(segment.text for segment in work)
-        return self._texts[key]
-
-
-def run(
-    setup: Setup, given: Sequence[Talk], unpaced: Unpaced, tell: Callable[[float], None] = lambda _: None
-) -> Round:
-    """One number of sessions, once, with processes of its own."""
-    with WorkerPool(setup.spec, setup.pool) as pool:
-        pool.wait_ready()
-        plain = [unpaced.text(pool, talk) for talk in given]
-        with Cost(pool.pids()) as cost:
-            heard = play(pool, given, setup.stream, setup.detector, tell)
-        restarts = pool.restarts
-    audio_s = sum(len(talk.samples) for talk in given) / SAMPLE_RATE_HZ
-    lost = sum(each.unaccounted_samples(len(talk.samples)) for talk, each in zip(given, heard, strict=True))
+def run(stage: Stage, given: Sequence[Talk], tell: TellShare = lambda _: None) -> Round:
+    """One number of sessions, once."""
+    at_s, played = time.time(), stage.play(given, tell)
+    pairs = list(zip(given, played.heard, strict=True))
+    refused = sum(len(talk.samples) for talk, each in pairs if each.failure)
+    dropped = sum(each.dropped_samples for each in played.heard if not each.failure)
+    lost = sum(each.unaccounted_samples(len(talk.samples)) for talk, each in pairs if not each.failure)
     return {
-        **_late(setup, given, heard),
-        **_accuracy(given, heard, plain),
-        "cpu_per_audio_s": cost.cpu_s / audio_s,
-        "parent_cpu_per_audio_s": cost.parent_s / audio_s,
-        "peak_rss_mb": cost.peak_rss_mb,
-        "dropped_s": sum(each.dropped_samples for each in heard) / SAMPLE_RATE_HZ,
+        AT_S: at_s,
+        **_late(stage, given, played),
+        **_accuracy(given, played),
+        **played.cost,
+        "dropped_s": (dropped + refused) / SAMPLE_RATE_HZ,
         "undeclared_s": lost / SAMPLE_RATE_HZ,
-        "restarts": float(restarts),
-        "busy_share": cost.busy_share,
     }
 
 
-def _late(setup: Setup, given: Sequence[Talk], heard: Sequence[Heard]) -> dict[str, float]:
-    late = latencies(given, heard, setup.stream.endpointing)
+def _late(stage: Stage, given: Sequence[Talk], played: Played) -> dict[str, float]:
+    late = latencies(given, played.heard, stage.endpointing)
     figures = {"utterances": float(late.utterances)}
     if late.utterances:
         figures["partials_per_utterance"] = late.partials / late.utterances
-    named = (("first_partial", late.first_partial_s), ("final", late.final_s), ("cut_final", late.cut_s))
+    pairs = zip(played.unpaced, played.heard, strict=True)
+    named = (
+        ("first_partial", late.first_partial_s),
+        ("final", late.final_s),
+        ("cut_final", late.cut_s),
+        ("word_lag", [lag_s for plain, each in pairs for lag_s in word_lags(plain.words, each)]),
+    )
     for name, values in named:
         if values:
             figures |= {f"{name}_p{percent}_s": percentile(values, percent) for percent in (50, 95, 99)}
     return figures
 
 
-def _accuracy(given: Sequence[Talk], heard: Sequence[Heard], unpaced: Sequence[str]) -> dict[str, float]:
-    nothing = WordErrors(0, 0)
-    pairs = list(zip(unpaced, heard, strict=True))
-    figures = {
-        "wer_against_unpaced_percent": sum(
-            (word_errors(text, each.text) for text, each in pairs), nothing
-        ).percent
-    }
-    known = [(talk.text, *pair) for talk, pair in zip(given, pairs, strict=True) if talk.text is not None]
+def _accuracy(given: Sequence[Talk], played: Played) -> dict[str, float]:
+    heard = [each.text for each in played.heard]
+    unpaced = [each.text for each in played.unpaced]
+    figures = {"wer_against_unpaced_percent": _errors(unpaced, heard).percent}
+    known = [number for number, talk in enumerate(given) if talk.text is not None]
     if known:
-        figures["wer_percent"] = sum(
-            (word_errors(text, each.text) for text, _, each in known), nothing
-        ).percent
-        figures["unpaced_wer_percent"] = sum(
-            (word_errors(text, plain) for text, plain, _ in known), nothing
-        ).percent
+        said = [given[number].text or "" for number in known]
+        figures["wer_percent"] = _errors(said, [heard[number] for number in known]).percent
+        figures["unpaced_wer_percent"] = _errors(said, [unpaced[number] for number in known]).percent
     return figures
 
 
-def _row(setup: Setup, count: int, rounds: Sequence[Round]) -> Row:
-    return Row(f"{setup.name} {count} sessions", {**setup.description, "sessions": count}, rounds)
+def _errors(expected: Sequence[str], outputs: Sequence[str]) -> WordErrors:
+    """Word errors of all texts together."""
+    pairs = zip(expected, outputs, strict=True)
+    return sum((word_errors(text, output) for text, output in pairs), WordErrors(0, 0))
+
+
+def _row(stage: Stage, count: int, rounds: Sequence[Round]) -> Row:
+    return Row(f"{stage.name} {count} sessions", {**stage.description, "sessions": count}, rounds)

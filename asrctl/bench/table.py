@@ -57,6 +57,7 @@ _COLUMNS = {
             "{:.2f}",
         ),
         _Column("final p50/p95/p99 s", ("final_p50_s", "final_p95_s", "final_p99_s"), "{:.2f}"),
+        _Column("word lag p50/p95 s", ("word_lag_p50_s", "word_lag_p95_s"), "{:.2f}"),
         _WER,
         _Column("unpaced", ("unpaced_wer_percent",), "{:.1f}"),
         _Column("against it", ("wer_against_unpaced_percent",), "{:.1f}"),
@@ -89,7 +90,7 @@ def _noise(bench: str, row: Row) -> str:
 
 def comparison_table(found: Sequence[Comparison]) -> str:
     """One line for each metric, with the interval of the ratio."""
-    header = ["", "metric", "A", "B", "B / A", "99 % interval", "verdict"]
+    header = ["", "metric", "A", "B", "B / A", "interval", "verdict"]
     return table(header, [_compared(each) for each in found], left=(0, 1, 6))
 
 

@@ -21,7 +21,9 @@ def voxtral_obstacles(voxtral: Voxtral, memory_bytes: int | None) -> list[str]:
     if not voxtral.binary:
         missing.append("its program `voxtral` is not on PATH")
     if not voxtral.weights:
-        missing.append("its weights are neither beside the program nor in the model directory")
+        missing.append("its weights were not found: `asrctl models pull voxtral` says how to get them")
+    if voxtral.problem:
+        missing.append(voxtral.problem)
     if memory_bytes is None or memory_bytes < _VOXTRAL_BYTES:
         missing.append("it needs 16 GB of memory")
     return missing

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 
 from asrctl.detect.cgroup import Limits, read_limits
-from asrctl.policy.sizing import MAX_THREADS
+from asrctl.policy.sizing import threads_for
 
 
 def available_cpus(limits: Limits | None = None) -> int:
@@ -18,5 +19,22 @@ def available_cpus(limits: Limits | None = None) -> int:
 
 
 def threads_per_worker(workers: int, cpus: int | None = None) -> int:
-    """Threads for each of `workers` processes so that together they fill the machine."""
-    return max(1, min(MAX_THREADS, (cpus or available_cpus()) // workers))
+    """Threads for each of `workers` processes so that together they fill the machine, slow cores left out."""
+    return threads_for(cpus or available_cpus(), fast_cpus(), workers)
+
+
+def fast_cpus() -> int | None:
+    """Performance cores of an Apple processor, as its kernel counts them; None where there is one kind."""
+    if sys.platform != "darwin":
+        return None
+    import ctypes
+
+    try:
+        value, size = ctypes.c_int(0), ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))
+        name = b"hw.perflevel0.physicalcpu"
+        failed = ctypes.CDLL(None).sysctlbyname(
+            name, ctypes.byref(value), ctypes.byref(size), None, ctypes.c_size_t(0)
+        )
+    except (OSError, AttributeError):
+        return None
+    return None if failed or value.value < 1 else value.value

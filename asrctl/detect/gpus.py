@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from asrctl.detect.machine import Gpu
 
@@ -26,6 +27,22 @@ def parse_nvidia_smi(text: str) -> tuple[Gpu, ...]:
         name, mib, driver = found.groups()
         size_bytes = int(mib) << 20 if mib.isdigit() else None  # "[N/A]" where it is the machine's memory
         gpus.append(Gpu(name, "cuda", size_bytes, unified=size_bytes is None, driver=driver))
+    return tuple(gpus)
+
+
+def parse_nvidia_driver(informations: Iterable[str], version: str = "") -> tuple[Gpu, ...]:
+    """What the driver itself shows on Linux, without its tool: names, and no memory.
+
+    Args:
+        informations: /proc/driver/nvidia/gpus/*/information.
+        version: /proc/driver/nvidia/version.
+    """
+    release = re.search(r"Kernel Module\s+(?:for \S+\s+)?(\d[\d.]*)", version)
+    gpus = []
+    for text in informations:
+        fields = dict(re.findall(r"^([^:\n]+):[ \t]*(.*?)\s*$", text, flags=re.MULTILINE))
+        if fields.get("Model") and fields.get("GPU Excluded", "No") == "No":
+            gpus.append(Gpu(fields["Model"], "cuda", driver=release[1] if release else ""))
     return tuple(gpus)
 
 

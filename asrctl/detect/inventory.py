@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,12 +14,10 @@ from asrctl.models.files import Record
 from asrctl.models.store import ModelStore
 from asrctl.policy.sizing import Model
 from asrctl.providers.registry import AUTO_ORDER, PROVIDERS, is_installed
+from asrctl.providers.voxtral.locate import locate, weights_problems
 
-VOXTRAL_BINARY = "voxtral"
-VOXTRAL_WEIGHTS = "voxtral-model"
 _CT2_MEMORY_FACTOR = 3
 """faster-whisper took 671 MB where whisper.cpp took 222 (tiny.en, int8 and q8_0, 2 cores, x86-64)."""
-_WEIGHT_FILES = ("consolidated.safetensors", "tekken.json")
 
 
 @dataclass(slots=True)
@@ -94,11 +90,9 @@ def _has_ct2(store: ModelStore, entry: CatalogEntry) -> bool:
 
 
 def find_voxtral(places: Iterable[Path]) -> Voxtral:
-    """The binary on PATH; the weights beside it or in one of `places`."""
-    binary = shutil.which(VOXTRAL_BINARY) or ""
-    beside = [Path(os.path.realpath(binary)).parent] if binary else []
-    for place in (*places, *beside):
-        weights = place / VOXTRAL_WEIGHTS
-        if all((weights / name).is_file() for name in _WEIGHT_FILES):
-            return Voxtral(binary, str(weights))
-    return Voxtral(binary)
+    """The binary on PATH; the weights beside it, in one of `places`, or where others fetch them to."""
+    located = locate(places)
+    binary = str(located.binary or "")
+    if located.weights is None:
+        return Voxtral(binary)
+    return Voxtral(binary, str(located.weights), "; ".join(weights_problems(located.weights)))

@@ -154,10 +154,11 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Voxtral:
-    """Paths of the voxtral binary and of the directory with its weights."""
+    """Paths of the voxtral binary and of the directory with its weights, and what is wrong with those."""
 
     binary: str = ""
     weights: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

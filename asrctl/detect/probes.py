@@ -36,6 +36,7 @@ from asrctl.providers.registry import is_installed
 
 TOOL_LIMIT_S = 4.0
 """`nvidia-smi` wakes the driver first, `system_profiler` gathers for a second or two."""
+_NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 _GRACE_S = 0.05
 """So that a probe that gave up in time can say so itself; what even SIGKILL does not move is left."""
 _LARGEST_TO_LOAD_BYTES = 600_000_000
@@ -50,13 +51,15 @@ class ProbeOptions:
         limit_s: Longest that any probe may take.
         ask_libraries: Start child processes that ask whisper.cpp, with the smallest model that is there,
             and PortAudio; system_profiler too, which takes as long.
+        ask_tools: Ask drivers' tools where files tell enough: a tool may take a second to wake its driver.
     """
 
     limit_s: float = TOOL_LIMIT_S
     ask_libraries: bool = True
+    ask_tools: bool = True
 
 
-QUICK = ProbeOptions(0.1, ask_libraries=False)
+QUICK = ProbeOptions(0.08, ask_libraries=False, ask_tools=False)
 """A glance: what needs longer it does without; the whole command then takes less than 0.3 s."""
 
 
@@ -103,9 +106,10 @@ def _work(
     limit_s = options.limit_s
     work: dict[str, Callable[[], Any]] = {
         "processor and memory": lambda: _hardware(limit_s),
-        "CUDA": lambda: _nvidia(limit_s),
-        "Vulkan": lambda: _vulkan(limit_s),
+        "CUDA": lambda: _nvidia(limit_s) if options.ask_tools else _nvidia_glance(limit_s),
     }
+    if options.ask_tools:
+        work["Vulkan"] = lambda: _vulkan(limit_s)
     if options.ask_libraries:
         work["whisper.cpp"] = lambda: _whisper(limit_s, store, models)
         work["microphones"] = lambda: _audio(limit_s)
@@ -201,6 +205,14 @@ def _nvidia(limit_s: float) -> tuple[Gpu, ...]:
     return _understood("nvidia-smi", gpus.parse_nvidia_smi, run_tool(gpus.NVIDIA_SMI, limit_s))
 
 
+def _nvidia_glance(limit_s: float) -> tuple[Gpu, ...]:
+    """The cards as the driver shows them in files, where there are such."""
+    if platform.system() != "Linux" or "microsoft" in _text("/proc/version").lower():
+        return _nvidia(limit_s)
+    cards = sorted(_NVIDIA_DRIVER.glob("gpus/*/information"))
+    return gpus.parse_nvidia_driver([_text(card) for card in cards], _text(_NVIDIA_DRIVER / "version"))
+
+
 def _vulkan(limit_s: float) -> tuple[Gpu, ...]:
     return gpus.parse_vulkaninfo(run_tool(gpus.VULKANINFO, limit_s))
 
@@ -245,7 +257,7 @@ def _assumed_metal(system: System, cpu: Cpu) -> tuple[Gpu, ...]:
     return ()
 
 
-def _text(path: str) -> str:
+def _text(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:

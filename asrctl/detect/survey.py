@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LIMIT_S = 25.0
 """For probes and calibration together; with start-up the command stays under 30 s, also on a busy machine."""
 VOXTRAL = "voxtral"
+_KINDS = ("ggml", "ctranslate2")
+"""Weights that calibration knows how to find."""
 
 
 def resources_of(machine: Machine) -> Resources:
@@ -32,6 +34,7 @@ def resources_of(machine: Machine) -> Resources:
         available_bytes=machine.memory.available_bytes,
         gpu=usable,
         gpu_memory_bytes=gpu.memory_bytes if gpu and usable else None,
+        fast_cores=machine.cpu.performance_cores,
     )
 
 
@@ -40,6 +43,7 @@ def candidates_for(machine: Machine, store: ModelStore, wish: Wish) -> list[Cand
     models = {
         provider: [as_model(state) for state in loadable(store, machine.models, PROVIDERS[provider].weights)]
         for provider in _runnable(machine)
+        if PROVIDERS[provider].weights in _KINDS
     }
     return candidates(models, resources_of(machine), wish)
 

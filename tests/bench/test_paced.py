@@ -52,7 +52,7 @@ def test_latencies_count_from_what_was_said() -> None:
 
 def test_a_cut_is_not_an_end_of_speech() -> None:
     """Where the next utterance begins as one ends, the final counts from when that was decided."""
-    events = [
+    events: list[tuple[float, Event]] = [
         (1.2, SpeechStarted(0, 0.8)),
         (2.5, SpeechStarted(1, 2.0)),
         (2.75, final(0, 0.8, 2.0)),

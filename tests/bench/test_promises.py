@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asrctl.bench.promises import check
+from asrctl.bench.promises import check, figures
+from asrctl.bench.results import Row
 from asrctl.bench.table import promise_table
 
 KEPT = {
@@ -13,8 +14,8 @@ KEPT = {
     "peak_rss_mb": 300.0,
     "dropped_s": 0.0,
     "undeclared_s": 0.0,
-    "max_sessions": 10,
-    "max_attempts": 15,
+    "let_in": 10,
+    "attempts": 15,
 }
 
 
@@ -33,8 +34,9 @@ def test_all_promises_can_be_kept() -> None:
         ("speed", 1.99),
         ("peak_rss_mb", 300.5),
         ("undeclared_s", 0.1),
-        ("max_sessions", 11),
-        ("max_attempts", 16),
+        ("let_in", 11),
+        ("attempts", 16),
+        ("let_in", 0),
     ],
 )
 def test_each_can_be_broken(figure: str, value: float) -> None:
@@ -47,6 +49,23 @@ def test_each_can_be_broken(figure: str, value: float) -> None:
 def test_declared_drops_are_within_the_promise() -> None:
     """It is that nothing is lost in silence."""
     assert all(promise.kept for promise in check({**KEPT, "dropped_s": 3.0}))
+
+
+def test_figures_are_of_all_that_was_measured() -> None:
+    """Memory is the most of all; what a server dropped counts with the rest."""
+    rounds = {
+        "start": {"ready_s": 0.4},
+        "speed": {"rtf": 0.1, "peak_rss_mb": 210.0},
+        "live": {"peak_rss_mb": 220.0, "dropped_s": 1.0, "undeclared_s": 0.0},
+        "server": {"let_in": 10.0, "peak_rss_mb": 250.0, "dropped_s": 0.5, "undeclared_s": 0.25},
+        "client": {"attempts": 15.0},
+    }
+    rows = [Row(name, {}, [each]) for name, each in rounds.items()]
+    found = figures(rows)
+    assert found["ready_ms"] == 400.0 and found["speed"] == 10.0
+    assert (found["peak_rss_mb"], found["dropped_s"], found["undeclared_s"]) == (250.0, 1.5, 0.25)
+    assert (found["let_in"], found["attempts"]) == (10.0, 15.0)
+    assert "let_in" not in figures(rows[:3])
 
 
 def test_what_was_not_measured_is_not_kept_either() -> None:

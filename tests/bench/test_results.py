@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from asrctl.bench.compare import NO_DIFFERENCE, caveats, compare
+from asrctl.bench.bars import bars_of
+from asrctl.bench.compare import NO_DIFFERENCE, caveats, compare, take_turns
 from asrctl.bench.plane import plot_of
-from asrctl.bench.results import Result, Row, as_json, busy_notes, read
+from asrctl.bench.results import AT_S, Result, Row, as_json, busy_notes, read
 from asrctl.bench.table import comparison_table, result_table
 from asrctl.errors import UsageError
 
@@ -77,13 +78,47 @@ def test_noise_takes_three_rounds() -> None:
 
 def test_what_differs_is_said_with_its_size() -> None:
     """And what does not is said not to."""
-    before = result([1.00, 1.01, 0.99, 1.0, 1.0], peak_rss_mb=200.0)
-    after = result([1.10, 1.11, 1.09, 1.1, 1.1], peak_rss_mb=200.0)
+    before = result([1.00, 1.01, 0.99, 1.0, 1.0, 1.0, 1.0], peak_rss_mb=200.0)
+    after = result([1.10, 1.11, 1.09, 1.1, 1.1, 1.1, 1.1], peak_rss_mb=200.0)
     slower, memory = compare(before, after)
     assert (slower.metric, slower.verdict) == ("rtf", "10.0% more")
     assert memory.verdict == NO_DIFFERENCE
     assert compare(after, before)[0].verdict == "9.1% less"
     assert "10.0% more" in comparison_table([slower, memory])
+
+
+def timed(pairs: Sequence[tuple[float, float]]) -> Result:
+    """A result whose rounds began at these seconds, and had these figures."""
+    return Result("rtf", [Row("tiny", {}, [{AT_S: at_s, "rtf": value} for at_s, value in pairs])])
+
+
+def test_rounds_that_took_turns_are_compared_in_pairs() -> None:
+    """A B B A: what the machine did meanwhile falls out; when they began is no figure itself."""
+    pace = [1.0, 3.0, 0.5, 2.0, 1.5, 0.7, 1.1, 2.5]
+    before = timed([(4.0 * n + (0 if n % 2 else 1), each) for n, each in enumerate(pace)])
+    after = timed([(4.0 * n + (1 if n % 2 else 0), 1.1 * each) for n, each in enumerate(pace)])
+    assert take_turns(before.rows[0], after.rows[0])
+    (found,) = compare(before, after)
+    assert found.ratio is not None and found.ratio.paired
+    assert found.verdict == "10.0% more"
+    assert AT_S not in as_json(before)["rows"][0]["figures"]
+    assert AT_S in as_json(before)["rows"][0]["rounds"][0]
+
+
+def test_the_order_of_appended_runs_does_not_matter() -> None:
+    """Pairs are made by time, not by place."""
+    rounds = [(float(2 * n), 1.0 + n) for n in range(8)]
+    others = [(at_s + 1, value) for at_s, value in rounds]
+    (found,) = compare(timed(rounds[::-1]), timed(others))
+    assert found.ratio is not None and found.ratio.paired and found.ratio.value == 1.0
+
+
+def test_one_after_the_other_is_not_in_turns() -> None:
+    """Nor are sides of different length, or those of which nobody knows when they were."""
+    one, two = timed([(float(n), 1.0) for n in range(8)]), timed([(8.0 + n, 1.0) for n in range(8)])
+    assert not take_turns(one.rows[0], two.rows[0])
+    assert not take_turns(one.rows[0], timed([(0.5, 1.0)]).rows[0])
+    assert not take_turns(result([1.0]).rows[0], result([1.0]).rows[0])
 
 
 def test_too_few_rounds_are_said_to_be_too_few() -> None:
@@ -125,6 +160,12 @@ def test_circumstances_are_told() -> None:
     assert any("different machines" in line for line in found)
     assert any("A: others used 60%" in line for line in found)
     assert caveats(result([1.0]), result([1.0])) == []
+    (turns,) = caveats(result([1.0] * 7), result([1.0] * 7))
+    assert "did not take turns" in turns
+    assert (
+        caveats(timed([(2.0 * n, 1.0) for n in range(7)]), timed([(2.0 * n + 1, 1.0) for n in range(7)]))
+        == []
+    )
     assert not busy_notes(result([1.0], busy_share=0.1))
 
 
@@ -134,6 +175,39 @@ def test_tables_show_medians_and_gaps() -> None:
     assert line.split()[:3] == ["tiny", "5.0", "0.2000"]
     assert "0.500" in line
     assert "-/-" in line
+
+
+def late(sessions: int, p95_s: float) -> Row:
+    """Live sessions."""
+    return Row(
+        f"tiny {sessions} sessions", {"sessions": sessions}, [{"final_p95_s": p95_s, "word_lag_p95_s": 2.0}]
+    )
+
+
+def test_latencies_are_drawn_over_sessions() -> None:
+    """Each that was measured, at its number of sessions."""
+    svg = plot_of(Result("stream", [late(1, 0.5), late(10, 1.9)], {"name": "talk.wav"}))
+    assert "1: final 0.50 s" in svg and "10: final 1.90 s" in svg and "10: word lag 2.00 s" in svg
+    assert "sessions at once" in svg and "first partial" not in svg
+
+
+def test_nothing_to_draw_is_told() -> None:
+    """Rather than an empty picture."""
+    with pytest.raises(UsageError, match="nothing to draw"):
+        plot_of(Result("rtf", [result([0.1]).rows[0]], {"name": "talk.wav"}))
+
+
+def test_bars_are_as_long_as_what_they_show() -> None:
+    """The longest is the most; each says its figure."""
+    fast, slow = bars_of(
+        Result("rtf", [result([0.1], "fast").rows[0], result([0.4], "slow").rows[0]])
+    ).splitlines()
+    assert fast.startswith("fast") and "10.0 x real time" in fast and "2.5 x real time" in slow
+    assert fast.count("█") == 4 * slow.count("█") == 48
+    lines = bars_of(Result("stream", [late(4, 0.5)])).splitlines()
+    assert lines[0].startswith("4 sessions, final") and len(lines) == 2
+    assert "0.300 s until ready" in bars_of(Result("coldstart", [Row("warm", {}, [{"ready_s": 0.3}])]))
+    assert bars_of(Result("rtf", [])) == ""
 
 
 def test_the_plot_has_every_row_with_word_errors() -> None:

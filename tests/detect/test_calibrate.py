@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pytest
 
 from asrctl.detect import calibrate as module
-from asrctl.detect.calibrate import Speech, calibrate, listening_cpu, measure
+from asrctl.detect.calibrate import Speech, _Runs, calibrate, listening_cpu, measure
+from asrctl.engine.pool import WorkerPool
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.models.store import ModelStore
 from asrctl.policy.recommend import Candidate, Measurement
 from asrctl.policy.sizing import Wish
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.providers.base import DecodeOptions
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 
 TINY = Candidate("whisper_cpp", "tiny.en-q8_0", 1, 1)
 PLENTY_S = 120.0
@@ -142,3 +147,33 @@ def test_faster_whisper_needs_its_own_kind_of_weights(empty: ModelStore) -> None
     """The store is asked for a directory; where it has none, that is the reason."""
     with pytest.raises(ModelError):
         module._weights(Candidate("faster_whisper", "small", 1, 1), empty)
+
+
+class Paced:
+    """A pool whose decodes take what they are told to."""
+
+    def __init__(self, *times_s: float) -> None:
+        self.times_s = list(times_s)
+
+    def submit(self, *_: object) -> Future[Hypothesis]:
+        """Done at once."""
+        future: Future[Hypothesis] = Future()
+        future.set_result(Hypothesis((), "en", self.times_s.pop(0)))
+        return future
+
+
+@pytest.mark.parametrize(
+    ("workers", "times_s", "found_s", "left"),
+    [
+        (1, [0.9, 0.3, 0.4], 0.3, 0),
+        (2, [0.2, 0.4, 0.5, 0.7, 0.9, 0.9], 0.3, 0),
+        (1, [3.0, 0.4, 9.9], 0.4, 1),
+        (1, [5.0, 0.4], 5.0, 1),
+    ],
+)
+def test_the_quickest_round_counts(workers: int, times_s: list[float], found_s: float, left: int) -> None:
+    """What else runs makes rounds longer only; what takes long is not tried again and again."""
+    pool = Paced(*times_s)
+    runs = _Runs(cast("WorkerPool", pool), workers, time.monotonic() + 60)
+    assert runs.time(np.zeros(10, np.float32), DecodeOptions()) == pytest.approx(found_s)
+    assert len(pool.times_s) == left

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asrctl.detect.cgroup import Limits, parse_membership, read_limits
-from asrctl.detect.cpus import available_cpus, threads_per_worker
+from asrctl.detect.cpus import available_cpus, fast_cpus, threads_per_worker
 from tests.detect.recorded import recording
 
 MIB = 1 << 20
@@ -111,3 +112,29 @@ def test_a_quota_limits_the_processors() -> None:
 def test_threads_fill_the_machine(workers: int, cpus: int, threads: int) -> None:
     """All workers together have about as many threads as there are processors; none has more than helps."""
     assert threads_per_worker(workers, cpus) == threads
+
+
+@pytest.mark.parametrize(("failed", "counted", "expected"), [(0, 4, 4), (-1, 4, None), (0, 0, None)])
+def test_an_apple_processor_counts_its_fast_cores(
+    failed: int, counted: int, expected: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its kernel says; where it does not, there is one kind."""
+
+    class Library:
+        """The C library of a Mac."""
+
+        def sysctlbyname(self, name: bytes, value: Any, *_: Any) -> int:
+            assert name == b"hw.perflevel0.physicalcpu"
+            value._obj.value = counted
+            return failed
+
+    monkeypatch.setattr("asrctl.detect.cpus.sys.platform", "darwin")
+    monkeypatch.setattr("ctypes.CDLL", lambda _: Library())
+    assert fast_cpus() == expected
+
+
+def test_a_mac_without_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing fails for want of a hint."""
+    monkeypatch.setattr("asrctl.detect.cpus.sys.platform", "darwin")
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    assert fast_cpus() is None

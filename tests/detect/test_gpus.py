@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asrctl.detect.gpus import parse_nvidia_smi, parse_vulkaninfo
+from asrctl.detect.gpus import parse_nvidia_driver, parse_nvidia_smi, parse_vulkaninfo
 from asrctl.detect.machine import Cpu, Gpu, Machine, System, WhisperBuild
 from asrctl.detect.whisper_build import parse_build
 from tests.detect.recorded import recording
@@ -40,6 +40,25 @@ def test_a_missing_driver_is_told() -> None:
 def test_no_card_is_no_trouble() -> None:
     """A driver without a card, or silence, is not worth a warning."""
     assert parse_nvidia_smi(recording("nvidia-smi-no-devices.txt")) == parse_nvidia_smi("") == ()
+
+
+def test_a_laptop_in_wsl() -> None:
+    """Windows' driver, seen from Linux."""
+    (found,) = parse_nvidia_smi(recording("nvidia-smi-wsl2-laptop.csv"))
+    assert found == Gpu("NVIDIA GeForce RTX 3060 Laptop GPU", "cuda", 6144 << 20, driver="566.36")
+
+
+@pytest.mark.parametrize(
+    ("version", "driver"),
+    [("nvidia-driver-version.txt", "535.183.01"), ("nvidia-driver-version-open.txt", "570.133.07")],
+)
+def test_the_driver_shows_its_cards_without_its_tool(version: str, driver: str) -> None:
+    """By name; an excluded one is left out, and garbage is no card."""
+    card = recording("nvidia-driver-information.txt")
+    excluded = card.replace("GPU Excluded:\t No", "GPU Excluded:\t Yes")
+    found = parse_nvidia_driver([card, excluded, "garbage"], recording(version))
+    assert found == (Gpu("NVIDIA GeForce RTX 3080", "cuda", driver=driver),)
+    assert parse_nvidia_driver([card])[0].driver == ""
 
 
 def test_vulkan_leaves_the_cpu_out() -> None:

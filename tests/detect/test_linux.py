@@ -33,6 +33,13 @@ def test_a_raspberry_pi() -> None:
     assert cpu.features == ("asimd", "asimdhp", "asimddp")
 
 
+def test_an_arm_server() -> None:
+    """Two cores of a Graviton2."""
+    cpu = parse_cpuinfo(recording("linux-arm-graviton2-cpuinfo.txt"))
+    assert (cpu.model, cpu.physical_cores, cpu.logical_cores) == ("2 x Neoverse-N1", 2, 2)
+    assert cpu.features == ("asimd", "asimdhp", "asimddp")
+
+
 def test_arm_cores_of_two_kinds_and_unknown_ones() -> None:
     """Both kinds are counted; a number that is not known is shown."""
     block = "processor\t: {}\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\nCPU part\t: {}\n"
@@ -76,6 +83,8 @@ def test_distribution() -> None:
         ("", "docker-v1-cgroup.txt", (), "container"),
         ("", "kubernetes-v2-cgroup.txt", (), "container"),
         ("", "docker-v2-cgroup.txt", ("/.dockerenv",), "container"),
+        ("", "lxc-v1-cgroup.txt", (), "container"),
+        ("", "podman-v2-cgroup.txt", (), "container"),
         ("wsl2-proc-version.txt", "docker-v1-cgroup.txt", (), "container"),
         ("", "docker-v2-cgroup.txt", (), ""),
     ],

@@ -20,6 +20,16 @@ GIB = 1 << 30
         ("macos-m2", "Apple M2", 8, 4, 8, 24, {"neon", "fp16", "dotprod", "bf16", "i8mm"}),
         ("macos-m3", "Apple M3", 8, 4, 8, 24, {"neon", "fp16", "dotprod", "bf16", "i8mm"}),
         ("macos-m4", "Apple M4", 10, 4, 10, 16, {"neon", "fp16", "dotprod", "bf16", "i8mm", "sme"}),
+        ("macos-m4-pro", "Apple M4 Pro", 14, 10, 14, 48, {"neon", "fp16", "dotprod", "bf16", "i8mm", "sme"}),
+        (
+            "macos-intel-air",
+            "Intel(R) Core(TM) i5-5250U CPU @ 1.60GHz",
+            2,
+            None,
+            4,
+            8,
+            {"sse3", "ssse3", "avx", "avx2", "f16c", "fma"},
+        ),
         (
             "macos-intel",
             "Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz",
@@ -57,7 +67,9 @@ def test_nonsense_is_nothing_known() -> None:
     [
         ("macos-m1", "Apple M1"),
         ("macos-m1-bigsur", "Apple M1"),
+        ("macos-m2-max", "Apple M2 Max"),
         ("macos-m3-pro", "Apple M3 Pro"),
+        ("macos-m4", "Apple M4"),
     ],
 )
 def test_apple_gpus_share_the_memory(name: str, model: str) -> None:
@@ -70,6 +82,13 @@ def test_an_intel_mac_with_two_gpus() -> None:
     assert parse_displays(recording("macos-intel-displays.json")) == (
         Gpu("Intel UHD Graphics 630", "metal", 1536 << 20, unified=True),
         Gpu("AMD Radeon Pro 5300M", "metal", 4 << 30, unified=False),
+    )
+
+
+def test_an_old_intel_mac() -> None:
+    """Its only GPU shares the memory; older systems say that Metal is supported, and name no family."""
+    assert parse_displays(recording("macos-intel-air-displays.json")) == (
+        Gpu("Intel HD Graphics 6000", "metal", 1536 << 20, unified=True),
     )
 
 

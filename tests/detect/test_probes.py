@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_real_machine(empty: ModelStore) -> None:
     assert machine.cpu.usable_cores >= 1 and machine.cpu.model
     assert machine.memory.total_bytes and machine.memory.total_bytes > 1 << 28
     assert machine.whisper is not None and machine.whisper.simd
-    assert [provider.name for provider in machine.providers] == ["whisper_cpp", "faster_whisper"]
+    assert [provider.name for provider in machine.providers[:2]] == ["whisper_cpp", "faster_whisper"]
 
 
 @pytest.mark.integration
@@ -127,6 +128,33 @@ def test_a_glance_starts_no_child(empty: ModelStore, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("asrctl.detect.probes.run_child", lambda *_: pytest.fail("a child was started"))
     machine = probe_machine(empty, QUICK)
     assert machine.whisper is None and machine.audio_inputs is None and machine.cpu.model
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the driver's files are Linux's")
+def test_a_glance_reads_the_drivers_files(
+    tool: Tool, empty: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tool that hangs does not keep it waiting: it is not asked."""
+    tool("nvidia-smi", HANG)
+    tool("vulkaninfo", HANG)
+    card = tmp_path / "nvidia" / "gpus" / "0000:01:00.0" / "information"
+    card.parent.mkdir(parents=True)
+    card.write_text(recording("nvidia-driver-information.txt"))
+    (tmp_path / "nvidia" / "version").write_text(recording("nvidia-driver-version.txt"))
+    monkeypatch.setattr("asrctl.detect.probes._NVIDIA_DRIVER", tmp_path / "nvidia")
+    machine = probe_machine(empty, QUICK)
+    assert machine.gpus == (Gpu("NVIDIA GeForce RTX 3080", "cuda", driver="535.183.01"),)
+    assert reasons(machine) == {}
+
+
+def test_a_glance_asks_the_tool_where_there_are_no_such_files(
+    tool: Tool, empty: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On WSL and Windows the driver is another system's."""
+    tool("nvidia-smi", "cat <<'END'\n" + recording("nvidia-smi-wsl2-laptop.csv") + "END")
+    monkeypatch.setattr("asrctl.detect.probes.platform.system", lambda: "Windows")
+    machine = probe_machine(empty, replace(QUICK, limit_s=ANSWER_S))
+    assert [gpu.name for gpu in machine.gpus] == ["NVIDIA GeForce RTX 3060 Laptop GPU"]
 
 
 @pytest.mark.parametrize("output", ["", "{", "[]\n", '{"error": "OSError: no PortAudio"}\n'])

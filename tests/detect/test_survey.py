@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,6 @@ from asrctl.models.store import ModelStore
 from asrctl.policy.capacity import Costs
 from asrctl.policy.recommend import Candidate, Capacity, Measurement
 from asrctl.policy.sizing import Wish
-from tests.models.mini import write_ggml
 
 GIB = 1 << 30
 READY = (ProviderState("whisper_cpp", ""), ProviderState("faster_whisper", "not installed: pip install it"))
@@ -246,18 +244,9 @@ def test_the_heading_names_the_machine() -> None:
     assert heading(Machine(), "1.2").endswith("for: this machine, 1 usable core.")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="asks the way that Unix answers")
-def test_memory_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other Unix systems count pages; where nothing answers it is unknown."""
-    monkeypatch.setattr(quick.sys, "platform", "darwin")
-    assert (quick._memory().total_bytes or 0) > 1 << 28
-    monkeypatch.setattr(quick.os, "sysconf", lambda _: (_ for _ in ()).throw(ValueError("unrecognized")))
-    assert quick._memory() == Memory()
-
-
-def test_defaults_at_a_glance(tmp_path: Path) -> None:
-    """Without a config: a model that is there, and threads that this machine has."""
-    write_ggml(tmp_path / "own-mine-1.bin")
-    found = quick.defaults(tmp_path)
-    assert found.model and 1 <= found.threads <= 8 and found.workers == 1
-    assert quick.defaults(tmp_path, language="de").model
+def test_defaults_at_a_glance() -> None:
+    """Without a config: threads that this machine has, one process, and sessions by its cores."""
+    found = quick.defaults()
+    assert 1 <= found.threads <= 8 and found.workers == 1
+    assert 5 <= found.sessions <= 10
+    assert quick.defaults(workers=2).workers == 2

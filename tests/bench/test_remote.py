@@ -1,0 +1,92 @@
+"""Live sessions on a real server with the scripted provider, and the limits that servers and clients keep."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette")
+
+from asrctl.bench import enforced, stream
+from asrctl.bench.paced import Talk
+from asrctl.bench.remote import There, engine_event, processes_of
+from asrctl.client import ClientOptions, Phase, State
+from asrctl.engine.events import Dropped, Final, SpeechStarted
+from asrctl.errors import ServerError
+from asrctl.policy import protocol
+from asrctl.policy.admission import AdmissionOptions
+from asrctl.policy.backoff import BackoffOptions
+from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.providers.scripted import speak
+from tests.engine.streams import silence
+from tests.serve.servers import options_for, running, script
+
+WORDS = "w0 w1 w2 w3 w4 w5"
+TALK = Talk(
+    np.concatenate([silence(0.3), speak(range(3)), silence(0.8), speak(range(3, 6)), silence(0.8)]), WORDS
+)
+
+
+def there(url: str) -> There:
+    """A stage on a server."""
+    return There(url, ClientOptions(language="en"), EndpointerOptions())
+
+
+def test_sessions_on_a_server(tmp_path: Path) -> None:
+    """Every word of each comes, late by what the server needs; its own cost is that of its processes."""
+    with running(options_for(script(tmp_path / "script.json"))) as server:
+        stage = there(server.url)
+        figures = stream.run(stage, [TALK, replace(TALK, starts_s=0.4)])
+        assert os.getpid() in processes_of(server.url)
+    assert figures["wer_percent"] == figures["unpaced_wer_percent"] == 0
+    assert figures["utterances"] == 4
+    assert figures["dropped_s"] == figures["undeclared_s"] == figures["refused"] == 0
+    assert 0 < figures["final_p50_s"] < 30 and 0 < figures["word_lag_p50_s"] < 30
+    assert figures["cpu_per_audio_s"] > 0 and figures["peak_rss_mb"] > 0
+    assert stage.description["model"] == "words" and stage.name == server.url
+
+
+def test_a_session_that_is_refused_is_counted(tmp_path: Path) -> None:
+    """Its audio counts as dropped, which misses every target, and nothing else is lost."""
+    options = options_for(script(tmp_path / "script.json"), admission=AdmissionOptions(max_sessions=1))
+    with running(options) as server:
+        figures = stream.run(there(server.url), [TALK, TALK])
+    assert figures["refused"] == 1
+    assert figures["dropped_s"] == pytest.approx(len(TALK.samples) / 16_000)
+    assert figures["undeclared_s"] == 0
+    assert figures["utterances"] == 2
+    assert not stream.Target(60.0).met_by(figures)
+
+
+def test_no_server_is_told() -> None:
+    """At once, with its address."""
+    with pytest.raises(ServerError, match=r"127\.0\.0\.1:9"):
+        stream.run(there("ws://127.0.0.1:9"), [TALK])
+
+
+def test_a_servers_events_are_as_ours() -> None:
+    """What is about the link is none."""
+    assert engine_event(protocol.SpeechStarted(1, 2.0)) == SpeechStarted(1, 2.0)
+    assert engine_event(protocol.Dropped(5, 9, "why", None)) == Dropped(None, 5, 9, "why")
+    final = engine_event(
+        protocol.Final(0, 1.0, 2.0, "a", 0.5, 16_000, 32_000, (protocol.WireWord(1.0, 2.0, "a", 0.5),))
+    )
+    assert isinstance(final, Final) and final.end_sample == 32_000 and final.segment.words[0].end_s == 2.0
+    assert engine_event(State(Phase.LIVE)) is None
+
+
+def test_another_machines_processes_are_unknown() -> None:
+    """Nor is there anybody on a port where nobody listens."""
+    assert processes_of("ws://example.org:8765") == []
+    assert processes_of("ws://127.0.0.1:9") == []
+
+
+@pytest.mark.parametrize("attempts", [1, 4])
+def test_a_client_gives_up_where_it_should(attempts: int) -> None:
+    """So many connections really are made."""
+    options = ClientOptions(backoff=BackoffOptions(max_attempts=attempts))
+    assert enforced.reconnects(options) == {"attempts": attempts}
