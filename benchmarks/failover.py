@@ -1,0 +1,195 @@
+"""Streams that break at random moments: does every word come, once, and how much later?
+
+python -m benchmarks.failover --losses 100
+
+Utterances of known words are played at their own pace to sessions whose streaming provider breaks once, at a
+random moment between the first word and the final; a pool with the scripted windowed provider stands in. The
+same utterances are played without a loss too. Nothing is recognised by a model: what is measured is what the
+engine adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.engine.lineup import Lineup, Member
+from asrctl.engine.pool import WorkerPool
+from asrctl.engine.session import Session
+from asrctl.engine.stream import Stream
+from asrctl.providers.base import ModelSpec
+from asrctl.providers.scripted import speak
+from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
+from benchmarks.common import SAMPLE_RATE_HZ, machine, note, save, table
+
+_CHUNK_SAMPLES = SAMPLE_RATE_HZ // 50
+_PAUSE_S = 0.8
+_PATIENCE_S = 60.0
+_LAG_S = 0.005
+_DECODE_S = 0.05
+
+
+class Levels:
+    """Speech is what is not silent."""
+
+    def __init__(self) -> None:
+        self._rest = np.zeros(0, np.float32)
+
+    def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """For each frame."""
+        joined = np.concatenate((self._rest, samples))
+        whole = len(joined) - len(joined) % 512
+        self._rest = joined[whole:]
+        loud: NDArray[np.bool_] = np.abs(joined[:whole].reshape(-1, 512)).max(axis=1) > 0.01
+        return loud.astype(np.float32)
+
+    def flush(self) -> NDArray[np.float32]:
+        """For the last."""
+        return self.probabilities(np.zeros(-len(self._rest) % 512, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one utterance.
+
+    Attributes:
+        spoken: Its words.
+        heard: The words of its finals.
+        final_s: From the end of speech to the final.
+        shrank: Whether text that was shown as stable changed.
+        balanced: Whether no audio is unaccounted for, or dropped.
+        changed: Whether another provider took it up.
+    """
+
+    spoken: list[str]
+    heard: list[str]
+    final_s: float
+    shrank: bool
+    balanced: bool
+    changed: bool
+
+
+def play(pool: WorkerPool, numbers: list[int], break_s: float | None) -> Outcome:
+    """Play one utterance, and break its stream after so long; None leaves it whole."""
+    speech = speak(numbers)
+    audio = np.concatenate([speech, np.zeros(round(_PAUSE_S * SAMPLE_RATE_HZ), np.float32)])
+    events: queue.SimpleQueue[tuple[float, Event]] = queue.SimpleQueue()
+    with ScriptedStream(StreamScript(lag_s=_LAG_S)) as streaming:
+        lineup = Lineup([Member("stream", None, streaming), Member("pool", pool)])
+        with Session(
+            Stream(Levels()), lineup, lambda event: events.put((time.perf_counter(), event))
+        ) as session:
+            started_s = time.perf_counter()
+            for at in range(0, len(audio), _CHUNK_SAMPLES):
+                wait_s = started_s + at / SAMPLE_RATE_HZ - time.perf_counter()
+                time.sleep(max(0.0, wait_s))
+                if break_s is not None and at / SAMPLE_RATE_HZ >= break_s:
+                    streaming.break_all("broken by the benchmark")
+                    break_s = None
+                session.feed(audio[at : at + _CHUNK_SAMPLES])
+            session.finish()
+            if not session.wait_finished(_PATIENCE_S):
+                raise TimeoutError("a session did not come to its end")
+    spoken = [f"w{number}" for number in numbers]
+    return _outcome(events, spoken, started_s + len(speech) / SAMPLE_RATE_HZ)
+
+
+def _outcome(
+    events: queue.SimpleQueue[tuple[float, Event]], spoken: list[str], speech_ended_s: float
+) -> Outcome:
+    heard, final_s, stable, shrank, balanced, changed = list[str](), 0.0, "", False, False, False
+    while not events.empty():
+        at_s, event = events.get()
+        if isinstance(event, Final):
+            heard += event.segment.text.split()
+            final_s = at_s - speech_ended_s
+        elif isinstance(event, Partial):
+            shrank |= not event.stable.startswith(stable)
+            stable = event.stable
+        elif isinstance(event, Dropped):
+            heard.append(f"[dropped: {event.reason}]")
+        elif isinstance(event, ProviderChanged):
+            changed = True
+        elif isinstance(event, Finished):
+            balanced = event.account.pending_samples == event.account.dropped_samples == 0
+    return Outcome(spoken, heard, final_s, shrank, balanced, changed)
+
+
+def summary(outcomes: Iterable[Outcome]) -> dict[str, float]:
+    """How many words came how often, and how late finals were."""
+    outcomes = list(outcomes)
+    lost = sum((Counter(each.spoken) - Counter(each.heard)).total() for each in outcomes)
+    repeated = sum((Counter(each.heard) - Counter(each.spoken)).total() for each in outcomes)
+    finals_s = [each.final_s for each in outcomes]
+    return {
+        "utterances": len(outcomes),
+        "words": sum(len(each.spoken) for each in outcomes),
+        "lost": lost,
+        "repeated": repeated,
+        "out of order": sum(each.heard != each.spoken for each in outcomes),
+        "taken up": sum(each.changed for each in outcomes),
+        "stable text changed": sum(each.shrank for each in outcomes),
+        "unbalanced": sum(not each.balanced for each in outcomes),
+        "final p50 s": round(float(np.median(finals_s)), 3),
+        "final p95 s": round(float(np.percentile(finals_s, 95)), 3),
+    }
+
+
+def measure(losses: int, parallel: int, seed: int) -> dict[str, dict[str, float]]:
+    """Play all utterances, with and without a loss, so many at once."""
+    dice = random.Random(seed)
+    utterances = [[dice.randrange(1, 4096) for _ in range(dice.randint(3, 25))] for _ in range(losses)]
+    # From the onset, as the endpointer sees it, to just before the end of the pause makes it final.
+    breaks_s = [dice.uniform(0.15, 0.2 * len(numbers) + 0.45) for numbers in utterances]
+    with tempfile.TemporaryDirectory() as directory:
+        script = Path(directory) / "script.json"
+        script.write_text(json.dumps({"delay_s": _DECODE_S}))
+        with WorkerPool(ModelSpec("scripted", script)) as pool, ThreadPoolExecutor(parallel) as players:
+            pool.wait_ready()
+            whole = players.map(lambda numbers: play(pool, numbers, None), utterances)
+            results = {"whole": summary(whole)}
+            note("streams stay whole: done")
+            broken = players.map(lambda numbers, at_s: play(pool, numbers, at_s), utterances, breaks_s)
+            results["broken"] = summary(broken)
+    return results
+
+
+def main() -> int:
+    """Measure, print, and save if asked; fails if a word is lost or repeated."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--losses", type=int, default=100, help="streams that break; 100")
+    parser.add_argument("--parallel", type=int, default=5, help="sessions at once; 5")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", action="store_true", help="save under benchmarks/results")
+    args = parser.parse_args()
+    results = measure(args.losses, args.parallel, args.seed)
+    whole, broken = results["whole"], results["broken"]
+    print(table(["", "whole", "broken"], [[key, whole[key], broken[key]] for key in whole]))
+    print(
+        f"delay added: p50 {broken['final p50 s'] - whole['final p50 s']:.3f} s, "
+        f"p95 {broken['final p95 s'] - whole['final p95 s']:.3f} s"
+    )
+    if args.output:
+        save("failover", {"machine": machine(), "arguments": vars(args), **results})
+    bad = ("lost", "repeated", "out of order", "stable text changed", "unbalanced")
+    return int(any(result[key] for result in results.values() for key in bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""Sessions through the server for minutes: text, account, memory, processor, latency.
+
+python -m benchmarks.serve_load benchmark-corpus --sessions 10 --seconds 600
+
+Every session plays another conversation in real time through a client of its own to `asrctl serve`. Its
+text is held against what the same model makes of the whole recording as a file, and both against what was
+said. The memory's slope is by least squares after the first minute, or the first third of a shorter run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from asrctl.bench.paced import Latencies, Talk, latencies
+from asrctl.client import ClientOptions
+from asrctl.transcript import SAMPLE_RATE_HZ
+from benchmarks.accuracy import accuracy
+from benchmarks.common import note, table
+from benchmarks.serve_process import ServerProcess, Watch
+from benchmarks.serve_sessions import (
+    Listened,
+    failures,
+    keep,
+    levels,
+    parser,
+    play,
+    serve_options,
+    spread,
+    talks_of,
+    transcripts,
+)
+
+_SETTLE_S = 60.0
+_MOST_POINTS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One session; error rates in percent.
+
+    Attributes:
+        session: Its number.
+        sent_s: Audio that was fed.
+        wer: Of the live text against what was said.
+        offline_wer: Of the transcript of the recording against the same.
+        live_offline_wer: Of the live text against that transcript.
+        speech_s: By the server's account, like the next two.
+        silence_s: See above.
+        dropped_s: See above.
+        balances: Whether received is what was sent, and the sum of the three, to the sample.
+        links: Connections that were lost.
+    """
+
+    session: int
+    sent_s: float
+    wer: float
+    offline_wer: float
+    live_offline_wer: float
+    speech_s: float
+    silence_s: float
+    dropped_s: float
+    balances: bool
+    links: int
+
+    @property
+    def good(self) -> bool:
+        """Within a point of the offline transcript, and to the sample."""
+        return self.balances and self.wer - self.offline_wer <= _MOST_POINTS
+
+
+def row(number: int, listened: Listened, offline: str) -> Row:
+    """What became of one session."""
+    done, said = listened.done, listened.talk.text or ""
+    return Row(
+        session=number,
+        sent_s=len(listened.talk.samples) / SAMPLE_RATE_HZ,
+        wer=round(accuracy(said, listened.text).wer_percent, 2),
+        offline_wer=round(accuracy(said, offline).wer_percent, 2),
+        live_offline_wer=round(accuracy(offline, listened.text).wer_percent, 2),
+        speech_s=done.speech_s if done else 0.0,
+        silence_s=done.silence_s if done else 0.0,
+        dropped_s=done.dropped_s if done else 0.0,
+        balances=listened.balances,
+        links=len(failures([listened])),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code: 1 if a session was not as it should be."""
+    options = _options(arguments)
+    served = serve_options(options.model)
+    talks = talks_of(options.corpus, options.sessions, options.seconds)
+    note(f"{len(talks)} conversations of {min(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ:.0f} s")
+    offline = transcripts(served, talks)
+    with ServerProcess("--model", options.model, "--max-sessions", str(options.sessions)) as server:
+        note("the server is ready")
+        with Watch(server) as watch:
+            listened = asyncio.run(play(server.url, talks, ClientOptions()))
+        metrics = server.metrics()
+        code = server.stop()
+    rows = [row(number, *pair) for number, pair in enumerate(zip(listened, offline, strict=True))]
+    heard = [each.heard for each in listened]
+    late = latencies(talks, heard, served.roomy_stream.endpointing)
+    slopes = watch.slopes_mb_per_hour(min(_SETTLE_S, watch.wall_s / 3))
+    report(rows, watch, slopes, late)
+    steps = [(round(at_s), rung) for at_s, rung in levels(listened)]
+    print(f"ladder, seconds and rung: {steps or 'at 0 all along'}")
+    print(f"lost connections: {failures(listened) or 'none'}; the server's exit code: {code}")
+    errors = [each.error for each in listened if each.error]
+    keep(options, _result(options.sessions, talks, rows, watch, slopes, late, metrics))
+    return int(bool(errors) or not all(each.good for each in rows))
+
+
+def report(rows: Sequence[Row], watch: Watch, slopes: tuple[float, float], late: Latencies) -> None:
+    """Print the figures."""
+    header = ["session", "sent s", "WER %", "offline WER %", "live vs offline %"]
+    header += ["speech s", "silence s", "dropped s", "to the sample", "lost links"]
+    print(table(header, [list(asdict(each).values()) for each in rows]))
+    parent, all_mb = [each.parent_mb for each in watch.memory], [each.rss_mb for each in watch.memory]
+    worst = max(each.wer - each.offline_wer for each in rows)
+    print(f"\nworst session: {worst:+.2f} points of WER against its offline transcript (goal: at most +1)")
+    print(f"books that balance to the sample: {sum(each.balances for each in rows)} of {len(rows)}")
+    print(
+        f"processor of the parent: {watch.parent_percent:.1f} % of a core (goal: at most 10 at 10 sessions)"
+    )
+    print(f"processor of the workers: {watch.workers_percent:.1f} % of a core")
+    print(
+        f"memory, MB: parent {parent[0]:.0f} to {max(parent):.0f}, all {all_mb[0]:.0f} to {max(all_mb):.0f}"
+    )
+    print(f"slope, MB an hour: parent {slopes[0]:+.1f}, workers {slopes[1]:+.1f}")
+    print(f"final after the end of speech, s, median / p95: {spread(late.final_s)}")
+    print(
+        f"final after a cut: {spread(late.cut_s)}; first partial after onset: {spread(late.first_partial_s)}"
+    )
+    print(f"{late.utterances} utterances, {late.partials} partials")
+
+
+def _result(
+    sessions: int,
+    talks: Sequence[Talk],
+    rows: Sequence[Row],
+    watch: Watch,
+    slopes: tuple[float, float],
+    late: Latencies,
+    metrics: dict[str, float],
+) -> dict[str, Any]:
+    return {
+        "sessions": sessions,
+        "seconds": max(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ,
+        "rows": [asdict(each) for each in rows],
+        "parent_percent_of_core": round(watch.parent_percent, 2),
+        "workers_percent_of_core": round(watch.workers_percent, 2),
+        "slopes_mb_per_hour": {"parent": round(slopes[0], 2), "workers": round(slopes[1], 2)},
+        "memory": [asdict(each) for each in watch.memory[:: max(1, len(watch.memory) // 300)]],
+        "latencies": asdict(late),
+        "metrics": {name: value for name, value in metrics.items() if "_bucket" not in name},
+    }
+
+
+def _options(arguments: list[str] | None) -> Any:
+    made = parser("serve_load", __doc__)
+    made.add_argument("--sessions", type=int, default=10, help="how many at once")
+    made.add_argument("--seconds", type=float, default=600.0, help="length of each conversation")
+    return made.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
