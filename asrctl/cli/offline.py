@@ -182,7 +182,7 @@ def file_options(decode: DecodeOptions, vad: VadSettings | None, duration_s: flo
     is_short = duration_s is not None and duration_s <= _SHORT_S
     return FileOptions(
         decode,
-        endpointing(vad, EndpointerOptions(max_utterance_s=window_s)),
+        endpointing(vad, EndpointerOptions(overlong_s=window_s, max_utterance_s=window_s)),
         PackingOptions(
             max_window_s=window_s,
             first_window_s=window_s if is_short else PackingOptions().first_window_s,

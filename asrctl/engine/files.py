@@ -65,7 +65,9 @@ class FileOptions:
     """
 
     decode: DecodeOptions = field(default_factory=DecodeOptions)
-    endpointing: EndpointerOptions = field(default_factory=lambda: EndpointerOptions(max_utterance_s=12.0))
+    endpointing: EndpointerOptions = field(
+        default_factory=lambda: EndpointerOptions(overlong_s=12.0, max_utterance_s=12.0)
+    )
     packing: PackingOptions = field(default_factory=PackingOptions)
 
     def __post_init__(self) -> None:
