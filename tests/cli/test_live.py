@@ -407,17 +407,24 @@ def test_levels_are_in_db_of_full_scale() -> None:
 
 
 FAKE_SOUNDDEVICE = """
-import sys, wave
+import sys, threading, wave
 import numpy as np
 sys.path.insert(0, {root!r})
 from tests.audio.microphones import FakePortAudio, PortAudioError
+
+_stopped = threading.Event()
 
 def speak(stream):
     with wave.open({wav!r}) as wav:
         pcm = np.frombuffer(wav.readframes(wav.getnframes()), np.int16)
     stream.hear_all(np.concatenate([pcm / np.float32(32768), np.zeros(16000, np.float32)]))
+    threading.Thread(target=stay_silent, args=(stream,), daemon=True).start()
 
-_fake = FakePortAudio(on_start=speak)
+def stay_silent(stream):
+    while not _stopped.wait(stream.blocksize / stream.rate_hz):
+        stream.hear(np.zeros(stream.blocksize, np.float32))
+
+_fake = FakePortAudio(on_start=speak, on_stop=lambda _: _stopped.set())
 default, query_devices, query_hostapis = _fake.default, _fake.query_devices, _fake.query_hostapis
 RawInputStream = _fake.RawInputStream
 """
