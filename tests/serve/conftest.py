@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from asrctl.providers.base import ModelSpec
+from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
+from asrctl.audio.vad import SileroVad, SileroWeights
+from asrctl.engine.slot import HealthCheck, PoolOptions
+from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.serve.options import Models, NamedModel, ServeOptions
 
+from . import servers
 from .servers import Running, options_for, running, script
 
 
@@ -17,6 +22,17 @@ from .servers import Running, options_for, running, script
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server with the usual limits."""
     with running(options_for(script(tmp_path_factory.mktemp("script") / "plain.json"))) as server:
+        yield server
+
+
+@pytest.fixture
+def real(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """A server with whisper.cpp and Silero VAD."""
+    weights = SileroWeights.load()
+    monkeypatch.setattr(servers, "LevelDetector", lambda: SileroVad(weights))
+    health = HealthCheck(sample_speech(), SAMPLE_WORDS, DecodeOptions(word_timestamps=True))
+    models = Models(NamedModel("tiny.en-q8_0", ModelSpec("whisper_cpp", tiny_en)))
+    with running(ServeOptions(models, PoolOptions(health=health), port=0)) as server:
         yield server
 
 

@@ -109,9 +109,9 @@ class Running:
             with error:
                 return error.code, error.read().decode(), _lower(error.headers)
 
-    def metric(self, name: str) -> float:
+    def metric(self, name: str, **headers: str) -> float:
         """A value of /metrics, by its name with labels as it stands there."""
-        for line in self.get("/metrics")[1].splitlines():
+        for line in self.get("/metrics", **headers)[1].splitlines():
             if line.startswith(f"{name} "):
                 return float(line.split()[-1])
         raise AssertionError(f"no metric {name}")

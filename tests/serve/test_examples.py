@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import wave
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from asrctl.audio.sample import SAMPLE_WORDS
 from asrctl.policy.protocol import CloseCode
 from asrctl.policy.protocol.fields import wire_name
 from asrctl.policy.protocol.messages import CLIENT_TYPES, SERVER_TYPES
+from asrctl.providers.base import ModelSpec
 
-from .servers import PATIENCE_S, Running, spoken
+from .browser import Site, needs_browser
+from .servers import PATIENCE_S, Running, options_for, running, spoken
+
+Scripted = Callable[..., ModelSpec]
 
 DOCUMENT: str = files("asrctl.serve").joinpath("PROTOCOL.md").read_text(encoding="utf-8")
 EXPECTED = ["w5", "w6", "w7"]
 
 
-def example(language: str) -> str:
-    """The first example in a language."""
-    found = re.search(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
-    assert found
-    return found[1]
+def example(language: str, number: int = 0) -> str:
+    """An example in a language, by its place among them."""
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+    return found[number]
 
 
 def test_python(shared: Running, tmp_path: Path) -> None:
@@ -47,45 +52,87 @@ def test_python(shared: Running, tmp_path: Path) -> None:
     assert "'type': 'done'" in done.stderr
 
 
-DRIVER = """
-const levels = JSON.parse(require("fs").readFileSync("audio.json"));
-const seen = [];
-const stream = new AsrctlStream(process.argv[2], 16000, (text, unstable) => seen.push(unstable));
-for (let at = 0; at < levels.length; at += 1600) stream.feed(Float32Array.from(levels.slice(at, at + 1600)));
-if (process.argv[3]) setTimeout(() => stream.socket.close(), 50);
-stream.finish().then((text) => console.log(text));
+FEED = """
+const levels = %s;
+function speak(stream) {
+  for (let at = 0; at < levels.length; at += 1600) {
+    stream.feed(Float32Array.from(levels.slice(at, at + 1600)));
+  }
+  stream.finish().then(report);
+}
 """
 
 
-NODE = ("node", "--experimental-websocket")  # which is always there from version 22 on
+def page(driver: str) -> str:
+    """A script with the first browser example, and something to say to it."""
+    samples = np.frombuffer(spoken(5, 6, 7), "<i2") / 32767
+    return example("javascript") + FEED % json.dumps(samples.tolist()) + driver
 
 
-def has_websocket() -> bool:
-    """Whether there is a node with a browser's WebSocket."""
-    if shutil.which("node") is None:
-        return False
-    done = subprocess.run([*NODE, "-e", "console.log(typeof WebSocket)"], capture_output=True, text=True)
-    return done.stdout.strip() == "function"
+@needs_browser
+def test_javascript(shared: Running, tmp_path: Path) -> None:
+    """The browser's example gives the text, in a page of this machine."""
+    driver = f'speak(new AsrctlStream("{shared.url}", 16000, () => {{}}));'
+    with Site() as site:
+        assert site.outcome(page(driver), tmp_path).split() == EXPECTED
 
 
-@pytest.mark.skipif(not has_websocket(), reason="needs node with WebSocket")
-@pytest.mark.parametrize("cut", ["", "cut"])
-def test_javascript(shared: Running, tmp_path: Path, cut: str) -> None:
-    """The browser's example gives the text, also if its socket is lost in between."""
-    (tmp_path / "client.js").write_text(example("javascript") + DRIVER)
-    pcm = spoken(5, 6, 7)
-    samples = [
-        int.from_bytes(pcm[at : at + 2], "little", signed=True) / 32767 for at in range(0, len(pcm), 2)
-    ]
-    (tmp_path / "audio.json").write_text(json.dumps(samples))
-    done = subprocess.run(
-        [*NODE, "client.js", shared.url, *filter(None, [cut])],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
+@needs_browser
+def test_javascript_loses_its_socket(scripted: Scripted, tmp_path: Path) -> None:
+    """A page with a key that loses its socket at the first final resumes, and has each word once."""
+    with running(options_for(scripted(), api_key="sesame")) as server, Site("localhost") as site:
+        driver = f"""
+        let cut = false;
+        const stream = new AsrctlStream("{server.url}", 16000, (text) => {{
+          if (text && !cut) {{ cut = true; stream.socket.close(); }}
+        }}, "sesame");
+        speak(stream);"""
+        assert site.outcome(page(driver), tmp_path).split() == EXPECTED
+        assert server.metric("asrctl_resumes_total", Authorization="Bearer sesame") == 1
+
+
+@needs_browser
+@pytest.mark.parametrize("named", [False, True])
+def test_pages_from_elsewhere(scripted: Scripted, tmp_path: Path, named: bool) -> None:
+    """A page of another site reaches the server only if its origin was named."""
+    with Site("elsewhere.test") as site:
+        origins = frozenset({site.origin}) if named else frozenset[str]()
+        with running(options_for(scripted(), allow_origins=origins)) as server:
+            driver = f"""
+            const socket = new WebSocket("{server.url}", ["asrctl.v1"]);
+            socket.onopen = () => report("open");
+            socket.onclose = (event) => report("closed " + event.code);"""
+            assert site.outcome(driver, tmp_path) == ("open" if named else "closed 1006")
+            assert ('reason="origin"' in server.get("/metrics")[1]) is not named
+
+
+MICROPHONE = """
+let stream = null;
+listen((text, unstable) => {
+  if (text.includes("meeting")) stream.stop().then(report);
+}).then((started) => { stream = started; });
+"""
+
+
+@needs_browser
+@pytest.mark.integration
+def test_the_microphone(real: Running, tmp_path: Path) -> None:
+    """The example for the microphone, at one that hears a sentence, gives the sentence."""
+    flags = (
+        "--autoplay-policy=no-user-gesture-required",
+        f"--use-file-for-fake-audio-capture={files('asrctl.assets').joinpath('monday.wav')}%noloop",
     )
-    assert done.stdout.split() == EXPECTED, done.stderr
+    script = example("javascript") + example("javascript", 1)
+    assert "ws://127.0.0.1:8765/v1/stream" in script
+    script = script.replace("ws://127.0.0.1:8765/v1/stream", real.url) + MICROPHONE
+    with Site() as site:
+        text = site.outcome(script, tmp_path, *flags)
+    assert {word.strip(".,").casefold() for word in text.split()} >= SAMPLE_WORDS
+
+
+def test_no_example_is_forgotten() -> None:
+    """All examples of the document are run above."""
+    assert re.findall(r"```(\w+)\n", DOCUMENT) == ["python", "javascript", "javascript"]
 
 
 @pytest.mark.parametrize("types", [CLIENT_TYPES, SERVER_TYPES])
