@@ -13,12 +13,16 @@ import queue
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from asrctl.engine.wire import WireClosed, hypothesis_to_json, read_frame, write_frame
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec, WindowedModel
+
+_LAST_S = 1.0
+"""A worker whose parent is gone has so long to end in order."""
 
 
 class Worker:
@@ -58,6 +62,8 @@ class Worker:
         except WireClosed:
             self._aborted.add(self._current)
             self._jobs.put(None)
+            time.sleep(_LAST_S)
+            os._exit(0)  # native code that hears of no abort would go on for nobody
 
     def _decode(self, model: WindowedModel, header: dict[str, Any], payload: bytearray) -> dict[str, Any]:
         import numpy as np

@@ -50,6 +50,7 @@ class Connection:
         self._unsent: deque[str] = deque()
         self._unsent_bytes = 0
         self._close: Close | None = None
+        self._gone_code: object = None
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -66,6 +67,8 @@ class Connection:
             for outcome in await asyncio.gather(reader, writer, return_exceptions=True):
                 if isinstance(outcome, Exception):
                     self._hub.journal.note("connection.failed", error=type(outcome).__name__)
+            code = self._close.code if self._close is not None else self._gone_code
+            self._hub.metrics.closed.labels(_code(code)).inc()
             self.leave()
 
     async def _read(self) -> None:
@@ -73,7 +76,7 @@ class Connection:
         while self._close is None:
             message = await self._websocket.receive()
             if message["type"] != "websocket.receive":
-                self._hub.metrics.closed.labels(_code(message.get("code"))).inc()
+                self._gone_code = message.get("code")
                 return
             data = message.get("bytes")
             if data is not None:
@@ -93,7 +96,6 @@ class Connection:
                     await self._websocket.send_text(text)
                 if self._close is not None:
                     await self._websocket.close(self._close.code, self._close.reason)
-                    self._hub.metrics.closed.labels(_code(self._close.code)).inc()
                     return
 
     def leave(self) -> None:

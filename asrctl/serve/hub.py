@@ -67,6 +67,7 @@ class Hub:
         self._was_ready = False
         self._sessions: dict[str, LiveSession] = {}
         self._counted: dict[str, AudioAccount] = {}
+        self._full = set[str]()
         self.answered_s = 0.0
         """Audio of all sessions so far that became speech or silence."""
 
@@ -208,9 +209,16 @@ class Hub:
                 session.detached_s = self.clock()
             elif detached_s is not None and self.clock() - detached_s >= self.options.resume_ttl_s:
                 self.end(session)
+        self._note_disk()
         finished = [session for session in self._sessions.values() if session.done]
         for session in finished[:-_FINISHED_KEPT]:
             self.end(session)
+
+    def _note_disk(self) -> None:
+        full = {session_id for session_id, session in self._sessions.items() if session.is_spool_full}
+        for session_id in full - self._full:
+            self.journal.note("spool.full", session=session_id)
+        self._full = full
 
     def announce(self, change: LevelChange) -> None:
         """A step on the ladder: sessions act on it, clients are told."""

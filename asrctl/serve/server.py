@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from typing import Any
 import uvicorn
 
 from asrctl.engine.stream import SpeechDetector
-from asrctl.errors import AsrctlError, UsageError
+from asrctl.errors import AsrctlError
 from asrctl.serve.app import Application
 from asrctl.serve.engine import Engine
 from asrctl.serve.governor import Governor
@@ -21,6 +23,7 @@ from asrctl.serve.hub import Hub
 from asrctl.serve.journal import Journal
 from asrctl.serve.metrics import Metrics
 from asrctl.serve.options import ServeOptions
+from asrctl.serve.tls import check_certificate
 
 _BEAT_S = 0.1
 _BEATS_PER_S = 10
@@ -103,6 +106,7 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._note_surprise)
         tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._report_ready())]
         self.journal.note("listening", url=self.url, model=self._options.shown.name)
         try:
@@ -117,6 +121,13 @@ class Server:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._socket.close()
             self.journal.note("stopped")
+
+    def _note_surprise(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody caught is one line of the log too."""
+        error = context.get("exception")
+        self.journal.note(
+            "surprise", detail=context.get("message"), error=type(error).__name__ if error else None
+        )
 
     async def _beat(self) -> None:
         """The regular work."""
@@ -205,6 +216,8 @@ def _is_waiting(connection: Any) -> bool:
 
 
 def _config(options: ServeOptions, app: Application) -> uvicorn.Config:
+    if options.certificate is not None:
+        check_certificate(options.certificate, options.private_key)
     config = uvicorn.Config(
         app.asgi,
         loop="asyncio",
@@ -223,10 +236,7 @@ def _config(options: ServeOptions, app: Application) -> uvicorn.Config:
         ssl_certfile=options.certificate,
         ssl_keyfile=options.private_key,
     )
-    try:
-        config.load()
-    except OSError as error:  # ssl.SSLError is one
-        raise UsageError(f"cannot use the certificate {options.certificate}: {error.strerror}") from error
+    config.load()
     return config
 
 
@@ -235,4 +245,13 @@ def _bound(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        raise AsrctlError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise AsrctlError(f"cannot listen on {host}:{port}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    """The system's words, without what asyncio and `socket` add to them."""
+    if error.errno == errno.EADDRINUSE:
+        return "another program has the port; --port 0 takes a free one"
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error)
+    return os.strerror(error.errno).lower()

@@ -159,11 +159,23 @@ class LiveSession:
         self._spooling = measures.spool_system and self.source is Source.SYSTEM
 
     def catch_up(self, *, idle: bool = False) -> None:
-        """Go on with what is spooled, if that is not what is to be saved now, or if nobody else works."""
+        """Go on with what is spooled, if that is not what is to be saved now, or if nobody else works.
+
+        A session whose disk does not give back what it took ends; its client has the audio.
+        """
         little = self._session.pending_samples < _CATCH_UP_S * SAMPLE_RATE_HZ
-        if self._spool and little and (idle or not self._spooling):
+        if not self._spool or not little or (self._spooling and not idle):
+            return
+        try:
             for step in self._spool.take(round(_CATCH_UP_S * SAMPLE_RATE_HZ)):
                 self._pass_on(step)
+        except OSError:
+            self.fail()
+
+    @property
+    def is_spool_full(self) -> bool:
+        """Whether the disk takes no more: acks fall behind as if there was none."""
+        return self._spool is not None and self._spool.is_full
 
     @property
     def spooled_samples(self) -> int:
@@ -221,7 +233,8 @@ class LiveSession:
         if ended:
             self.fail()
             return
-        hold_s = self._hold_s + (self._spool_s if self._spooling or self._spool else 0.0)
+        has_disk = (self._spooling or self._spool) and not self.is_spool_full
+        hold_s = self._hold_s + (self._spool_s if has_disk else 0.0)
         rate = self.books.start.format.sample_rate
         ack = self.books.advance(min(committed, self.books.received), round(hold_s * rate))
         if ack is not None:

@@ -173,18 +173,6 @@ def test_fail_over(scripted: Scripted) -> None:
         assert [status.level for status in talker.of(Status)][:2] == [4, 3]
 
 
-def test_the_spool_has_a_bound(scripted: Scripted) -> None:
-    """What cannot be held on disk either is held back by the client: acks fall behind."""
-    options = options_for(scripted(), window_s=1.0, hold_s=1.0, spool_s=2.0)
-    with running(options) as server, Talker(server.url, spoken(*range(9)), source="system") as talker:
-        server.server.hub.ladder._level = Level.FINALS_ONLY
-        [session] = server.server.hub.sessions
-        server.server._loop.call_soon_threadsafe(session.obey, MEASURES[Level.FINALS_ONLY])  # type: ignore[union-attr]
-        done = talker.finish()
-        assert talker.words == [f"w{n}" for n in range(9)]
-        assert done.dropped_s == 0
-
-
 def test_partials_of_the_mic_only(scripted: Scripted) -> None:
     """On the second rung the microphone still has partials, the system's audio none."""
     speech = pcm(np.concatenate((speak(range(25)), silence(0.8))))

@@ -67,3 +67,18 @@ def test_sigterm_twice(server: ServerProcess) -> None:
         parent.send_signal(signal.SIGTERM)
         assert server.wait(PATIENCE_S) == 130
     until(lambda: not worker.is_running())
+
+
+def test_the_parent_is_killed(server: ServerProcess) -> None:
+    """Workers end by themselves when their parent is killed, also in the middle of work."""
+    parent, worker = server.processes()
+    worker.suspend()
+    with Talker(server.url, pcm(sample_speech())) as talker:
+        talker.send()
+        talker.receive_until(SpeechStarted)
+        shared = shared_files([parent, worker])
+        parent.kill()
+        server.wait(PATIENCE_S)
+        worker.resume()
+        until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    assert not any(os.path.exists(path) for path in shared)

@@ -1,17 +1,13 @@
-"""The server's parts by themselves: the log, the spool, the meter, positions, the door."""
+"""The server's parts by themselves: the log, the meter, positions, the door."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import random
-import shutil
-import ssl
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +17,6 @@ from numpy.typing import NDArray
 
 from asrctl.engine.events import Dropped, Final
 from asrctl.engine.stream import Stream
-from asrctl.errors import UsageError
 from asrctl.policy import protocol
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.priority import Kind
@@ -31,15 +26,13 @@ from asrctl.serve import connection
 from asrctl.serve.gate import Gate
 from asrctl.serve.journal import Journal
 from asrctl.serve.load import LoadMeter, SessionCost
-from asrctl.serve.server import Server
 from asrctl.serve.session import LiveSession
-from asrctl.serve.spool import Lost, Mark, Spool, Step
 from asrctl.serve.translate import Positions
 from asrctl.transcript import Hypothesis, Segment
 
 from ..engine.streams import LevelDetector, rig, silence, speak
 from ..policy.protocol.sides import Clock
-from .servers import Running, Talker, open_socket, options_for, running, spoken, until
+from .servers import Running, Talker, spoken, until
 
 Scripted = Callable[..., ModelSpec]
 
@@ -53,38 +46,6 @@ def test_the_journal() -> None:
         "time=2026-01-31T12:00:00.000Z event=session.start session=x took_s=0.500 "
         'detail="a \\"b\\"\\nevent=forged"\n'
     )
-
-
-@given(st.lists(st.one_of(st.integers(1, 50), st.just("lost"), st.just("flush"), st.just("take"))))
-def test_the_spool_is_a_queue(acts: list[int | str]) -> None:
-    """Whatever goes in comes out in the same order, to the sample."""
-    spool, put, taken, at = Spool(), list[Step](), list[Step](), 0
-    for act in acts:
-        if isinstance(act, int):
-            piece = np.arange(at, at + act, dtype=np.float32)
-            at += act
-            put.append(piece)
-            spool.put(piece)
-        elif act == "take":
-            taken += spool.take(30)
-        else:
-            step = Lost(3, "x") if act == "lost" else Mark("flush")
-            put.append(step)
-            spool.put(step)
-    held = spool.samples
-    taken += spool.take(10**6)
-    assert held <= at
-    assert (len(spool), spool.samples) == (0, 0)
-    spool.close()
-    assert flat(taken) == flat(put)
-
-
-def flat(steps: list[Step]) -> list[object]:
-    """Steps with each sample by itself."""
-    out: list[object] = []
-    for step in steps:
-        out += step.tolist() if isinstance(step, np.ndarray) else [step]
-    return out
 
 
 @given(
@@ -219,39 +180,6 @@ def test_a_full_disk(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
 def full(*_: object) -> None:
     """What a full disk does."""
     raise OSError("no space left on device")
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate with its key, made here and trusted by nobody."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl")
-    path = tmp_path / "both.pem"
-    chain = tmp_path / "cert.pem"
-    make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 1"
-    make += f" -addext subjectAltName=IP:127.0.0.1 -keyout {path} -out {chain}"
-    subprocess.run(make.split(), check=True, capture_output=True)
-    path.write_text(path.read_text() + chain.read_text())
-    return path
-
-
-def test_tls(scripted: Scripted, certificate: Path) -> None:
-    """With a certificate it is wss, and nothing else."""
-    options = options_for(scripted(), certificate=certificate)
-    with running(options, ready=False) as server:
-        until(lambda: server.server.engine.ready)
-        context = ssl.create_default_context(cafile=certificate)
-        assert server.url.startswith("wss://")
-        link = open_socket(server.url, ssl=context)
-        link.send('{"type":"start","format":{}}')
-        assert '"ready"' in str(link.recv())
-        link.close()
-
-
-def test_a_certificate_that_is_none(scripted: Scripted, tmp_path: Path) -> None:
-    """A certificate that cannot be used is a mistake with a name, and leaves nothing running."""
-    with pytest.raises(UsageError, match="cannot use the certificate"):
-        Server(options_for(scripted(), certificate=tmp_path / "none.pem"), LevelDetector)
 
 
 class Stalled:
