@@ -77,7 +77,7 @@ class ServeSettings:
         fallback_model: Decodes when the model cannot; empty for none.
         fallback_provider: What runs it; empty for the same.
         window_s: Audio that a client may send ahead.
-        hold_s: Audio of one session held in memory.
+        hold_s: Audio of one session held in memory; no less than the longest utterance.
         spool_s: Audio of one `system` session held on disk under load.
         resume_ttl_s: How long a session waits for a lost client.
         handshake_timeout_s: How long a socket may say nothing before its session begins.
@@ -99,7 +99,7 @@ class ServeSettings:
     fallback_model: str = ""
     fallback_provider: str = ""
     window_s: float = _number(30.0, 1.0, 600.0)
-    hold_s: float = _number(60.0, 1.0, 3600.0)
+    hold_s: float = _number(60.0, 30.0, 3600.0)
     spool_s: float = _number(600.0, 0.0, 86_400.0)
     resume_ttl_s: float = _number(60.0, 0.0, 3600.0)
     handshake_timeout_s: float = _number(10.0, 0.1, 600.0)

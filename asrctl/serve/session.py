@@ -42,6 +42,8 @@ _ENCODINGS: dict[str, StreamEncoding] = {"pcm_s16le": "s16le", "pcm_f32le": "f32
 
 _CATCH_UP_S = 10.0
 """Spooled audio goes to the engine in pieces of this length, each when little of the last is pending."""
+_LITTLE_S = 40.0
+"""More than the longest utterance, which is pending until it ends, and cannot end unless more audio comes."""
 
 
 class Listener(Protocol):
@@ -163,7 +165,7 @@ class LiveSession:
 
         A session whose disk does not give back what it took ends; its client has the audio.
         """
-        little = self._session.pending_samples < _CATCH_UP_S * SAMPLE_RATE_HZ
+        little = self._session.pending_samples < _LITTLE_S * SAMPLE_RATE_HZ
         if not self._spool or not little or (self._spooling and not idle):
             return
         try:

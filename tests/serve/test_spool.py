@@ -18,7 +18,8 @@ from asrctl.policy.ladder import MEASURES, Level
 from asrctl.providers.base import ModelSpec
 from asrctl.serve.spool import Lost, Mark, Spool, Step
 
-from .servers import Running, Talker, check_account, options_for, running, spoken, until
+from ..engine.streams import silence
+from .servers import Running, Talker, check_account, options_for, pcm, running, spoken, until
 
 Scripted = Callable[..., ModelSpec]
 
@@ -100,6 +101,16 @@ def test_the_spool_has_a_bound(scripted: Scripted) -> None:
         done = talker.finish()
         assert talker.words == [f"w{n}" for n in range(9)]
         assert done.dropped_s == 0
+
+
+def test_a_long_utterance_is_caught_up(scripted: Scripted) -> None:
+    """An utterance longer than a piece of what was spooled ends all the same: the rest of it comes."""
+    audio = pcm(np.concatenate((np.full(26 * 16_000, 0.5, np.float32), silence(0.8))))
+    with running(options_for(scripted())) as server, Talker(server.url, audio, source="system") as talker:
+        hold_back(server)
+        done = talker.finish()
+        assert talker.words == ["w3277"]
+        check_account(done)
 
 
 def full(**_: object) -> FileIO:
