@@ -9,17 +9,15 @@ import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from asrctl.policy.protocol import (
-    Done,
-    Dropped,
-    Final,
-    Partial,
-    ServerMessage,
-)
+from asrctl.policy.ladder import Level
+from asrctl.policy.priority import Kind, Source
+from asrctl.policy.protocol import Done, Dropped, Final, Partial, ServerMessage
 from asrctl.serve.load import Decoded
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _OUTCOMES = ("finalised", "silent", "dropped")
+_REFUSALS = ("capacity", "source", "key", "origin", "subprotocol")
+_RESULTS = ("partial", "final", "dropped", "done")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
@@ -42,8 +40,6 @@ class Metrics:
         self._audio = Counter(
             "asrctl_audio_seconds", "Audio answered for, by what became of it", ["outcome"], registry=registry
         )
-        for outcome in _OUTCOMES:
-            self._audio.labels(outcome)  # so that it is there from the start, as 0
         self._messages = Counter("asrctl_results", "Results said", ["kind"], registry=registry)
         self._waits = Histogram(
             "asrctl_wait_seconds", "Time in the queue", ["kind"], buckets=_SECONDS, registry=registry
@@ -51,6 +47,19 @@ class Metrics:
         self._inference = Histogram(
             "asrctl_inference_seconds", "Time decoding", ["kind"], buckets=_SECONDS, registry=registry
         )
+
+        kinds = [kind.name.lower() for kind in Kind]
+        for metric, labels in (
+            (self.rejected, _REFUSALS),
+            (self.opened, [source.name.lower() for source in Source]),
+            (self.changes, [str(int(level)) for level in Level]),
+            (self._audio, _OUTCOMES),
+            (self._messages, _RESULTS),
+            (self._waits, kinds),
+            (self._inference, kinds),
+        ):
+            for label in labels:
+                metric.labels(label)  # so that it is there from the start, as 0
 
     def gauge(self, name: str, help_: str, value: Callable[[], float]) -> None:
         """Add a value that is asked for when it is read."""
