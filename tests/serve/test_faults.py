@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from asrctl.engine.slot import PoolOptions
-from asrctl.policy.protocol import ClientState, Done, Dropped, Final, GoAway
+from asrctl.policy.protocol import ClientState, Done, Dropped, Final, GoAway, Opened
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.serve.options import ServeOptions
@@ -100,14 +100,15 @@ def test_the_newest_wins(shared: Running) -> None:
 
 
 def test_somebody_elses_session(shared: Running) -> None:
-    """Who knows a session's name and not its token gets nothing, and changes nothing."""
-    with Talker(shared.url, spoken(1, 2)) as talker:
+    """Who knows a session's name and has the token of another gets nothing, and changes nothing."""
+    with Talker(shared.url, spoken(1, 2)) as talker, Talker(shared.url, b"") as other:
         talker.send(1.0)
+        token = other.of(Opened)[0].ready.resume_token
         link = open_socket(f"{shared.url}?session={talker.protocol.session_id}")
         request = {
             "type": "resume",
             "session_id": talker.protocol.session_id,
-            "resume_token": "x",
+            "resume_token": token,
             "last_event_id": 0,
         }
         link.send(json.dumps(request))
@@ -188,7 +189,8 @@ def test_the_watchdog(scripted: Scripted) -> None:
     options = options_for(scripted(hang_on=["w7"], crashes=1), watchdog_s=1.0)
     with running(options) as server, Talker(server.url, spoken(7, 8), partials=False) as talker:
         talker.send()
-        until(lambda: "watchdog" in server.log.getvalue())
+        until(lambda: server.get("/ready")[0] == 503)
+        assert "watchdog" in server.log.getvalue()
         done = talker.finish()
         assert talker.words == ["w7", "w8"]
         check_account(done)
