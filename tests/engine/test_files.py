@@ -260,7 +260,7 @@ class Languages:
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
-        self.slots = pool.slots
+        self.width = pool.width
         self.abort = pool.abort
         self.asked: list[str] = []
 
