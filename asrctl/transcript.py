@@ -47,12 +47,14 @@ class Segment:
 class Hypothesis:
     """What a recogniser made of one window; times count from the window's first sample.
 
-    `inference_s` is the wall time the recogniser took; `language` a code such as "en".
+    `inference_s` is the wall time the recogniser took; `language` a code such as "en"; `provider` who it was,
+    where there are several.
     """
 
     segments: tuple[Segment, ...]
     language: str
     inference_s: float
+    provider: str = ""
 
     @property
     def text(self) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asrctl.cli.providers import Providers, with_windows_only
 from asrctl.cli.recognizer import Recognizer
 from asrctl.cli.view import FileView
-from asrctl.engine.pool import WorkerPool
 from asrctl.engine.process import Standby
+from asrctl.engine.relay import Relay
 from asrctl.engine.slot import PoolOptions
 from asrctl.errors import AudioError
 from asrctl.render import Format
@@ -64,7 +65,7 @@ class Offline:
     def __init__(
         self, recognizer: Recognizer, request: Request, view: FileView, standby: Standby | None = None
     ) -> None:
-        self._recognizer = recognizer
+        self._recognizer = with_windows_only(recognizer)
         self._request = request
         self._view = view
         self._standby = standby
@@ -79,16 +80,17 @@ class Offline:
         """
         failed = 0
         options = PoolOptions(workers=self._recognizer.workers)
-        with WorkerPool(self._recognizer.spec, options, standby=self._standby) as pool:
+        with Providers(self._recognizer, options, standby=self._standby) as providers:
+            relay = Relay(providers.lineup, options.workers)
             for name, output in zip(self._request.inputs, self._request.outputs, strict=True):
                 try:
-                    self._transcribe(pool, name, output)
+                    self._transcribe(providers, relay, name, output)
                 except AudioError as error:
                     self._view.say(f"asrctl: error: {error}")
                     failed += 1
         return failed
 
-    def _transcribe(self, pool: WorkerPool, name: str, path: Path | None) -> None:
+    def _transcribe(self, providers: Providers, relay: Relay, name: str, path: Path | None) -> None:
         from asrctl.audio.files import open_audio
         from asrctl.render.formats import WRITERS
         from asrctl.render.output import Output
@@ -105,9 +107,9 @@ class Offline:
             if len(self._request.inputs) > 1 and to_terminal:
                 self._view.say(f"==> {audio.name} <==")
             self._view.start(Path(audio.name).name, audio.duration_s)
-            self._write(pool, audio, WRITERS[self._request.format](sink))
+            self._write(providers, relay, audio, WRITERS[self._request.format](sink))
 
-    def _write(self, pool: WorkerPool, audio: AudioReader, writer: Writer) -> None:
+    def _write(self, providers: Providers, relay: Relay, audio: AudioReader, writer: Writer) -> None:
         """Write segments as they come, and the end of the format whatever stops them."""
         from asrctl.cli.voice_activity import speech_detector
         from asrctl.engine.files import FileTranscription
@@ -115,23 +117,25 @@ class Offline:
         started = time.perf_counter()
         detector = speech_detector(self._request.vad)
         options = file_options(self._recognizer.decode, self._request.vad, audio.duration_s)
-        work = FileTranscription(audio, pool, detector, options, audio.name)
+        work = FileTranscription(audio, relay, detector, options, audio.name)
         segments: list[Segment] = []
+        told: set[str] = {self._recognizer.spec.provider}
         try:
             with closing(work.__iter__()) as found:
                 for segment in found:
+                    self._tell_of_reserves(audio, work, relay, told)
                     segments.append(segment)
                     writer.segment(segment)
                     self._view.advance(work.done_samples / SAMPLE_RATE_HZ)
         except AudioError:
             if not segments:
                 raise  # nothing to show for it: the output goes too
-            writer.finish(self._transcript(audio, work, segments, started, pool))
+            writer.finish(self._transcript(audio, work, segments, started, providers))
             raise
         except BaseException:
-            writer.finish(self._transcript(audio, work, segments, started, pool))
+            writer.finish(self._transcript(audio, work, segments, started, providers))
             raise
-        writer.finish(self._transcript(audio, work, segments, started, pool))
+        writer.finish(self._transcript(audio, work, segments, started, providers))
         self._tell(audio, work, segments)
 
     def _transcript(
@@ -140,23 +144,35 @@ class Offline:
         work: FileTranscription,
         segments: list[Segment],
         started: float,
-        pool: WorkerPool,
+        providers: Providers,
     ) -> Transcript:
         account = work.account
+        at_work = work.providers or [self._recognizer.spec.provider]
         return Transcript(
             source=audio.name,
-            model=self._recognizer.model,
-            provider=self._recognizer.spec.provider,
+            model=", ".join(dict.fromkeys(providers.models[name] for name in at_work)),
+            provider=", ".join(at_work),
             language=work.language or self._recognizer.decode.language,
             duration_s=account.received_samples / SAMPLE_RATE_HZ,
             segments=tuple(segments),
             audio=account,
             timing=Timing(
-                load_s=max(slot.load_s for slot in pool.slots),
+                load_s=providers.load_s,
                 inference_s=work.inference_s,
                 wall_s=time.perf_counter() - started,
             ),
         )
+
+    def _tell_of_reserves(
+        self, audio: AudioReader, work: FileTranscription, relay: Relay, told: set[str]
+    ) -> None:
+        """Say who stands in for whom, once for each that does."""
+        for name in work.providers:
+            if name not in told:
+                told.add(name)
+                failures = relay.failures().items()
+                why = "; ".join(f"{failed}: {reason}" for failed, reason in failures if failed != name)
+                self._view.say(f"asrctl: warning: {audio.name}: now transcribed by {name}: {why}")
 
     def _tell(self, audio: AudioReader, work: FileTranscription, segments: list[Segment]) -> None:
         """Say what a user should know about this input besides its text."""

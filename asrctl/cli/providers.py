@@ -1,4 +1,4 @@
-"""Providers at work for live audio: the chosen one, and those that stand in for it."""
+"""Providers at work for files and live audio: the chosen one, and those that stand in for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asrctl.engine.deferred import ClosableRecognizer, DeferredModel, DeferredRe
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import BATCH, WorkerPool
 from asrctl.engine.slot import PoolOptions, SlotState
-from asrctl.errors import ProviderError
+from asrctl.errors import ProviderError, UsageError
 from asrctl.languages import AUTO
 from asrctl.policy.chain import ChainOptions
 from asrctl.policy.priority import Ticket
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from asrctl.engine.process import Standby
     from asrctl.providers.base import StreamingModel
     from asrctl.transcript import Hypothesis
 
@@ -41,7 +42,11 @@ class Providers:
     """
 
     def __init__(
-        self, recognizer: Recognizer, options: PoolOptions | None = None, chain: ChainOptions | None = None
+        self,
+        recognizer: Recognizer,
+        options: PoolOptions | None = None,
+        chain: ChainOptions | None = None,
+        standby: Standby | None = None,
     ) -> None:
         """Start the first; all load while the caller goes on.
 
@@ -55,18 +60,20 @@ class Providers:
         """The chosen provider's, if it decodes in processes."""
         self.streaming: StreamingModel | None = None
         """The chosen provider, if it is fed streams."""
+        self.models = {recognizer.spec.provider: recognizer.model}
+        """By provider, the model of those that were needed."""
         with contextlib.ExitStack() as undo:
             self._undo = undo
-            members = [self._first(recognizer, options)]
+            members = [self._first(recognizer, options, standby)]
             members += [self._reserve(reserve) for reserve in recognizer.reserves]
             self._undo = undo.pop_all()
         self.lineup = Lineup(members, chain)
 
-    def _first(self, recognizer: Recognizer, options: PoolOptions | None) -> Member:
+    def _first(self, recognizer: Recognizer, options: PoolOptions | None, standby: Standby | None) -> Member:
         name = recognizer.spec.provider
         if recognizer.is_pooled:
             self.pool = self._undo.enter_context(
-                WorkerPool(recognizer.spec, options or pool_options(recognizer))
+                WorkerPool(recognizer.spec, options or pool_options(recognizer), standby=standby)
             )
             return Member(name, self.pool)
         member = self._set_up(recognizer)
@@ -79,6 +86,7 @@ class Providers:
 
         def make() -> ClosableRecognizer:
             prepared = reserve.prepare()
+            self.models[reserve.provider] = prepared.model
             return _Reserve(prepared, pool_options(prepared))
 
         recognizer = DeferredRecognizer(make)
@@ -89,6 +97,7 @@ class Providers:
 
     def _set_up(self, recognizer: Recognizer, *, deferred: bool = False) -> Member:
         name = recognizer.spec.provider
+        self.models[name] = recognizer.model
         if takes_windows(recognizer):
             windows = windows_of(recognizer)
             self._undo.callback(windows.close)
@@ -175,6 +184,21 @@ def pool_options(recognizer: Recognizer) -> PoolOptions:
 def takes_windows(recognizer: Recognizer) -> bool:
     """Whether it decodes windows, here or elsewhere."""
     return recognizer.is_pooled or bool(getattr(recognizer.backend, "is_windowed", False))
+
+
+def with_windows_only(recognizer: Recognizer) -> Recognizer:
+    """The same without the reserves that are fed streams."""
+    able = (reserve for reserve in recognizer.reserves if _reserve_takes_windows(reserve))
+    return replace(recognizer, reserves=tuple(able))
+
+
+def _reserve_takes_windows(reserve: Reserve) -> bool:
+    if not PROVIDERS[reserve.provider].is_streaming:
+        return True  # its weights are looked for when it is needed
+    try:
+        return takes_windows(reserve.prepare())
+    except UsageError:  # a stream that cannot do what is asked
+        return False
 
 
 def windows_of(recognizer: Recognizer) -> ClosableRecognizer:

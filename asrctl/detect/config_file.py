@@ -24,7 +24,7 @@ MARK = "Written by asrctl detect"
 """The beginning of every config of ours."""
 _WIDTH = 100
 _DECIDED = frozenset(
-    {"provider", "model", "threads", "workers", "serve.max_sessions", "live.partial_interval_s"}
+    {"provider", "providers", "model", "threads", "workers", "serve.max_sessions", "live.partial_interval_s"}
 )
 
 
@@ -75,7 +75,13 @@ def entries(recommendation: Recommendation, known: Collection[str]) -> list[Entr
     why = "; ".join(recommendation.reasons)
     sessions = recommendation.sessions or 1
     decided = [
-        Entry("provider", recommendation.provider, "The recogniser; `auto` takes the first that can run."),
+        _provider(recommendation),
+        Entry(
+            "providers",
+            list(recommendation.providers),
+            "Recognisers that were measured here with this model, the best first: `auto` takes the first that"
+            " can run, and those after it stand in where it fails.",
+        ),
         Entry("model", recommendation.model, f"The model, by name or path. Chosen because {why}."),
         Entry("threads", recommendation.threads, "Threads of each worker process; 0 chooses by the machine."),
         Entry("workers", recommendation.workers, "Worker processes; each holds the model in memory."),
@@ -88,9 +94,20 @@ def entries(recommendation: Recommendation, known: Collection[str]) -> list[Entr
             "Seconds of new audio between partial results; larger is less work.",
         ),
     ]
+    unknown = set() if recommendation.providers else {"providers"}
     if recommendation.sessions is None or recommendation.sessions < 1:
-        decided = [entry for entry in decided if entry.key != "serve.max_sessions"]
+        unknown.add("serve.max_sessions")
+    decided = [entry for entry in decided if entry.key not in unknown]
     return [entry for entry in decided if entry.key in known]
+
+
+def _provider(recommendation: Recommendation) -> Entry:
+    """`auto` where there is an order to go by; else the one that was found, or asked for, by name."""
+    if recommendation.providers:
+        return Entry("provider", "auto", "The recogniser: `auto` goes by the order of `providers`.")
+    return Entry(
+        "provider", recommendation.provider, "The recogniser; nobody stands in for one that is named."
+    )
 
 
 def kept_values(existing: Existing, decided: Collection[Entry], known: Collection[str]) -> dict[str, Any]:

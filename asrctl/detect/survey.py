@@ -84,6 +84,7 @@ def with_voxtral(
         provider=VOXTRAL,
         model=machine.voxtral.weights,
         sessions=None,
+        stand_ins=(),
         reasons=(reason,),
         command="",
     )

@@ -60,12 +60,12 @@ class DeferredRecognizer:
 
         def pass_on(real: ClosableRecognizer | Exception) -> None:
             if isinstance(real, Exception):
-                _settle(outer, real)
+                settle(outer, real)
                 return
             try:
                 inner = real.submit(samples, options, ticket)
             except QueueFull:
-                _settle(outer, AsrctlError("too much was waiting for the recogniser"))
+                settle(outer, AsrctlError("too much was waiting for the recogniser"))
                 return
             with self._lock:
                 self._inner[outer] = inner
@@ -120,17 +120,18 @@ class DeferredRecognizer:
         with self._lock:
             self._inner.pop(outer, None)
         try:
-            _settle(outer, inner.result())
+            settle(outer, inner.result())
         except CancelledError:
             outer.cancel()
         except Exception as error:
-            _settle(outer, error)
+            settle(outer, error)
 
 
-def _settle(future: Future[Hypothesis], outcome: Hypothesis | Exception) -> None:
+def settle(future: Future[Hypothesis], outcome: Hypothesis | BaseException) -> None:
+    """Give a future its outcome, unless nobody waits for it any more."""
     if not future.set_running_or_notify_cancel():
         return
-    if isinstance(outcome, Exception):
+    if isinstance(outcome, BaseException):
         future.set_exception(outcome)
     else:
         future.set_result(outcome)

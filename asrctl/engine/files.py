@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.engine.buffer import SampleBuffer
-from asrctl.engine.pool import WorkerPool
+from asrctl.engine.lineup import Recognizer
 from asrctl.errors import AsrctlError, DecodeError, UsageError, WorkerCrashed, WorkerTimeout
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
 from asrctl.policy.packing import Packer, PackingOptions, Window
@@ -57,6 +57,13 @@ class SpeechDetector(Protocol):
     def flush(self) -> NDArray[np.float32]: ...
 
 
+class WideRecognizer(Recognizer, Protocol):
+    """A `Recognizer` that says how many windows it decodes at a time: a `WorkerPool`, or a `Relay`."""
+
+    @property
+    def width(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class FileOptions:
     """How an input is cut and decoded.
@@ -84,6 +91,7 @@ class FileTranscription:
         account: Where the samples went; complete when the iteration ends.
         language: The language of the first window; "" before.
         inference_s: Time spent in recognisers, summed over workers.
+        providers: Whose words were taken, in the order of their first; empty where the pool names nobody.
         done_samples: How far the input is transcribed.
         lost: What could not be decoded, one line each; such audio is in `account.dropped_samples`.
     """
@@ -91,7 +99,7 @@ class FileTranscription:
     def __init__(
         self,
         chunks: Iterable[NDArray[np.float32]],
-        pool: WorkerPool,
+        pool: WideRecognizer,
         detector: SpeechDetector,
         options: FileOptions,
         name: str = "",
@@ -115,7 +123,7 @@ class FileTranscription:
         self._endpointer = Endpointer(options.endpointing)
         self._results: queue.SimpleQueue[_Submitted | BaseException | None]
         self._results = queue.SimpleQueue()
-        self._room = threading.Semaphore(_AHEAD * len(pool.slots))
+        self._room = threading.Semaphore(_AHEAD * pool.width)
         self._stopped = threading.Event()
         self._reading = threading.Lock()
         self._uncollected: deque[Span] = deque()
@@ -123,6 +131,7 @@ class FileTranscription:
         self._dropped_samples = 0
         self.language = ""
         self.inference_s = 0.0
+        self.providers: list[str] = []
         self.done_samples = 0
         self.lost: list[str] = []
 
@@ -171,6 +180,8 @@ class FileTranscription:
         self._speech_samples += self._settle(window)
         self.inference_s += hypothesis.inference_s
         window, hypothesis = self._look_again(submitted, hypothesis)
+        if hypothesis.provider and hypothesis.provider not in self.providers:
+            self.providers.append(hypothesis.provider)
         self.done_samples = window.spans[-1].end_sample
         for segment in hypothesis.segments:
             yield _to_source(segment, window)

@@ -28,6 +28,11 @@ _ABOUT_ONE_WINDOW = (DecodeError, WorkerCrashed, WorkerTimeout)
 """Provider errors after which it goes on with other windows."""
 
 
+def is_about_one_window(error: Exception) -> bool:
+    """Whether a provider that failed so may do well with other windows."""
+    return isinstance(error, _ABOUT_ONE_WINDOW)
+
+
 class Recognizer(Protocol):
     """What decodes windows: a `WorkerPool`, a `ModelSwitch`, or something on other machines."""
 
@@ -91,7 +96,7 @@ class Lineup:
 
     def failed(self, name: str, error: Exception) -> None:
         """A provider failed: it gets a rest, unless that was about the one window it had."""
-        if isinstance(error, _BROKEN) and not isinstance(error, _ABOUT_ONE_WINDOW):
+        if isinstance(error, _BROKEN) and not is_about_one_window(error):
             with self._lock:
                 self._chain.lost(name, str(error))
 

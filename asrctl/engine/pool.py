@@ -137,6 +137,11 @@ class WorkerPool:
             return len(self._queue)
 
     @property
+    def width(self) -> int:
+        """How many windows are decoded at a time."""
+        return len(self.slots)
+
+    @property
     def restarts(self) -> int:
         """Workers that were lost and replaced."""
         return sum(slot.restarts for slot in self.slots)

@@ -87,4 +87,4 @@ def hypothesis_from_json(value: dict[str, Any]) -> Hypothesis:
         Segment(**{**segment, "words": tuple(Word(**word) for word in segment["words"])})
         for segment in value["segments"]
     )
-    return Hypothesis(segments, value["language"], value["inference_s"])
+    return Hypothesis(segments, value["language"], value["inference_s"], value["provider"])

@@ -72,6 +72,7 @@ class Recommendation:
         partial_interval_s: New audio between partials.
         reasons: In words, one sentence each.
         command: What gets the model, where it is not there; else "".
+        stand_ins: Other recognisers that were measured with this model, the best first.
     """
 
     provider: str
@@ -82,6 +83,12 @@ class Recommendation:
     partial_interval_s: float
     reasons: tuple[str, ...]
     command: str = ""
+    stand_ins: tuple[str, ...] = ()
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The chain, best first; empty if nothing was measured."""
+        return (self.provider, *self.stand_ins) if self.sessions is not None else ()
 
 
 def layouts(cores: int, fast_cores: int | None = None) -> list[tuple[int, int]]:
@@ -172,7 +179,16 @@ def recommend(
         sessions=best.sessions,
         partial_interval_s=_partial_interval_s(costs),
         reasons=tuple(reasons),
+        stand_ins=_stand_ins(measured, candidate),
     )
+
+
+def _stand_ins(measured: Sequence[Capacity], chosen: Candidate) -> tuple[str, ...]:
+    """The others that decoded with the model that was chosen; one that was not seen to do so is no help."""
+    able = [each for each in measured if each.measurement.candidate.model == chosen.model]
+    ranked = sorted(able, key=_sessions_first, reverse=True)
+    names = dict.fromkeys(each.measurement.candidate.provider for each in ranked)
+    return tuple(name for name in names if name != chosen.provider)
 
 
 def by_size(

@@ -86,7 +86,12 @@ def test_a_real_run(real_models: Path, tmp_path: Path) -> None:
     }
     shown = asrctl(["config", "show", "--json"], **environ)
     settings = json.loads(shown.stdout)["settings"]
-    for name in ("provider", "model", "threads", "workers"):
+    found = document["recommendation"]
+    chain = [found["provider"], *found["stand_ins"]]
+    assert settings["provider"]["value"] == "auto"
+    assert settings["providers"] == {"value": chain, "origin": str(path)}
+    assert set(chain) <= {each["candidate"]["provider"] for each in measured}
+    for name in ("model", "threads", "workers"):
         assert settings[name] == {"value": document["recommendation"][name], "origin": str(path)}
 
 

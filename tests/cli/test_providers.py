@@ -11,8 +11,12 @@ import psutil
 import pytest
 import soundfile
 
+import asrctl
+from asrctl.cli.offline import Offline
+from asrctl.cli.offline import Request as OfflineRequest
 from asrctl.cli.recognizer import prepare
 from asrctl.cli.serve import options_of
+from asrctl.cli.view import FileView
 from asrctl.engine.slot import PoolOptions
 from asrctl.errors import ProviderError, UsageError
 from asrctl.policy.protocol import Status
@@ -194,3 +198,25 @@ def test_the_key_is_not_shown(config: Path, capsys: pytest.CaptureFixture[str]) 
     assert run("config", "show") == 0
     printed = capsys.readouterr().out
     assert "very-secret" not in printed and 'api_key = "..."' in printed
+
+
+def test_a_file_whose_provider_crashes_is_taken_over(
+    config: Path, speech: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whisper.cpp does what a scripted provider that always crashes could not; one line says so."""
+    path = config.parent / "script.json"
+    path.write_text('{"crash_load": true}')
+    settings = Settings(model=str(path), provider="auto", providers=("scripted", "whisper_cpp"))
+    recognizer = prepare(settings)
+    reserve = replace(recognizer.reserves[0], prepare=lambda: prepare(Settings(provider="whisper_cpp")))
+    request = OfflineRequest(
+        [str(Path(asrctl.__file__).parent / "assets" / "monday.wav")], [None], "json", None, None
+    )
+    with FileView() as view:
+        assert Offline(replace(recognizer, reserves=(reserve,)), request, view).run() == 0
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert "Monday morning" in document["text"]
+    assert (document["provider"], document["model"]) == ("whisper_cpp", "tiny.en-q8_0")
+    assert document["audio"]["dropped_s"] == 0
+    assert printed.err.count("now transcribed by whisper_cpp: scripted: ") == 1

@@ -33,6 +33,7 @@ MEASURED = Recommendation(
     sessions=11,
     partial_interval_s=1.5,
     reasons=("base-q8_0 sustains 3 live sessions here, tiny.en-q8_0 11; you asked for 10",),
+    stand_ins=("faster_whisper",),
 )
 
 
@@ -48,7 +49,8 @@ def test_what_is_written_loads(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     write(path, rendered())
     settings = load(path, {}).settings
-    assert (settings.provider, settings.model) == ("whisper_cpp", "tiny.en-q8_0")
+    assert (settings.provider, settings.model) == ("auto", "tiny.en-q8_0")
+    assert settings.providers == ("whisper_cpp", "faster_whisper")
     assert (settings.threads, settings.workers) == (2, 3)
     assert settings.live.partial_interval_s == 1.5
 
@@ -79,14 +81,14 @@ def test_what_the_user_set_besides_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(
         'model = "base"\nprompt = "Zoë said \\"hi\\"\\n# not a comment"\n'
-        'providers = ["faster_whisper", "whisper_cpp"]\n[vad]\nonset = 0.7\n[live]\nmax_utterance_s = 9.0\n',
+        'language = "de"\n[vad]\nonset = 0.7\n[live]\nmax_utterance_s = 9.0\n',
         encoding="utf-8",
     )
     before = load(path, {}).settings
     write(path, rendered(read_existing(path)))
     after = load(path, {}).settings
     assert after.model == "tiny.en-q8_0"
-    assert (after.prompt, after.providers, after.vad) == (before.prompt, before.providers, before.vad)
+    assert (after.prompt, after.language, after.vad) == (before.prompt, before.language, before.vad)
     assert (after.live.max_utterance_s, after.live.partial_interval_s) == (9.0, 1.5)
 
 
@@ -97,6 +99,15 @@ def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
     first = rendered(read_existing(path))
     write(path, first)
     assert rendered(read_existing(path)) == first
+
+
+def test_without_a_measurement_there_is_no_order() -> None:
+    """A glance proves nobody: it names one, and an order that the user wrote stays."""
+    guess = Recommendation("whisper_cpp", "base-q8_0", 1, 1, None, 1.0, ("by size",))
+    decided, values = entries(guess, KNOWN), {"providers": ["remote", "whisper_cpp"]}
+    assert {"provider": "whisper_cpp"}.items() <= {entry.key: entry.value for entry in decided}.items()
+    assert kept_values(Existing("# mine\n", values), decided, KNOWN) == values
+    assert kept_values(Existing(f"# {MARK} 1.0 for: x\n", values), decided, KNOWN) == {}
 
 
 def test_what_an_earlier_run_found_does_not_outlive_it() -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from asrctl.audio.loudness import Loudness
 from asrctl.engine.files import FileOptions, FileTranscription, SpeechDetector
 from asrctl.engine.pool import WorkerPool
+from asrctl.engine.relay import Relay
 from asrctl.errors import AudioError, ModelError, UsageError
 from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
 from asrctl.policy.packing import PackingOptions
@@ -63,7 +64,7 @@ def sliced(audio: Samples, sizes: Sequence[int] = (4000,)) -> Iterator[Samples]:
 
 def transcription(
     audio: Samples | Iterable[Samples],
-    pool: WorkerPool,
+    pool: WorkerPool | Relay,
     options: FileOptions = WORD_TIMES,
     detector: SpeechDetector | None = None,
 ) -> FileTranscription:
@@ -259,7 +260,7 @@ class Languages:
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
-        self.slots = pool.slots
+        self.width = pool.width
         self.abort = pool.abort
         self.asked: list[str] = []
 

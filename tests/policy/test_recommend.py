@@ -46,6 +46,25 @@ def of_two(tiny: int, base: int, wanted: int) -> Recommendation:
     return recommend(both, [], ["whisper_cpp"], MACHINE, Wish(sessions=wanted))
 
 
+def test_who_stands_in_was_measured_with_the_same_model() -> None:
+    """The most capable first, each once, and nobody who was only seen with another model."""
+    found = recommend(
+        [
+            measured("base-q8_0", 3, memory_bytes=100_000_000),
+            measured("base-q8_0", 1, provider="second"),
+            measured("base-q8_0", 2, provider="first", memory_bytes=300_000_000),
+            measured("base-q8_0", 0, provider="first", workers=2),
+            measured("tiny.en-q8_0", 9, provider="other"),
+        ],
+        [],
+        ["other", "second", "first", "whisper_cpp"],
+        MACHINE,
+        Wish(),
+    )
+    assert found.providers == ("whisper_cpp", "first", "second")
+    assert by_size([], ["whisper_cpp"], MACHINE, Wish()).providers == ()
+
+
 @pytest.mark.parametrize(
     ("cores", "expected"),
     [
