@@ -209,7 +209,10 @@ def _behind(first: Recognizer, settings: Settings) -> Settings:
     from asrctl.providers.registry import AUTO_ORDER, PROVIDERS
 
     if takes_windows(first):
-        raise UsageError("asrctl serve cannot use a server that takes windows: give one that takes a stream")
+        raise UsageError(
+            "asrctl serve cannot use a server that takes windows (remote's dialect transcriptions):"
+            " set [remote] url to a realtime one, ws:// or wss://, or take another --provider"
+        )
     pooled = tuple(
         name for name in settings.providers if name in PROVIDERS and not PROVIDERS[name].is_streaming
     )

@@ -247,10 +247,17 @@ class Recognition:
         utterance.text += piece
         if not self.partials or utterance.outcome is not None or self._open not in (None, utterance):
             return []
+        spoken_samples = utterance.fed_sample - utterance.start_sample
+        new_samples = utterance.fed_sample - utterance.shown_sample
+        if not self.pacer.may_show(spoken_samples / SAMPLE_RATE_HZ, new_samples / SAMPLE_RATE_HZ):
+            return []
         words = utterance.text.split()
         settled = len(words) - (not utterance.text[-1:].isspace())
         shown = utterance.shown.update(words[: max(0, settled)], words[max(0, settled) :])
-        return self._show(utterance, utterance.fed_sample, shown) if any(shown) else []
+        if not any(shown):
+            return []
+        utterance.shown_sample = utterance.fed_sample
+        return self._show(utterance, utterance.fed_sample, shown)
 
     def _show(self, utterance: Utterance, end_sample: int, shown: Shown) -> list[Output]:
         utterance.revision += 1

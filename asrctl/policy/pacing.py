@@ -56,7 +56,8 @@ class Pacer:
         self._turnaround_s = 0.0
         self._wait_s = 0.0
         self.factor = 1.0
-        """By how much partials are rarer than the options say; above 1 nothing is decoded on suspicion."""
+        """By how much partials are rarer than the options say; above 1 nothing is decoded on suspicion, and
+        streamed ones, which come with each word otherwise, are as rare."""
 
     @property
     def interval_s(self) -> float:
@@ -91,6 +92,15 @@ class Pacer:
         if new_s >= spoken_s:  # nothing was shown yet
             return spoken_s >= self.first_s
         return new_s >= self.interval_s
+
+    def may_show(self, spoken_s: float, new_s: float) -> bool:
+        """Whether to show what a streaming provider has heard, which costs no decode: always without load.
+
+        Args:
+            spoken_s: Length of the utterance so far.
+            new_s: How much of it came since something was shown; all of it before that.
+        """
+        return self.factor <= 1 or self.is_due(spoken_s, new_s)
 
     def may_speculate(self, silence_s: float) -> bool:
         """Whether to decode the final now, after so much trailing silence."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,6 +102,38 @@ def test_partials_can_be_switched_off() -> None:
     run.play(np.concatenate([speak(range(10)), PAUSE]))
     run.finish()
     assert run.words == words(*range(10)) and not partials(run)
+
+
+@pytest.mark.parametrize(("factor", "interval_s"), [(2.0, 2.0), (4.0, 4.0)])
+def test_partials_are_rarer_on_a_rung(factor: float, interval_s: float) -> None:
+    """As rare as those that windows are decoded for, with all that was heard; the final has every word."""
+    run, usual = voice_rig(), voice_rig()
+    run.stream.pacer.factor = factor
+    audio = np.concatenate([speak(range(60)), PAUSE])
+    for each in (run, usual):
+        each.play(audio)
+        each.finish()
+        assert each.words == words(*range(60))
+    ends_s = [partial.end_s for partial in partials(run)]
+    assert ends_s[0] - partials(run)[0].start_s >= 0.7 * factor
+    assert all(later - sooner >= interval_s for sooner, later in pairwise(ends_s))
+    assert len(ends_s) == pytest.approx(12 / interval_s, abs=1)
+    assert len(partials(usual)) > 5 * len(ends_s)
+    said = {partial.end_s: f"{partial.stable} {partial.unstable}".split() for partial in partials(usual)}
+    for partial in partials(run):
+        assert f"{partial.stable} {partial.unstable}".split() == said[partial.end_s]
+    assert finals(run) == finals(usual) and run.stream.account == usual.stream.account
+
+
+def test_partials_are_frequent_again_when_the_load_is_over() -> None:
+    """From the next word on, in the middle of an utterance."""
+    run = voice_rig()
+    run.stream.pacer.factor = 4.0
+    run.play(speak(range(10)))
+    assert not partials(run)
+    run.stream.pacer.factor = 1.0
+    run.play(speak(range(10, 12)))
+    assert len(partials(run)) >= 2
 
 
 def test_the_next_utterance_does_not_wait_for_the_last_ones_words() -> None:

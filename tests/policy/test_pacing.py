@@ -68,6 +68,19 @@ def test_the_factor_is_for_others_to_set() -> None:
     assert not pacer.may_speculate(1.0)
 
 
+def test_what_costs_no_decode_is_shown_unless_a_rung_forbids() -> None:
+    """However slow others' decodes are; on a rung it is as rare as partials that are decoded."""
+    pacer = Pacer(OPTIONS)
+    pacer.observe(60.0, 60.0)
+    assert pacer.may_show(spoken_s=0.1, new_s=0.1)
+    pacer = Pacer(OPTIONS)
+    pacer.factor = 2.0
+    assert not pacer.may_show(spoken_s=1.3, new_s=1.3)
+    assert pacer.may_show(spoken_s=1.4, new_s=1.4)
+    assert not pacer.may_show(spoken_s=9.0, new_s=1.9)
+    assert pacer.may_show(spoken_s=9.0, new_s=2.0)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"first_s": 0.0}, {"interval_s": 0.0}, {"interval_s": 9.0}, {"speculate_s": 0.0}]
 )

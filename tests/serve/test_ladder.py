@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.slot import PoolOptions
 from asrctl.engine.stream import Stream
 from asrctl.policy.ladder import MEASURES, LadderOptions, Level
@@ -29,13 +30,14 @@ from asrctl.policy.protocol import (
     Start,
     Status,
 )
-from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.providers.base import DecodeOptions, ModelSpec, Spoken
 from asrctl.providers.scripted import listen, speak
 from asrctl.serve.options import Models, NamedModel
 from asrctl.serve.session import LiveSession
 from asrctl.transcript import Hypothesis, Segment
 
 from ..engine.streams import LevelDetector, silence
+from ..engine.voices import PuppetModel, PuppetSession
 from .servers import HEALTH, Talker, check_account, options_for, pcm, running, spoken, until
 
 Scripted = Callable[..., ModelSpec]
@@ -69,13 +71,32 @@ class Counting:
         return sum(self.samples.values())
 
 
+class PromptSession(PuppetSession):
+    """Says each word at once, and completes each utterance."""
+
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        super().feed(samples)
+        self.hear()
+
+    def complete(self) -> None:
+        super().complete()
+        self.finish()
+
+
+class PromptModel(PuppetModel):
+    """A streaming provider of such sessions."""
+
+    def open(self, options: DecodeOptions, say: Callable[[Spoken], None]) -> PromptSession:
+        return PromptSession(say)
+
+
 async def played(
-    level: Level, source: str, counting: Counting, *, catch_up: bool = True
+    level: Level, source: str, recognizer: Counting | Lineup, *, catch_up: bool = True
 ) -> list[ServerMessage]:
     """What a session says to SPEECH on a rung, in pieces of 50 ms."""
     said: list[ServerMessage] = []
     books = ServerSession("s", "t", Start(AudioFormat("pcm_f32le", 16_000, 1), source=source), 10**9)
-    session = LiveSession(books, Stream(LevelDetector()), counting, hold_s=60, spool_s=60, said=said.append)
+    session = LiveSession(books, Stream(LevelDetector()), recognizer, hold_s=60, spool_s=60, said=said.append)
     session.obey(MEASURES[level])
     for at in range(0, len(SPEECH), 800):
         piece = SPEECH[at : at + 800]
@@ -87,7 +108,7 @@ async def played(
     spooled = session.spooled_samples
     if catch_up:
         assert (spooled > 0) == (level >= Level.FINALS_ONLY and source == "system")
-        assert counting.total == 0 or not spooled
+        assert not spooled or not isinstance(recognizer, Counting) or recognizer.total == 0
         session.obey(MEASURES[Level.NORMAL])
         while not session.done:
             session.catch_up()
@@ -112,6 +133,24 @@ def test_each_rung_does_less_work(source: str) -> None:
         assert work[0] > work[1] > work[2] > work[3] == work[4] == 0
     else:
         assert work[0] > work[1] > work[2] == 0  # beyond, it is held back, and counted when it is caught up
+
+
+@pytest.mark.parametrize("source", ["mic", "system"])
+def test_each_rung_says_less_of_what_is_streamed(source: str) -> None:
+    """Streamed partials come with each word, then 2 s and 4 s apart, then not at all; finals always."""
+    partials = []
+    for level in Level:
+        said = asyncio.run(played(level, source, Lineup([Member("stream", None, PromptModel())])))
+        words = [word for each in said if isinstance(each, Final) for word in each.text.split()]
+        assert words == [f"w{n}" for n in range(60)]
+        check_account(next(each for each in said if isinstance(each, Done)))
+        partials.append([each for each in said if isinstance(each, Partial)])
+    count = [len(each) for each in partials]
+    assert count[0] > 40
+    if source == "mic":
+        assert count[1:] == [6, 2, 0, 0]  # at 1.4, 3.4 and 5.4 s of each utterance; at 2.8 s
+    else:
+        assert count[1:3] == [6, 0]  # beyond, it is held back, and shown when it is caught up
 
 
 def test_held_back() -> None:
