@@ -40,7 +40,8 @@ def bench_promises(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Hold what asrctl promises against what this machine does; exit code 1 if a promise is broken.
+    """Hold what asrctl promises against what this machine does; exit code 1 if one is broken or could
+    not be measured.
 
     Starts are timed, a file is decoded, a live session played; then a server is started and more sessions
     come than it may let in, and a client meets a server that closes every connection at once.
@@ -67,7 +68,7 @@ def bench_promises(
         typer.echo(promise_table(found))
         typer.echo(f"measured with {setup.name}")
         say(result.notes)
-    raise typer.Exit(1 if any(each.kept is False for each in found) else 0)
+    raise typer.Exit(1 if any(not each.kept for each in found) else 0)
 
 
 def _limits(settings: Settings, speech: Speech) -> Limits | None:

@@ -17,6 +17,19 @@ _DECAY = 0.7
 _RELAXED_WAIT_S = 0.3
 """Waiting no longer than this, decodes find the machine idle most of the time."""
 
+_FEW_SESSIONS = 4
+_GATHER_PER_SESSION_S = 0.025
+_MAX_GATHER_S = 0.15
+
+
+def gather_s(sessions: int) -> float:
+    """How much audio a server gathers before it looks for speech in it; seconds.
+
+    Few sessions have each message looked at as it comes. For many, every look costs about as much as what it
+    finds in 50 ms: ten sessions that had their audio gathered to 0.15 s took a third less processor time.
+    """
+    return min(_MAX_GATHER_S, _GATHER_PER_SESSION_S * max(0, sessions - _FEW_SESSIONS))
+
 
 @dataclass(frozen=True, slots=True)
 class PacingOptions:

@@ -13,6 +13,7 @@ from asrctl.errors import UsageError
 from asrctl.languages import AUTO, check_language
 from asrctl.policy.admission import Admission, Refusal
 from asrctl.policy.ladder import Ladder, LevelChange
+from asrctl.policy.pacing import gather_s
 from asrctl.policy.priority import Source
 from asrctl.policy.protocol import (
     CloseCode,
@@ -198,6 +199,8 @@ class Hub:
     def tick(self) -> None:
         """To be called a few times a second."""
         for session in list(self._sessions.values()):
+            session.gather_s = gather_s(len(self._sessions))
+            session.feed_gathered()
             session.catch_up()
             session.report()
             self._count(session)

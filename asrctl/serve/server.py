@@ -25,8 +25,8 @@ from asrctl.serve.metrics import Metrics
 from asrctl.serve.options import ServeOptions
 from asrctl.serve.tls import check_certificate
 
-_BEAT_S = 0.1
-_BEATS_PER_S = 10
+_BEAT_S = 0.25
+_BEATS_PER_S = 4
 _PING_S = 20.0
 _CLOSE_S = 2.0
 """At the end, how long sockets have to answer their close frames."""

@@ -85,6 +85,10 @@ class LiveSession:
         self.listener: Listener | None = None
         self.detached_s: float | None = None
         """Since when no socket is attached, by the owner's clock; None while one is."""
+        self.gather_s = 0.0
+        """Audio is handed on in pieces of at least so much: fewer and larger ones cost less."""
+        self._gathered = b""
+        self._bytes_per_s = format_.sample_rate * format_.frame_bytes
         self.done = False
         self.failed = False
         self._positions = Positions(start.audio_offset, format_.sample_rate)
@@ -107,14 +111,24 @@ class LiveSession:
     def take(self, request: Audio | Skip | Flush | Finish) -> None:
         """Do what the client asked; in order, whatever is spooled before it."""
         if isinstance(request, Audio):
-            self._feed(self._converter.feed(request.data))
-        elif isinstance(request, Skip):
+            self._gathered += request.data
+            if len(self._gathered) >= self.gather_s * self._bytes_per_s:
+                self.feed_gathered()
+            return
+        self.feed_gathered()
+        if isinstance(request, Skip):
             self._skip(request)
         elif isinstance(request, Flush):
             self._do(Mark("flush"))
         else:
             self._feed(self._converter.flush())
             self._do(Mark("finish"))
+
+    def feed_gathered(self) -> None:
+        """Hand on what was gathered; to be called now and then, since a client may stop in the middle."""
+        if self._gathered:
+            data, self._gathered = self._gathered, b""
+            self._feed(self._converter.feed(data))
 
     def _new_converter(self) -> StreamConverter:
         format_ = self.books.start.format
@@ -256,7 +270,8 @@ class LiveSession:
     @property
     def pending_s(self) -> float:
         """Audio that was received and is not answered for."""
-        return (self._session.pending_samples + self.spooled_samples) / SAMPLE_RATE_HZ
+        held_s = (self._session.pending_samples + self.spooled_samples) / SAMPLE_RATE_HZ
+        return held_s + len(self._gathered) / self._bytes_per_s
 
     @property
     def settled(self) -> bool:

@@ -334,6 +334,20 @@ def test_promises_are_held_against_measurements(
     assert (server["came"], server["let_in"], server["undeclared_s"]) == (12, 10, 0)
 
 
+def test_a_promise_that_cannot_be_measured_is_not_kept(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the packages that a server needs, two are not measured: that is no success."""
+    monkeypatch.setattr("asrctl.cli.bench_promises.BUILTIN_S", 1.0)
+    monkeypatch.setattr("asrctl.cli.bench_promises._NEEDED", ("no_such_package",))
+    monkeypatch.setattr("asrctl.bench.promises.COLD_START_MS", 1e6)
+    monkeypatch.setattr("asrctl.bench.promises.MEMORY_MB", 1e6)
+    code = run("bench", "promises", "--model", script, "--provider", "scripted", "--rounds", "1", "--json")
+    kept = [promise["kept"] for promise in json.loads(capsys.readouterr().out)["promises"]]
+    assert (kept.count(True), kept.count(None)) == (4, 2)
+    assert code == 1
+
+
 @pytest.mark.integration
 def test_a_real_model_is_measured(tiny_en: Path) -> None:
     """It decodes the built-in speech; memory is that of all processes."""

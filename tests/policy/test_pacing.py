@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asrctl.errors import UsageError
-from asrctl.policy.pacing import Pacer, PacingOptions
+from asrctl.policy.pacing import Pacer, PacingOptions, gather_s
 
 OPTIONS = PacingOptions(first_s=0.7, interval_s=1.0, max_interval_s=8.0, speculate_s=0.25)
 
@@ -88,3 +88,8 @@ def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
     """They are refused where they are made."""
     with pytest.raises(UsageError, match="pacing"):
         PacingOptions(**wrong)
+
+
+def test_many_sessions_have_their_audio_gathered() -> None:
+    """Few are served message by message, many in pieces, and never in long ones."""
+    assert [gather_s(sessions) for sessions in (0, 1, 4, 6, 10, 100)] == [0, 0, 0, 0.05, 0.15, 0.15]

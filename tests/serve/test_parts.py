@@ -32,7 +32,7 @@ from asrctl.transcript import Hypothesis, Segment
 
 from ..engine.streams import LevelDetector, rig, silence, speak
 from ..policy.protocol.sides import Clock
-from .servers import Running, Talker, spoken, until
+from .servers import Running, Talker, check_account, spoken, until
 
 Scripted = Callable[..., ModelSpec]
 
@@ -247,3 +247,49 @@ def test_finals_go_before_the_ack_that_commits_them() -> None:
         return [type(each).__name__ for each in said if not isinstance(each, protocol.Partial)]
 
     assert asyncio.run(order()) == ["SpeechStarted", "Final", "AudioAck"]
+
+
+def test_gathered_audio_is_handed_on_in_larger_pieces() -> None:
+    """None is left behind by what ends it: a flush, the beat, the end."""
+
+    async def pending() -> tuple[list[int], float, protocol.ServerMessage]:
+        said: list[protocol.ServerMessage] = []
+        books = protocol.ServerSession("s", "t", protocol.Start(protocol.AudioFormat()), 10**6)
+        session = LiveSession(
+            books, Stream(LevelDetector()), Instant(), hold_s=60, spool_s=0, said=said.append
+        )
+        session.gather_s = 0.15
+        handed_on: list[int] = []
+        feed = session._session.feed
+
+        def watched(samples: NDArray[np.float32]) -> None:
+            handed_on.append(len(samples))
+            feed(samples)
+
+        session._session.feed = watched  # type: ignore[method-assign]
+
+        def take(pieces: int) -> None:
+            for _ in range(pieces):
+                session.take(protocol.Audio(bytes(1600), books.received))
+                books.received += 800
+
+        take(4)
+        held_s = session.pending_s
+        session.take(protocol.Flush())
+        take(1)
+        session.feed_gathered()
+        session.feed_gathered()
+        take(2)
+        session.take(protocol.Finish(books.received))
+        while not session.done:
+            session.report()
+            await asyncio.sleep(0.001)
+        session.close()
+        return handed_on, held_s, said[-1]
+
+    handed_on, held_s, done = asyncio.run(pending())
+    assert handed_on == [2400, 800, 800, 1600]
+    assert held_s >= 0.05
+    assert isinstance(done, protocol.Done)
+    assert done.received_s == 0.35
+    check_account(done)
