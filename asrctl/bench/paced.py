@@ -15,7 +15,7 @@ import numpy as np
 
 from asrctl.bench.setup import Samples
 from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
-from asrctl.engine.pool import WorkerPool
+from asrctl.engine.lineup import Lineup, Recognizer
 from asrctl.engine.session import Session
 from asrctl.engine.stream import SpeechDetector, Stream, StreamOptions
 from asrctl.policy.endpointing import EndpointerOptions
@@ -102,7 +102,7 @@ class Latencies:
 
 
 def play(
-    pool: WorkerPool,
+    recognizer: Recognizer | Lineup,
     talks: Sequence[Talk],
     options: StreamOptions,
     detector: Callable[[], SpeechDetector],
@@ -111,7 +111,7 @@ def play(
     """Run all talks at once at real time.
 
     Args:
-        pool: Where they are decoded; ready.
+        recognizer: Where they are decoded; ready.
         talks: One for each session.
         options: How they are cut and decoded.
         detector: Makes what finds speech.
@@ -119,7 +119,7 @@ def play(
     """
     heard = [Heard() for _ in talks]
     sessions = [
-        Session(Stream(detector(), options), pool, listener, name=str(index))
+        Session(Stream(detector(), options), recognizer, listener, name=str(index))
         for index, listener in enumerate(heard)
     ]
     offsets = [round(talk.starts_s * SAMPLE_RATE_HZ) // CHUNK_SAMPLES * CHUNK_SAMPLES for talk in talks]

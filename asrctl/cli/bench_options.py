@@ -16,6 +16,7 @@ from asrctl.errors import UsageError
 if TYPE_CHECKING:
     from asrctl.bench.setup import Setup, Speech
     from asrctl.bench.whisper_cli import WhisperCli
+    from asrctl.cli.recognizer import Recognizer
     from asrctl.client import ClientOptions
     from asrctl.settings import Settings
 
@@ -29,7 +30,7 @@ File = Annotated[
 Reference = Annotated[
     Path | None, typer.Option(metavar="TXT", help="A text file with what is said in FILE, for word errors.")
 ]
-Provider = Annotated[str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper.")]
+Provider = Annotated[str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper; live also voxtral or remote.")]
 Model = Annotated[
     str | None,
     typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),
@@ -80,23 +81,27 @@ def setup_of(
     Raises:
         ProviderError: No such provider, or it cannot run here.
         ModelError: No such model, or it cannot be had.
+        UsageError: It loads no model.
+    """
+    return setup_from(*prepared(settings, speech, provider, model, threads, workers), speech)
+
+
+def setup_from(chosen: Settings, recognizer: Recognizer, speech: Speech) -> Setup:
+    """The same of what is prepared.
+
+    Raises:
+        UsageError: It loads no model.
     """
     from functools import partial
 
     from asrctl.bench.setup import Setup
     from asrctl.cli.live_options import health_check, stream_options
     from asrctl.cli.offline import file_options
-    from asrctl.cli.recognizer import prepare
-    from asrctl.cli.view import bytes_progress
     from asrctl.cli.voice_activity import speech_detector
 
-    chosen = settings.overridden(provider=provider, model=model, threads=threads, workers=workers)
-    if speech.builtin and chosen.language == "auto":
-        chosen = replace(chosen, language="en")
-    with bytes_progress() as progress:
-        recognizer = prepare(chosen, progress)
     if not recognizer.is_pooled:
-        raise UsageError(f"{recognizer.spec.provider} is not measured here: bench takes what loads a model")
+        name = recognizer.spec.provider
+        raise UsageError(f"{name} loads no model here: measure it live, with asrctl bench stream")
     return Setup(
         model=recognizer.model,
         spec=recognizer.spec,
@@ -106,6 +111,25 @@ def setup_of(
         stream=stream_options(recognizer.decode, chosen.vad, chosen.live),
         detector=partial(speech_detector, chosen.vad),
     )
+
+
+def prepared(
+    settings: Settings,
+    speech: Speech,
+    provider: str | None,
+    model: str | None,
+    threads: int | None,
+    workers: int | None,
+) -> tuple[Settings, Recognizer]:
+    """The settings with these flags on top, and what will decode; raises as `setup_of` does."""
+    from asrctl.cli.recognizer import prepare
+    from asrctl.cli.view import bytes_progress
+
+    chosen = settings.overridden(provider=provider, model=model, threads=threads, workers=workers)
+    if speech.builtin and chosen.language == "auto":
+        chosen = replace(chosen, language="en")
+    with bytes_progress() as progress:
+        return chosen, prepare(chosen, progress)
 
 
 def peers_of(setups: Sequence[Setup], whisper_cli: Path | None, *, look: bool) -> list[WhisperCli]:

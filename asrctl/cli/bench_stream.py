@@ -20,7 +20,8 @@ from asrctl.cli.bench_options import (
     machine,
     notes_on,
     numbers,
-    setup_of,
+    prepared,
+    setup_from,
     speech_of,
 )
 from asrctl.cli.bench_view import Plot, draw, progress, show
@@ -135,9 +136,24 @@ def _here(
     threads: int | None,
     workers: int | None,
 ) -> Stage:
-    from asrctl.bench.stage import Here
+    """Workers of ours, or what is fed and loads no model of ours."""
+    from functools import partial
 
-    return Here(setup_of(settings, speech, provider, model, threads, workers))
+    from asrctl.bench.fed import Fed
+    from asrctl.bench.stage import Here
+    from asrctl.cli.live_options import stream_options
+    from asrctl.cli.providers import Providers
+    from asrctl.cli.voice_activity import speech_detector
+
+    chosen, recognizer = prepared(settings, speech, provider, model, threads, workers)
+    if recognizer.is_pooled:
+        return Here(setup_from(chosen, recognizer, speech))
+    return Fed(
+        f"{recognizer.model} {recognizer.spec.provider}",
+        partial(Providers, recognizer),
+        stream_options(recognizer.decode, chosen.vad, chosen.live),
+        partial(speech_detector, chosen.vad),
+    )
 
 
 def _there(

@@ -208,6 +208,27 @@ def test_stream_measures_numbers_of_sessions(
     assert found["target"] == {"final_p95_s": 30.0, "met_by": [1, 2]}
 
 
+def test_stream_feeds_providers_that_are_streams(
+    speech: Path, reference: Path, script: str, document: Document
+) -> None:
+    """They load no model of ours, and are measured all the same; what decodes files only is not for them."""
+    provider = ("--model", script, "--provider", "scripted_stream")
+    found = document("stream", str(speech), "--reference", str(reference), "--target", "30", *provider)
+    (row,) = found["rows"]
+    assert row["setup"]["provider"].endswith("scripted_stream")
+    figures = row["figures"]
+    assert figures["utterances"] == 2
+    assert figures["wer_percent"] == figures["wer_against_unpaced_percent"] == 0
+    assert figures["dropped_s"] == figures["undeclared_s"] == 0
+    assert figures["partials_per_utterance"] > 0
+
+
+def test_rtf_names_what_measures_streams(script: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line says which command to take."""
+    assert run("bench", "rtf", "--models", script, "--providers", "scripted_stream") == 2
+    assert "asrctl bench stream" in capsys.readouterr().err
+
+
 def test_stream_plays_to_a_server(
     speech: Path, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
