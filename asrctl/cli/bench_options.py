@@ -30,7 +30,10 @@ File = Annotated[
 Reference = Annotated[
     Path | None, typer.Option(metavar="TXT", help="A text file with what is said in FILE, for word errors.")
 ]
-Provider = Annotated[str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper; live also voxtral or remote.")]
+Provider = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper; live also voxtral or remote."),
+]
 Model = Annotated[
     str | None,
     typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),

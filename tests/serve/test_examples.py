@@ -103,7 +103,8 @@ def test_pages_from_elsewhere(scripted: Scripted, tmp_path: Path, named: bool) -
             socket.onopen = () => report("open");
             socket.onclose = (event) => report("closed " + event.code);"""
             assert site.outcome(driver, tmp_path) == ("open" if named else "closed 1006")
-            assert ('reason="origin"' in server.get("/metrics")[1]) is not named
+            refused = 'asrctl_rejected_total{reason="origin"} 0.0' not in server.get("/metrics")[1]
+            assert refused is not named
 
 
 MICROPHONE = """
