@@ -79,6 +79,7 @@ def test_distribution() -> None:
     ("version", "cgroup", "marks", "expected"),
     [
         ("wsl2-proc-version.txt", "", (), "WSL 2"),
+        ("wsl2-2020-proc-version.txt", "", (), "WSL 2"),
         ("wsl1-proc-version.txt", "", (), "WSL 1"),
         ("", "docker-v1-cgroup.txt", (), "container"),
         ("", "kubernetes-v2-cgroup.txt", (), "container"),
