@@ -140,6 +140,7 @@ class Live:
         self._pump = Pump(source, self._session, self._inbox.put, ahead_s)
         self._stop_deadline_s: float | None = None
         self._segments: list[Segment] = []
+        self._at_work: dict[str, None] = {}  # whose words they are, in order
         self._failure: BaseException | None = None
         self._account: AudioAccount | None = None
         self._losses = 0
@@ -190,7 +191,7 @@ class Live:
             self._view.partial(item.utterance, item.stable, item.unstable)
         elif isinstance(item, Final):
             self._view.ended(item.utterance)
-            self._write(item.segment)
+            self._write(item)
         elif isinstance(item, Dropped):
             if item.utterance is not None:
                 self._view.ended(item.utterance)
@@ -202,9 +203,11 @@ class Live:
         elif isinstance(item, BaseException):
             self._failure = item
 
-    def _write(self, segment: Segment) -> None:
+    def _write(self, final: Final) -> None:
+        segment = final.segment
         if not segment.text.strip():
             return
+        self._at_work[final.provider] = None
         if not (self._request.words or self._writer.needs_words):
             segment = replace(segment, words=())
         self._segments.append(segment)
@@ -263,10 +266,11 @@ class Live:
         )
 
     def _transcript(self, account: AudioAccount, started_s: float) -> Transcript:
+        at_work = list(self._at_work) or [self._providers.recognizer.spec.provider]
         return Transcript(
             source=self._source.name,
-            model=self._providers.recognizer.model,
-            provider=self._providers.recognizer.spec.provider,
+            model=", ".join(dict.fromkeys(self._providers.models[name] for name in at_work)),
+            provider=", ".join(at_work),
             language=self._stream.language,
             duration_s=account.received_samples / SAMPLE_RATE_HZ,
             segments=tuple(self._segments),

@@ -40,13 +40,15 @@ class Partial:
 class Final:
     """What an utterance says, for good; `segment.text` is empty if it held no words after all.
 
-    Finals come in order and do not overlap. `start_sample` and `end_sample` are the audio they account for.
+    Finals come in order and do not overlap. `start_sample` and `end_sample` are the audio they account for,
+    `provider` is whose words they are.
     """
 
     utterance: int
     segment: Segment
     start_sample: int
     end_sample: int
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,7 +283,8 @@ class Stream:
         decode = self._recognition.decode
         if decode.language == "auto" and outcome.segments:
             self._recognition.decode = replace(decode, language=outcome.language)
-        return Final(utterance.number, merged(outcome, span), span.start_sample, span.end_sample)
+        provider = utterance.place.provider if utterance.place else ""
+        return Final(utterance.number, merged(outcome, span), span.start_sample, span.end_sample, provider)
 
     def _drop(self, number: int | None, span: Span, reason: str) -> Dropped:
         self._dropped_samples += span.length_samples

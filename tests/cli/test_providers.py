@@ -120,12 +120,17 @@ def test_who_cannot_run_is_passed_over(
 def test_a_provider_that_breaks_is_replaced_and_that_is_said(
     config: Path, speech: Path, voxtral: VoxtralSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line on standard error; the transcript is whole."""
+    """One line on standard error; the transcript is whole, and names whose words it has."""
     broken = VoxtralSettings(install(config.parent, faults={"w3": "kill"}), voxtral.model_dir)
     set_up(config, broken, '["voxtral", "scripted"]')
-    assert run("transcribe", str(speech)) == 0
+    assert run("transcribe", str(speech), "--format", "json") == 0
     printed = capsys.readouterr()
-    assert printed.out.split() == WORDS
+    document = json.loads(printed.out)
+    assert document["text"].split() == WORDS
+    assert document["provider"] in (
+        "scripted",
+        "scripted, voxtral",
+    )  # back for the second
     assert printed.err.count("now transcribed by scripted: ") == 1
 
 
