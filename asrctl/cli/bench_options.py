@@ -212,5 +212,5 @@ def client_of(settings: Settings, speech: Speech, model: str | None, api_key: st
     """
     from asrctl.cli.remote_options import client_options
 
-    options = client_options(settings, "mic", model, api_key)
+    options = replace(client_options(settings, "mic", model, api_key), salvage=False)
     return replace(options, language="en") if speech.builtin and options.language == "auto" else options

@@ -340,9 +340,11 @@ def test_coldstart_parts_add_up(script: str, document: Document) -> None:
 
 
 def test_promises_are_held_against_measurements(
-    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each is kept or broken, with what was found; the exit code says whether any was broken."""
+    (here := tmp_path / "here").mkdir()
+    monkeypatch.chdir(here)
     monkeypatch.setattr("asrctl.cli.bench_promises.BUILTIN_S", 1.0)
     code = run("bench", "promises", "--model", script, "--provider", "scripted", "--rounds", "1", "--json")
     document = json.loads(capsys.readouterr().out)
@@ -353,6 +355,7 @@ def test_promises_are_held_against_measurements(
     assert {row["name"] for row in document["rows"]} >= {"a full server", "a server that slams the door"}
     server = next(row["figures"] for row in document["rows"] if row["name"] == "a full server")
     assert (server["came"], server["let_in"], server["undeclared_s"]) == (12, 10, 0)
+    assert not list(here.iterdir())  # those that were refused keep nothing
 
 
 def test_a_promise_that_cannot_be_measured_is_not_kept(
