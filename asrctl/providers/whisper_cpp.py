@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
-from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, token_budget
+from asrctl.policy.window import Effort, audio_context, has_loop, second_audio_context, token_budget
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.remainder import decode_whole
 from asrctl.providers.tokens import Token, confidence, geometric_mean, is_unsure, tidy, words_of
@@ -35,6 +35,9 @@ _SILENT_PEAK = 1e-4
 
 _LOOP_TOKENS = 40
 """A retry may be longer, for speech denser than the budget; whisper.cpp sees loops only past 32 tokens."""
+
+_SAMPLED = 2
+"""Decodes that the temperature fallback chooses from; five, its default, keep 11 MB more."""
 
 _LOG_LINES_KEPT = 200
 
@@ -81,6 +84,7 @@ class WhisperCpp:
         params.n_threads = self._threads
         params.no_context = True  # text carried into the next window: WER 8 -> 27 (docs of the policy)
         params.suppress_nst = True
+        params.greedy = {"best_of": _SAMPLED}
         self._native.assign_abort_callback(params, lambda: self._should_abort())
         return params
 
@@ -90,7 +94,7 @@ class WhisperCpp:
         """Decode one window; see `WindowedModel.transcribe`.
 
         Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
-        done again with the encoder's full window and, should it run in circles there too, whisper.cpp's own
+        done again with more of the encoder and, should it run in circles there too, whisper.cpp's own
         temperature fallback. What it leaves over at the end is decoded too.
         """
         started = time.perf_counter()
@@ -112,15 +116,15 @@ class WhisperCpp:
         if duration_s < _SHORTEST_WORD_S or abs(samples).max() < _SILENT_PEAK:
             return Hypothesis((), self._language(options), 0.0)
         budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
-        audio_ctx = audio_context(duration_s, effort)
+        audio_ctx, second_ctx = audio_context(duration_s, effort), second_audio_context(duration_s)
         hypothesis = self._decode(samples, options, audio_ctx, budget)
         if effort is Effort.DRAFT:
             return hypothesis
         if self._runs_in_circles(hypothesis, budget):
             longer = 2 * budget + _LOOP_TOKENS
-            return self._decode(samples, options, FULL_AUDIO_CTX, longer, fallback=True)
-        if audio_ctx < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s):
-            again = self._decode(samples, options, FULL_AUDIO_CTX, budget)
+            return self._decode(samples, options, second_ctx, longer, fallback=True)
+        if audio_ctx < second_ctx and is_unsure(hypothesis, duration_s):
+            again = self._decode(samples, options, second_ctx, budget)
             return max(hypothesis, again, key=confidence)
         return hypothesis
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, loop_free, token_budget
+from asrctl.policy.window import (
+    FULL_AUDIO_CTX,
+    Effort,
+    audio_context,
+    has_loop,
+    loop_free,
+    second_audio_context,
+    token_budget,
+)
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "D.", "é", "...", "7"]), max_size=40)
 
@@ -41,6 +49,19 @@ def test_longer_windows_never_get_less(one_s: float, other_s: float) -> None:
     assert audio_context(shorter_s) <= audio_context(longer_s) <= FULL_AUDIO_CTX
     assert token_budget(shorter_s) <= token_budget(longer_s)
     assert audio_context(longer_s) >= min(FULL_AUDIO_CTX, 50 * longer_s)
+
+
+@given(st.floats(0, 30))
+def test_a_second_look_sees_more(duration_s: float) -> None:
+    """More than the first of any effort but the greatest, and no more than there is."""
+    second = second_audio_context(duration_s)
+    assert audio_context(duration_s) <= second <= FULL_AUDIO_CTX
+    assert audio_context(duration_s) < second or second == FULL_AUDIO_CTX
+
+
+def test_a_second_look_at_a_short_window_is_not_at_everything() -> None:
+    """Attention takes memory by the square of it."""
+    assert [second_audio_context(each) for each in (2, 14, 20, 28)] == [1000, 1000, 1256, 1500]
 
 
 @pytest.mark.parametrize(("duration_s", "tokens"), [(0, 10), (0.1, 11), (1, 17), (12, 94), (30, 220)])
