@@ -52,6 +52,7 @@ def test_tls(
     """With a certificate it is wss and https; our own client comes in if it trusts the certificate."""
     options = options_for(scripted(), certificate=pems / certificate, private_key=key and pems / key)
     (pems / "talk.pcm").write_bytes(spoken(1, 2))
+    monkeypatch.chdir(pems)  # where the audio is kept that the server never got
     with running(options, ready=False) as server:
         address = server.url.replace("wss://", "https://").replace("/v1/stream", "/ready")
         context = ssl.create_default_context(cafile=pems / "cert.pem")
