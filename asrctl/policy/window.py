@@ -59,7 +59,7 @@ def second_audio_context(duration_s: float) -> int:
     """Encoder positions for a second look at a window whose first decode went wrong.
 
     Attention takes memory by the square of it, and a worker keeps what it once took: 178 MB after a window of
-    14 s at 1000, 250 MB at 1500 (tiny.en q8_0, by hand). The WER of eight conversations of 100 s was the same.
+    14 s at 1000, 250 MB at 1500 (tiny.en q8_0, by hand). Eight conversations of 100 s had the same WER.
     """
     positions = math.ceil(_POSITIONS_PER_S * duration_s) + _SECOND_MARGIN
     return min(FULL_AUDIO_CTX, max(_MIN_SECOND_AUDIO_CTX, positions))
