@@ -29,7 +29,7 @@ from asrctl.cli.bench_options import (
 )
 from asrctl.cli.bench_promises import bench_promises
 from asrctl.cli.bench_stream import bench_stream
-from asrctl.cli.bench_view import Plot, draw, print_json, progress, say, show
+from asrctl.cli.bench_view import Plot, draw, draw_comparison, print_json, progress, say, show
 from asrctl.cli.config import ConfigFile
 from asrctl.errors import UsageError
 
@@ -102,6 +102,7 @@ def bench_coldstart(
     threads: Threads = None,
     workers: Workers = None,
     rounds: Rounds = 5,
+    plot: Plot = None,
     as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:
@@ -121,13 +122,16 @@ def bench_coldstart(
     setup = setup_of(settings, speech_of(None, None, 0.0), provider, model, threads, workers)
     with progress() as tell:
         rows = coldstart.measure(setup, rounds, tell)
-    show(Result("coldstart", rows, {}, machine(settings)), as_json)
+    result = Result("coldstart", rows, {}, machine(settings))
+    show(result, as_json)
+    draw(result, plot)
 
 
 @app.command("compare")
 def bench_compare(
     before: Annotated[Path, typer.Argument(metavar="A.json", help="What --json printed before.")],
     after: Annotated[Path, typer.Argument(metavar="B.json", help="The same, afterwards.")],
+    plot: Plot = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what differs between two results, and what cannot be told from noise.
@@ -155,6 +159,7 @@ def bench_compare(
     if as_json:
         rows = [{**asdict(each), "verdict": each.verdict} for each in found]
         print_json({"schema": SCHEMA, "bench": "compare", "notes": warnings, "rows": rows})
-        return
-    typer.echo(comparison_table(found))
-    say(warnings)
+    else:
+        typer.echo(comparison_table(found))
+        say(warnings)
+    draw_comparison(found, plot)

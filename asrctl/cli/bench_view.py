@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from asrctl.bench.compare import Comparison
     from asrctl.bench.results import Result
     from asrctl.bench.setup import Tell
 
@@ -37,21 +39,32 @@ def show(result: Result, as_json: bool) -> None:
 
 
 def draw(result: Result, plot: str | None) -> None:
-    """The picture of a result: bars on standard error, which leaves JSON alone, or a file.
+    """The picture of a result.
 
     Raises:
         UsageError: There is nothing to draw for a file.
     """
-    if plot is None:
-        return
-    if plot == "-":
-        from asrctl.bench.bars import bars_of
-
-        print(bars_of(result), file=sys.stderr)
-        return
+    from asrctl.bench.bars import bars_of
+    from asrctl.bench.lanes import stacks_of
     from asrctl.bench.plane import plot_of
 
-    Path(plot).write_text(plot_of(result), encoding="utf-8")
+    svg_of = stacks_of if result.bench == "coldstart" else plot_of
+    _draw(plot, partial(bars_of, result), partial(svg_of, result))
+
+
+def draw_comparison(found: Sequence[Comparison], plot: str | None) -> None:
+    """The picture of what differs."""
+    from asrctl.bench import bars, lanes
+
+    _draw(plot, partial(bars.intervals_of, found), partial(lanes.intervals_of, found))
+
+
+def _draw(plot: str | None, bars: Callable[[], str], svg: Callable[[], str]) -> None:
+    """Bars on standard error, which leaves JSON alone, or a file."""
+    if plot == "-":
+        print(bars(), file=sys.stderr)
+    elif plot is not None:
+        Path(plot).write_text(svg(), encoding="utf-8")
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -329,9 +329,26 @@ def test_compare_says_what_differs(
     assert {row["verdict"] for row in rows} == {"no difference seen"}
 
 
-def test_coldstart_parts_add_up(script: str, document: Document) -> None:
-    """Each start has its parts; the cold one is there where the system can forget a file."""
-    found = document("coldstart", "--model", script, "--provider", "scripted", "--rounds", "1")
+def test_compare_draws_beside_its_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each ratio with its interval, on standard error or in a file."""
+    row = {"name": "tiny", "setup": {}, "rounds": [{"rtf": 0.1}] * 7}
+    document = {"schema": 1, "bench": "rtf", "audio": {}, "machine": {}, "notes": [], "rows": [row]}
+    (path := tmp_path / "a.json").write_text(json.dumps(document))
+    svg = tmp_path / "ratios.svg"
+    for plot in ("-", str(svg)):
+        assert run("bench", "compare", str(path), str(path), "--json", "--plot", plot) == 0
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["bench"] == "compare"
+        assert ("●" in captured.err) == (plot == "-")
+    assert "tiny: rtf" in svg.read_text()
+
+
+def test_coldstart_parts_add_up(script: str, tmp_path: Path, document: Document) -> None:
+    """Each start has its parts, also in the picture; the cold one where the system can forget a file."""
+    svg = tmp_path / "start.svg"
+    chosen = ("--model", script, "--provider", "scripted", "--rounds", "1", "--plot", str(svg))
+    found = document("coldstart", *chosen)
+    assert svg.read_text().count("<title>load: ") == len(found["rows"])
     assert found["rows"][0]["setup"]["weights"] == "warm"
     for row in found["rows"]:
         figures = row["figures"]
