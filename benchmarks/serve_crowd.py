@@ -22,10 +22,10 @@ from websockets.asyncio.client import ClientConnection
 
 from asrctl.bench.paced import CHUNK_SAMPLES, Talk, latencies
 from asrctl.client import ClientOptions
-from asrctl.client.failures import LinkFailure
 from asrctl.client.inbox import TOLD
 from asrctl.client.link import Link, open_socket
 from asrctl.client.replay import ReplayBuffer
+from asrctl.network.failures import LinkFailure
 from asrctl.policy.protocol import ClientOutput, ClientProtocol
 from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.accuracy import accuracy

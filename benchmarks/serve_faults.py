@@ -34,9 +34,9 @@ from websockets.exceptions import WebSocketException
 
 from asrctl.bench.paced import Talk
 from asrctl.client import Client, ClientOptions
-from asrctl.client.failures import LinkFailure
 from asrctl.client.link import open_socket
 from asrctl.errors import AsrctlError
+from asrctl.network.failures import LinkFailure
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
 from asrctl.policy.protocol import Final, KeptMessage, Resume, encode

@@ -22,9 +22,10 @@ from asrctl.bench.paced import CHUNK_SAMPLES, Heard, Talk
 from asrctl.bench.stage import Played, Remembered, TellShare, Unpaced
 from asrctl.client import Client, ClientOptions
 from asrctl.client import Event as ClientEvent
-from asrctl.client.link import is_loopback, stream_url
+from asrctl.client.link import stream_url
 from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.errors import ServerError
+from asrctl.network.hosts import is_loopback
 from asrctl.policy import protocol
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text

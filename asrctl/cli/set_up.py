@@ -56,12 +56,16 @@ def remote_options(settings: Settings) -> RemoteOptions:
     """Which server.
 
     Raises:
-        ProviderError: None is set.
+        ProviderError: None is set, or a package is missing that speaks to it.
         UsageError: What is set is not the address of one.
     """
+    from asrctl.providers.registry import is_installed
     from asrctl.providers.remote import RemoteOptions
 
     given = settings.remote
     if not given.url:
         raise ProviderError("no server is set: [remote] url, or ASRCTL_REMOTE__URL")
-    return RemoteOptions(url=given.url, dialect=given.dialect, model=given.model, api_key=given.api_key)
+    options = RemoteOptions(url=given.url, dialect=given.dialect, model=given.model, api_key=given.api_key)
+    if not options.is_windowed and not is_installed("websockets"):
+        raise ProviderError('the package websockets is not installed: pip install "asrctl[client]"')
+    return options

@@ -14,9 +14,9 @@ from asrctl.client.inbox import Event, Inbox
 from asrctl.client.link import stream_url
 from asrctl.client.options import ClientOptions
 from asrctl.client.replay import ReplayBuffer
-from asrctl.client.retry import Retry
 from asrctl.client.salvage import what_is_left
 from asrctl.client.state import State
+from asrctl.network.retry import Retry
 from asrctl.policy.breaker import CircuitBreaker
 from asrctl.policy.protocol import (
     ClientProtocol,

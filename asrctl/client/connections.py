@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from asrctl.client.failures import LinkFailure
 from asrctl.client.inbox import TOLD, Inbox
 from asrctl.client.link import Link, open_socket
 from asrctl.client.options import ClientOptions
 from asrctl.client.replay import ReplayBuffer
-from asrctl.client.retry import Retry
 from asrctl.client.salvage import what_is_left
 from asrctl.client.state import Phase, State
 from asrctl.errors import ServerError
+from asrctl.network.failures import LinkFailure
+from asrctl.network.retry import Retry
 from asrctl.policy.protocol import (
     AudioAck,
     ClientOutput,

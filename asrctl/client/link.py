@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,9 +12,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from asrctl.client.failures import MAPPED, LinkFailure, link_failure
+from asrctl.client.failures import MAPPED, link_failure
 from asrctl.client.replay import ReplayBuffer
 from asrctl.errors import UsageError
+from asrctl.network.failures import LinkFailure
+from asrctl.network.hosts import is_loopback
 from asrctl.policy.protocol import (
     SUBPROTOCOL,
     ClientOutput,
@@ -92,14 +93,6 @@ async def open_socket(
         await socket.close()
         raise LinkFailure("the server does not speak asrctl.v1", fatal=True)
     return socket
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its name."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Link:

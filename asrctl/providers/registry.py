@@ -85,14 +85,7 @@ PROVIDERS = {
         Provider(
             "voxtral", "", "", "voxtral", None, "its program or its weights are not set up: see [voxtral]"
         ),
-        Provider(
-            "remote",
-            "websockets",
-            'pip install "asrctl[client]"',
-            "none",
-            None,
-            "no server is set: [remote] url, or ASRCTL_REMOTE__URL",
-        ),
+        Provider("remote", "", "", "none", None, "no server is set: [remote] url, or ASRCTL_REMOTE__URL"),
         Provider("scripted", "", "", "script", _scripted),
         Provider("scripted_stream", "", "", "script", None),
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,6 +154,23 @@ def test_a_server_that_takes_windows(config: Path, speech: Path, capsys: pytest.
         assert run("transcribe", str(speech), "--provider", "remote") == 0
     assert capsys.readouterr().out.split() == WORDS
     assert len(server.forms) == 2
+
+
+def test_plain_http_needs_no_websockets(config: Path, speech: Path) -> None:
+    """Where that package cannot be imported, such a server is used all the same; a socket's is refused."""
+    command = ["transcribe", str(speech), "--provider", "remote", "--no-vad"]
+    code = f"import sys; sys.modules['websockets'] = None; from asrctl.cli.main import main; main({command})"
+
+    def transcribe(url: str) -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, "ASRCTL_REMOTE__URL": url}
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ)
+
+    with serving_http(HttpServer()) as server:
+        done = transcribe(server.url)
+        assert (done.returncode, done.stdout.split()) == (0, WORDS), done.stderr
+    done = transcribe("ws://127.0.0.1:1/v1/realtime")
+    assert done.returncode == 4
+    assert 'websockets is not installed: pip install "asrctl[client]"' in done.stderr
 
 
 def test_options_come_from_the_settings(voxtral: VoxtralSettings) -> None:

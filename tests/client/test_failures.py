@@ -17,8 +17,10 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus, InvalidU
 from websockets.frames import Close as CloseFrame
 from websockets.http11 import Response
 
-from asrctl.client.failures import MAPPED, LinkFailure, link_failure
-from asrctl.client.link import is_loopback, open_socket, stream_url
+from asrctl.client.failures import MAPPED, link_failure
+from asrctl.client.link import open_socket, stream_url
+from asrctl.network.failures import LinkFailure
+from asrctl.network.hosts import is_loopback
 from asrctl.policy.protocol import CloseCode, Error
 from tests.client.clients import run
 

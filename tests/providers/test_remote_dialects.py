@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asrctl.client.failures import LinkFailure
 from asrctl.errors import DecodeError, ProviderError
+from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import Completed, DecodeOptions, Heard, Spoken
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.conversation import Conversation

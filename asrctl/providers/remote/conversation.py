@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from asrctl.client.failures import LinkFailure
+from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import Spoken
 from asrctl.providers.remote.backlog import Backlog, Utterance
 from asrctl.providers.remote.dialect import Dialect, News, Piece, Ready, Refused, Said, Send, decode

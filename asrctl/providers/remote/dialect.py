@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from asrctl.client.failures import LinkFailure
+from asrctl.network.failures import LinkFailure
 
 Event = Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asrctl.client.failures import LinkFailure
+from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.dialect import Dialect, Event, News
 from asrctl.providers.remote.openai import OpenAiDialect

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from asrctl.client.failures import LinkFailure
+from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import Spoken
 from asrctl.providers.remote.conversation import Conversation
 from asrctl.providers.remote.loop import allow

@@ -7,9 +7,9 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-from asrctl.client.failures import LinkFailure
-from asrctl.client.retry import Retry
 from asrctl.errors import ProviderError
+from asrctl.network.failures import LinkFailure
+from asrctl.network.retry import Retry
 from asrctl.policy.breaker import CircuitBreaker
 from asrctl.providers.base import DecodeOptions, Spoken
 from asrctl.providers.remote.backlog import Backlog

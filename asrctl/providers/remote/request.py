@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from asrctl.client.failures import LinkFailure, link_failure, retry_after_s_of
-from asrctl.client.link import is_loopback
+from asrctl.network.failures import LinkFailure, network_failure, retry_after_s_of
+from asrctl.network.hosts import is_loopback
 from asrctl.providers.base import Aborted
 from asrctl.providers.remote.options import RemoteOptions
 
@@ -171,7 +171,7 @@ class _Exchange:
 
 def _failure(error: Exception) -> LinkFailure:
     if isinstance(error, OSError):
-        return link_failure(error)
+        return network_failure(error)
     return LinkFailure("the server does not answer in HTTP")
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from asrctl.client.failures import MAPPED, LinkFailure, link_failure
-from asrctl.client.link import is_loopback
+from asrctl.client.failures import MAPPED, link_failure
+from asrctl.network.failures import LinkFailure
+from asrctl.network.hosts import is_loopback
 
 if TYPE_CHECKING:
     from asrctl.providers.remote.address import Address

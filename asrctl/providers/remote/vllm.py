@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from asrctl.client.failures import LinkFailure
+from asrctl.network.failures import LinkFailure
 from asrctl.providers.remote.dialect import (
     Event,
     News,

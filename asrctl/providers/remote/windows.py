@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from asrctl.client.failures import LinkFailure
-from asrctl.client.retry import Retry
 from asrctl.errors import DecodeError, ProviderError
+from asrctl.network.failures import LinkFailure
+from asrctl.network.retry import Retry
 from asrctl.policy.breaker import CircuitBreaker
 from asrctl.providers.base import Aborted, DecodeOptions
 from asrctl.providers.remote.answer import hypothesis_of, message_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from asrctl.client.failures import LinkFailure
+from asrctl.network.failures import LinkFailure
 from asrctl.policy.backoff import Backoff, BackoffOptions
 from asrctl.policy.breaker import BreakerState, CircuitBreaker
 

@@ -1,0 +1,78 @@
+"""What goes wrong between a client and a server, as one kind of failure."""
+
+from __future__ import annotations
+
+import email.utils
+import os
+import re
+import ssl
+import time
+from collections.abc import Mapping
+
+from asrctl.policy.protocol import CloseCode
+
+_AT_ONCE_CODES = frozenset({CloseCode.SESSION_GONE, CloseCode.OFFSET_GAP, CloseCode.UNAUTHORISED})
+"""The server is well, and a new session is all that it takes."""
+
+
+class LinkFailure(Exception):
+    """A connection that failed, or a link that was lost.
+
+    Attributes:
+        reason: For people, in a few words.
+        retry_after_s: What the server asked for.
+        fatal: Whether trying again would end the same way.
+        soon: Whether the server restarts, and wants its clients back soon.
+        close_code: Of the close frame, if one came.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        retry_after_s: float | None = None,
+        *,
+        fatal: bool = False,
+        soon: bool = False,
+        close_code: int | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        self.fatal = fatal
+        self.soon = soon
+        self.close_code = close_code
+
+    @property
+    def at_once(self) -> bool:
+        """Whether a new session on a new socket will do, without any wait."""
+        return self.close_code in _AT_ONCE_CODES
+
+
+def network_failure(error: OSError) -> LinkFailure:
+    """What the system's own errors mean."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return LinkFailure(f"the server's certificate does not verify: {error.verify_message}", fatal=True)
+    if isinstance(error, TimeoutError):
+        return LinkFailure("no answer in time")
+    return LinkFailure(_system_reason(error))
+
+
+def _system_reason(error: OSError) -> str:
+    """The system's words for it; asyncio's are "Connect call failed", and a list if a host has addresses."""
+    number = error.errno
+    if number is None and (found := re.search(r"\[Errno (\d+)\]", str(error))):
+        number = int(found[1])
+    if number is not None and number > 0:
+        return os.strerror(number).lower()
+    return (error.strerror or str(error) or type(error).__name__).lower()
+
+
+def retry_after_s_of(headers: Mapping[str, str]) -> float | None:
+    """The header's seconds, or its date as seconds from now; None if it is missing or makes no sense."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:10])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
