@@ -23,7 +23,7 @@ from asrctl.serve.hub import Hub
 from asrctl.serve.journal import Journal
 from asrctl.serve.metrics import Metrics
 from asrctl.serve.options import ServeOptions
-from asrctl.serve.tls import check_certificate
+from asrctl.serve.tls import HandshakeLoop, check_certificate
 
 _BEAT_S = 0.25
 _BEATS_PER_S = 4
@@ -93,7 +93,8 @@ class Server:
             ModelError: The weights do not load.
             ProviderError: The provider cannot run here.
         """
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=self._new_loop) as runner:
+            runner.run(self._serve())
         if self._failure is not None:
             raise self._failure
 
@@ -103,6 +104,9 @@ class Server:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it ended just now
                 self._loop.call_soon_threadsafe(self._end)
+
+    def _new_loop(self) -> asyncio.AbstractEventLoop:
+        return HandshakeLoop(self._options.limits.handshake_timeout_s)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
 from asrctl.errors import UsageError
+from asrctl.policy.protocol import Limits
 from asrctl.providers.base import ModelSpec
 from asrctl.serve.server import Server
 
@@ -65,6 +68,17 @@ def test_tls(
         monkeypatch.setenv("SSL_CERT_FILE", str(pems / "cert.pem"))
         assert run(*args) == 0
         assert capsys.readouterr().out.split() == ["w1", "w2"]
+
+
+def test_a_client_that_does_not_shake_hands_is_cut(scripted: Scripted, pems: Path) -> None:
+    """Whoever connects and says nothing has as long as without TLS, not the minute that asyncio gives."""
+    limits = replace(Limits(), handshake_timeout_s=0.5)
+    options = options_for(scripted(), certificate=pems / "both.pem", limits=limits)
+    with (
+        running(options, ready=False) as server,
+        socket.create_connection(("127.0.0.1", server.server.port), timeout=PATIENCE_S) as mute,
+    ):
+        assert mute.recv(1) == b""
 
 
 @pytest.mark.parametrize(
