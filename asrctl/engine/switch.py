@@ -37,6 +37,7 @@ class ModelSwitch:
         self._pools = [WorkerPool(spec, self._options, fallback=fallback)]
         self._switches: list[threading.Thread] = []
         self._closing = False
+        self._lost_before = 0
 
     @property
     def spec(self) -> ModelSpec:
@@ -47,6 +48,12 @@ class ModelSwitch:
     def pool(self) -> WorkerPool:
         """The pool that decodes what is submitted now."""
         return self._pools[0]
+
+    @property
+    def restarts(self) -> int:
+        """Workers that were lost and replaced, whatever their model; it never falls."""
+        with self._lock:
+            return self._lost_before + sum(pool.restarts for pool in self._pools)
 
     def submit(
         self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket = BATCH
@@ -99,6 +106,7 @@ class ModelSwitch:
         pool.close()
         with self._lock:
             self._pools.remove(pool)
+            self._lost_before += pool.restarts
 
     def pids(self) -> list[int]:
         """Process ids of the live workers of all models."""

@@ -30,7 +30,7 @@ class Application:
     """The paths of one hub; `asgi` is what a server runs."""
 
     def __init__(self, hub: Hub) -> None:
-        """Make the routes, and the gauges of `/metrics`."""
+        """Make the routes, and what `/metrics` reads of the hub."""
         self._hub = hub
         self._gate = Gate(hub.options.api_key, hub.options.allow_origins)
         self.connections: set[Connection] = set()
@@ -44,7 +44,7 @@ class Application:
             ],
             exception_handlers={Exception: self._failed},
         )
-        _add_gauges(hub)
+        _add_readings(hub)
 
     async def _stream(self, websocket: WebSocket) -> None:
         """A session's socket; whatever is wrong is said in HTTP, before the upgrade."""
@@ -174,7 +174,7 @@ def _capabilities(hub: Hub) -> dict[str, object]:
     }
 
 
-def _add_gauges(hub: Hub) -> None:
+def _add_readings(hub: Hub) -> None:
     metrics, engine = hub.metrics, hub.engine
     metrics.gauges(
         "sessions",
@@ -199,7 +199,7 @@ def _add_gauges(hub: Hub) -> None:
     metrics.gauge("queue_delay_seconds", "Longest wait of a final", lambda: engine.meter.load().delay_s)
     metrics.gauge("level", "Rung of the degrade ladder", lambda: int(hub.ladder.level))
     metrics.gauge("ready", "Whether speech is decoded", lambda: not hub.why_not_ready)
-    metrics.gauge("worker_restarts", "Workers lost and replaced", lambda: engine.restarts)
+    metrics.counter("worker_restarts", "Workers lost and replaced", lambda: engine.restarts)
     metrics.gauge("memory_bytes", "Resident, all processes", lambda: memory_bytes(engine.pids()))
     metrics.gauge(
         "spooled_seconds",

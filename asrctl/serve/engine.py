@@ -176,7 +176,7 @@ class Engine:
     @property
     def restarts(self) -> int:
         """Workers that were lost and replaced."""
-        return self._lost_before + self._switch.pool.restarts
+        return self._lost_before + self._switch.restarts
 
     @property
     def description(self) -> str:
@@ -237,20 +237,17 @@ class Engine:
     def _begin_again(self) -> None:
         """No worker is left, and none will come by itself: begin with new ones."""
         old = self._switch
-        self._lost_before += old.pool.restarts
+        self._lost_before += old.restarts
         self._switch = self._started()
         old.close()
 
     def _change(self, model: NamedModel) -> None:
         if self._changing is not None:
             return
-        old = self._switch.pool
 
         def changed(future: Future[None]) -> None:
             self._changing = None
-            if future.exception() is None:
-                self._lost_before += old.restarts if self._switch.pool is not old else 0
-            else:
+            if future.exception() is not None:
                 self._blocked_until_s = self._clock() + _REST_S
 
         self._changing = self._switch.switch(model.spec)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from asrctl.policy.ladder import Level
 from asrctl.policy.priority import Kind, Source
@@ -22,7 +24,7 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 class Metrics:
-    """Counters that the server moves, and gauges that ask it when they are read."""
+    """Counters that the server moves, and values that are asked for when they are read."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
@@ -61,6 +63,10 @@ class Metrics:
             for label in labels:
                 metric.labels(label)  # so that it is there from the start, as 0
 
+    def counter(self, name: str, help_: str, value: Callable[[], float]) -> None:
+        """Add a value that never falls, and is asked for when it is read."""
+        self._registry.register(_Counted(f"asrctl_{name}", help_, value))
+
     def gauge(self, name: str, help_: str, value: Callable[[], float]) -> None:
         """Add a value that is asked for when it is read."""
         Gauge(f"asrctl_{name}", help_, registry=self._registry).set_function(value)
@@ -96,6 +102,16 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, in the text format."""
         return generate_latest(self._registry)
+
+
+class _Counted(Collector):
+    """A counter that somebody else keeps."""
+
+    def __init__(self, name: str, help_: str, value: Callable[[], float]) -> None:
+        self._name, self._help, self._value = name, help_, value
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._help, value=self._value())
 
 
 def memory_bytes(pids: Iterable[int]) -> int:

@@ -215,6 +215,18 @@ def test_switching_models_loses_nothing(script: Script, session_of: SessionOf, l
     assert spoken > 0 and not any(isinstance(event, Dropped) for event in listener.events)
 
 
+def test_a_switch_forgets_no_lost_worker(script: Script) -> None:
+    """What was counted of a model that is gone stays counted, and more comes on top."""
+    first, second = (script(crash_on=["w7"], crashes=1) for _ in range(2))
+    with ModelSwitch(first) as switch:
+        switch.submit(speak([7]), DecodeOptions()).result(PATIENCE_S)
+        assert switch.restarts == 1
+        switch.switch(second).result(PATIENCE_S)
+        assert switch.restarts == 1
+        switch.submit(speak([7]), DecodeOptions()).result(PATIENCE_S)
+        assert switch.restarts == 2
+
+
 def test_a_switch_that_fails_changes_nothing(
     script: Script, session_of: SessionOf, listener: Listener
 ) -> None:

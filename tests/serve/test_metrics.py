@@ -54,7 +54,7 @@ MOVING = {
     "asrctl_results_total final",
     "asrctl_results_total dropped",
     "asrctl_results_total done",
-    "asrctl_worker_restarts",
+    "asrctl_worker_restarts_total",
     "asrctl_audio_received_seconds_total",
     "asrctl_audio_seconds_total finalised",
     "asrctl_audio_seconds_total silent",
@@ -84,6 +84,7 @@ def test_everything_moves(scripted: Scripted) -> None:
         return {name for name in MOVING if len(seen.get(name, ())) < 2}
 
     with running(options) as server:
+        assert "# TYPE asrctl_worker_restarts_total counter" in server.get("/metrics")[1]
         assert still() == MOVING
         assert set(seen) >= {"asrctl_session_limit", *MOVING} - {"asrctl_closes_total 1000"}
         seen["asrctl_closes_total 1000"] = {0.0}
