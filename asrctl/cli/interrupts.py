@@ -7,6 +7,9 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+STOP_GRACE_S = 1.0
+"""A source that was stopped may take so long to give its last audio; one that hangs is not waited for."""
+
 
 class Interrupts:
     """While entered, the first two interrupts are counted; the third raises KeyboardInterrupt as ever.

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asrctl.audio.live import LiveSource
-from asrctl.cli.interrupts import Interrupts
+from asrctl.cli.interrupts import STOP_GRACE_S, Interrupts
 from asrctl.cli.live_options import stream_options
 from asrctl.cli.live_view import LiveView, Status
 from asrctl.cli.providers import Providers, takes_windows
 from asrctl.cli.pump import FILE_AHEAD_S, LIVE_AHEAD_S, Pump
 from asrctl.cli.recognizer import Recognizer
+from asrctl.cli.scribe import Scribe
 from asrctl.cli.voice_activity import speech_detector
 from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.engine.session import Session
@@ -24,13 +25,9 @@ from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
 from asrctl.settings import LiveSettings, VadSettings
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Transcript
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Transcript
 
 _TICK_S = 0.1
-_STOP_GRACE_S = 1.0
-"""A source that was stopped may take so long to give its last audio; one that hangs is not waited for."""
-_LOSSES_SHOWN = 10
-"""Losses told one by one; beyond, only their sum at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +130,17 @@ class Live:
         self._stream = stream
         stream.partials = view.shown and stream.partials
         to_terminal = request.output is None and view.shares_terminal
-        self._writer = WRITERS[request.format](view if to_terminal else output)
+        writer = WRITERS[request.format](view if to_terminal else output)
+        self._wants_words = request.words or writer.needs_words
+        self._scribe = Scribe(source, view, writer)
         self._inbox: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
         self._session = Session(stream, providers.lineup, self._inbox.put, name="live")
         ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
         self._pump = Pump(source, self._session, self._inbox.put, ahead_s)
         self._stop_deadline_s: float | None = None
-        self._segments: list[Segment] = []
         self._at_work: dict[str, None] = {}  # whose words they are, in order
         self._failure: BaseException | None = None
         self._account: AudioAccount | None = None
-        self._losses = 0
         self._reason = ""
 
     def __enter__(self) -> Live:
@@ -167,7 +164,7 @@ class Live:
             raise self._failure
         if interrupts.count > 1:
             return EXIT_INTERRUPTED
-        if self._reason and not self._segments and self._account and not self._account.speech_samples:
+        if self._reason and not self._scribe.segments and self._account and not self._account.speech_samples:
             raise ProviderError(f"{self._source.name}: nothing could be transcribed: {self._reason}")
         return self._request.interrupt_code if interrupts.count else 0
 
@@ -179,7 +176,7 @@ class Live:
             self._take(self._inbox.get(timeout=_TICK_S))
         now_s = time.monotonic()
         if interrupts and self._stop_deadline_s is None:
-            self._stop_deadline_s = now_s + _STOP_GRACE_S
+            self._stop_deadline_s = now_s + STOP_GRACE_S
             self._source.stop()
         if self._stop_deadline_s is not None and now_s > self._stop_deadline_s:
             self._pump.end()
@@ -208,17 +205,11 @@ class Live:
         if not segment.text.strip():
             return
         self._at_work[final.provider] = None
-        if not (self._request.words or self._writer.needs_words):
-            segment = replace(segment, words=())
-        self._segments.append(segment)
-        self._writer.segment(segment)
+        self._scribe.write(segment if self._wants_words else replace(segment, words=()))
 
     def _declare(self, loss: Dropped) -> None:
-        self._losses += 1
         self._reason = loss.reason if loss.utterance is not None else self._reason
-        if self._losses <= _LOSSES_SHOWN:
-            start_s, end_s = loss.start_sample / SAMPLE_RATE_HZ, loss.end_sample / SAMPLE_RATE_HZ
-            self._warn(f"dropped {start_s:.2f}-{end_s:.2f} s: {loss.reason}")
+        self._scribe.declare(loss.start_sample, loss.end_sample, loss.reason)
 
     def _status(self) -> Status:
         if self._stop_deadline_s is not None:
@@ -231,19 +222,12 @@ class Live:
     # At the end, whatever ended it
 
     def _conclude(self, started_s: float) -> None:
-        """Write the end of the format, and say what is to be known besides."""
+        """Stop what still goes on, and write the end."""
         self._view.close()
         account = self._settle()
         if self._failure is not None and not account.received_samples:
             return  # nothing to show for it: the output goes too
-        self._writer.finish(self._transcript(account, started_s))
-        for line in self._source.warnings:
-            self._warn(line)
-        if self._losses > _LOSSES_SHOWN:
-            dropped_s = account.dropped_samples / SAMPLE_RATE_HZ
-            self._warn(f"dropped {dropped_s:.2f} s in {self._losses} places in all")
-        if not self._segments and not account.dropped_samples:
-            self._warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s")
+        self._scribe.finish(self._transcript(account, started_s))
 
     def _settle(self) -> AudioAccount:
         """Stop what still goes on; what came and is not transcribed is declared dropped."""
@@ -256,14 +240,8 @@ class Live:
         if account is None:
             account = self._session.account
             unseen_samples += self._session.pending_samples - account.pending_samples
-        lost_samples = account.pending_samples + unseen_samples
-        if lost_samples:
-            self._warn(f"stopped: the last {lost_samples / SAMPLE_RATE_HZ:.2f} s are not transcribed")
-        return replace(
-            account,
-            received_samples=account.received_samples + unseen_samples,
-            dropped_samples=account.dropped_samples + lost_samples,
-        )
+        received_samples = account.received_samples + unseen_samples
+        return self._scribe.balance(account, received_samples, account.pending_samples + unseen_samples)
 
     def _transcript(self, account: AudioAccount, started_s: float) -> Transcript:
         at_work = list(self._at_work) or [self._providers.recognizer.spec.provider]
@@ -273,7 +251,7 @@ class Live:
             provider=", ".join(at_work),
             language=self._stream.language,
             duration_s=account.received_samples / SAMPLE_RATE_HZ,
-            segments=tuple(self._segments),
+            segments=tuple(self._scribe.segments),
             audio=account,
             timing=Timing(
                 load_s=self._providers.load_s,
@@ -281,6 +259,3 @@ class Live:
                 wall_s=time.perf_counter() - started_s,
             ),
         )
-
-    def _warn(self, line: str) -> None:
-        self._view.say(f"asrctl: warning: {self._source.name}: {line}")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from asrctl.audio.live import LiveSource
 from asrctl.cli.feeder import Feeder
-from asrctl.cli.interrupts import Interrupts
+from asrctl.cli.interrupts import STOP_GRACE_S, Interrupts
 from asrctl.cli.live_view import REFRESH_S, LiveView, Status
+from asrctl.cli.scribe import Scribe
 from asrctl.client import Client, ClientOptions, Event, Phase, State
 from asrctl.client.link import stream_url
 from asrctl.errors import EXIT_INTERRUPTED, AudioError
@@ -22,9 +23,6 @@ from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Transcript, Word
 
-_STOP_GRACE_S = 1.0
-"""A source that was stopped may take so long to give its last audio; one that hangs is not waited for."""
-_LOSSES_SHOWN = 10
 _UNKNOWN = math.nan
 """What only the server knows; null in JSON."""
 
@@ -101,14 +99,13 @@ class Remote:
         self._source = source
         self._request = request
         self._view = view
-        self._writer = WRITERS[request.format](sink)
-        wants_words = request.words or self._writer.needs_words
+        writer = WRITERS[request.format](sink)
+        wants_words = request.words or writer.needs_words
+        self._scribe = Scribe(source, view, writer)
         options = replace(request.client, words=wants_words, partials=view.shown)
         self._client = Client(request.url, options)
         self._feeder = Feeder(source, self._client, paced=request.paced)
-        self._segments: list[Segment] = []
         self._level = 0
-        self._losses = 0
         self._lost = False
         self._abandoned = False
         self._unread = False
@@ -149,7 +146,7 @@ class Remote:
             if not self._abandoned:
                 raise
             if self._request.paced and (kept := self._client.salvage()):
-                self._warn(kept)
+                self._scribe.warn(kept)
         finally:
             drawing.cancel()
 
@@ -168,7 +165,7 @@ class Remote:
             self._listening.cancel()
         else:
             self._feeder.stop()
-            asyncio.get_running_loop().call_later(_STOP_GRACE_S, self._feeder.end)
+            asyncio.get_running_loop().call_later(STOP_GRACE_S, self._feeder.end)
 
     def _take(self, event: Event) -> None:
         if isinstance(event, State):
@@ -181,7 +178,7 @@ class Remote:
         elif isinstance(event, protocol.Dropped):
             if event.utterance is not None:
                 self._view.ended(event.utterance)
-            self._declare(event)
+            self._scribe.declare(event.from_, event.to, event.reason)
         elif isinstance(event, protocol.Status):
             self._level = event.level
             if event.provider and event.level == event.from_level:
@@ -193,26 +190,18 @@ class Remote:
         words = tuple(
             Word(word.start_s, word.end_s, word.text, word.confidence) for word in final.words or ()
         )
-        segment = Segment(final.start_s, final.end_s, final.text, final.confidence, words)
-        self._segments.append(segment)
-        self._writer.segment(segment)
-
-    def _declare(self, loss: protocol.Dropped) -> None:
-        self._losses += 1
-        if self._losses <= _LOSSES_SHOWN:
-            start_s, end_s = loss.from_ / SAMPLE_RATE_HZ, loss.to / SAMPLE_RATE_HZ
-            self._warn(f"dropped {start_s:.2f}-{end_s:.2f} s: {loss.reason}")
+        self._scribe.write(Segment(final.start_s, final.end_s, final.text, final.confidence, words))
 
     def _tell(self, state: State) -> None:
         """Where there is no screen, an outage is told when it begins and when it ends."""
         if state.phase is Phase.RECONNECTING and not self._lost:
             self._lost = True
             if not self._view.shown:
-                self._warn(f"{state.reason}; trying again, at most {state.max_attempts} times")
+                self._scribe.warn(f"{state.reason}; trying again, at most {state.max_attempts} times")
         elif state.phase is Phase.LIVE and self._lost:
             self._lost = False
             if not self._view.shown:
-                self._warn("connected again")
+                self._scribe.warn("connected again")
 
     def _status(self) -> Status:
         state = self._client.state
@@ -230,33 +219,24 @@ class Remote:
     # At the end, whatever ended it
 
     def _conclude(self, started_s: float) -> None:
-        """Write the end of the format, and say what is to be known besides."""
+        """Write the end, unless nobody reads it."""
         self._view.close()
         if self._unread:
             return  # `| head` has seen enough
         account = self._settled()
         if self._feeder.failure is not None and not account.received_samples:
             return  # nothing to show for it: the output goes too
-        self._writer.finish(self._transcript(account, started_s))
-        for line in self._source.warnings:
-            self._warn(line)
-        if self._losses > _LOSSES_SHOWN:
-            dropped_s = account.dropped_samples / SAMPLE_RATE_HZ
-            self._warn(f"dropped {dropped_s:.2f} s in {self._losses} places in all")
-        if not self._segments and not account.dropped_samples:
-            self._warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s")
+        self._scribe.finish(self._transcript(account, started_s))
 
     def _settled(self) -> AudioAccount:
         """What was heard and no server answered for is dropped, and said to be."""
-        account = self._client.account
         heard = self._client.fed_samples + self._feeder.unheard_samples
-        lost = heard - account.received_samples
-        if lost:
-            self._warn(f"stopped: the last {lost / SAMPLE_RATE_HZ:.2f} s are not transcribed")
+        answered = self._client.account
+        account = self._scribe.balance(answered, heard, heard - answered.received_samples)
         ended = self._request.paced or self._feeder.complete or self._feeder.failure
         if not (ended or self._interrupts.count):
-            self._warn(f"stopped: not read beyond {heard / SAMPLE_RATE_HZ:.2f} s")
-        return replace(account, received_samples=heard, dropped_samples=account.dropped_samples + lost)
+            self._scribe.warn(f"stopped: not read beyond {heard / SAMPLE_RATE_HZ:.2f} s")
+        return account
 
     def _transcript(self, account: AudioAccount, started_s: float) -> Transcript:
         ready = self._client.ready
@@ -266,10 +246,7 @@ class Remote:
             provider=ready.provider if ready else "",
             language=self._request.client.language,
             duration_s=account.received_samples / SAMPLE_RATE_HZ,
-            segments=tuple(self._segments),
+            segments=tuple(self._scribe.segments),
             audio=account,
             timing=Timing(_UNKNOWN, _UNKNOWN, time.perf_counter() - started_s),
         )
-
-    def _warn(self, line: str) -> None:
-        self._view.say(f"asrctl: warning: {self._source.name}: {line}")

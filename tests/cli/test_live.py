@@ -299,7 +299,7 @@ def test_a_source_that_hangs_is_not_waited_for(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A pipe nobody writes to, a driver that does not return: what it gave is written."""
-    monkeypatch.setattr(live_module, "_STOP_GRACE_S", 0.0)
+    monkeypatch.setattr(live_module, "STOP_GRACE_S", 0.0)
     monkeypatch.setattr("asrctl.cli.pump._CLOSE_GRACE_S", 0.0)
     source = Deaf()
     assert run(source) == 130
@@ -325,7 +325,7 @@ def test_what_comes_too_late_is_declared(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The session is over, so it is not transcribed, but it did come."""
-    monkeypatch.setattr(live_module, "_STOP_GRACE_S", 0.0)
+    monkeypatch.setattr(live_module, "STOP_GRACE_S", 0.0)
     monkeypatch.setattr("asrctl.cli.pump._CLOSE_GRACE_S", DEADLINE_S)
     path, source = tmp_path / "out.json", Late()
     assert run(source, output=path, format="json") == 130

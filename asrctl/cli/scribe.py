@@ -1,0 +1,61 @@
+"""Writes one live source down, wherever it is transcribed: what is said, what is lost, and the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from asrctl.audio.live import LiveSource
+from asrctl.cli.live_view import LiveView
+from asrctl.render.writer import Writer
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Transcript
+
+_LOSSES_SHOWN = 10
+"""Losses told one by one; beyond, only their sum at the end."""
+
+
+class Scribe:
+    """Segments go to the writer, warnings to the view."""
+
+    def __init__(self, source: LiveSource, view: LiveView, writer: Writer) -> None:
+        """Prepare; nothing is written yet."""
+        self.segments: list[Segment] = []
+        """What was written."""
+        self._source = source
+        self._view = view
+        self._writer = writer
+        self._losses = 0
+
+    def write(self, segment: Segment) -> None:
+        """Write what is final."""
+        self.segments.append(segment)
+        self._writer.segment(segment)
+
+    def declare(self, start_sample: int, end_sample: int, reason: str) -> None:
+        """Warn of audio that was dropped."""
+        self._losses += 1
+        if self._losses <= _LOSSES_SHOWN:
+            start_s, end_s = start_sample / SAMPLE_RATE_HZ, end_sample / SAMPLE_RATE_HZ
+            self.warn(f"dropped {start_s:.2f}-{end_s:.2f} s: {reason}")
+
+    def balance(self, account: AudioAccount, received_samples: int, lost_samples: int) -> AudioAccount:
+        """The account at the end: of all that was received, the last was lost, and is said to be dropped."""
+        if lost_samples:
+            self.warn(f"stopped: the last {lost_samples / SAMPLE_RATE_HZ:.2f} s are not transcribed")
+        dropped_samples = account.dropped_samples + lost_samples
+        return replace(account, received_samples=received_samples, dropped_samples=dropped_samples)
+
+    def finish(self, transcript: Transcript) -> None:
+        """Write the end of the format, and say what is to be known besides."""
+        account = transcript.audio
+        self._writer.finish(transcript)
+        for line in self._source.warnings:
+            self.warn(line)
+        if self._losses > _LOSSES_SHOWN:
+            dropped_s = account.dropped_samples / SAMPLE_RATE_HZ
+            self.warn(f"dropped {dropped_s:.2f} s in {self._losses} places in all")
+        if not self.segments and not account.dropped_samples:
+            self.warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s")
+
+    def warn(self, line: str) -> None:
+        """Say what is not as it should be."""
+        self._view.say(f"asrctl: warning: {self._source.name}: {line}")
