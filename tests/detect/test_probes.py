@@ -111,16 +111,16 @@ def test_cards_are_found_by_the_tools_on_path(tool: Tool, empty: ModelStore) -> 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked in another way")
 def test_a_mac_by_its_own_tools(tool: Tool, empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path that Macs take, with what their tools print."""
-    tool("sysctl", "cat <<'END'\n" + recording("macos-m3-sysctl.txt") + "END")
+    tool("sysctl", "cat <<'END'\n" + recording("macos-m3-max-sysctl.txt") + "END")
     tool("system_profiler", "cat <<'END'\n" + recording("macos-m3-pro-displays.json") + "END")
     monkeypatch.setattr("asrctl.detect.probes.platform.system", lambda: "Darwin")
     monkeypatch.setattr("asrctl.detect.probes.platform.machine", lambda: "arm64")
     machine = probe_machine(empty, ProbeOptions(ANSWER_S))
-    assert machine.system.name == "macOS" and machine.cpu.model == "Apple M3"
+    assert machine.system.name == "macOS" and machine.cpu.model == "Apple M3 Max"
     assert machine.gpus == (Gpu("Apple M3 Pro", "metal", None, unified=True),)
     assert machine.memory.total_bytes
     glance = probe_machine(empty, QUICK)
-    assert glance.gpus == (Gpu("Apple M3", "metal", None, unified=True),) and glance.gpu
+    assert glance.gpus == (Gpu("Apple M3 Max", "metal", None, unified=True),) and glance.gpu
 
 
 def test_a_glance_starts_no_child(empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
