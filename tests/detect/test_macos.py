@@ -77,9 +77,9 @@ def test_an_intel_mac_with_two_gpus() -> None:
 
 
 def test_an_old_intel_mac() -> None:
-    """Its only GPU shares the memory; older systems say that Metal is supported, and name no family."""
-    assert parse_displays(recording("macos-intel-air-displays.json")) == (
-        Gpu("Intel HD Graphics 6000", "metal", 1536 << 20, unified=True),
+    """Its only GPU shares the memory; older systems name a set of features."""
+    assert parse_displays(recording("macos-intel-iris-displays.json")) == (
+        Gpu("Intel Iris Graphics 6100", "metal", 1536 << 20, unified=True),
     )
 
 
