@@ -45,7 +45,7 @@ def _gpu(machine: Machine) -> Iterator[str]:
 
 
 def _is_intel_mac(machine: Machine) -> bool:
-    """whisper.cpp wants a GPU of Apple's family 7 or later, which no Intel Mac has."""
+    """whisper.cpp's fast paths want a GPU of Apple's family 7 or later, which no Intel Mac has."""
     return machine.system.name == "macOS" and not machine.cpu.model.startswith("Apple")
 
 

@@ -41,8 +41,10 @@ def parse_nvidia_driver(informations: Iterable[str], version: str = "") -> tuple
     gpus = []
     for text in informations:
         fields = dict(re.findall(r"^([^:\n]+):[ \t]*(.*?)\s*$", text, flags=re.MULTILINE))
-        if fields.get("Model") and fields.get("GPU Excluded", "No") == "No":
-            gpus.append(Gpu(fields["Model"], "cuda", driver=release[1] if release else ""))
+        name = fields.get("Model", "")
+        started = name not in ("", "Unknown")
+        if started and fields.get("GPU Excluded", "No") == "No":
+            gpus.append(Gpu(name, "cuda", driver=release[1] if release else ""))
     return tuple(gpus)
 
 

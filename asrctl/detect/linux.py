@@ -54,16 +54,18 @@ def parse_os_release(text: str) -> str:
     return found[1] if found else ""
 
 
-def environment(proc_version: str, init_cgroup: str, marks: frozenset[str]) -> str:
+def environment(proc_version: str, init_cgroup: str, marks: frozenset[str], mounts: str = "") -> str:
     """Whether this is WSL or a container.
 
     Args:
         proc_version: /proc/version.
         init_cgroup: /proc/1/cgroup.
         marks: Of /.dockerenv, /run/.containerenv and the variable "container", those that are there.
+        mounts: /proc/self/mounts. LXC's groups look like a machine's, but it covers files of /proc.
     """
     lowered = proc_version.lower()
-    if marks or re.search(r"/(docker|kubepods|lxc|podman|libpod)", init_cgroup):
+    in_group = re.search(r"/(docker|kubepods|lxc|podman|libpod)", init_cgroup)
+    if marks or in_group or re.search(r"^lxcfs /proc/", mounts, flags=re.MULTILINE):
         return "container"
     if "microsoft" in lowered:
         return "WSL 2" if "wsl2" in lowered or "microsoft-standard" in lowered else "WSL 1"

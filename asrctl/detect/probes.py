@@ -154,7 +154,8 @@ def _system() -> System:
         version = linux.parse_os_release(_text("/etc/os-release")) or version
         marks = {mark for mark in ("/.dockerenv", "/run/.containerenv") if os.path.exists(mark)}
         marks |= {"container"} & set(os.environ)
-        where = linux.environment(_text("/proc/version"), _text("/proc/1/cgroup"), frozenset(marks))
+        files = [_text(f"/proc/{name}") for name in ("version", "1/cgroup", "self/mounts")]
+        where = linux.environment(files[0], files[1], frozenset(marks), files[2])
     return System(name, version, platform.machine(), where)
 
 

@@ -40,16 +40,17 @@ def test_version_2_seen_from_inside(tmp_path: Path) -> None:
 
 
 def test_version_2_takes_the_tightest_above(tmp_path: Path) -> None:
-    """A pod's limit binds its containers, whatever theirs is."""
-    pod = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice"
-    own = f"{pod}/cri-containerd-2.scope"
+    """A limit of the scope binds the group below it, where podman puts the processes, whatever its own is."""
+    membership = recording("podman-v2-cgroup.txt")
+    own = membership.partition("::/")[2].strip()
+    scope = own.removesuffix("/container")
     files = {
-        f"{pod}/cpu.max": "200000 100000\n",
-        f"{pod}/memory.max": f"{300 * MIB}\n",
+        f"{scope}/cpu.max": "200000 100000\n",
+        f"{scope}/memory.max": f"{300 * MIB}\n",
         f"{own}/cpu.max": "max 100000\n",
         f"{own}/memory.max": "max\n",
     }
-    assert limits(tmp_path, recording("kubernetes-v2-cgroup.txt"), files) == Limits(2.0, 300 * MIB, 0)
+    assert limits(tmp_path, membership, files) == Limits(2.0, 300 * MIB, 0)
 
 
 def test_version_1(tmp_path: Path) -> None:
@@ -86,6 +87,12 @@ def test_a_group_cannot_lead_out_of_the_mount(tmp_path: Path) -> None:
     assert limits(tmp_path, "0::/../other\n", {"cpu.max": "300000 100000"}) == Limits(3.0)
 
 
+def test_version_2_with_a_controller_of_version_1(tmp_path: Path) -> None:
+    """Some versions of Docker keep one of the old kind; the limits are in the new one."""
+    files = {"memory.max": f"{512 * MIB}\n"}
+    assert limits(tmp_path, recording("docker-v2-mixed-cgroup.txt"), files) == Limits(None, 512 * MIB, 0)
+
+
 def test_membership_names_controllers() -> None:
     """Several controllers may share a group; version 2 has none."""
     groups = parse_membership(recording("docker-v1-cgroup.txt"))
@@ -93,6 +100,15 @@ def test_membership_names_controllers() -> None:
     assert groups["memory"].startswith("/docker/f9f6e531deed")
     assert groups["rdma"] == "/"
     assert groups[""] == "/system.slice/containerd.service"
+    groups = parse_membership(recording("kubernetes-v1-cgroup.txt"))
+    assert groups["memory"].startswith("/kubepods/burstable/")
+
+
+def test_colons_in_a_group_belong_to_it() -> None:
+    """containerd puts them in; the order of the controllers is the kernel's."""
+    groups = parse_membership(recording("containerd-v1-cgroup.txt"))
+    assert groups["cpu"].startswith("/system.slice/containerd.service/kubepods-besteffort-pod")
+    assert ".slice:cri-containerd:ee4b20e9" in groups["cpu"]
 
 
 def test_no_cgroups_no_limits(tmp_path: Path) -> None:

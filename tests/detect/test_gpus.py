@@ -19,15 +19,15 @@ def build_of(name: str) -> WhisperBuild:
 def test_nvidia_cards() -> None:
     """Name, memory and driver of each."""
     assert parse_nvidia_smi(recording("nvidia-smi-two-cards.csv")) == (
-        Gpu("NVIDIA GeForce RTX 4080", "cuda", 16376 << 20, driver="595.44.02"),
-        Gpu("NVIDIA GeForce RTX 3090", "cuda", 24576 << 20, driver="595.44.02"),
+        Gpu("NVIDIA GeForce RTX 3090", "cuda", 24576 << 20, driver="580.126.09"),
+        Gpu("NVIDIA GeForce RTX 3090", "cuda", 24576 << 20, driver="580.126.09"),
     )
 
 
 def test_a_chip_that_shares_the_memory() -> None:
     """Its tool gives no size, since it is the machine's."""
     assert parse_nvidia_smi(recording("nvidia-smi-spark.csv")) == (
-        Gpu("NVIDIA GB10", "cuda", None, unified=True, driver="580.95.05"),
+        Gpu("NVIDIA GB10", "cuda", None, unified=True, driver="580.142"),
     )
 
 
@@ -45,7 +45,7 @@ def test_no_card_is_no_trouble() -> None:
 def test_a_laptop_in_wsl() -> None:
     """Windows' driver, seen from Linux."""
     (found,) = parse_nvidia_smi(recording("nvidia-smi-wsl2-laptop.csv"))
-    assert found == Gpu("NVIDIA GeForce RTX 3060 Laptop GPU", "cuda", 6144 << 20, driver="566.36")
+    assert found == Gpu("NVIDIA GeForce RTX 4060 Laptop GPU", "cuda", 8188 << 20, driver="591.44")
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,15 @@ def test_the_driver_shows_its_cards_without_its_tool(version: str, driver: str) 
     assert parse_nvidia_driver([card])[0].driver == ""
 
 
+def test_a_card_that_the_driver_cannot_start_is_none() -> None:
+    """It is listed without a name, and its tool fails."""
+    assert parse_nvidia_driver([recording("nvidia-driver-unknown-information.txt")]) == ()
+
+
 def test_vulkan_leaves_the_cpu_out() -> None:
     """llvmpipe is the processor in disguise."""
     assert parse_vulkaninfo(recording("vulkaninfo-nvidia-llvmpipe.txt")) == (
-        Gpu("NVIDIA GeForce RTX 3090", "vulkan", None, driver="590.48.01"),
+        Gpu("NVIDIA GeForce RTX 2060", "vulkan", None, driver="525.125.06"),
     )
 
 
@@ -82,9 +87,12 @@ def test_vulkan_says_nothing() -> None:
     ("name", "backends", "devices", "in_use", "simd"),
     [
         ("linux-x86", (), (), "CPU", {"AVX2", "FMA", "F16C"}),
+        ("macos-m1", ("metal",), ("Apple M1",), "", {"NEON"}),
         ("macos-m3", ("metal", "blas"), ("Apple M3",), "Metal", {"NEON", "DOTPROD"}),
-        ("macos-m4", ("metal", "blas"), ("Apple M4",), "MTL0", {"MATMUL_INT8", "SME"}),
-        ("macos-intel", ("metal",), ("Intel(R) UHD Graphics 630",), "CPU", {"AVX2", "SSE3"}),
+        ("macos-m4", ("metal", "blas"), ("Apple M4",), "MTL0", {"NEON", "DOTPROD"}),
+        ("macos-m4-cpu", ("metal", "blas"), (), "CPU", {"NEON", "DOTPROD"}),
+        ("macos-intel", ("blas",), ("AMD Radeon RX 580", "Intel(R) KBL Unknown"), "MTL0", set()),
+        ("macos-vm", (), ("Apple Paravirtual device",), "CPU", set()),
         ("cuda-a10", ("cuda",), ("NVIDIA A10",), "CUDA0", {"AVX2"}),
         ("cuda-arm", ("cuda",), (), "", {"NEON", "DOTPROD"}),
         ("vulkan", ("vulkan",), ("AMD Radeon RX 6650 XT", "NVIDIA GeForce RTX 3080"), "Vulkan0", {"AVX2"}),
@@ -93,7 +101,7 @@ def test_vulkan_says_nothing() -> None:
 def test_whisper_cpp_says_where_it_runs(
     name: str, backends: tuple[str, ...], devices: tuple[str, ...], in_use: str, simd: set[str]
 ) -> None:
-    """Build, devices and the one in use, in the words of versions 1.6 to 1.8 on every kind of machine."""
+    """Build, devices and the one in use, in the words of versions 1.5 to 1.8 on every kind of machine."""
     build = build_of(name)
     assert (build.backends, build.devices, build.in_use) == (backends, devices, in_use)
     assert simd <= set(build.simd)
@@ -102,8 +110,9 @@ def test_whisper_cpp_says_where_it_runs(
 
 def test_core_ml_and_metal_memory() -> None:
     """The build says Core ML, the device log what the GPU may use."""
-    assert build_of("macos-m4").core_ml and not build_of("macos-m3").core_ml
+    assert build_of("macos-m1").core_ml and not build_of("macos-m3").core_ml
     assert build_of("macos-m3").device_memory_bytes == 12_713_120_000
+    assert build_of("macos-intel").device_memory_bytes == 8_589_930_000
     assert build_of("linux-x86").device_memory_bytes is None
 
 

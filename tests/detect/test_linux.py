@@ -20,10 +20,10 @@ def test_a_virtual_machine() -> None:
 
 
 def test_hyper_threads_are_not_cores() -> None:
-    """Four logical processors on two cores."""
+    """Eight logical processors on four cores."""
     cpu = parse_cpuinfo(recording("linux-x86-hyperthreads-cpuinfo.txt"))
-    assert (cpu.physical_cores, cpu.logical_cores) == (2, 4)
-    assert cpu.model == "11th Gen Intel(R) Core(TM) i7-11370H @ 3.30GHz"
+    assert (cpu.physical_cores, cpu.logical_cores) == (4, 8)
+    assert cpu.model == "Intel(R) Core(TM) i7-8650U CPU @ 1.90GHz"
 
 
 def test_a_raspberry_pi() -> None:
@@ -34,9 +34,9 @@ def test_a_raspberry_pi() -> None:
 
 
 def test_an_arm_server() -> None:
-    """Two cores of a Graviton2."""
+    """A core of a Graviton2."""
     cpu = parse_cpuinfo(recording("linux-arm-graviton2-cpuinfo.txt"))
-    assert (cpu.model, cpu.physical_cores, cpu.logical_cores) == ("2 x Neoverse-N1", 2, 2)
+    assert (cpu.model, cpu.physical_cores, cpu.logical_cores) == ("1 x Neoverse-N1", 1, 1)
     assert cpu.features == ("asimd", "asimdhp", "asimddp")
 
 
@@ -82,18 +82,28 @@ def test_distribution() -> None:
         ("wsl2-2020-proc-version.txt", "", (), "WSL 2"),
         ("wsl1-proc-version.txt", "", (), "WSL 1"),
         ("", "docker-v1-cgroup.txt", (), "container"),
-        ("", "kubernetes-v2-cgroup.txt", (), "container"),
+        ("", "kubernetes-v1-cgroup.txt", (), "container"),
+        ("", "containerd-v1-cgroup.txt", (), "container"),
         ("", "docker-v2-cgroup.txt", ("/.dockerenv",), "container"),
         ("", "lxc-v1-cgroup.txt", (), "container"),
         ("", "podman-v2-cgroup.txt", (), "container"),
         ("wsl2-proc-version.txt", "docker-v1-cgroup.txt", (), "container"),
         ("", "docker-v2-cgroup.txt", (), ""),
+        ("", "lxc-namespaced-cgroup.txt", (), ""),
     ],
 )
 def test_where_it_runs(version: str, cgroup: str, marks: tuple[str, ...], expected: str) -> None:
     """WSL by its kernel's name; a container by its marks or by the group of the first process."""
     text = [recording(name) if name else "" for name in (version, cgroup)]
     assert environment(*text, frozenset(marks)) == expected
+
+
+def test_lxc_shows_itself_by_its_mounts() -> None:
+    """Its groups look like a machine's; on the machine itself the same file system is elsewhere."""
+    cgroup = recording("lxc-namespaced-cgroup.txt")
+    assert environment("", cgroup, frozenset(), recording("lxd-mounts.txt")) == "container"
+    outside = "lxcfs /var/lib/lxcfs fuse.lxcfs rw,nosuid,nodev,relatime 0 0\n"
+    assert environment("", cgroup, frozenset(), outside) == ""
 
 
 @pytest.mark.parametrize(

@@ -16,26 +16,17 @@ GIB = 1 << 30
 @pytest.mark.parametrize(
     ("name", "model", "physical", "performance", "logical", "gib", "features"),
     [
-        ("macos-m1", "Apple M1", 8, 4, 8, 16, {"neon", "fp16", "dotprod"}),
-        ("macos-m2", "Apple M2", 8, 4, 8, 24, {"neon", "fp16", "dotprod", "bf16", "i8mm"}),
-        ("macos-m3", "Apple M3", 8, 4, 8, 24, {"neon", "fp16", "dotprod", "bf16", "i8mm"}),
-        ("macos-m4", "Apple M4", 10, 4, 10, 16, {"neon", "fp16", "dotprod", "bf16", "i8mm", "sme"}),
-        ("macos-m4-pro", "Apple M4 Pro", 14, 10, 14, 48, {"neon", "fp16", "dotprod", "bf16", "i8mm", "sme"}),
-        (
-            "macos-intel-air",
-            "Intel(R) Core(TM) i5-5250U CPU @ 1.60GHz",
-            2,
-            None,
-            4,
-            8,
-            {"sse3", "ssse3", "avx", "avx2", "f16c", "fma"},
-        ),
+        ("macos-m1-pro", "Apple M1 Pro", 8, 6, 8, 16, {"neon", "fp16", "dotprod"}),
+        ("macos-m2", "Apple M2", 8, 4, 8, 16, {"neon", "fp16", "dotprod", "bf16", "i8mm"}),
+        ("macos-m3-max", "Apple M3 Max", 14, 10, 14, 36, {"neon", "fp16", "dotprod", "bf16", "i8mm"}),
+        ("macos-m4-max", "Apple M4 Max", 16, 12, 16, 64, {"neon", "fp16", "dotprod", "bf16", "i8mm", "sme"}),
+        ("macos-m5", "Apple M5", 10, 4, 10, 24, {"neon", "fp16", "dotprod", "bf16", "i8mm", "sme"}),
         (
             "macos-intel",
-            "Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz",
-            6,
+            "Intel(R) Core(TM) i7-4980HQ CPU @ 2.80GHz",
+            4,
             None,
-            12,
+            8,
             16,
             {"sse3", "ssse3", "avx", "avx2", "f16c", "fma"},
         ),
@@ -44,7 +35,7 @@ GIB = 1 << 30
 def test_every_mac_is_understood(
     name: str, model: str, physical: int, performance: int | None, logical: int, gib: int, features: set[str]
 ) -> None:
-    """Model, cores of both kinds, memory and SIMD come out for Intel and M1 to M4."""
+    """Model, cores of both kinds, memory and SIMD come out for Intel and M1 to M5."""
     cpu, memory = parse_sysctl(recording(f"{name}-sysctl.txt"))
     assert (cpu.model, cpu.physical_cores, cpu.performance_cores, cpu.logical_cores) == (
         model,
@@ -86,9 +77,9 @@ def test_an_intel_mac_with_two_gpus() -> None:
 
 
 def test_an_old_intel_mac() -> None:
-    """Its only GPU shares the memory; older systems say that Metal is supported, and name no family."""
-    assert parse_displays(recording("macos-intel-air-displays.json")) == (
-        Gpu("Intel HD Graphics 6000", "metal", 1536 << 20, unified=True),
+    """Its only GPU shares the memory; older systems name a set of features."""
+    assert parse_displays(recording("macos-intel-iris-displays.json")) == (
+        Gpu("Intel Iris Graphics 6100", "metal", 1536 << 20, unified=True),
     )
 
 

@@ -102,25 +102,25 @@ def test_cards_are_found_by_the_tools_on_path(tool: Tool, empty: ModelStore) -> 
     tool("vulkaninfo", "cat <<'END'\n" + recording("vulkaninfo-nvidia-llvmpipe.txt") + "END")
     machine = probe_machine(empty, ProbeOptions(ANSWER_S, ask_libraries=False))
     assert [(gpu.api, gpu.name) for gpu in machine.gpus] == [
-        ("cuda", "NVIDIA GeForce RTX 4080"),
         ("cuda", "NVIDIA GeForce RTX 3090"),
-        ("vulkan", "NVIDIA GeForce RTX 3090"),
+        ("cuda", "NVIDIA GeForce RTX 3090"),
+        ("vulkan", "NVIDIA GeForce RTX 2060"),
     ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked in another way")
 def test_a_mac_by_its_own_tools(tool: Tool, empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path that Macs take, with what their tools print."""
-    tool("sysctl", "cat <<'END'\n" + recording("macos-m3-sysctl.txt") + "END")
+    tool("sysctl", "cat <<'END'\n" + recording("macos-m3-max-sysctl.txt") + "END")
     tool("system_profiler", "cat <<'END'\n" + recording("macos-m3-pro-displays.json") + "END")
     monkeypatch.setattr("asrctl.detect.probes.platform.system", lambda: "Darwin")
     monkeypatch.setattr("asrctl.detect.probes.platform.machine", lambda: "arm64")
     machine = probe_machine(empty, ProbeOptions(ANSWER_S))
-    assert machine.system.name == "macOS" and machine.cpu.model == "Apple M3"
+    assert machine.system.name == "macOS" and machine.cpu.model == "Apple M3 Max"
     assert machine.gpus == (Gpu("Apple M3 Pro", "metal", None, unified=True),)
     assert machine.memory.total_bytes
     glance = probe_machine(empty, QUICK)
-    assert glance.gpus == (Gpu("Apple M3", "metal", None, unified=True),) and glance.gpu
+    assert glance.gpus == (Gpu("Apple M3 Max", "metal", None, unified=True),) and glance.gpu
 
 
 def test_a_glance_starts_no_child(empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_a_glance_asks_the_tool_where_there_are_no_such_files(
     tool("nvidia-smi", "cat <<'END'\n" + recording("nvidia-smi-wsl2-laptop.csv") + "END")
     monkeypatch.setattr("asrctl.detect.probes.platform.system", lambda: "Windows")
     machine = probe_machine(empty, replace(QUICK, limit_s=ANSWER_S))
-    assert [gpu.name for gpu in machine.gpus] == ["NVIDIA GeForce RTX 3060 Laptop GPU"]
+    assert [gpu.name for gpu in machine.gpus] == ["NVIDIA GeForce RTX 4060 Laptop GPU"]
 
 
 @pytest.mark.parametrize("output", ["", "{", "[]\n", '{"error": "OSError: no PortAudio"}\n'])
