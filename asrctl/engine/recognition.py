@@ -21,7 +21,6 @@ from asrctl.policy.cutting import Cutter
 from asrctl.policy.endpointing import Endpointer, EndpointerOptions, Span
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.shown import Shown
-from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, Heard, Lost, Spoken
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 
@@ -295,7 +294,7 @@ class Recognition:
 
     def _decode_final(self, utterance: Utterance, span: Span) -> list[Output]:
         samples = utterance.samples if utterance.samples is not None else self._buffer.read(span)
-        options = self.decode if self.pacer.relaxed else replace(self.decode, effort=Effort.LIGHT)
+        options = replace(self.decode, effort=self.pacer.effort(self.decode.effort))
         return self._windows.ask_final(utterance, samples, span, options)
 
     def _partial(

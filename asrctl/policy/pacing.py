@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asrctl.errors import UsageError
+from asrctl.policy.window import Effort
 
 _TURNAROUNDS = 2.0
 """An interval is at least so many turnarounds: a stream waits for a partial at most half of its time."""
@@ -16,6 +17,8 @@ _DECAY = 0.7
 """Share of a slow turnaround that is remembered with each quicker one: up at once, down step by step."""
 _RELAXED_WAIT_S = 0.3
 """Waiting no longer than this, decodes find the machine idle most of the time."""
+_MOST_DOUBTING_FACTOR = 2.0
+"""With partials rarer than this by the ladder's word, finals are not decoded twice for small doubts either."""
 
 _FEW_SESSIONS = 4
 _GATHER_PER_SESSION_S = 0.025
@@ -89,6 +92,12 @@ class Pacer:
     def relaxed(self) -> bool:
         """Whether the machine keeps up with ease, so that work may be risked that turns out useless."""
         return self.factor <= 1 and self._wait_s <= _RELAXED_WAIT_S
+
+    def effort(self, wanted: Effort) -> Effort:
+        """What a final is worth at the present load, if without load it is worth `wanted`."""
+        if self.relaxed:
+            return wanted
+        return Effort.LIGHT if self.factor <= _MOST_DOUBTING_FACTOR else Effort.HASTY
 
     def observe(self, turnaround_s: float, wait_s: float) -> None:
         """A partial took so long from submission to result, of which it waited so long for its turn."""

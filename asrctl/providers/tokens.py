@@ -13,7 +13,8 @@ _UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue", "km", "bo"})
 """Languages written without spaces, where a token rather than a space begins a word."""
 
 
-_LOW_LOGPROB = -1.0
+_UNSURE = math.exp(-1.0)
+_DOUBTFUL = 0.75
 _SHORTEST_UNSURE_S = 1.0
 
 
@@ -71,7 +72,18 @@ def is_unsure(hypothesis: Hypothesis, duration_s: float) -> bool:
     came out better and six worse (a word lost, or "the world" turned into "Thank you."), from 1 s on three
     better and none worse; a second decode takes 3 to 5 times as long as the first.
     """
-    return duration_s >= _SHORTEST_UNSURE_S and confidence(hypothesis) < math.exp(_LOW_LOGPROB)
+    return duration_s >= _SHORTEST_UNSURE_S and confidence(hypothesis) < _UNSURE
+
+
+def is_doubtful(hypothesis: Hypothesis, duration_s: float) -> bool:
+    """Whether a second decode may well be better, where nobody minds that it takes a second more.
+
+    Of 326 live utterances decoded with LIGHT effort 64 have a segment less sure than 0.75. Those decoded again
+    make WER 4.16 instead of 4.91 % for 1.8 times the CPU; below 0.7 it is 4.19 % for 1.5 times, below 0.85
+    3.88 % for 2.6 times. All with the second audio context from the start: 3.65 % for 4.4 times.
+    """
+    least = min((segment.confidence for segment in hypothesis.segments), default=1.0)
+    return duration_s >= _SHORTEST_UNSURE_S and least < _DOUBTFUL
 
 
 def tidy(segments: tuple[Segment, ...], duration_s: float) -> tuple[Segment, ...]:

@@ -17,7 +17,7 @@ from asrctl.errors import DecodeError, ModelError
 from asrctl.policy.window import Effort, audio_context, has_loop, second_audio_context, token_budget
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.remainder import decode_whole
-from asrctl.providers.tokens import Token, confidence, geometric_mean, is_unsure, tidy, words_of
+from asrctl.providers.tokens import Token, confidence, geometric_mean, is_doubtful, is_unsure, tidy, words_of
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class WhisperCpp:
 
         Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
         done again with more of the encoder and, should it run in circles there too, whisper.cpp's own
-        temperature fallback. What it leaves over at the end is decoded too.
+        temperature fallback; with LIGHT effort one with a doubtful segment is, too. What it leaves over at the end is decoded too.
         """
         started = time.perf_counter()
         self._should_abort = should_abort
@@ -123,6 +123,9 @@ class WhisperCpp:
         if self._runs_in_circles(hypothesis, budget):
             longer = 2 * budget + _LOOP_TOKENS
             return self._decode(samples, options, second_ctx, longer, fallback=True)
+        if effort is Effort.LIGHT and is_doubtful(hypothesis, duration_s):
+            again = self._decode(samples, options, second_ctx, budget)
+            return hypothesis if self._runs_in_circles(again, budget) else again
         if audio_ctx < second_ctx and is_unsure(hypothesis, duration_s):
             again = self._decode(samples, options, second_ctx, budget)
             return max(hypothesis, again, key=confidence)
