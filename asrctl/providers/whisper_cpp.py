@@ -95,7 +95,8 @@ class WhisperCpp:
 
         Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
         done again with more of the encoder and, should it run in circles there too, whisper.cpp's own
-        temperature fallback; with LIGHT effort one with a doubtful segment is, too. What it leaves over at the end is decoded too.
+        temperature fallback. With LIGHT effort one doubtful segment is enough. What it leaves over at the
+        end is decoded too.
         """
         started = time.perf_counter()
         self._should_abort = should_abort

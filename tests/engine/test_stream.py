@@ -100,7 +100,7 @@ def test_a_slow_recogniser_is_not_guessed_at_and_gets_fewer_partials() -> None:
 
 def test_finals_cost_less_under_load() -> None:
     """A recogniser that is late is asked for less work: what waits is finals only, and they come sooner."""
-    for wait_s, effort in ((0.0, Effort.NORMAL), (2.0, Effort.LIGHT)):
+    for wait_s, effort in ((0.0, Effort.NORMAL), (0.5, Effort.LIGHT), (2.0, Effort.HASTY)):
         run = rig()
         run.stream.pacer.observe(wait_s, wait_s)
         run.play(np.concatenate([speak(range(8)), silence(1)]), answering=False)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.providers.tokens import Token, geometric_mean, tidy, words_of
-from asrctl.transcript import Segment, Word
+from asrctl.providers.tokens import Token, geometric_mean, is_doubtful, is_unsure, tidy, words_of
+from asrctl.transcript import Hypothesis, Segment, Word
 
 TIMES = st.floats(-2000, 2000)
 WORDS = st.builds(Word, TIMES, TIMES, st.text(min_size=1), st.floats(0, 1))
@@ -25,6 +25,23 @@ def test_words_begin_at_spaces() -> None:
     words = words_of(tokens(b" Hel", b"lo", b",", b" world", b"."), "en")
     assert [word.text for word in words] == ["Hello,", "world."]
     assert [(word.start_s, round(word.end_s, 1)) for word in words] == [(0.0, 0.3), (0.3, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("confidences", "duration_s", "unsure", "doubtful"),
+    [
+        ((), 5.0, False, False),
+        ((0.9, 0.9), 5.0, False, False),
+        ((0.9, 0.6), 5.0, False, True),
+        ((0.3, 0.2), 5.0, True, True),
+        ((0.3, 0.2), 0.9, False, False),
+    ],
+)
+def test_doubt(confidences: tuple[float, ...], duration_s: float, unsure: bool, doubtful: bool) -> None:
+    """One segment is enough for doubt, unsure are all or none; of a word or less neither says much."""
+    segments = tuple(Segment(0.0, 1.0, "word", each) for each in confidences)
+    hypothesis = Hypothesis(segments, "en", 0.0)
+    assert (is_unsure(hypothesis, duration_s), is_doubtful(hypothesis, duration_s)) == (unsure, doubtful)
 
 
 def test_languages_without_spaces() -> None:

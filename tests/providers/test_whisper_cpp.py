@@ -216,6 +216,24 @@ def test_abort_at_the_first_question(tiny_en: Path) -> None:
     assert done.stdout.startswith("aborted\nTrue Please call me on Monday"), done.stderr
 
 
+def test_doubtful_words_are_heard_again(tiny_en: Path) -> None:
+    """Light effort decodes noisy speech with more of the encoder than a hasty one, but not clean speech."""
+    program = """
+    from dataclasses import replace
+    from asrctl.policy.window import Effort
+    from asrctl.providers.tokens import is_doubtful
+    noisy = speech + np.random.default_rng(0).normal(0, 0.03, len(speech)).astype(np.float32)
+    def heard(samples, effort):
+        return model.transcribe(samples, replace(DecodeOptions(), effort=effort), bool)
+    hasty = heard(noisy, Effort.HASTY)
+    assert is_doubtful(hasty, 2.0) and not is_doubtful(heard(speech, Effort.HASTY), 2.0)
+    assert heard(noisy, Effort.LIGHT).segments != hasty.segments
+    assert heard(speech, Effort.LIGHT).segments == heard(speech, Effort.HASTY).segments
+"""
+    done = run(program, tiny_en)
+    assert done.returncode == 0, done.stderr
+
+
 def test_arrays_of_other_kinds(tiny_en: Path) -> None:
     """Samples need not be contiguous or writable: slices and read-only views give the same words."""
     program = """
