@@ -2,10 +2,11 @@
 
 python -m benchmarks.compare_proof --output
 
-Each try measures the default model twice, side by side: a round of A, a round of B, a round of B, a round of
-A, and so on, each with a process of its own, by the code of `asrctl bench rtf`; then `bench compare` judges
-the two documents. In the tries of the first kind A and B are the same; in those of the second, each decode of
-B is followed by other work that takes a tenth of its processor time (`benchmarks/slowed_worker.py`).
+Each try measures the default model twice, side by side: a round of A, a round of B, a round of B, a round
+of A, and so on, by the code of `asrctl bench rtf`; then `bench compare` judges the two documents. In the
+tries of the first kind A and B are the same; in those of the second, each decode of B is followed by other
+work that takes a tenth of its processor time (`benchmarks/slowed_worker.py`). Both sides have their process
+for all of a try, so that only a moment lies between the two of a pair.
 
 One thread decodes, so that processor time is what the work takes, whatever else runs; with several, OpenMP's
 spinning is in it. RTF sees the slowdown on a quiet machine; where others disturb it for longer than a round,
@@ -38,9 +39,10 @@ _SPEED = ("rtf", "cpu_per_audio_s")
 def measure(setup: Setup, speech: Speech, slowdown: float, rounds: int) -> list[Comparison]:
     """One try: what `bench compare` says of A and B."""
     found: tuple[list[Round], list[Round]] = ([], [])
-    for number in range(rounds):
-        for side in (0, 1) if number % 2 == 0 else (1, 0):
-            found[side].append(rtf.run(setup, speech, pool(slowdown * side)))
+    with rtf.ready_pool(setup, pool(0.0)) as first, rtf.ready_pool(setup, pool(slowdown)) as second:
+        for number in range(rounds):
+            for side in (0, 1) if number % 2 == 0 else (1, 0):
+                found[side].append(rtf.decode(setup, speech, (first, second)[side]))
     rows = [Row(setup.name, setup.description, side) for side in found]
     before, after = (_read_back(Result("rtf", [row], speech.description)) for row in rows)
     return compare(before, after)
@@ -117,8 +119,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--same", type=int, default=20, help="tries of A against A (default 20)")
     parser.add_argument("--slowed", type=int, default=5, help="tries of A against slowed A (default 5)")
     parser.add_argument("--slowdown", type=float, default=0.1, help="share of it (default 0.1)")
-    parser.add_argument("--rounds", type=int, default=15, help="of each side in a try (default 15)")
-    parser.add_argument("--seconds", type=float, default=12.0, help="length of the speech (default 12)")
+    parser.add_argument("--rounds", type=int, default=25, help="of each side in a try (default 25)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="length of the speech (default 8)")
     parser.add_argument("--output", action="store_true", help="keep it in results/compare_proof.json")
     return parser.parse_args(arguments)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -107,32 +108,42 @@ def measure(contestants: Sequence[Contestant], speech: Speech, rounds: int, tell
 MakePool = Callable[[ModelSpec, PoolOptions], TimedPool]
 
 
-def run(setup: Setup, speech: Speech, make_pool: MakePool = TimedPool) -> Round:
-    """One setup, once: processes of its own, warmed up with other audio first.
+def run(setup: Setup, speech: Speech) -> Round:
+    """One setup, once: processes of its own, warmed up with other audio first."""
+    with ready_pool(setup) as pool:
+        return {**decode(setup, speech, pool), "load_s": max(slot.load_s for slot in pool.slots)}
+
+
+@contextmanager
+def ready_pool(setup: Setup, make_pool: MakePool = TimedPool) -> Iterator[TimedPool]:
+    """Processes for a setup, warmed up.
 
     Args:
         setup: What decodes.
-        speech: What is decoded.
         make_pool: Starts the processes.
     """
     long_samples = builtin(_WARM_UP_S).samples(_WARM_UP_S)
     options = replace(setup.pool, health=replace(setup.health, long_samples=long_samples))
-    at_s = time.time()
     with make_pool(setup.spec, options) as pool:
         pool.wait_ready()
-        work = FileTranscription(speech.chunks(), pool, setup.detector(), setup.files)
-        with Cost(pool.pids()) as cost:
-            started = time.perf_counter()
-            text = join_text(segment.text for segment in work)
-            wall_s = time.perf_counter() - started
-        load_s = max(slot.load_s for slot in pool.slots)
+        yield pool
+
+
+def decode(setup: Setup, speech: Speech, pool: TimedPool) -> Round:
+    """One round of a setup, by processes that are ready."""
+    at_s = time.time()
+    pool.window_s.clear()
+    work = FileTranscription(speech.chunks(), pool, setup.detector(), setup.files)
+    with Cost(pool.pids()) as cost:
+        started = time.perf_counter()
+        text = join_text(segment.text for segment in work)
+        wall_s = time.perf_counter() - started
     audio_s = work.account.received_samples / SAMPLE_RATE_HZ
     figures = {
         AT_S: at_s,
         "rtf": wall_s / audio_s,
         "cpu_per_audio_s": cost.cpu_s / audio_s,
         "peak_rss_mb": cost.peak_rss_mb,
-        "load_s": load_s,
         "dropped_s": work.account.dropped_samples / SAMPLE_RATE_HZ,
         "busy_share": cost.busy_share,
     }

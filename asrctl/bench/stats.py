@@ -18,7 +18,7 @@ LEAST_CHANGE = 0.03
 """A change of less than this is not told from the next day's, however well the rounds agree."""
 
 _RESAMPLES = 6000
-_MANY_ROUNDS = 20
+_MANY_ROUNDS = 30
 _MAD_TO_SIGMA = 1.4826
 
 _Logs = NDArray[np.float64]
