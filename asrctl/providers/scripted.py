@@ -35,6 +35,7 @@ WORD_SAMPLES = SAMPLE_RATE_HZ // 5
 _LEVELS = 4096
 _VOCABULARY_BASE = 0.1
 _PAUSE_LEVEL = 0.05
+_PAUSE_SAMPLES = WORD_SAMPLES // 10
 
 
 class Scripted:
@@ -119,19 +120,19 @@ def speak(numbers: Iterable[int]) -> NDArray[np.float32]:
         np.full(WORD_SAMPLES, _VOCABULARY_BASE + number / _LEVELS / 2, np.float32) for number in numbers
     ]
     for piece in pieces:
-        piece[-WORD_SAMPLES // 10 :] = _PAUSE_LEVEL
+        piece[-_PAUSE_SAMPLES:] = _PAUSE_LEVEL
     return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
 
 
 def listen(samples: NDArray[np.float32]) -> list[Word]:
-    """The words in audio made by `speak`, anywhere in silence; half a word or more counts as one."""
+    """The words in audio made by `speak`, in silence; of one that was cut, the larger part counts."""
     import numpy as np
 
     loud = np.abs(samples) >= _VOCABULARY_BASE
     edges = np.flatnonzero(np.diff(np.concatenate(([False], loud, [False])).astype(np.int8)))
     words = []
     for start, end in zip(edges[::2], edges[1::2], strict=True):
-        if end - start >= WORD_SAMPLES // 2:
+        if 2 * (end - start) >= WORD_SAMPLES - _PAUSE_SAMPLES:
             number = round((float(samples[start]) - _VOCABULARY_BASE) * 2 * _LEVELS)
             words.append(Word(start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ, f"w{number}", 1.0))
     return words

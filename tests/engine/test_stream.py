@@ -6,7 +6,7 @@ import random
 from typing import cast
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asrctl.engine.events import Dropped, Final, Finished, Partial, SpeechStarted
@@ -238,6 +238,11 @@ actions = st.lists(
 )
 
 
+@example(
+    actions=[("speak", 1), ("speak", 1), ("speak", 24), ("speak", 15), ("silence", 69), ("speak", 18)],
+    seed=96856,
+    failures=True,
+)
 @given(actions=actions, seed=st.integers(0, 2**32), failures=st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_the_books_balance_and_no_word_is_lost(
