@@ -119,7 +119,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--same", type=int, default=20, help="tries of A against A (default 20)")
     parser.add_argument("--slowed", type=int, default=5, help="tries of A against slowed A (default 5)")
     parser.add_argument("--slowdown", type=float, default=0.1, help="share of it (default 0.1)")
-    parser.add_argument("--rounds", type=int, default=25, help="of each side in a try (default 25)")
+    parser.add_argument("--rounds", type=int, default=60, help="of each side in a try (default 60)")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of the speech (default 8)")
     parser.add_argument("--output", action="store_true", help="keep it in results/compare_proof.json")
     return parser.parse_args(arguments)

@@ -18,7 +18,9 @@ LEAST_CHANGE = 0.03
 """A change of less than this is not told from the next day's, however well the rounds agree."""
 
 _RESAMPLES = 6000
-_MANY_ROUNDS = 30
+_MOST_PAIRS = 2000
+_BLOCKS = 12
+"""Resamples are looked at in so many steps, so that they take tens of megabytes at most."""
 _MAD_TO_SIGMA = 1.4826
 
 _Logs = NDArray[np.float64]
@@ -109,11 +111,16 @@ def ratio(
     if paired:
         changes = second - first
         value = float(_centre(changes[None])[0])
-        resampled = _centre(changes[_drawn(rounds, dice)])
+        draws = np.array_split(_drawn(rounds, dice), _BLOCKS)
+        resampled = np.concatenate([_centre(changes[draw]) for draw in draws])
         spread = noise_of(changes)
     else:
         value = float(_shift(first[None], second[None])[0])
-        resampled = _shift(first[_drawn(len(first), dice)], second[_drawn(len(second), dice)])
+        draws = np.array_split(_drawn(len(first), dice), _BLOCKS)
+        others = np.array_split(_drawn(len(second), dice), _BLOCKS)
+        resampled = np.concatenate(
+            [_shift(first[draw], second[other]) for draw, other in zip(draws, others, strict=True)]
+        )
         spread = max(noise(before), noise(after))
     # The bootstrap of few rounds is too narrow by this factor, as a variance over n instead of n - 1 is.
     widened = value + (resampled - value) * math.sqrt(rounds / max(1, rounds - 1))
@@ -133,8 +140,9 @@ def _drawn(count: int, dice: np.random.Generator) -> NDArray[np.int64]:
 
 def _centre(changes: _Logs) -> _Logs:
     """The centre of each row: the median of the means of all two, or of many simply the median."""
-    if changes.shape[1] <= _MANY_ROUNDS:
-        one, other = np.triu_indices(changes.shape[1])
+    rounds = changes.shape[1]
+    if rounds * (rounds + 1) // 2 <= _MOST_PAIRS:
+        one, other = np.triu_indices(rounds)
         changes = (changes[:, one] + changes[:, other]) / 2
     centre: _Logs = np.median(changes, axis=1)
     return centre
@@ -142,7 +150,7 @@ def _centre(changes: _Logs) -> _Logs:
 
 def _shift(before: _Logs, after: _Logs) -> _Logs:
     """From each row of one to that of the other: the median of all differences, or of many of medians."""
-    if max(before.shape[1], after.shape[1]) > _MANY_ROUNDS:
+    if before.shape[1] * after.shape[1] > _MOST_PAIRS:
         shift: _Logs = np.median(after, axis=1) - np.median(before, axis=1)
         return shift
     differences = after[:, :, None] - before[:, None, :]
