@@ -211,15 +211,20 @@ def test_decoding_stops_working(scripted: Scripted) -> None:
 
 
 def test_a_provider_that_fails(scripted: Scripted) -> None:
-    """Without a worker and without a fallback the server is not ready, even if idle; it tries again."""
+    """Without a worker and without a fallback the server is not ready, even if idle; it tries again.
+
+    What was counted before it began anew stays counted.
+    """
     spec = scripted()
     with running(options_for(spec, retry_s=0.5)) as server:
         spec.path.write_text('{"fail_load": "no luck"}')
         kill(server.server.engine.pids())
         until(lambda: json.loads(server.get("/ready")[1])["reason"] == "the provider failed")
         assert server.metric("asrctl_level") == 4
+        lost = server.metric("asrctl_worker_restarts_total")
         spec.path.write_text("{}")
         server.wait_ready()
+        assert server.metric("asrctl_worker_restarts_total") >= lost > 0
         with Talker(server.url, spoken(5)) as talker:
             talker.finish()
         assert talker.words == ["w5"]
