@@ -145,6 +145,7 @@ class Endpointer:
         self._options = options or EndpointerOptions()
         self._utterance: _Utterance | None = None
         self._received = 0
+        self._whole_since = 0  # all frames since are of full length
         self._settled = 0  # everything before is in an ended utterance or judged silence
         self._speech = 0
 
@@ -173,6 +174,10 @@ class Endpointer:
             return None
         return Span(utterance.start_sample, self._end_of(utterance))
 
+    def frame_start(self, sample: int) -> int:
+        """Where the frame begins that a sample is in; the sample itself if a shorter frame came since."""
+        return sample - (sample - self._whole_since) % FRAME_SAMPLES if sample > self._whole_since else sample
+
     @property
     def trailing_silence_samples(self) -> int:
         """How long the pause at the end of the open utterance has lasted; 0 in speech, or outside of any."""
@@ -191,6 +196,8 @@ class Endpointer:
             raise ValueError(f"a frame has 1 to {FRAME_SAMPLES} samples, not {frame_samples}")
         span = Span(self._received, self._received + frame_samples)
         self._received = span.end_sample
+        if frame_samples < FRAME_SAMPLES:
+            self._whole_since = span.end_sample
         if self._utterance is None:
             if probability < self._options.onset_threshold:
                 self._settle_silence()

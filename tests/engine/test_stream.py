@@ -207,6 +207,24 @@ def test_audio_that_was_lost_on_the_way_is_declared() -> None:
     assert run.stream.account.dropped_samples == 16_000
 
 
+def test_a_stream_begun_anew_where_another_ended_finds_the_same_utterances() -> None:
+    """Cut off anywhere, what is not committed is judged by the same frames, and cut at the same samples."""
+    pauses = (silence(0.9 + 0.013 * n) for n in range(5))
+    audio = np.concatenate([part for pause in pauses for part in (pause, speak(range(7)))] + [silence(1)])
+    whole = rig(FINALS_ONLY)
+    whole.play(audio)
+    spans = [(final.start_sample, final.end_sample) for final in finals(whole)]
+    for end_sample in range(5000, len(audio), 5000):
+        first = rig(FINALS_ONLY)
+        first.play(audio[:end_sample])
+        committed = first.stream.committed_sample
+        assert all(final.end_sample <= committed for final in finals(first))
+        again = rig(FINALS_ONLY)
+        again.play(audio[committed:])
+        rest = [(committed + final.start_sample, committed + final.end_sample) for final in finals(again)]
+        assert rest == [span for span in spans if span[0] >= committed]
+
+
 def test_silence_asks_for_nothing() -> None:
     """No decode, no event but the end, and every sample judged silence."""
     run = rig()
