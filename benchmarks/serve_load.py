@@ -96,7 +96,8 @@ def main(arguments: list[str] | None = None) -> int:
     talks = talks_of(options.corpus, options.sessions, options.seconds)
     note(f"{len(talks)} conversations of {min(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ:.0f} s")
     offline = transcripts(served, talks)
-    with ServerProcess("--model", options.model, "--max-sessions", str(options.sessions)) as server:
+    command = ("--model", options.model, "--max-sessions", str(options.sessions))
+    with ServerProcess(*command, "--workers", str(options.workers)) as server:
         note("the server is ready")
         with Watch(server) as watch:
             listened = asyncio.run(play(server.url, talks, ClientOptions()))
@@ -111,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"ladder, seconds and rung: {steps or 'at 0 all along'}")
     print(f"lost connections: {failures(listened) or 'none'}; the server's exit code: {code}")
     errors = [each.error for each in listened if each.error]
-    keep(options, _result(options.sessions, talks, rows, watch, slopes, late, metrics))
+    keep(options, {"workers": options.workers, **_result(talks, rows, watch, slopes, late, metrics)})
     return int(bool(errors) or not all(each.good for each in rows))
 
 
@@ -140,7 +141,6 @@ def report(rows: Sequence[Row], watch: Watch, slopes: tuple[float, float], late:
 
 
 def _result(
-    sessions: int,
     talks: Sequence[Talk],
     rows: Sequence[Row],
     watch: Watch,
@@ -149,7 +149,7 @@ def _result(
     metrics: dict[str, float],
 ) -> dict[str, Any]:
     return {
-        "sessions": sessions,
+        "sessions": len(talks),
         "seconds": max(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ,
         "rows": [asdict(each) for each in rows],
         "parent_percent_of_core": round(watch.parent_percent, 2),
@@ -165,6 +165,7 @@ def _options(arguments: list[str] | None) -> Any:
     made = parser("serve_load", __doc__)
     made.add_argument("--sessions", type=int, default=10, help="how many at once")
     made.add_argument("--seconds", type=float, default=600.0, help="length of each conversation")
+    made.add_argument("--workers", type=int, default=1, help="processes of the server that decode")
     return made.parse_args(arguments)
 
 
