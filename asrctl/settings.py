@@ -50,7 +50,7 @@ class LiveSettings:
     """Live audio: how often partials are made, and the length at which an utterance is cut, in seconds."""
 
     partial_interval_s: float = _number(1.0, 0.1, 60.0)
-    max_utterance_s: float = _number(10.0, 1.0, 29.0)
+    max_utterance_s: float = _number(15.0, 1.0, 29.0)
 
 
 @dataclass(frozen=True, slots=True)

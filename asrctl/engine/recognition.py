@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_MIN_CUT_S = 2.0
-"""An overlong utterance is not cut before this: what is left would be too short to understand."""
-
 
 class Recognition:
     """Belongs to a `Stream`, and looks at its buffer and endpointer; utterances get their outcome here."""
@@ -227,10 +224,11 @@ class Recognition:
         span = self._endpointer.open_span
         assert span is not None
         length_samples = self._endpointer.account.received_samples - utterance.start_sample
-        is_cut = self._cutter.push(probability, length_samples / SAMPLE_RATE_HZ)
-        if utterance.voice is not None:
-            return self._cut_at(span.end_sample) if is_cut else []
-        return self._consider_windows(utterance, span) if utterance.place is not None else []
+        if self._cutter.push(probability, length_samples / SAMPLE_RATE_HZ):
+            return self._cut_at(span.end_sample)
+        if utterance.place is None or utterance.voice is not None:
+            return []
+        return self._consider_windows(utterance, span)
 
     def pass_on(self) -> list[Output]:
         """Feed a streaming session what is new of the open utterance."""
@@ -281,13 +279,12 @@ class Recognition:
                 utterance.heard_sample = span.end_sample
                 return [*self._windows.stop_partial(utterance), *self._decode_final(utterance, span)]
             return []
-        wanted = self.partials or utterance.overlong  # which needs runs to agree on where to cut it
         now_sample = self._endpointer.account.received_samples
         new_samples = now_sample - utterance.heard_sample
         spoken_samples = now_sample - utterance.start_sample
         due = self.pacer.is_due(spoken_samples / SAMPLE_RATE_HZ, new_samples / SAMPLE_RATE_HZ)
         busy = utterance.partial or self._windows.is_guessing(utterance)
-        if not (wanted and due) or busy or silence_s > 0:
+        if not (self.partials and due) or busy or silence_s > 0:
             return []
         samples = self._buffer.read(Span(utterance.start_sample, now_sample))
         return self._windows.ask_partial(utterance, samples, now_sample, self.decode)
@@ -308,18 +305,9 @@ class Recognition:
             return []
         utterance.shown_sample = end_sample
         agreement = utterance.prefix.update(words_of(outcome))
-        outputs = self._cut(utterance) if utterance.overlong else []
-        if not self.partials or outputs:
-            return outputs
+        if not self.partials:
+            return []
         shown = utterance.shown.update(
             [word.text for word in agreement.stable], [word.text for word in agreement.unstable]
         )
         return self._show(utterance, end_sample, shown)
-
-    def _cut(self, utterance: Utterance) -> list[Output]:
-        """End an overlong utterance after the last word that successive runs agreed on, if there is one."""
-        boundary_s = utterance.prefix.boundary_s
-        if boundary_s is None or boundary_s < _MIN_CUT_S:
-            return []
-        at_sample = utterance.start_sample + round(boundary_s * SAMPLE_RATE_HZ)
-        return self._cut_at(min(at_sample, self._endpointer.account.received_samples))

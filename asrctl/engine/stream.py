@@ -49,8 +49,7 @@ class StreamOptions:
 
     Attributes:
         decode: How finals are decoded.
-        endpointing: How utterances are found; those over `overlong_s` are cut between agreed words, or where
-            it is quiet if they are streamed.
+        endpointing: How utterances are found; those over `overlong_s` are cut where it is quiet.
         pacing: How often partials are made; None for finals only.
         max_backlog_s: Most speech that may wait for its final; the oldest beyond is declared dropped.
     """
@@ -226,10 +225,8 @@ class Stream:
         for event in events:
             if isinstance(event, endpointing.SpeechStarted):
                 outputs += self._begin(event.start_sample)
-            elif isinstance(event, endpointing.SpeechEnded):
+            else:
                 outputs += self._end(event.span)
-            elif self._open is not None:
-                self._open.overlong = True
         return outputs
 
     def _begin(self, start_sample: int) -> list[Output]:

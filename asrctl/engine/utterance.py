@@ -107,7 +107,6 @@ class Utterance:
     """Set once it has ended."""
     samples: NDArray[np.float32] | None = None
     """Its audio once it has ended, kept until its outcome is known."""
-    overlong: bool = False
     outcome: Hypothesis | Exception | None = None
 
     @property

@@ -43,19 +43,6 @@ class StablePrefix:
         self._unstable = tail[agreed:]
         return Agreement(self._stable, self._unstable)
 
-    @property
-    def boundary_s(self) -> float | None:
-        """Where an overlong utterance may be cut: after the last stable word; None before there is any.
-
-        If a word follows, it is the middle of the gap between the two.
-        """
-        if not self._stable:
-            return None
-        end_s = self._stable[-1].end_s
-        if not self._unstable:
-            return end_s
-        return (end_s + max(end_s, self._unstable[0].start_s)) / 2
-
     def _tail_index(self, words: Sequence[Word]) -> int:
         """How many of the run's first words say what the stable words say.
 

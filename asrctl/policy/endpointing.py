@@ -35,8 +35,7 @@ class EndpointerOptions:
         pad_after_s: audio kept after the pause began; little is needed, the network hears ends late.
         min_speech_s: less speech than this is judged silence.
         trailing_silence_s: a pause this long ends the utterance.
-        overlong_s: an utterance longer than this is announced, to be cut at a better place than ours.
-        overlong_silence_s: a pause this long ends it, if it is shorter than `trailing_silence_s`.
+        overlong_s: whoever hears it live cuts an utterance longer than this where it is quiet.
         max_utterance_s: no utterance is longer; at this length it is cut where it was quietest of late.
 
     Measured: "no", "it", "two", "go", "up" and ten more, spoken fast by five synthetic voices and cut out of
@@ -53,16 +52,15 @@ class EndpointerOptions:
     pad_after_s: float = 0.2
     min_speech_s: float = 0.09
     trailing_silence_s: float = 0.5
-    overlong_s: float = 10.0
-    overlong_silence_s: float = 0.2
+    overlong_s: float = 15.0
     max_utterance_s: float = 28.0
 
     def __post_init__(self) -> None:
         """Validate once, at the edge."""
         if not 0 < self.offset_threshold <= self.onset_threshold <= 1:
             raise UsageError("endpointing: thresholds must hold 0 < offset_threshold <= onset_threshold <= 1")
-        if not min(self.trailing_silence_s, self.overlong_silence_s) >= FRAME_SAMPLES / SAMPLE_RATE_HZ:
-            raise UsageError("endpointing: pauses that end utterances must be at least one frame, 0.032")
+        if not self.trailing_silence_s >= FRAME_SAMPLES / SAMPLE_RATE_HZ:
+            raise UsageError("endpointing: trailing_silence_s must be at least one frame, 0.032")
         if not 0 <= self.pad_after_s <= self.trailing_silence_s:
             raise UsageError("endpointing: pad_after_s must be between 0 and trailing_silence_s")
         if not (self.pad_before_s >= 0 and self.min_speech_s >= 0 and self.overlong_s > 0):
@@ -91,21 +89,13 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class Overlong:
-    """The open utterance passed `overlong_s`; `quietest_sample` is where the probabilities would cut it."""
-
-    start_sample: int
-    quietest_sample: int
-
-
-@dataclass(frozen=True, slots=True)
 class SpeechEnded:
     """An utterance is complete: its samples are `span`, and that will not change."""
 
     span: Span
 
 
-Event = SpeechStarted | Overlong | SpeechEnded
+Event = SpeechStarted | SpeechEnded
 
 
 class Frame(NamedTuple):
@@ -124,7 +114,6 @@ class _Utterance:
     frames: list[Frame]
     pause_sample: int | None = None
     started: bool = False
-    announced: bool = False
 
     def add(self, span: Span, probability: float, options: EndpointerOptions) -> None:
         if probability >= options.onset_threshold:
@@ -248,16 +237,10 @@ class Endpointer:
         if not utterance.started and utterance.voiced_samples >= _samples(options.min_speech_s):
             events += self._start(utterance)
         length_samples = self._received - utterance.start_sample
-        enough_s = options.trailing_silence_s
-        if utterance.announced:
-            enough_s = min(enough_s, options.overlong_silence_s)
-        if self.trailing_silence_samples >= _samples(enough_s):
+        if self.trailing_silence_samples >= _samples(options.trailing_silence_s):
             events += self._close(utterance)
         elif length_samples > _samples(options.max_utterance_s):
             events += self.cut(self._quietest_sample(utterance))
-        elif utterance.started and not utterance.announced and length_samples > _samples(options.overlong_s):
-            utterance.announced = True
-            events.append(Overlong(utterance.start_sample, self._quietest_sample(utterance)))
         return events
 
     def _start(self, utterance: _Utterance) -> list[Event]:

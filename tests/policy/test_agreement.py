@@ -84,26 +84,12 @@ def test_an_empty_or_shorter_run_takes_nothing_back() -> None:
     assert shown(prefix, "one two three four") == ("one two three", "four")
 
 
-def test_boundary_is_in_the_gap_after_the_last_stable_word() -> None:
-    """The cut falls between the last stable word and what follows; before any agreement there is none."""
-    prefix = StablePrefix()
-    prefix.update(words("one two"))
-    assert prefix.boundary_s is None
-    prefix.update(words("one two"))
-    assert prefix.boundary_s == 1.0
-    prefix.update([*words("one two"), Word(1.4, 2.0, "three", 1.0)])
-    assert prefix.boundary_s == 1.2
-    prefix.update([*words("one two"), Word(0.9, 2.0, "tree", 1.0)])
-    assert prefix.boundary_s == 1.0
-
-
 def test_reset_forgets_the_utterance() -> None:
     """After a reset the first run is again all unstable."""
     prefix = StablePrefix()
     shown(prefix, "one two")
     shown(prefix, "one two")
     prefix.reset()
-    assert prefix.boundary_s is None
     assert shown(prefix, "one two") == ("", "one two")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,7 +15,6 @@ from asrctl.policy.endpointing import (
     EndpointerOptions,
     Event,
     Frame,
-    Overlong,
     Span,
     SpeechEnded,
     SpeechStarted,
@@ -152,21 +150,6 @@ def test_speech_after_a_flush_starts_anew() -> None:
     assert push_all(endpointer, [0.9] * 5) == [SpeechStarted(frames(5))]
 
 
-def test_overlong_is_announced_once_with_the_pause_to_cut_at() -> None:
-    """Passing the overlong length is said once, and names the middle of the pause of late."""
-    probabilities = [0.9] * 24 + [0.1] * 2 + [0.9] * 10
-    events = push_all(Endpointer(OPTIONS), probabilities)
-    assert events == [SpeechStarted(0), Overlong(0, frames(25))]
-
-
-@pytest.mark.parametrize(("pause", "ended"), [(2, []), (3, [Span(0, frames(32))])])
-def test_an_overlong_utterance_ends_in_a_shorter_pause(pause: int, ended: list[Span]) -> None:
-    """Beyond the overlong length a pause between two words is enough, which before it was not."""
-    options = replace(OPTIONS, overlong_silence_s=3 * FRAME_S)
-    probabilities = [0.9] * 10 + [0.1] * 4 + [0.9] * 17 + [0.1] * pause + [0.9] * 5
-    assert spans(push_all(Endpointer(options), probabilities)) == ended
-
-
 def test_caller_cuts_where_it_likes_and_the_rest_goes_on() -> None:
     """A cut ends the utterance at the caller's sample; speech after it is the next utterance at once."""
     endpointer = Endpointer(OPTIONS)
@@ -222,7 +205,6 @@ def test_speech_without_end_is_cut_at_the_maximum_in_its_last_pause() -> None:
     events = push_all(Endpointer(OPTIONS), probabilities)
     assert events == [
         SpeechStarted(0),
-        Overlong(0, frames(21) + FRAME_SAMPLES // 2),
         SpeechEnded(Span(0, frames(45))),
         SpeechStarted(frames(45)),
     ]
@@ -262,7 +244,6 @@ def test_frame_of_impossible_length_is_refused(frame_samples: int) -> None:
         {"overlong_s": 0.0},
         {"pad_after_s": 0.6},
         {"trailing_silence_s": 0.0},
-        {"overlong_silence_s": 0.0},
         {"max_utterance_s": 1.1},
         {"max_utterance_s": float("inf")},
     ],
@@ -288,7 +269,6 @@ def any_options(draw: st.DrawFn) -> EndpointerOptions:
         min_speech_s=tenths(0, 20),
         trailing_silence_s=trailing_silence_s,
         overlong_s=tenths(1, 20),
-        overlong_silence_s=tenths(1, 8),
         max_utterance_s=1 + pad_before_s + tenths(0, 10),
     )
 
