@@ -10,8 +10,8 @@ second.
 
 Finals are compared word by word with those of the undisturbed run. A session that had to begin anew at
 another server is cut into utterances from another sample on, which can change what the model hears at the
-edges: such sessions are counted apart, and only those may differ. The ladder and partials are off: a server
-that notices that it is busy decodes finals with less effort, which changes a word now and then.
+edges: such sessions are counted apart, and only those may differ. The ladder is off: on its second rung a
+smaller model decodes, which changes a word now and then.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ from benchmarks.serve_sessions import Listened, failures, feed_paced, keep, list
 
 KINDS: tuple[Kind, ...] = ("pass", "cut", "close", "reset", "lag", "stall", "half-open")
 IMPATIENT = ClientOptions(
-    partials=False,
     backoff=BackoffOptions(first_s=0.02, max_s=0.2, max_attempts=1000),
     breaker=BreakerOptions(open_s=0.2),
     keepalive_s=1.0,

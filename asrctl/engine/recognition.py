@@ -8,7 +8,6 @@ If that provider fails, the next takes the utterance up from its first sample, w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asrctl.engine.buffer import SampleBuffer
@@ -291,8 +290,7 @@ class Recognition:
 
     def _decode_final(self, utterance: Utterance, span: Span) -> list[Output]:
         samples = utterance.samples if utterance.samples is not None else self._buffer.read(span)
-        options = replace(self.decode, effort=self.pacer.effort(self.decode.effort))
-        return self._windows.ask_final(utterance, samples, span, options)
+        return self._windows.ask_final(utterance, samples, span, self.decode)
 
     def _partial(
         self, utterance: Utterance, outcome: Hypothesis | Exception, end_sample: int

@@ -38,7 +38,8 @@ class Windows:
     ) -> list[Output]:
         """Decode an utterance that has ended, or may have."""
         outputs = self.stop_final(utterance)
-        decode = self._request(utterance, Kind.FINAL, samples, replace(options, word_timestamps=True))
+        options = replace(options, word_timestamps=True, effort=Effort.LIGHT)
+        decode = self._request(utterance, Kind.FINAL, samples, options)
         utterance.final, utterance.outcome = (decode.job, span), None
         return [*outputs, decode]
 

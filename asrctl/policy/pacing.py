@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asrctl.errors import UsageError
-from asrctl.policy.window import Effort
 
 _TURNAROUNDS = 2.0
 """An interval is at least so many turnarounds: a stream waits for a partial at most half of its time."""
@@ -17,11 +16,6 @@ _DECAY = 0.7
 """Share of a slow turnaround that is remembered with each quicker one: up at once, down step by step."""
 _RELAXED_WAIT_S = 0.3
 """Waiting no longer than this, decodes find the machine idle most of the time."""
-_MOST_DOUBTING_FACTOR = 2.0
-_MOST_DOUBTING_WAIT_S = 1.0
-"""Where the ladder makes partials rarer than this, or they wait longer, finals are not decoded twice for
-small doubts: ten sessions that did so whatever the wait were driven to finals only in 43 s."""
-
 _FEW_SESSIONS = 4
 _GATHER_PER_SESSION_S = 0.025
 _MAX_GATHER_S = 0.15
@@ -94,13 +88,6 @@ class Pacer:
     def relaxed(self) -> bool:
         """Whether the machine keeps up with ease, so that work may be risked that turns out useless."""
         return self.factor <= 1 and self._wait_s <= _RELAXED_WAIT_S
-
-    def effort(self, wanted: Effort) -> Effort:
-        """What a final is worth at the present load, if without load it is worth `wanted`."""
-        if self.relaxed:
-            return wanted
-        bearable = self.factor <= _MOST_DOUBTING_FACTOR and self._wait_s <= _MOST_DOUBTING_WAIT_S
-        return Effort.LIGHT if bearable else Effort.HASTY
 
     def observe(self, turnaround_s: float, wait_s: float) -> None:
         """A partial took so long from submission to result, of which it waited so long for its turn."""

@@ -97,14 +97,14 @@ def test_a_slow_recogniser_is_not_guessed_at_and_gets_fewer_partials() -> None:
     assert not any(decode.kind is Kind.FINAL for decode in busy.waiting.values())
 
 
-def test_finals_cost_less_under_load() -> None:
-    """A recogniser that is late is asked for less work: what waits is finals only, and they come sooner."""
-    for wait_s, effort in ((0.0, Effort.NORMAL), (0.5, Effort.LIGHT), (2.0, Effort.HASTY)):
+def test_finals_are_decoded_alike_whatever_the_load() -> None:
+    """A recogniser that is late gets fewer partials to do, but what finals say does not depend on it."""
+    for wait_s in (0.0, 2.0):
         run = rig()
         run.stream.pacer.observe(wait_s, wait_s)
         run.play(np.concatenate([speak(range(8)), silence(1)]), answering=False)
         (final,) = [decode for decode in run.waiting.values() if decode.kind is Kind.FINAL]
-        assert final.options.effort is effort
+        assert final.options.effort is Effort.LIGHT
 
 
 def test_finals_come_in_order() -> None:

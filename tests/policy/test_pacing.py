@@ -8,7 +8,6 @@ import pytest
 
 from asrctl.errors import UsageError
 from asrctl.policy.pacing import Pacer, PacingOptions, gather_s
-from asrctl.policy.window import Effort
 
 OPTIONS = PacingOptions(first_s=0.7, interval_s=1.0, max_interval_s=8.0, speculate_s=0.25)
 
@@ -67,25 +66,6 @@ def test_the_factor_is_for_others_to_set() -> None:
     pacer.factor = 3.0
     assert (pacer.interval_s, pacer.first_s) == (3.0, pytest.approx(2.1))
     assert not pacer.may_speculate(1.0)
-
-
-@pytest.mark.parametrize(
-    ("factor", "wait_s", "effort"),
-    [
-        (1.0, 0.0, Effort.THOROUGH),
-        (1.0, 0.9, Effort.LIGHT),
-        (1.0, 1.1, Effort.HASTY),
-        (2.0, 0.0, Effort.LIGHT),
-        (4.0, 0.0, Effort.HASTY),
-        (8.0, 2.0, Effort.HASTY),
-    ],
-)
-def test_effort_goes_with_the_load(factor: float, wait_s: float, effort: Effort) -> None:
-    """What was wanted without load, less where decodes wait, and least where work must be shed."""
-    pacer = Pacer(OPTIONS)
-    pacer.factor = factor
-    pacer.observe(wait_s, wait_s)
-    assert pacer.effort(Effort.THOROUGH) is effort
 
 
 def test_what_costs_no_decode_is_shown_unless_a_rung_forbids() -> None:

@@ -217,7 +217,7 @@ def test_abort_at_the_first_question(tiny_en: Path) -> None:
 
 
 def test_doubtful_words_are_heard_again(tiny_en: Path) -> None:
-    """Light effort decodes noisy speech with more of the encoder than a hasty one, but not clean speech."""
+    """Light effort decodes noisy speech with more of the encoder than a draft, but not clean speech."""
     program = """
     from dataclasses import replace
     from asrctl.policy.window import Effort
@@ -225,10 +225,10 @@ def test_doubtful_words_are_heard_again(tiny_en: Path) -> None:
     noisy = speech + np.random.default_rng(0).normal(0, 0.03, len(speech)).astype(np.float32)
     def heard(samples, effort):
         return model.transcribe(samples, replace(DecodeOptions(), effort=effort), bool)
-    hasty = heard(noisy, Effort.HASTY)
-    assert is_doubtful(hasty, 2.0) and not is_doubtful(heard(speech, Effort.HASTY), 2.0)
-    assert heard(noisy, Effort.LIGHT).segments != hasty.segments
-    assert heard(speech, Effort.LIGHT).segments == heard(speech, Effort.HASTY).segments
+    draft = heard(noisy, Effort.DRAFT)
+    assert is_doubtful(draft, 2.0) and not is_doubtful(heard(speech, Effort.DRAFT), 2.0)
+    assert heard(noisy, Effort.LIGHT).segments != draft.segments
+    assert heard(speech, Effort.LIGHT).segments == heard(speech, Effort.DRAFT).segments
 """
     done = run(program, tiny_en)
     assert done.returncode == 0, done.stderr
