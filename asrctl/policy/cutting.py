@@ -41,9 +41,10 @@ class Cutter:
             probability: Of speech in it.
             length_s: The utterance's length, this frame included.
         """
-        rank = sum(earlier <= probability for earlier in self._recent) / max(1, len(self._recent))
+        before = tuple(self._recent)
         self._recent.append(probability)
         if length_s < self._first_s:
             return False
+        rank = sum(earlier <= probability for earlier in before) / max(1, len(before))
         spent = (length_s - self._first_s) / (self._last_s - self._first_s)
         return probability < self._pause_threshold or rank <= spent**2  # which is 1 and more at the bound
