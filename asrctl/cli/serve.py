@@ -129,7 +129,9 @@ def serve(
 def _run(settings: Settings, options: ServeOptions) -> bool:
     """Serve until stopped; whether that was by force. The model loads while the server is imported."""
     from asrctl.serve.engine import Engine
+    from asrctl.serve.heap import return_large_blocks
 
+    return_large_blocks()
     engine = Engine(options)
     try:
         from asrctl.serve.server import Server
