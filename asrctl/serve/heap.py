@@ -14,9 +14,9 @@ _M_MMAP_THRESHOLD = -3  # malloc.h
 def return_large_blocks() -> None:
     """Have each block from `LARGE_BYTES` on given back to the system when it is freed.
 
-    glibc does so at first, but raises the bound to the largest block freed so far: windows of audio then leave
-    holes in the heap that smaller blocks pin down. Ten sessions for five minutes: parent 73 MB at most instead
-    of 89. Other C libraries have no such bound; there it does nothing.
+    glibc does so at first, but raises the bound to the largest block freed so far: windows of audio then
+    leave holes in the heap that smaller blocks pin down. Ten sessions for five minutes: parent 73 MB at most
+    instead of 89. Other C libraries have no such bound; there it does nothing.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # musl
