@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path, nargs="?", default=CORPUS / "long_a.wav")
     options = parser.parse_args(arguments)
     samples = read_wav(options.file).astype(np.float32) / np.float32(32768)
-    choices = {"carried on": _NEVER, "afresh after 2 s of quiet": vad._FORGET_FRAMES}
+    choices = {"carried on": _NEVER, "afresh 0.5 s after speech": vad._FORGET_FRAMES}
     rows = {name: measure(samples, frames) for name, frames in choices.items()}
     print(table(["state", *next(iter(rows.values()))], [[name, *row.values()] for name, row in rows.items()]))
     note(str(save("voice_activity", {"machine": machine(), "file": options.file.name, "rows": rows})))

@@ -14,10 +14,11 @@ equal to 0.0002), so the form here is the one that can be checked against pysile
 
 The LSTM goes deaf now and then: after minutes of one voice it took 25 s of another for background, in this
 form and in Silero's own (ONNX, version 6) alike, and heard them well when started afresh. So whenever it has
-heard nothing for 2 s, it starts afresh. On 14 minutes of joined recordings by several speakers that left
-5.2 % of the loud frames unvoiced instead of 8.3 %, and 0.1 % of 3 s windows deaf instead of 3.0 %; 1 s and
-4 s were worse, as was starting afresh by the clock. Of music without voices up to 3 % became speech (0.7 %
-before), of noise nothing.
+heard speech and then nothing for 0.5 s, it starts afresh. On 14 minutes of joined recordings by several
+speakers that left 5.7 % of the loud frames unvoiced instead of 8.3 %, and 0.1 % of 3 s windows deaf instead
+of 3.0 %. After 2 s of quiet it was 5.2 %, since a frame or two of some onsets are missed now; but then what
+it hears depends on speech long past, and a stream begun anew after a crash hears the next utterance
+otherwise (benchmarks/begun_anew.py).
 
 Matrix products are stacked, four rows or one at a time: OpenBLAS keeps such small ones on the calling
 thread. The same work as one large product woke its pool and took 8 times as long on a busy machine.
@@ -49,7 +50,7 @@ _FFT_SAMPLES = 256
 _HOP_SAMPLES = 128
 _REFLECT_SAMPLES = 64
 _QUIET_LOGIT = -0.62  # a probability of 0.35
-_FORGET_FRAMES = 63  # 2 s
+_FORGET_FRAMES = 16  # 0.5 s
 _BLOCK_FRAMES = 32  # bounds working memory, 20 KB a frame; 64 leave the cache and are slower
 
 Array = NDArray[np.float32]
@@ -124,13 +125,13 @@ class SileroVad:
         self._spectrum_indices = padded[starts[:, None] + np.arange(_FFT_SAMPLES)]  # [4, 256]
         phase = np.arange(_FFT_SAMPLES, dtype=np.float32) * (2 * np.pi / _FFT_SAMPLES)
         self._hann = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
-        self.reset()
+        self._rest = np.zeros(0, np.float32)
+        self._forget()
 
-    def reset(self) -> None:
-        """Forget all that was heard, as for a new stream."""
+    def _forget(self) -> None:
         self._hidden = np.zeros(_HIDDEN, np.float32)
         self._cell = np.zeros(_HIDDEN, np.float32)
-        self._rest = np.zeros(0, np.float32)
+        self._heard = False
         self._quiet_frames = 0
 
     @property
@@ -192,15 +193,16 @@ class SileroVad:
             self._cell = keep * self._cell + into * candidate
             self._hidden = out * np.tanh(self._cell)
             logits[at] = np.maximum(self._hidden, 0.0) @ weights.output + weights.output_bias
-            self._forget_if_quiet(logits[at])
+            self._forget_after_speech(logits[at])
         return logits
 
-    def _forget_if_quiet(self, logit: np.float32) -> None:
-        self._quiet_frames = self._quiet_frames + 1 if logit < _QUIET_LOGIT else 0
-        if self._quiet_frames == _FORGET_FRAMES:
-            self._hidden = np.zeros(_HIDDEN, np.float32)
-            self._cell = np.zeros(_HIDDEN, np.float32)
-            self._quiet_frames = 0
+    def _forget_after_speech(self, logit: np.float32) -> None:
+        if logit >= 0:
+            self._heard, self._quiet_frames = True, 0
+        elif self._quiet_frames or logit < _QUIET_LOGIT:
+            self._quiet_frames += 1
+        if self._heard and self._quiet_frames == _FORGET_FRAMES:
+            self._forget()
 
 
 def _layer(steps: Array, weight_and_bias: tuple[Array, Array]) -> Array:

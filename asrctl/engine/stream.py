@@ -85,7 +85,6 @@ class Stream:
         self._speech_samples = 0
         self._dropped_samples = 0
         self._skipped_samples = 0
-        self._said_sample = 0  # what finals and drops that were released reach to
         self._ending = False
 
     @property
@@ -118,16 +117,11 @@ class Stream:
 
     @property
     def committed_sample(self) -> int:
-        """All samples before it are finalised, judged silence or declared dropped, and that was said.
-
-        Up to a frame of silence is left out, so that a stream begun anew there is judged by the same frames.
-        """
-        if self._closing:
-            head = self._closing[0]
-            sample = head.span.start_sample if isinstance(head, Gap) else head.start_sample
-        else:
-            sample = self._endpointer.settled_sample
-        return max(self._said_sample, self._endpointer.frame_start(sample))
+        """All samples before it are finalised, judged silence or declared dropped, and that was said."""
+        if not self._closing:
+            return self._endpointer.settled_sample
+        head = self._closing[0]
+        return head.span.start_sample if isinstance(head, Gap) else head.start_sample
 
     @property
     def awaits_finals(self) -> bool:
@@ -270,8 +264,6 @@ class Stream:
                 outputs.append(self._final(head))
             else:
                 break
-            assert head.span is not None
-            self._said_sample = head.span.end_sample
             self._closing.popleft()
         if self._ending and not self._closing:
             self._ending = False

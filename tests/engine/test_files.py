@@ -419,7 +419,7 @@ def test_progress(shared_pool: WorkerPool) -> None:
     for _ in result:
         seen.append(result.done_samples)
     assert seen == sorted(set(seen))
-    assert 92 * SAMPLE_RATE_HZ <= result.done_samples <= 92.2 * SAMPLE_RATE_HZ
+    assert 92 * SAMPLE_RATE_HZ <= result.done_samples <= 92 * SAMPLE_RATE_HZ + 8 * FRAME_SAMPLES
     assert result.inference_s > 0
 
 

@@ -15,7 +15,7 @@ from asrctl.engine.events import Dropped, Event, Final, Partial, ProviderChanged
 from asrctl.engine.stream import StreamOptions
 from asrctl.engine.streamed import Alone
 from asrctl.errors import DecodeError, ModelError, ProviderError, WorkerCrashed
-from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
 from asrctl.providers.base import Completed, DecodeOptions, Heard
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 from tests.engine.streams import silence, speak
@@ -53,7 +53,7 @@ def test_an_utterance_is_fed_as_it_is_spoken() -> None:
     run = voice_rig()
     run.play(np.concatenate([silence(1), speak(range(10))]), 320)
     session = run.puppets["stream"].session
-    assert 32_000 - 512 - 320 <= session.fed_samples - 0.2 * SAMPLE_RATE_HZ <= 32_000
+    assert 32_000 - 512 - 320 <= session.fed_samples - 7 * FRAME_SAMPLES <= 32_000
     assert kinds(run)[0] is SpeechStarted and not run.waiting
     stable = partials(run)[-1].stable.split()
     assert len(stable) >= 8 and stable == words(*range(len(stable)))

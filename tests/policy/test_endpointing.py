@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,8 @@ from asrctl.policy.endpointing import (
 
 FRAME_S = 0.032
 PAD_FRAMES = 2
+PENDING_FRAMES = PAD_FRAMES + 5
+"""Of silence: the padding, four by which an onset may be heard late, and the one that tells them apart."""
 OPTIONS = EndpointerOptions(
     pad_before_s=PAD_FRAMES * FRAME_S,
     pad_after_s=FRAME_S,
@@ -65,17 +68,46 @@ def test_start_is_announced_once_minimum_speech_was_heard() -> None:
 
 
 def test_blip_is_judged_silence() -> None:
-    """Less speech than the minimum makes no event, and all but the padding is settled as silence."""
+    """Less speech than the minimum makes no event, and all but what may be padding is settled as silence."""
     endpointer = Endpointer(OPTIONS)
     assert push_all(endpointer, [0.9] * 2 + [0.0] * 10) == []
-    assert endpointer.account.silence_samples == frames(12 - PAD_FRAMES)
-    assert endpointer.account.pending_samples == frames(PAD_FRAMES)
+    assert endpointer.account.silence_samples == frames(12 - PENDING_FRAMES)
+    assert endpointer.account.pending_samples == frames(PENDING_FRAMES)
 
 
 def test_blip_just_before_a_word_belongs_to_the_word() -> None:
     """A burst, a short closure and a vowel are one utterance that begins with the burst."""
-    events = push_all(Endpointer(OPTIONS), [0.0] * 5 + [0.9] + [0.0] * 3 + [0.9] * 5 + [0.0] * 5)
-    assert spans(events) == [Span(frames(3), frames(15))]
+    events = push_all(Endpointer(OPTIONS), [0.0] * 9 + [0.9] + [0.0] * 3 + [0.9] * 5 + [0.0] * 5)
+    assert spans(events) == [Span(frames(7), frames(19))]
+
+
+@pytest.mark.parametrize(("quiet_frames", "start_frame"), [(0, 0), (6, 0), (7, 5), (8, 6)])
+def test_speech_soon_after_the_beginning_starts_there(quiet_frames: int, start_frame: int) -> None:
+    """A detector that has just started may have heard the onset four frames late."""
+    (span,) = spans(push_all(Endpointer(OPTIONS), [0.0] * quiet_frames + [0.9] * 5 + [0.0] * 5))
+    assert span == Span(frames(start_frame), frames(quiet_frames + 6))
+
+
+@pytest.mark.parametrize("late_frames", range(5))
+def test_begun_anew_where_another_settled_it_finds_the_same_utterance(late_frames: int) -> None:
+    """In silence if the detector hears as well; in an utterance even if it hears the onset late."""
+    heard = [0.0] * 20 + [0.9] * 8 + [0.0] * 5
+    (expected,) = spans(push_all(Endpointer(OPTIONS), heard))
+    for until in range(len(heard) - 1):
+        endpointer = Endpointer(OPTIONS)
+        push_all(endpointer, heard[:until])
+        rest = heard[endpointer.settled_sample // FRAME_SAMPLES :]
+        if endpointer.settled_sample == expected.start_sample:
+            rest[PAD_FRAMES : PAD_FRAMES + late_frames] = [0.0] * late_frames
+        (found,) = spans(push_all(Endpointer(OPTIONS), rest))
+        assert Span(*(sample + endpointer.settled_sample for sample in found)) == expected
+
+
+def test_padding_is_whole_frames() -> None:
+    """Utterances start and end with a frame, so that a stream begun anew there hears the same frames."""
+    options = replace(OPTIONS, pad_before_s=1.1 * FRAME_S, pad_after_s=0.1 * FRAME_S)
+    (span,) = spans(push_all(Endpointer(options), [0.0] * 10 + [0.9] * 5 + [0.0] * 5))
+    assert span == Span(frames(8), frames(16))
 
 
 def test_pause_shorter_than_trailing_silence_does_not_end_an_utterance() -> None:
@@ -109,8 +141,8 @@ def test_padding_does_not_reach_into_the_former_utterance() -> None:
 def test_open_span_in_a_pause_is_what_the_end_will_be() -> None:
     """Once the pause is longer than the padding, the open span is the span of SpeechEnded to come."""
     endpointer = Endpointer(OPTIONS)
-    push_all(endpointer, [0.0] * 4 + [0.9] * 6)
-    assert endpointer.open_span == Span(frames(2), frames(10))
+    push_all(endpointer, [0.0] * 8 + [0.9] * 6)
+    assert endpointer.open_span == Span(frames(6), frames(14))
     push_all(endpointer, [0.0] * 2)
     early = endpointer.open_span
     assert spans(push_all(endpointer, [0.0] * 3)) == [early]
@@ -130,8 +162,8 @@ def test_flush_ends_the_open_utterance_and_leaves_nothing_pending() -> None:
 def test_flush_keeps_a_word_that_was_cut_off() -> None:
     """One frame of speech at the very end may be the start of a word: it is not thrown away."""
     endpointer = Endpointer(OPTIONS)
-    push_all(endpointer, [0.0] * 5 + [0.9])
-    assert endpointer.flush() == [SpeechStarted(frames(3)), SpeechEnded(Span(frames(3), frames(6)))]
+    push_all(endpointer, [0.0] * 9 + [0.9])
+    assert endpointer.flush() == [SpeechStarted(frames(7)), SpeechEnded(Span(frames(7), frames(10)))]
 
 
 def test_flush_does_not_turn_a_blip_into_speech() -> None:
@@ -220,9 +252,9 @@ def test_quietest_is_the_longest_pause_else_the_least_probable_frame() -> None:
         ]
         return quietest_sample(judged, 0.35) / FRAME_SAMPLES
 
-    assert quietest(0.9, 0.5, 0.9) == 1.5
+    assert quietest(0.9, 0.5, 0.9) == 1
     assert quietest(0.9, 0.1, 0.9, 0.3, 0.3, 0.9, 0.2) == 4
-    assert quietest(0.1, 0.9, 0.1) == 2.5
+    assert quietest(0.1, 0.9, 0.1) == 2
 
 
 @pytest.mark.parametrize("frame_samples", [0, 513])
