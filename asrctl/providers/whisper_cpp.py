@@ -9,15 +9,26 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.policy.window import Effort, audio_context, has_loop, second_audio_context, token_budget
+from asrctl.providers import lead_in
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.remainder import decode_whole
-from asrctl.providers.tokens import Token, confidence, geometric_mean, is_doubtful, is_unsure, tidy, words_of
+from asrctl.providers.tokens import (
+    SURE,
+    Token,
+    confidence,
+    geometric_mean,
+    is_doubtful,
+    is_unsure,
+    tidy,
+    words_of,
+)
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
 
 if TYPE_CHECKING:
@@ -95,8 +106,8 @@ class WhisperCpp:
 
         Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
         done again with more of the encoder and, should it run in circles there too, whisper.cpp's own
-        temperature fallback. With LIGHT effort one doubtful segment is enough. What it leaves over at the
-        end is decoded too.
+        temperature fallback. With LIGHT effort one doubtful segment is enough, and short English is first
+        tried behind a sentence that leads in. What it leaves over at the end is decoded too.
         """
         started = time.perf_counter()
         self._should_abort = should_abort
@@ -124,13 +135,38 @@ class WhisperCpp:
         if self._runs_in_circles(hypothesis, budget):
             longer = 2 * budget + _LOOP_TOKENS
             return self._decode(samples, options, second_ctx, longer, fallback=True)
-        if effort is Effort.LIGHT and is_doubtful(hypothesis, duration_s):
-            again = self._decode(samples, options, second_ctx, budget)
-            return hypothesis if self._runs_in_circles(again, budget) else again
+        if effort is Effort.LIGHT:
+            return self._look_again(samples, options, hypothesis, duration_s)
         if audio_ctx < second_ctx and is_unsure(hypothesis, duration_s):
             again = self._decode(samples, options, second_ctx, budget)
             return max(hypothesis, again, key=confidence)
         return hypothesis
+
+    def _look_again(
+        self, samples: NDArray[np.float32], options: DecodeOptions, first: Hypothesis, duration_s: float
+    ) -> Hypothesis:
+        """Doubtful speech again: behind a sentence that leads in, if that helps; then with more encoder."""
+        budget, best, sure = token_budget(len(samples) / SAMPLE_RATE_HZ), first, SURE
+        if lead_in.helps(first.language, duration_s):
+            if not is_doubtful(first, duration_s, lead_in.SURE_ALONE):
+                return first
+            best, sure = self._after_lead_in(samples, options, first), lead_in.SURE_BEHIND
+        if not is_doubtful(best, duration_s, sure):
+            return best
+        again = self._decode(samples, options, second_audio_context(duration_s), budget)
+        return best if self._runs_in_circles(again, budget) else again
+
+    def _after_lead_in(
+        self, samples: NDArray[np.float32], options: DecodeOptions, alone: Hypothesis
+    ) -> Hypothesis:
+        """The surer of what was heard alone and what is heard after a sentence that leads in."""
+        longer = lead_in.led_in(samples)
+        duration_s = len(longer) / SAMPLE_RATE_HZ
+        budget, audio_ctx = token_budget(duration_s), audio_context(duration_s, Effort.LIGHT)
+        led_in = self._decode(longer, replace(options, word_timestamps=True), audio_ctx, budget)
+        if self._runs_in_circles(led_in, budget) or (rest := lead_in.without_lead_in(led_in)) is None:
+            return alone
+        return max(alone, rest, key=lambda hypothesis: hypothesis.confidence)
 
     def _decode(
         self,

@@ -251,3 +251,22 @@ def test_silence_is_no_reason_to_forget(weights: SileroWeights) -> None:
     for afresh in (16, 32, 63):
         rest = SileroVad(weights).probabilities(quiet[afresh * FRAME_SAMPLES :])
         assert not np.array_equal(heard[afresh:], rest)
+
+
+def test_a_stream_begun_anew_finds_the_same_utterances(weights: SileroWeights) -> None:
+    """Wherever the former one had got to, a detector that heard nothing before finds what comes next."""
+    dice = np.random.default_rng(1)
+    pauses = [dice.normal(0, 1e-3, round(length_s * 16_000)) for length_s in (1, 1.3, 2.1, 0.9)]
+    names = ("quick_brown_fox", "counting", "quick_brown_fox", "counting")
+    pieces = [piece for pair in zip(pauses, map(clip, names), strict=True) for piece in pair]
+    samples = np.concatenate([*pieces, pauses[0]]).astype(np.float32)
+    expected = utterances(weights, samples)
+    assert len(expected) >= 4
+    endpointer, settled = Endpointer(), set[int]()
+    for probability in SileroVad(weights).probabilities(samples):
+        endpointer.push(float(probability))
+        settled.add(endpointer.settled_sample)
+    for from_sample in sorted(settled)[::2]:
+        found = utterances(weights, samples[from_sample:])
+        shifted = [Span(*(from_sample + edge for edge in span)) for span in found]
+        assert shifted == [span for span in expected if span.end_sample > from_sample]

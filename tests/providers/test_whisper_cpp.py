@@ -234,6 +234,32 @@ def test_doubtful_words_are_heard_again(tiny_en: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_short_doubtful_speech_is_heard_behind_a_sentence(tiny_en: Path) -> None:
+    """The second decode has it in front, the words have not; speech of 4 s and more is heard alone."""
+    program = """
+    from dataclasses import replace
+    from asrctl.policy.window import Effort
+    from asrctl.providers.lead_in import led_in
+    noise = np.random.default_rng(0).normal(0, 0.03, 2 * len(speech)).astype(np.float32)
+    lengths, decode = [], model._decode
+    def counted(samples, *rest, **named):
+        lengths.append(len(samples))
+        return decode(samples, *rest, **named)
+    model._decode = counted
+    def heard(samples, effort=Effort.LIGHT):
+        lengths.clear()
+        return model.transcribe(samples, replace(DecodeOptions(), effort=effort), bool)
+    short, long = speech + noise[: len(speech)], np.concatenate([speech, speech]) + noise
+    once = heard(short)
+    assert lengths[:2] == [len(short), len(led_in(short))] and once.text.count("Monday") == 1, once
+    assert once.confidence > heard(short, Effort.DRAFT).confidence
+    assert once.segments[-1].end_s <= len(short) / 16_000
+    assert "Monday" in heard(long).text and set(lengths) == {len(long)}
+"""
+    done = run(program, tiny_en)
+    assert done.returncode == 0, done.stderr
+
+
 def test_arrays_of_other_kinds(tiny_en: Path) -> None:
     """Samples need not be contiguous or writable: slices and read-only views give the same words."""
     program = """
