@@ -9,14 +9,12 @@ from typing import NamedTuple
 from asrctl.policy.window import loop_free
 from asrctl.transcript import Hypothesis, Segment, Word
 
-SURE = 0.7
-"""A segment less sure than this is doubtful."""
-
 _UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue", "km", "bo"})
 """Languages written without spaces, where a token rather than a space begins a word."""
 
 
 _UNSURE = math.exp(-1.0)
+_SURE = 0.7
 _SHORTEST_UNSURE_S = 1.0
 
 
@@ -77,7 +75,7 @@ def is_unsure(hypothesis: Hypothesis, duration_s: float) -> bool:
     return duration_s >= _SHORTEST_UNSURE_S and confidence(hypothesis) < _UNSURE
 
 
-def is_doubtful(hypothesis: Hypothesis, duration_s: float, sure: float = SURE) -> bool:
+def is_doubtful(hypothesis: Hypothesis, duration_s: float, sure: float = _SURE) -> bool:
     """Whether a second decode may well be better: a segment is less sure than `sure`.
 
     Of 294 live utterances decoded by little of the encoder 32 have a segment less sure than 0.7. With those

@@ -20,7 +20,6 @@ from asrctl.providers import lead_in
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.remainder import decode_whole
 from asrctl.providers.tokens import (
-    SURE,
     Token,
     confidence,
     geometric_mean,
@@ -145,28 +144,39 @@ class WhisperCpp:
     def _look_again(
         self, samples: NDArray[np.float32], options: DecodeOptions, first: Hypothesis, duration_s: float
     ) -> Hypothesis:
-        """Doubtful speech again: behind a sentence that leads in, if that helps; then with more encoder."""
-        budget, best, sure = token_budget(len(samples) / SAMPLE_RATE_HZ), first, SURE
+        """Doubtful speech again: with more of the encoder, or behind a sentence that leads in."""
         if lead_in.helps(first.language, duration_s):
-            if not is_doubtful(first, duration_s, lead_in.SURE_ALONE):
-                return first
-            best, sure = self._after_lead_in(samples, options, first), lead_in.SURE_BEHIND
-        if not is_doubtful(best, duration_s, sure):
-            return best
-        again = self._decode(samples, options, second_audio_context(duration_s), budget)
-        return best if self._runs_in_circles(again, budget) else again
+            return self._look_again_at_short(samples, options, first, duration_s)
+        if not is_doubtful(first, duration_s):
+            return first
+        return self._with_more_encoder(samples, options, duration_s) or first
 
-    def _after_lead_in(
-        self, samples: NDArray[np.float32], options: DecodeOptions, alone: Hypothesis
+    def _look_again_at_short(
+        self, samples: NDArray[np.float32], options: DecodeOptions, first: Hypothesis, duration_s: float
     ) -> Hypothesis:
-        """The surer of what was heard alone and what is heard after a sentence that leads in."""
+        """The surest of up to three: alone, behind a sentence, with more of the encoder."""
+        if not is_doubtful(first, duration_s, lead_in.SURE_ALONE):
+            return first
+        best = _surer(first, self._behind_lead_in(samples, options))
+        if not is_doubtful(best, duration_s, lead_in.SURE_BEHIND):
+            return best
+        return _surer(best, self._with_more_encoder(samples, options, duration_s))
+
+    def _behind_lead_in(self, samples: NDArray[np.float32], options: DecodeOptions) -> Hypothesis | None:
+        """None if it runs in circles, or the sentence cannot be told from what follows it."""
         longer = lead_in.led_in(samples)
         duration_s = len(longer) / SAMPLE_RATE_HZ
         budget, audio_ctx = token_budget(duration_s), audio_context(duration_s, Effort.LIGHT)
-        led_in = self._decode(longer, replace(options, word_timestamps=True), audio_ctx, budget)
-        if self._runs_in_circles(led_in, budget) or (rest := lead_in.without_lead_in(led_in)) is None:
-            return alone
-        return max(alone, rest, key=lambda hypothesis: hypothesis.confidence)
+        heard = self._decode(longer, replace(options, word_timestamps=True), audio_ctx, budget)
+        return None if self._runs_in_circles(heard, budget) else lead_in.without_lead_in(heard)
+
+    def _with_more_encoder(
+        self, samples: NDArray[np.float32], options: DecodeOptions, duration_s: float
+    ) -> Hypothesis | None:
+        """None if it runs in circles."""
+        budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
+        heard = self._decode(samples, options, second_audio_context(duration_s), budget)
+        return None if self._runs_in_circles(heard, budget) else heard
 
     def _decode(
         self,
@@ -261,6 +271,10 @@ class WhisperCpp:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _surer(one: Hypothesis, other: Hypothesis | None) -> Hypothesis:
+    return other if other is not None and other.confidence > one.confidence else one
 
 
 def _clean_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
