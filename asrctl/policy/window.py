@@ -28,8 +28,8 @@ class Effort(StrEnum):
     DRAFT = "draft"
     """For partials: the least of the encoder that does not run in circles on most speech, and one decode."""
     LIGHT = "light"
-    """For finals of live speech: as little of the encoder; what is at all doubtful is decoded again with more
-    of it. 1.05 times the time of NORMAL, and better words: WER 3.90 against 4.29 % on 3,357 live ones."""
+    """For finals of live speech: as little of the encoder; what is at all doubtful is decoded again, behind a
+    known sentence or with more of the encoder. WER 3.72 % against 4.29 % of NORMAL on 3,357 live words."""
     NORMAL = "normal"
     """The fitted part of the encoder; what looks wrong is decoded again with more of it."""
     THOROUGH = "thorough"

@@ -260,6 +260,36 @@ def test_short_doubtful_speech_is_heard_behind_a_sentence(tiny_en: Path) -> None
     assert done.returncode == 0, done.stderr
 
 
+def test_of_three_looks_at_short_speech_the_surest_is_taken(tiny_en: Path) -> None:
+    """No second where the first is sure, no third where one of two is; what runs in circles is no look."""
+    program = """
+    from dataclasses import replace
+    from asrctl.audio.sample import SAMPLE_TEXT
+    from asrctl.policy.window import Effort
+    from asrctl.transcript import Hypothesis, Segment, Word
+    def look(text, sure):
+        words = tuple(Word(0.1 * at, 0.1 * at + 0.1, word, sure) for at, word in enumerate(text.split()))
+        return Hypothesis((Segment(0.0, 2.0, text, sure, words),), "en", 0.0)
+    def behind(text, sure):
+        heard = look(SAMPLE_TEXT + " " + text, sure)
+        return replace(heard, segments=(replace(heard.segments[0], end_s=5.2),))
+    def taken(*looks):
+        left = list(looks)
+        model._decode = lambda *_, **__: left.pop(0)
+        text = model.transcribe(speech[:32_000], replace(DecodeOptions(), effort=Effort.LIGHT), bool).text
+        return text, len(left)
+    assert taken(look("one", 0.9)) == ("one", 0)
+    assert taken(look("one", 0.8), behind("two", 0.7)) == ("one", 0)
+    assert taken(look("one", 0.5), behind("two", 0.7)) == ("two", 0)
+    assert taken(look("one", 0.5), behind("two", 0.55), look("three", 0.4)) == ("two", 0)
+    assert taken(look("one", 0.5), look("two", 0.9), look("three", 0.4)) == ("one", 0)
+    assert taken(look("one", 0.5), behind("no no no", 0.9), look("three", 0.52)) == ("three", 0)
+    assert taken(look("one", 0.5), behind("two", 0.4), look("no no no", 0.9)) == ("one", 0)
+"""
+    done = run(program, tiny_en)
+    assert done.returncode == 0, done.stderr
+
+
 def test_arrays_of_other_kinds(tiny_en: Path) -> None:
     """Samples need not be contiguous or writable: slices and read-only views give the same words."""
     program = """
