@@ -16,9 +16,9 @@ The LSTM goes deaf now and then: after minutes of one voice it took 25 s of anot
 form and in Silero's own (ONNX, version 6) alike, and heard them well when started afresh. So whenever it has
 heard speech and then nothing for 0.5 s, it starts afresh. On 14 minutes of joined recordings by several
 speakers that left 5.7 % of the loud frames unvoiced instead of 8.3 %, and 0.1 % of 3 s windows deaf instead
-of 3.0 %. After 2 s of quiet it was 5.2 %, since a frame or two of some onsets are missed now; but then what
-it hears depends on speech long past, and a stream begun anew after a crash hears the next utterance
-otherwise (benchmarks/begun_anew.py).
+of 3.0 %. After 2 s of quiet it was 5.2 %, presumably since some onsets are heard a frame or two later now,
+which the padding covers; but then what it hears depends on speech long past, and a stream begun anew after a
+crash hears the next utterance otherwise (benchmarks/begun_anew.py).
 
 Matrix products are stacked, four rows or one at a time: OpenBLAS keeps such small ones on the calling
 thread. The same work as one large product woke its pool and took 8 times as long on a busy machine.

@@ -144,7 +144,6 @@ class Endpointer:
         self._most_samples = _samples(self._options.max_utterance_s) // FRAME_SAMPLES * FRAME_SAMPLES
         self._utterance: _Utterance | None = None
         self._received = 0
-        self._beginning = 0  # of the stream, or of what follows a frame that was not of full length
         self._settled = 0  # everything before is in an ended utterance or judged silence
         self._speech = 0
 
@@ -191,8 +190,6 @@ class Endpointer:
             raise ValueError(f"a frame has 1 to {FRAME_SAMPLES} samples, not {frame_samples}")
         span = Span(self._received, self._received + frame_samples)
         self._received = span.end_sample
-        if frame_samples < FRAME_SAMPLES:
-            self._beginning = span.end_sample
         if self._utterance is None:
             if probability < self._options.onset_threshold:
                 self._settle_silence()
@@ -280,7 +277,7 @@ class Endpointer:
 
     def _start_of(self, onset: Span) -> int:
         """Where the utterance starts whose first frame of speech this is."""
-        if onset.start_sample - self._beginning <= self._before_samples + _LATE_SAMPLES:
+        if onset.start_sample <= self._before_samples + _LATE_SAMPLES:
             return self._settled
         return max(self._settled, onset.start_sample - self._before_samples)
 

@@ -79,7 +79,7 @@ def token_budget(duration_s: float) -> int:
 
 def loop_free(words: Sequence[str]) -> list[int]:
     """Which words to keep so that no one to eight words come five times in a row; loops keep one round."""
-    keys = [_key(word) for word in words]
+    keys = [word_key(word) for word in words]
     kept: list[int] = []
     at = 0
     while at < len(words):
@@ -91,7 +91,7 @@ def loop_free(words: Sequence[str]) -> list[int]:
 
 def has_loop(text: str) -> bool:
     """Whether the same one to eight words come at least three times in a row."""
-    keys = [_key(word) for word in text.split()]
+    keys = [word_key(word) for word in text.split()]
     return any(_loop_at(keys, at, _SUSPICIOUS_REPEATS)[1] > 1 for at in range(len(keys)))
 
 
@@ -107,5 +107,6 @@ def _loop_at(keys: list[str], at: int, least_repeats: int) -> tuple[int, int]:
     return 1, 1
 
 
-def _key(word: str) -> str:
+def word_key(word: str) -> str:
+    """What two spellings of a word have in common: its letters and digits, in one case."""
     return re.sub(r"\W+", "", word).casefold()

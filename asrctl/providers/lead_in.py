@@ -11,7 +11,6 @@ wrong, and with 0.6 s of silence in front 140.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import cache
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
+from asrctl.policy.window import word_key
 from asrctl.providers.tokens import geometric_mean
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, join_text
 
@@ -52,10 +52,10 @@ def without_lead_in(hypothesis: Hypothesis) -> Hypothesis | None:
     Args:
         hypothesis: Of what `led_in` made, with words.
     """
-    heard = [_key(word.text) for segment in hypothesis.segments for word in segment.words]
+    heard = [word_key(word.text) for segment in hypothesis.segments for word in segment.words]
     last = len(_WORDS) - 1
     ends = range(last - _MISHEARD_WORDS, last + _MISHEARD_WORDS + 1)
-    end = next((at for at in ends if heard[at : at + 1] == [_key(_WORDS[-1])]), None)
+    end = next((at for at in ends if heard[at : at + 1] == [word_key(_WORDS[-1])]), None)
     if end is None:
         return None
     segments, skip = list[Segment](), end + 1
@@ -72,7 +72,3 @@ def without_lead_in(hypothesis: Hypothesis) -> Hypothesis | None:
 @cache
 def _lead_in() -> NDArray[np.float32]:
     return np.concatenate((sample_speech(), np.zeros(round(_PAUSE_S * SAMPLE_RATE_HZ), np.float32)))
-
-
-def _key(word: str) -> str:
-    return re.sub(r"\W+", "", word).casefold()
