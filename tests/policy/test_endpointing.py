@@ -149,6 +149,15 @@ def test_open_span_in_a_pause_is_what_the_end_will_be() -> None:
     assert endpointer.open_span is None
 
 
+def test_padding_within_the_longest_utterance_is_whole_frames() -> None:
+    """Where the longest utterance ends within a frame, that frame is left out."""
+    pause_s = 5 * FRAME_S
+    options = EndpointerOptions(
+        pad_before_s=0.0, pad_after_s=pause_s, trailing_silence_s=pause_s, max_utterance_s=31.5 * FRAME_S
+    )
+    assert spans(push_all(Endpointer(options), [0.9] * 27 + [0.0] * 5)) == [Span(0, frames(31))]
+
+
 def test_flush_ends_the_open_utterance_and_leaves_nothing_pending() -> None:
     """A flush in speech gives all the speech up to the last sample, the short last frame included."""
     endpointer = Endpointer(OPTIONS)
@@ -384,6 +393,17 @@ def test_account_balances_at_every_step(
     ledger.check(endpointer.flush())
     assert ledger.started is None
     assert endpointer.account.pending_samples == 0
+
+
+@given(any_options(), st.lists(runs, max_size=20))
+def test_utterances_are_whole_frames(options: EndpointerOptions, stretches: list[tuple[float, int]]) -> None:
+    """Whatever the options, they start and end with a frame, and what is settled does too."""
+    endpointer, edges = Endpointer(options), list[int]()
+    for probability, count in stretches:
+        for span in spans(push_all(endpointer, [probability] * count)):
+            edges += span
+        edges.append(endpointer.settled_sample)
+    assert not any(edge % FRAME_SAMPLES for edge in edges)
 
 
 @given(any_options(), st.lists(runs, max_size=20))
