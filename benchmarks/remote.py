@@ -42,7 +42,7 @@ from tests.providers.remote_server import (
     serving,
     serving_http,
 )
-from tests.serve.servers import options_for, running, script
+from tests.server.servers import options_for, running, script
 
 DIALECTS = ("openai", "vllm", "transcriptions", "asrctl")
 _PATIENCE_S = 60.0

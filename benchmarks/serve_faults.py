@@ -39,7 +39,7 @@ from asrctl.errors import AsrctlError
 from asrctl.network.failures import LinkFailure
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.policy.protocol import Final, KeptMessage, Resume, encode
+from asrctl.protocol import Final, KeptMessage, Resume, encode
 from benchmarks.accuracy import accuracy, normalise
 from benchmarks.common import note, table
 from benchmarks.serve_process import ServerProcess

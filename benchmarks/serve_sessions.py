@@ -20,8 +20,8 @@ from asrctl.client import Event as ClientEvent
 from asrctl.engine import events
 from asrctl.engine.pool import WorkerPool
 from asrctl.errors import ServerError
-from asrctl.policy.protocol import Done, Dropped, Final, Partial, SpeechStarted, Status
-from asrctl.serve.options import ServeOptions
+from asrctl.protocol import Done, Dropped, Final, Partial, SpeechStarted, Status
+from asrctl.server.options import ServeOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment
 from benchmarks.common import CORPUS, Clip, machine, note, read_manifest, save
 from benchmarks.live import conversation, offline_texts

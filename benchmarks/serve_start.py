@@ -15,7 +15,7 @@ import time
 from statistics import median
 
 from asrctl.engine.pool import WorkerPool
-from asrctl.serve.options import ServeOptions
+from asrctl.server.options import ServeOptions
 from benchmarks.common import note, table
 from benchmarks.serve_process import Memory, ServerProcess
 from benchmarks.serve_sessions import keep, parser, serve_options

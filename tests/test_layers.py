@@ -25,16 +25,17 @@ ALLOWED = {
     "settings": {"errors", "render"},
     "audio": {"transcript", "errors", "policy"},
     "models": {"transcript", "errors", "policy"},
-    "providers": {"transcript", "errors", "policy", "audio", "models", "network", "client"},
+    "providers": {"transcript", "errors", "policy", "protocol", "audio", "models", "network", "client"},
     "engine": {"transcript", "errors", "policy", "audio", "models", "providers"},
     "detect": {"transcript", "errors", "policy", "audio", "models", "providers", "engine"},
     "bench": {
         *("transcript", "errors", "policy", "audio", "models", "providers", "engine"),
-        *("network", "client"),
+        *("network", "client", "protocol"),
     },
-    "serve": {"transcript", "errors", "languages", "policy", "audio", "providers", "engine"},
-    "client": {"transcript", "errors", "policy", "network"},
-    "network": {"policy"},
+    "server": {"transcript", "errors", "languages", "policy", "protocol", "audio", "providers", "engine"},
+    "client": {"transcript", "errors", "policy", "protocol", "network"},
+    "protocol": {"transcript", "errors", "policy"},
+    "network": {"policy", "protocol"},
     "__main__": {"cli", "engine"},
 }
 """What of asrctl each part may import besides itself; a new part gets a line here.
@@ -42,7 +43,7 @@ ALLOWED = {
 `cli` may import all, and alone imports `settings`: what is below takes its options as arguments.
 """
 
-PURE = {"policy", "network", "render", "errors", "transcript"}
+PURE = {"policy", "protocol", "network", "render", "errors", "transcript"}
 """Parts that import nothing but the standard library besides what is allowed above."""
 
 

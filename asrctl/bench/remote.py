@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from asrctl import protocol
 from asrctl.bench.cost import Cost
 from asrctl.bench.paced import CHUNK_SAMPLES, Heard, Talk
 from asrctl.bench.stage import Played, Remembered, TellShare, Unpaced
@@ -26,7 +27,6 @@ from asrctl.client.link import stream_url
 from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.errors import ServerError
 from asrctl.network.hosts import is_loopback
-from asrctl.policy import protocol
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from asrctl import protocol
 from asrctl.audio.live import LiveSource
 from asrctl.cli.feeder import Feeder
 from asrctl.cli.interrupts import STOP_GRACE_S, Interrupts
@@ -17,7 +18,6 @@ from asrctl.cli.scribe import Scribe
 from asrctl.client import Client, ClientOptions, Event, Phase, State
 from asrctl.client.link import stream_url
 from asrctl.errors import EXIT_INTERRUPTED, AudioError
-from asrctl.policy import protocol
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from asrctl.cli.recognizer import Recognizer
     from asrctl.engine.stream import SpeechDetector
-    from asrctl.serve.options import NamedModel, ServeOptions, Streaming
+    from asrctl.server.options import NamedModel, ServeOptions, Streaming
     from asrctl.settings import Settings
 
 _REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client")
@@ -96,7 +96,7 @@ def serve(
     if missing:
         raise UsageError(f"asrctl serve needs {', '.join(missing)}: pip install 'asrctl[serve]'")
     from asrctl.detect.quick import defaults
-    from asrctl.serve.options import check_exposure
+    from asrctl.server.options import check_exposure
     from asrctl.settings import load
 
     loaded = load(config)
@@ -128,13 +128,13 @@ def serve(
 
 def _run(settings: Settings, options: ServeOptions) -> bool:
     """Serve until stopped; whether that was by force. The model loads while the server is imported."""
-    from asrctl.serve.engine import Engine
-    from asrctl.serve.heap import return_large_blocks
+    from asrctl.server.engine import Engine
+    from asrctl.server.heap import return_large_blocks
 
     return_large_blocks()
     engine = Engine(options)
     try:
-        from asrctl.serve.server import Server
+        from asrctl.server.server import Server
 
         server = Server(options, _detectors(settings), engine=engine)
         server.run()
@@ -157,8 +157,8 @@ def options_of(settings: Settings) -> ServeOptions:
     from asrctl.policy.admission import AdmissionOptions
     from asrctl.policy.ladder import LadderOptions
     from asrctl.policy.priority import Source
-    from asrctl.policy.protocol import Limits
-    from asrctl.serve.options import Models, ServeOptions
+    from asrctl.protocol import Limits
+    from asrctl.server.options import Models, ServeOptions
 
     chosen = settings.serve
     first = prepare(settings)
@@ -229,7 +229,7 @@ def _behind(first: Recognizer, settings: Settings) -> Settings:
 def _streaming(first: Recognizer, reserve: NamedModel) -> Streaming:
     """A streaming provider; it is asked for no language that its reserve does not know."""
     from asrctl.cli.providers import streaming_model
-    from asrctl.serve.options import NamedModel, Streaming
+    from asrctl.server.options import NamedModel, Streaming
 
     model = NamedModel(first.model, first.spec, reserve.multilingual)
     return Streaming(model, lambda: streaming_model(first))
@@ -239,7 +239,7 @@ def _named(settings: Settings) -> NamedModel:
     """The model of these settings; one that can find out the language knows several."""
     from asrctl.cli.recognizer import prepare
     from asrctl.languages import AUTO
-    from asrctl.serve.options import NamedModel
+    from asrctl.server.options import NamedModel
 
     recognizer = prepare(settings.overridden(language=AUTO))
     return NamedModel(recognizer.model, recognizer.spec, recognizer.decode.language == AUTO)

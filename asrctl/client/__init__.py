@@ -32,7 +32,7 @@ session is resumed, or begun anew where the server left off, so that each word c
     asyncio.run(transcribe("ws://127.0.0.1:8765", "talk.wav"))
 
 `ClientOptions` says what is asked of the server, and how long it is tried. What goes over the wire
-stands in asrctl/serve/PROTOCOL.md.
+stands in asrctl/server/PROTOCOL.md.
 """
 
 from asrctl.client.client import Client
@@ -42,7 +42,7 @@ from asrctl.client.replay import BufferOptions
 from asrctl.client.state import Phase, State
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.policy.protocol import Done, Dropped, Final, GoAway, Metrics, Partial, SpeechStarted, Status
+from asrctl.protocol import Done, Dropped, Final, GoAway, Metrics, Partial, SpeechStarted, Status
 
 __all__ = [
     "BackoffOptions",

@@ -18,7 +18,7 @@ from asrctl.client.salvage import what_is_left
 from asrctl.client.state import State
 from asrctl.network.retry import Retry
 from asrctl.policy.breaker import CircuitBreaker
-from asrctl.policy.protocol import (
+from asrctl.protocol import (
     ClientProtocol,
     ClientState,
     Done,

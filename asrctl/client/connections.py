@@ -15,7 +15,7 @@ from asrctl.client.state import Phase, State
 from asrctl.errors import ServerError
 from asrctl.network.failures import LinkFailure
 from asrctl.network.retry import Retry
-from asrctl.policy.protocol import (
+from asrctl.protocol import (
     AudioAck,
     ClientOutput,
     ClientProtocol,

@@ -14,7 +14,7 @@ from websockets.exceptions import (
 )
 
 from asrctl.network.failures import LinkFailure, network_failure, retry_after_s_of
-from asrctl.policy.protocol import CloseCode, Error
+from asrctl.protocol import CloseCode, Error
 
 _RETRIED_STATUS = frozenset({408, 425, 429})
 """Besides those from 500 on."""

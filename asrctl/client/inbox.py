@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 from asrctl.client.state import Phase, State
-from asrctl.policy.protocol import Done, Dropped, Final, GoAway, Metrics, Partial, SpeechStarted, Status
+from asrctl.protocol import Done, Dropped, Final, GoAway, Metrics, Partial, SpeechStarted, Status
 
 TOLD = (SpeechStarted, Partial, Final, Dropped, Status, Metrics, GoAway, Done)
 """What the server says that is passed on as it is."""

@@ -17,7 +17,7 @@ from asrctl.client.replay import ReplayBuffer
 from asrctl.errors import UsageError
 from asrctl.network.failures import LinkFailure
 from asrctl.network.hosts import is_loopback
-from asrctl.policy.protocol import (
+from asrctl.protocol import (
     SUBPROTOCOL,
     ClientOutput,
     ClientProtocol,

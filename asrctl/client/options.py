@@ -8,7 +8,7 @@ from pathlib import Path
 from asrctl.client.replay import BufferOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.policy.protocol import AudioFormat, Start
+from asrctl.protocol import AudioFormat, Start
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 

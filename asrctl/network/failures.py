@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Mapping
 
-from asrctl.policy.protocol import CloseCode
+from asrctl.protocol import CloseCode
 
 _AT_ONCE_CODES = frozenset({CloseCode.SESSION_GONE, CloseCode.OFFSET_GAP, CloseCode.UNAUTHORISED})
 """The server is well, and a new session is all that it takes."""

@@ -11,19 +11,19 @@ import pytest
 
 pytest.importorskip("starlette")
 
+from asrctl import protocol
 from asrctl.bench import enforced, stream
 from asrctl.bench.paced import Talk
 from asrctl.bench.remote import There, engine_event, processes_of
 from asrctl.client import ClientOptions, Phase, State
 from asrctl.engine.events import Dropped, Final, SpeechStarted
 from asrctl.errors import ServerError
-from asrctl.policy import protocol
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.providers.scripted import speak
 from tests.engine.streams import silence
-from tests.serve.servers import options_for, running, script
+from tests.server.servers import options_for, running, script
 
 WORDS = "w0 w1 w2 w3 w4 w5"
 TALK = Talk(

@@ -21,8 +21,8 @@ from asrctl.errors import UsageError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.providers.scripted import speak
 from tests.engine.streams import LevelDetector, silence
-from tests.serve.servers import options_for, running
-from tests.serve.servers import script as server_script
+from tests.server.servers import options_for, running
+from tests.server.servers import script as server_script
 
 from .commands import asrctl, run
 

@@ -22,7 +22,7 @@ from asrctl.cli.serve import options_of
 from asrctl.cli.view import FileView
 from asrctl.engine.slot import PoolOptions
 from asrctl.errors import ProviderError, UsageError
-from asrctl.policy.protocol import Status
+from asrctl.protocol import Status
 from asrctl.providers.remote import RemoteOptions
 from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.options import VoxtralOptions

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from asrctl.audio.sample import sample_speech
-from asrctl.policy.protocol import SpeechStarted
+from asrctl.protocol import SpeechStarted
 
 from ..serve.servers import PATIENCE_S, Talker, pcm, spoken
 from .commands import run

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from asrctl.policy.protocol import (
+from asrctl.protocol import (
     SUBPROTOCOL,
     Audio,
     Close,

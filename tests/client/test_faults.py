@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from asrctl.client import Client, ClientOptions, Phase
 from asrctl.errors import ServerError
 from asrctl.policy.breaker import BreakerOptions, BreakerState, CircuitBreaker
-from asrctl.policy.protocol import Done, Error, Limits, Ready, encode
+from asrctl.protocol import Done, Error, Limits, Ready, encode
 from benchmarks.serve_proxy import FaultyProxy, Plan
 from tests.client.clients import Heard, Time, hear, run
 from tests.client.runs import SAMPLES, assert_all_heard, transcribed

@@ -9,7 +9,7 @@ import pytest
 from asrctl.client.inbox import Event, Inbox
 from asrctl.client.state import Phase, State
 from asrctl.errors import ServerError
-from asrctl.policy.protocol import Final, Metrics, Partial
+from asrctl.protocol import Final, Metrics, Partial
 from tests.client.clients import run
 
 

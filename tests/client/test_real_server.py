@@ -18,12 +18,12 @@ from asrctl.client import Client, ClientOptions, Phase
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.policy.protocol import Dropped, Final
+from asrctl.protocol import Dropped, Final
 from asrctl.providers.scripted import speak
 from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
 from tests.client.clients import Heard, run
 from tests.engine.streams import silence
-from tests.serve.servers import Running, options_for, running, script
+from tests.server.servers import Running, options_for, running, script
 
 WORDS = 12
 IMPATIENT = ClientOptions(

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from asrctl.engine.wire import read_frame, write_frame
-from tests.serve.servers import PATIENCE_S
+from tests.server.servers import PATIENCE_S
 
 DEAF = """
 import threading

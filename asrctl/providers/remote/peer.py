@@ -16,7 +16,7 @@ from asrctl.client.options import ClientOptions
 from asrctl.client.replay import BLOCK_BYTES, BufferOptions
 from asrctl.client.state import Phase, State
 from asrctl.errors import ProviderError, ServerError
-from asrctl.policy.protocol import Dropped, Final, Partial
+from asrctl.protocol import Dropped, Final, Partial
 from asrctl.providers.base import DecodeOptions, Spoken
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.loop import allow

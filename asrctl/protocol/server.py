@@ -1,0 +1,242 @@
+"""The server's end of one socket as a state machine: messages go in, requests and messages to send come out.
+
+waiting ──start/resume──► opening ──accept──► open ──finish──► finishing ──done──► closed
+   └───────────── any violation, `close`, or too much silence ─────────────────────────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from asrctl.protocol.codec import decode_client, encode
+from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.messages import (
+    Done,
+    Error,
+    EventAck,
+    Finish,
+    Flush,
+    KeptMessage,
+    Limits,
+    Ready,
+    Resume,
+    ServerMessage,
+    Skip,
+    Start,
+)
+from asrctl.protocol.session import ServerSession
+
+MAX_SKIP_S = 600.0
+"""Most audio that one `Skip` may declare lost, in seconds."""
+_BURST_S = 4.0
+"""A client may send the messages of so many seconds at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this as one text frame."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the socket; nothing comes after it."""
+
+    code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """The session's next audio: whole frames, the first at position `offset`."""
+
+    data: bytes
+    offset: int
+
+
+ServerOutput = Send | Close | Start | Resume | Audio | Skip | Flush | Finish
+"""`Start` and `Resume` want `accept` or `refuse`; the others are for the session that was accepted."""
+
+
+class ServerState(StrEnum):
+    """Where a socket is; see the module's docstring."""
+
+    WAITING = "waiting"
+    OPENING = "opening"
+    OPEN = "open"
+    FINISHING = "finishing"
+    CLOSED = "closed"
+
+
+class ServerProtocol:
+    """One socket of the server. Methods return what follows, in order; after `Close` they return nothing."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        """A socket that was just upgraded; `clock` gives monotonic seconds."""
+        self._limits = limits
+        self._clock = clock
+        self._tokens = _BURST_S * limits.max_messages_per_s
+        self._heard_s = self._refilled_s = clock()
+        self.state = ServerState.WAITING
+        self.session: ServerSession | None = None
+
+    # What the client sends
+
+    def receive_text(self, text: str) -> list[ServerOutput]:
+        """Take a text frame."""
+        if self.state is ServerState.CLOSED:
+            return []
+        try:
+            self._count(len(text))
+            return self._take(decode_client(text))
+        except Violation as violation:
+            return self.refuse(violation)
+
+    def receive_binary(self, data: bytes) -> list[ServerOutput]:
+        """Take a binary frame."""
+        if self.state is ServerState.CLOSED:
+            return []
+        try:
+            self._count(len(data))
+            return [self._audio(data)]
+        except Violation as violation:
+            return self.refuse(violation)
+
+    def check_time(self) -> list[ServerOutput]:
+        """To be called now and then: closes a socket that has been silent for too long."""
+        silent_s = self._clock() - self._heard_s
+        if self.state in (ServerState.CLOSED, ServerState.OPENING, ServerState.FINISHING):
+            return []  # it is not the client's turn
+        if self.state is ServerState.WAITING:
+            if silent_s < self._limits.handshake_timeout_s:
+                return []
+            return self.refuse(Violation(CloseCode.IDLE, "handshake_timeout", "no start or resume came"))
+        if silent_s < self._limits.idle_timeout_s or self._window_is_closed():
+            return []
+        return self.refuse(Violation(CloseCode.IDLE, "idle", "nothing came for too long; resume when ready"))
+
+    # What the server answers
+
+    def accept(
+        self, session: ServerSession, ready: Ready, replay: Iterable[KeptMessage] = ()
+    ) -> list[ServerOutput]:
+        """Open a session on this socket, or take up one; `replay` is what `ServerSession.resume` gave."""
+        if self.state is not ServerState.OPENING:
+            return []
+        self.session = session
+        self.state = ServerState.OPEN if session.finish_offset is None else ServerState.FINISHING
+        self._heard_s = self._clock()
+        outputs: list[ServerOutput] = [Send(encode(ready))]
+        for event in replay:
+            outputs += self.send(event)
+        return outputs
+
+    def refuse(self, violation: Violation) -> list[ServerOutput]:
+        """Say what is wrong, and close."""
+        error = Error(violation.code, violation.message, violation.retry_after_s)
+        return [*self.send(error), *self.close(violation.close_code, violation.code)]
+
+    def send(self, message: ServerMessage) -> list[ServerOutput]:
+        """Send a message; after `Done` the socket is closed."""
+        if self.state is ServerState.CLOSED:
+            return []
+        closing = self.close(CloseCode.NORMAL) if isinstance(message, Done) else []
+        return [Send(encode(message)), *closing]
+
+    def close(self, code: int, reason: str = "") -> list[ServerOutput]:
+        """Close the socket; the session is not touched."""
+        if self.state is ServerState.CLOSED:
+            return []
+        self.state = ServerState.CLOSED
+        return [Close(code, reason)]
+
+    # Inside
+
+    def _take(self, message: Start | Resume | Flush | Skip | EventAck | Finish) -> list[ServerOutput]:
+        if isinstance(message, Start | Resume):
+            if self.state is not ServerState.WAITING:
+                raise _bad("a socket has one start or resume, at its beginning")
+            self.state = ServerState.OPENING
+            return [message]
+        session = self._opened()
+        if isinstance(message, EventAck):
+            if message.event_id > session.log.last_id:
+                raise _bad("event_id was never sent")
+            session.log.acknowledge(message.event_id)
+            return []
+        if isinstance(message, Finish):
+            return self._finish(session, message)
+        if self.state is ServerState.FINISHING:
+            raise _bad("nothing but ack may follow finish")
+        if isinstance(message, Skip):
+            self._skip(session, message.frames)
+        return [message]
+
+    def _skip(self, session: ServerSession, frames: int) -> None:
+        """Lost audio costs work too: its seconds count as messages."""
+        seconds = frames / session.start.format.sample_rate
+        if seconds > MAX_SKIP_S:
+            raise _bad(f"a skip may have {MAX_SKIP_S:g} s; start anew at a later audio_offset instead")
+        self._charge(seconds)
+        session.received += frames
+        session.acknowledged = max(session.acknowledged, session.received - session.window_samples)
+
+    def _finish(self, session: ServerSession, message: Finish) -> list[ServerOutput]:
+        audio_offset = message.audio_offset
+        if session.finish_offset == audio_offset:
+            return []  # said again after a resume, since the client cannot know that it arrived
+        if audio_offset != session.received or session.finish_offset is not None:
+            gap = f"finish says {audio_offset}, but audio came up to {session.received}"
+            raise Violation(CloseCode.OFFSET_GAP, "offset_gap", gap)
+        session.finish_offset = audio_offset
+        self.state = ServerState.FINISHING
+        return [message]
+
+    def _audio(self, data: bytes) -> Audio:
+        if self.session is None:
+            raise Violation(CloseCode.UNSUPPORTED_DATA, "not_started", "no audio may come before ready")
+        session = self.session
+        if self.state is ServerState.FINISHING:
+            raise _bad("no audio may follow finish")
+        frames, rest = divmod(len(data), session.start.format.frame_bytes)
+        if rest or not frames:
+            wanted = f"audio must come in whole frames of {session.start.format.frame_bytes} bytes"
+            raise Violation(CloseCode.INVALID_DATA, "bad_audio", f"{wanted}; {len(data)} bytes came")
+        if session.received + frames > session.acknowledged + session.window_samples:
+            raise Violation(CloseCode.POLICY, "window_exceeded", "audio came beyond the window")
+        offset = session.received
+        session.received += frames
+        return Audio(data, offset)
+
+    def _opened(self) -> ServerSession:
+        if self.session is None:
+            raise _bad("the first message must be start or resume, and ready the first answer")
+        return self.session
+
+    def _count(self, length: int) -> None:
+        """Hold the message against the limits."""
+        self._heard_s = self._clock()
+        if length > self._limits.max_message_bytes:
+            most = self._limits.max_message_bytes
+            raise Violation(CloseCode.TOO_BIG, "too_big", f"messages may have {most} bytes")
+        self._charge(1.0)
+
+    def _charge(self, messages: float) -> None:
+        now_s, rate = self._clock(), self._limits.max_messages_per_s
+        self._tokens = min(_BURST_S * rate, self._tokens + (now_s - self._refilled_s) * rate)
+        self._refilled_s = now_s
+        if self._tokens < messages:
+            raise Violation(CloseCode.POLICY, "too_many_messages", f"more than {rate} messages a second came")
+        self._tokens -= messages
+
+    def _window_is_closed(self) -> bool:
+        """Whether it is we who keep the client from sending."""
+        session = self.session
+        return session is not None and session.received >= session.acknowledged + session.window_samples
+
+
+def _bad(message: str) -> Violation:
+    return Violation(CloseCode.BAD_REQUEST, "bad_request", message)

@@ -1,0 +1,311 @@
+"""All sessions of a server: who may begin one, who may take one up, and when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from asrctl.engine.stream import SpeechDetector, Stream, StreamOptions
+from asrctl.errors import UsageError
+from asrctl.languages import AUTO, check_language
+from asrctl.policy.admission import Admission, Refusal
+from asrctl.policy.ladder import Ladder, LevelChange
+from asrctl.policy.pacing import gather_s
+from asrctl.policy.priority import Source
+from asrctl.protocol import (
+    CloseCode,
+    Done,
+    GoAway,
+    KeptMessage,
+    Ready,
+    Resume,
+    ServerMessage,
+    ServerSession,
+    Start,
+    Status,
+    Violation,
+)
+from asrctl.server.engine import Engine
+from asrctl.server.journal import Journal
+from asrctl.server.metrics import Metrics
+from asrctl.server.options import ServeOptions
+from asrctl.server.session import Listener, LiveSession
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
+
+_FINISHED_KEPT = 256
+"""Sessions that are done are kept for a client that lost its socket just then; no more than this."""
+_NOT_READY_RETRY_S = 2
+
+
+class Hub:
+    """Sessions by their id. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        options: ServeOptions,
+        engine: Engine,
+        detector: Callable[[], SpeechDetector],
+        metrics: Metrics,
+        journal: Journal,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """A hub without sessions; `detector` makes what finds speech, fresh for each session."""
+        self.options = options
+        self.engine = engine
+        self.metrics = metrics
+        self.journal = journal
+        self.clock = clock
+        self.admission = Admission(options.admission, clock)
+        self.ladder = Ladder(options.ladder, clock)
+        self.closing = ""
+        """Why nobody new is let in any more; empty until the end."""
+        self.trouble = ""
+        """Why decoding does not work at the moment; empty if it does."""
+        self._detector = detector
+        self._was_ready = False
+        self._sessions: dict[str, LiveSession] = {}
+        self._counted: dict[str, AudioAccount] = {}
+        self._full = set[str]()
+        self.answered_s = 0.0
+        """Audio of all sessions so far that became speech or silence."""
+
+    @property
+    def sessions(self) -> list[LiveSession]:
+        """Those that are not done."""
+        return [session for session in self._sessions.values() if not session.done]
+
+    def find(self, session_id: str) -> LiveSession | None:
+        """The session of this id, done or not."""
+        return self._sessions.get(session_id)
+
+    @property
+    def why_not_ready(self) -> str:
+        """What keeps the server from being ready; empty if nothing does."""
+        loading = "" if self.engine.ready else "no worker is ready"
+        return self.closing or self.trouble or self._loading() or loading
+
+    def _loading(self) -> str:
+        """Whether no worker has been ready yet: one that is replaced later is waited for."""
+        self._was_ready = self._was_ready or self.engine.ready
+        return "" if self._was_ready else "the model is loading"
+
+    # Who comes in
+
+    def admit(self) -> str | Refusal:
+        """The first door: the id of a session to be, or why not. To be given back by `release`."""
+        if reason := self.closing or self.trouble or self._loading():
+            return Refusal(reason, _NOT_READY_RETRY_S)
+        session_id = secrets.token_urlsafe(12)
+        return self.admission.admit(session_id) or session_id
+
+    def release(self, session_id: str) -> None:
+        """A socket that was let in is gone, or took up another session: its place is free."""
+        if session_id not in self._sessions:
+            self.admission.release(session_id)
+
+    def open(self, session_id: str, start: Start, listener: Listener) -> LiveSession:
+        """Begin a session that was admitted.
+
+        Raises:
+            Violation: It asks for what this server does not have, or is one too many of its kind.
+        """
+        refusal = self.admission.assign(session_id, Source[start.source.upper()])
+        if refusal is not None:
+            self.metrics.rejected.labels("source").inc()
+            raise overload(refusal)
+        stream = Stream(self._detector(), self._stream_options(start))
+        window = round(self.options.window_s * start.format.sample_rate)
+        books = ServerSession(session_id, secrets.token_urlsafe(32), start, window)
+        session = LiveSession(
+            books,
+            stream,
+            self.engine.lineup,
+            hold_s=self.options.hold_s,
+            spool_s=self.options.spool_s,
+            said=lambda message: self._said(session_id, message),
+            models=self._model_names,
+        )
+        session.obey(self.ladder.measures, int(self.ladder.level))
+        self._sessions[session_id] = session
+        session.listener = listener
+        self.metrics.opened.labels(start.source).inc()
+        self.journal.note("session.start", session=session_id, source=start.source)
+        return session
+
+    @property
+    def _model_names(self) -> dict[str, str]:
+        """The models by their providers."""
+        main, shown = self.options.models.main, self.options.shown
+        return {main.spec.provider: main.name, shown.spec.provider: shown.name}
+
+    def _stream_options(self, start: Start) -> StreamOptions:
+        main = self.options.shown
+        if start.model not in (None, main.name):
+            raise _bad(f"this server has no model {start.model!r}: it serves {main.name}")
+        try:
+            language = start.language if start.language != AUTO else self.options.stream.decode.language
+            language = check_language(language, multilingual=main.multilingual, model=main.name)
+        except UsageError as error:
+            raise _bad(str(error)) from None
+        stream = self.options.roomy_stream
+        prompt = start.prompt or stream.decode.prompt
+        return replace(stream, decode=replace(stream.decode, language=language, prompt=prompt))
+
+    def resume(self, request: Resume, listener: Listener) -> tuple[LiveSession, list[KeptMessage]]:
+        """Take a session up on another socket; the newest wins.
+
+        Raises:
+            Violation: There is no such session, or it is somebody else's.
+        """
+        session = self._sessions.get(request.session_id)
+        if session is None or session.failed:
+            raise Violation(CloseCode.SESSION_GONE, "session_gone", "there is no such session any more")
+        replay = session.books.resume(request)
+        older, session.listener, session.detached_s = session.listener, listener, None
+        if older is not None:
+            older.close(CloseCode.REPLACED, "replaced")
+        self.metrics.resumed.inc()
+        self.journal.note("session.resume", session=request.session_id, replayed=len(replay))
+        return session, replay
+
+    def ready(self, session: LiveSession) -> Ready:
+        """What a client is told first."""
+        books, options = session.books, self.options
+        return Ready(
+            session_id=books.session_id,
+            resume_token=books.resume_token,
+            audio_offset=books.received,
+            resume_ttl_s=options.resume_ttl_s,
+            window_samples=books.window_samples,
+            limits=options.limits,
+            model=self.engine.model.name,
+            provider=self.engine.model.spec.provider,
+            level=self.ladder.level,
+        )
+
+    def detach(self, session: LiveSession, listener: Listener) -> None:
+        """A socket is gone; the session waits for another, if it was this one's."""
+        if session.listener is not listener:
+            return
+        session.listener, session.detached_s = None, self.clock()
+        if session.books.received == session.books.start.audio_offset and not session.done:
+            self.end(session)  # nothing was said, so there is nothing to take up
+
+    # What happens meanwhile
+
+    def tick(self) -> None:
+        """To be called a few times a second."""
+        for session in list(self._sessions.values()):
+            session.gather_s = gather_s(len(self._sessions))
+            session.feed_gathered()
+            session.catch_up()
+            session.report()
+            self._count(session)
+            if session.failed:
+                self.end(session)
+                continue
+            detached_s = session.detached_s
+            if session.done and session.listener is None and detached_s is None:
+                session.detached_s = self.clock()
+            elif detached_s is not None and self.clock() - detached_s >= self.options.resume_ttl_s:
+                self.end(session)
+        self._note_disk()
+        finished = [session for session in self._sessions.values() if session.done]
+        for session in finished[:-_FINISHED_KEPT]:
+            self.end(session)
+
+    def _note_disk(self) -> None:
+        full = {session_id for session_id, session in self._sessions.items() if session.is_spool_full}
+        for session_id in full - self._full:
+            self.journal.note("spool.full", session=session_id)
+        self._full = full
+
+    def announce(self, change: LevelChange) -> None:
+        """A step on the ladder: sessions act on it, clients are told."""
+        self.metrics.changes.labels(str(int(change.level))).inc()
+        self.journal.note(
+            "level", level=int(change.level), from_level=int(change.from_level), reason=change.reason
+        )
+        for session in self.sessions:
+            session.obey(self.ladder.measures, int(change.level))
+            model = self.engine.model
+            session.say(
+                Status(
+                    level=int(change.level),
+                    from_level=int(change.from_level),
+                    reason=change.reason[:500],
+                    model=model.name,
+                    provider=model.spec.provider,
+                )
+            )
+
+    def end(self, session: LiveSession) -> None:
+        """Forget a session."""
+        session_id = session.books.session_id
+        self._sessions.pop(session_id, None)
+        self.admission.release(session_id)
+        self._count(session)
+        self._counted.pop(session_id, None)
+        if not session.done:
+            self.journal.note("session.lost", session=session_id, pending_s=session.pending_s)
+        # Its thread may have much to hear before it sees that it is to end.
+        asyncio.get_running_loop().run_in_executor(None, session.close)
+
+    def _said(self, session_id: str, message: ServerMessage) -> None:
+        self.metrics.said(message)
+        if isinstance(message, Done):
+            self.admission.release(session_id)
+            self.journal.note(
+                "session.done",
+                session=session_id,
+                received_s=message.received_s,
+                speech_s=message.speech_s,
+                silence_s=message.silence_s,
+                dropped_s=message.dropped_s,
+            )
+
+    def _count(self, session: LiveSession) -> None:
+        """Add to the metrics what the session's account grew by."""
+        now, before = session.account, self._counted.get(session.books.session_id, AudioAccount())
+        self._counted[session.books.session_id] = now
+        self.answered_s += (now.speech_samples - before.speech_samples) / SAMPLE_RATE_HZ
+        self.answered_s += (now.silence_samples - before.silence_samples) / SAMPLE_RATE_HZ
+        rate = SAMPLE_RATE_HZ
+        self.metrics.received.inc((now.received_samples - before.received_samples) / rate)
+        self.metrics.settled(
+            (now.speech_samples - before.speech_samples) / rate,
+            (now.silence_samples - before.silence_samples) / rate,
+            (now.dropped_samples - before.dropped_samples) / rate,
+        )
+
+    # The end
+
+    def go_away(self, after_s: float) -> None:
+        """Nobody new; the utterances that have ended are finished."""
+        self.closing = "the server is shutting down"
+        for session in self.sessions:
+            session.say(GoAway(after_s))
+
+    @property
+    def settled(self) -> bool:
+        """Whether no session waits for a final."""
+        return all(session.settled for session in self.sessions)
+
+    def close(self) -> None:
+        """Close all sockets with 1012 and end all sessions."""
+        for session in list(self._sessions.values()):
+            if session.listener is not None:
+                session.listener.close(CloseCode.RESTART, "restart")
+            self.end(session)
+
+
+def overload(refusal: Refusal) -> Violation:
+    """A refusal that comes after the upgrade."""
+    return Violation(CloseCode.OVERLOAD, "overload", refusal.reason, float(refusal.retry_after_s))
+
+
+def _bad(message: str) -> Violation:
+    return Violation(CloseCode.BAD_REQUEST, "bad_request", message)

@@ -1,0 +1,125 @@
+"""What Prometheus is told. The registry belongs to the server, not to the process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from asrctl.policy.ladder import Level
+from asrctl.policy.priority import Kind, Source
+from asrctl.protocol import Done, Dropped, Final, Partial, ServerMessage
+from asrctl.server.load import Decoded
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_OUTCOMES = ("finalised", "silent", "dropped")
+_REFUSALS = ("capacity", "source", "key", "origin", "subprotocol")
+_RESULTS = ("partial", "final", "dropped", "done")
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+
+class Metrics:
+    """Counters that the server moves, and values that are asked for when they are read."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self.rejected = Counter(
+            "asrctl_rejected", "Handshakes and sessions refused", ["reason"], registry=registry
+        )
+        self.opened = Counter("asrctl_sessions_opened", "Sessions begun", ["source"], registry=registry)
+        self.resumed = Counter("asrctl_resumes", "Sessions taken up again", registry=registry)
+        self.closed = Counter("asrctl_closes", "Sockets closed, by code", ["code"], registry=registry)
+        self.changes = Counter("asrctl_level_changes", "Steps on the ladder", ["level"], registry=registry)
+        self.stalls = Counter(
+            "asrctl_watchdog_restarts", "Times all workers were restarted", registry=registry
+        )
+        self.received = Counter("asrctl_audio_received_seconds", "Audio received", registry=registry)
+        self._audio = Counter(
+            "asrctl_audio_seconds", "Audio answered for, by what became of it", ["outcome"], registry=registry
+        )
+        self._messages = Counter("asrctl_results", "Results said", ["kind"], registry=registry)
+        self._waits = Histogram(
+            "asrctl_wait_seconds", "Time in the queue", ["kind"], buckets=_SECONDS, registry=registry
+        )
+        self._inference = Histogram(
+            "asrctl_inference_seconds", "Time decoding", ["kind"], buckets=_SECONDS, registry=registry
+        )
+
+        kinds = [kind.name.lower() for kind in Kind]
+        for metric, labels in (
+            (self.rejected, _REFUSALS),
+            (self.opened, [source.name.lower() for source in Source]),
+            (self.changes, [str(int(level)) for level in Level]),
+            (self._audio, _OUTCOMES),
+            (self._messages, _RESULTS),
+            (self._waits, kinds),
+            (self._inference, kinds),
+        ):
+            for label in labels:
+                metric.labels(label)  # so that it is there from the start, as 0
+
+    def counter(self, name: str, help_: str, value: Callable[[], float]) -> None:
+        """Add a value that never falls, and is asked for when it is read."""
+        self._registry.register(_Counted(f"asrctl_{name}", help_, value))
+
+    def gauge(self, name: str, help_: str, value: Callable[[], float]) -> None:
+        """Add a value that is asked for when it is read."""
+        Gauge(f"asrctl_{name}", help_, registry=self._registry).set_function(value)
+
+    def gauges(self, name: str, help_: str, label: str, values: dict[str, Callable[[], float]]) -> None:
+        """Add several such values that differ in a label."""
+        gauge = Gauge(f"asrctl_{name}", help_, [label], registry=self._registry)
+        for key, value in values.items():
+            gauge.labels(key).set_function(value)
+
+    def said(self, message: ServerMessage) -> None:
+        """Count a message of a session; of finals and drops only how many there were."""
+        if isinstance(message, Partial):
+            self._messages.labels("partial").inc()
+        elif isinstance(message, Final):
+            self._messages.labels("final").inc()
+        elif isinstance(message, Dropped):
+            self._messages.labels("dropped").inc()
+        elif isinstance(message, Done):
+            self._messages.labels("done").inc()
+
+    def settled(self, speech_s: float, silence_s: float, dropped_s: float) -> None:
+        """Count audio that was answered for."""
+        for outcome, seconds in zip(_OUTCOMES, (speech_s, silence_s, dropped_s), strict=True):
+            self._audio.labels(outcome).inc(max(0.0, seconds))
+
+    def decoded(self, decode: Decoded) -> None:
+        """Count a decode; from any thread."""
+        kind = decode.kind.name.lower()
+        self._waits.labels(kind).observe(decode.wait_s)
+        self._inference.labels(kind).observe(decode.inference_s)
+
+    def text(self) -> bytes:
+        """All of it, in the text format."""
+        return generate_latest(self._registry)
+
+
+class _Counted(Collector):
+    """A counter that somebody else keeps."""
+
+    def __init__(self, name: str, help_: str, value: Callable[[], float]) -> None:
+        self._name, self._help, self._value = name, help_, value
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._help, value=self._value())
+
+
+def memory_bytes(pids: Iterable[int]) -> int:
+    """Resident memory of this process and of these; those that are gone count nothing."""
+    total = 0
+    for pid in (os.getpid(), *pids):
+        try:
+            total += psutil.Process(pid).memory_info().rss
+        except psutil.Error:
+            continue
+    return total

@@ -1,0 +1,50 @@
+"""One server for the tests that do it no harm, and scripts for those that need their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
+from asrctl.audio.vad import SileroVad, SileroWeights
+from asrctl.engine.slot import HealthCheck, PoolOptions
+from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.server.options import Models, NamedModel, ServeOptions
+
+from . import servers
+from .servers import Running, options_for, running, script
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with the usual limits."""
+    with running(options_for(script(tmp_path_factory.mktemp("script") / "plain.json"))) as server:
+        yield server
+
+
+@pytest.fixture
+def real(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """A server with whisper.cpp and Silero VAD."""
+    weights = SileroWeights.load()
+    monkeypatch.setattr(servers, "LevelDetector", lambda: SileroVad(weights))
+    health = HealthCheck(sample_speech(), SAMPLE_WORDS, DecodeOptions(word_timestamps=True))
+    models = Models(NamedModel("tiny.en-q8_0", ModelSpec("whisper_cpp", tiny_en)))
+    with running(ServeOptions(models, PoolOptions(health=health), port=0)) as server:
+        yield server
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Callable[..., ModelSpec]:
+    """Makes scripts; `crashes=n` makes a fault happen n times."""
+
+    def make(name: str = "script", **faults: Any) -> ModelSpec:
+        if isinstance(faults.get("crashes"), int):
+            counter = tmp_path / f"{name}.count"
+            counter.write_text(str(faults["crashes"]))
+            faults["crashes"] = str(counter)
+        return script(tmp_path / f"{name}.json", **faults)
+
+    return make
