@@ -8,6 +8,8 @@
     │   ├── WorkerCrashed           4   native code died; the audio is still held
     │   ├── WorkerTimeout           4   a decode passed its deadline and was killed
     │   └── DecodeError             4   the recogniser refused this audio, and said so
+    ├── QueueFull                   1   as many decodes wait as may
+    ├── Superseded                  1   a decode made way for a more urgent one
     └── ServerError                 5   a server that cannot be reached, or was given up on
 
 Messages are one line that says what is wrong and, where there is something to be done, what to do.
@@ -58,6 +60,14 @@ class WorkerTimeout(ProviderError):
 
 class DecodeError(ProviderError):
     """The recogniser reported a failure for this audio; the worker lives on."""
+
+
+class QueueFull(AsrctlError):
+    """The queue holds as many finals as it may; the caller waits, or declares a drop."""
+
+
+class Superseded(AsrctlError):
+    """A decode for a partial made way for a newer one of the same utterance, or for a final."""
 
 
 class ServerError(AsrctlError):

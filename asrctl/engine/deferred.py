@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Protocol
 
-from asrctl.errors import AsrctlError, ProviderError
-from asrctl.policy.priority import QueueFull, Ticket
+from asrctl.errors import AsrctlError, ProviderError, QueueFull
+from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions, Spoken, StreamingModel, StreamingSession
 from asrctl.transcript import Hypothesis
 

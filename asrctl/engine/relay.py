@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from asrctl.engine.deferred import settle
 from asrctl.engine.lineup import Lineup, is_about_one_window
-from asrctl.errors import ProviderError
-from asrctl.policy.priority import QueueFull, Ticket
+from asrctl.errors import ProviderError, QueueFull
+from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.transcript import Hypothesis
 

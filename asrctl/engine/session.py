@@ -15,8 +15,8 @@ from asrctl.engine.lineup import Lineup, Recognizer
 from asrctl.engine.stream import Stream
 from asrctl.engine.utterance import Abort, Complete, Decode, Feed, HangUp, Output
 from asrctl.engine.voices import OpenVoices
-from asrctl.errors import AsrctlError, WorkerCrashed
-from asrctl.policy.priority import Kind, QueueFull, Source, Ticket
+from asrctl.errors import AsrctlError, QueueFull, WorkerCrashed
+from asrctl.policy.priority import Kind, Source, Ticket
 from asrctl.providers.base import Spoken
 from asrctl.transcript import AudioAccount, Hypothesis
 

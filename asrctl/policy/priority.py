@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, TypeVar
 
+from asrctl.errors import QueueFull
+
 T = TypeVar("T")
 
+_SESSIONS_REMEMBERED = 256
+"""Sessions whose last turn is remembered; one that is forgotten is served as if it was new."""
 _PUT_BACK = 0
 """Order of a job that comes back: before the first that was ever queued."""
 
@@ -37,10 +42,6 @@ class Ticket:
     utterance: int = 0
 
 
-class QueueFull(Exception):
-    """The queue holds as many finals as it may; the caller must wait or declare a drop."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Entry(Generic[T]):
     ticket: Ticket
@@ -52,9 +53,10 @@ class _Entry(Generic[T]):
 class JobQueue(Generic[T]):
     """Finals before partials, mic before system, then the session served longest ago, then oldest first.
 
-    A job that has waited `starvation_s` goes before all that have not, oldest first. A newer partial of
-    an utterance replaces an older one, and its final replaces them all. A full queue gives up its lowest,
-    oldest partial before it refuses a job.
+    A job that has waited `starvation_s` counts as one of the highest class, so that lower classes come to
+    their turn; sessions still take turns there, so that one with a long backlog does not hold up the others.
+    A newer partial of an utterance replaces an older one, and its final replaces them all. A full queue gives
+    up its lowest, oldest partial before it refuses a job.
     """
 
     def __init__(self, limit: int, starvation_s: float, clock: Callable[[], float]) -> None:
@@ -63,7 +65,7 @@ class JobQueue(Generic[T]):
         self._starvation_s = starvation_s
         self._clock = clock
         self._entries: list[_Entry[T]] = []
-        self._served: dict[str, int] = {}
+        self._served: OrderedDict[str, int] = OrderedDict()
         self._count = 0
 
     def __len__(self) -> int:
@@ -96,37 +98,40 @@ class JobQueue(Generic[T]):
         self._entries.remove(entry)
         self._count += 1
         self._served[entry.ticket.session] = self._count
+        self._served.move_to_end(entry.ticket.session)
+        if len(self._served) > _SESSIONS_REMEMBERED:
+            self._served.popitem(last=False)
         return entry.item
 
-    def remove_session(self, session: str) -> list[T]:
-        """Forget a session; returns its queued jobs."""
-        gone = [entry for entry in self._entries if entry.ticket.session == session]
-        self._entries = [entry for entry in self._entries if entry.ticket.session != session]
-        self._served.pop(session, None)
-        return [entry.item for entry in gone]
+    def remove(self, item: T) -> bool:
+        """Take a job out that nobody waits for any more; False if it is not in the queue."""
+        for entry in self._entries:
+            if entry.item is item:
+                self._entries.remove(entry)
+                return True
+        return False
 
-    def tickets(self) -> Iterator[Ticket]:
-        """The tickets of all queued jobs, in no order."""
-        return (entry.ticket for entry in self._entries)
+    def clear(self) -> list[T]:
+        """Take all jobs out."""
+        entries, self._entries = self._entries, []
+        return [entry.item for entry in entries]
 
-    def oldest_wait_s(self) -> float:
-        """How long the oldest job has waited; 0 if there is none."""
-        return max((self._clock() - entry.queued_s for entry in self._entries), default=0.0)
-
-    def _rank(self, entry: _Entry[T]) -> tuple[int, int, int, int, int]:
-        if entry.order == _PUT_BACK or self._clock() - entry.queued_s >= self._starvation_s:
-            return (0, 0, 0, 0, entry.order)
+    def _rank(self, entry: _Entry[T]) -> tuple[int, int, int, int]:
         served = self._served.get(entry.ticket.session, 0)
-        return (1, entry.ticket.kind, entry.ticket.source, served, entry.order)
+        if entry.order == _PUT_BACK:
+            return (-1, 0, served, entry.order)
+        if self._clock() - entry.queued_s >= self._starvation_s:
+            return (Kind.FINAL, Source.MIC, served, entry.order)
+        return (entry.ticket.kind, entry.ticket.source, served, entry.order)
 
     def _lowest(self, newcomer: Ticket) -> _Entry[T]:
         """The partial to give up for `newcomer`: system before mic, then the oldest."""
         candidates = [entry for entry in self._entries if entry.ticket.kind is Kind.PARTIAL]
         if not candidates:
-            raise QueueFull
+            raise QueueFull("as many decodes wait as may")
         lowest = min(candidates, key=lambda entry: (-entry.ticket.source, entry.order))
         if newcomer.kind is Kind.PARTIAL and newcomer.source > lowest.ticket.source:
-            raise QueueFull
+            raise QueueFull("as many decodes wait as may")
         return lowest
 
 

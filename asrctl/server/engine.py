@@ -14,10 +14,10 @@ import psutil
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.slot import Slot, SlotState
 from asrctl.engine.switch import ModelSwitch
-from asrctl.errors import ProviderError
+from asrctl.errors import ProviderError, QueueFull
 from asrctl.policy.chain import ChainOptions
 from asrctl.policy.ladder import Measures
-from asrctl.policy.priority import Kind, QueueFull, Ticket
+from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions, LoadsAhead
 from asrctl.server.load import Decoded, LoadMeter
 from asrctl.server.options import NamedModel, ServeOptions
@@ -104,7 +104,7 @@ class Engine:
             QueueFull: This session has more finals waiting than its audio can hold; others are not hurt.
         """
         if not self._enter(ticket):
-            raise QueueFull
+            raise QueueFull("too much was waiting")
         number = self.meter.submitted(ticket.kind)
         try:
             future = self._switch.submit(samples, options, ticket)

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from asrctl.engine.deferred import DeferredModel, DeferredRecognizer
 from asrctl.engine.pool import BATCH, WorkerPool
 from asrctl.engine.threads import ThreadedRecognizer
-from asrctl.errors import AsrctlError, DecodeError, ModelError, ProviderError
-from asrctl.policy.priority import QueueFull
+from asrctl.errors import AsrctlError, DecodeError, ModelError, ProviderError, QueueFull
 from asrctl.providers.base import Aborted, DecodeOptions
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream
@@ -88,7 +87,7 @@ def test_errors_and_refusals_are_passed_on(script: Script) -> None:
             reserve.submit(speak([1]), OPTIONS, BATCH).result(PATIENCE_S)
 
         def full(*_: object) -> None:
-            raise QueueFull
+            raise QueueFull("too much was waiting")
 
         pool.submit = full  # type: ignore[assignment, method-assign]
         with pytest.raises(AsrctlError, match="too much was waiting"):
