@@ -22,7 +22,7 @@ ALLOWED = {
     "languages": {"errors"},
     "policy": {"transcript", "errors"},
     "render": {"transcript", "errors"},
-    "settings": {"errors", "render"},
+    "settings": {"errors", "render", "providers"},
     "audio": {"transcript", "errors", "policy"},
     "models": {"transcript", "errors", "policy"},
     "providers": {"transcript", "errors", "policy", "protocol", "audio", "models", "network", "client"},
