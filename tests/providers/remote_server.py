@@ -13,8 +13,8 @@ import logging
 import secrets
 import ssl
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
@@ -179,11 +179,88 @@ def _transcription(what: str, item: str, **fields: object) -> dict[str, Any]:
     return {"type": kind, "item_id": item, "content_index": 0, **fields}
 
 
-class VllmBrain:
-    """vLLM's dialect, with its habit of throwing away what comes before `transcription.done`."""
+class OwnTurnsBrain:
+    """A server like speaches: the older form of the dialect, and utterances that it ends by itself.
 
-    def __init__(self) -> None:
+    It takes no format, no `turn_detection` of null, and no session without a model; it commits when half a
+    second of silence follows speech, which it announces, and answers a commit as any other.
+
+    Args:
+        announces: Whether it says when speech starts and stops.
+    """
+
+    def __init__(self, *, announces: bool = True) -> None:
+        self.session: dict[str, Any] = {}
+        self.commits = 0
+        self._announces = announces
+        self._pcm = bytearray()
+        self._items = 0
+        self._speaking = False
+
+    def hello(self) -> list[dict[str, Any]]:
+        self.session = {
+            "input_audio_format": "pcm16",
+            "input_audio_transcription": {"model": "theirs"},
+            "turn_detection": {"type": "server_vad", "silence_duration_ms": 500},
+        }
+        return [{"type": "session.created", "session": self.session}]
+
+    def receive(self, message: dict[str, Any]) -> list[dict[str, Any]]:
+        kind = message["type"]
+        if kind == "session.update":
+            if set(message["session"]) - {"input_audio_transcription"}:
+                raise Broken(str(message))
+            self.session |= message["session"]
+            if "model" not in self.session["input_audio_transcription"]:
+                raise Broken("no model")
+            return [{"type": "session.updated", "session": self.session}]
+        if kind == "input_audio_buffer.append":
+            self._pcm += base64.b64decode(message["audio"], validate=True)
+            return self._listen()
+        if kind == "input_audio_buffer.commit":
+            self.commits += 1
+            if len(self._pcm) < 4_800:
+                return [{"type": "error", "error": {"message": "the buffer is too small"}}]
+            return self._item("a commit")
+        if kind == "input_audio_buffer.clear":
+            self._pcm.clear()
+            return [{"type": "input_audio_buffer.cleared"}]
+        raise Broken(kind)
+
+    def _listen(self) -> list[dict[str, Any]]:
+        loud = np.flatnonzero(np.abs(np.frombuffer(bytes(self._pcm), "<i2")) > 0.08 * 32768)
+        events: list[dict[str, Any]] = []
+        if len(loud) and not self._speaking:
+            self._speaking = True
+            started = {"type": "input_audio_buffer.speech_started", "item_id": f"item_{self._items}"}
+            events += [started] if self._announces else []
+        if self._speaking and len(self._pcm) // 2 - int(loud[-1]) > 12_000:
+            stopped = {"type": "input_audio_buffer.speech_stopped", "item_id": f"item_{self._items}"}
+            events += [stopped] if self._announces else []
+            events += self._item("silence")
+        return events
+
+    def _item(self, why: str) -> list[dict[str, Any]]:
+        item, pcm = f"item_{self._items}", bytes(self._pcm)
+        self._items, self._speaking = self._items + 1, False
+        self._pcm.clear()
+        text = " ".join(words_in(pcm, 24_000)) or f"words made up of {why}"
+        return [
+            {"type": "input_audio_buffer.committed", "item_id": item, "previous_item_id": None},
+            _transcription("completed", item, transcript=text, usage=_USAGE),
+        ]
+
+
+class VllmBrain:
+    """vLLM's dialect, with its habit of throwing away what comes before `transcription.done`.
+
+    Args:
+        early: After so many words a generation ends by itself; 0 for never.
+    """
+
+    def __init__(self, early: int = 0) -> None:
         self.model: str | None = None
+        self._early = early
         self._pcm = bytearray()
         self._told = 0
         self._running = False
@@ -201,6 +278,8 @@ class VllmBrain:
             return self._deltas(whole=False) if self._running else []
         if kind != "input_audio_buffer.commit":
             raise Broken(kind)
+        if message.get("final") and self._early and not self._running:
+            return []  # it crossed the end that came by itself
         if self.model is None:
             return [{"type": "error", "error": "Model not validated.", "code": "model_not_validated"}]
         return self._end() if message.get("final") else self._begin()
@@ -223,7 +302,13 @@ class VllmBrain:
     def _deltas(self, *, whole: bool) -> list[dict[str, Any]]:
         words = words_in(bytes(self._pcm), 16_000, whole=whole)
         new, self._told = words[self._told :], max(self._told, len(words))
-        return [{"type": "transcription.delta", "delta": f" {word}"} for word in new]
+        deltas = [{"type": "transcription.delta", "delta": f" {word}"} for word in new]
+        if whole or not self._early or len(words) < self._early:
+            return deltas
+        self._running = False
+        self._pcm.clear()
+        text = "".join(f" {word}" for word in words)
+        return [*deltas, {"type": "transcription.done", "text": text, "usage": {}}]
 
 
 # Faults of a socket
@@ -395,29 +480,17 @@ class RealtimeServer:
         return True
 
 
-@contextmanager
-def serving(server: RealtimeServer) -> Iterator[str]:
-    """Run a server in a thread; gives its URL."""
-    started, over = threading.Event(), threading.Event()
-
-    async def main() -> None:
-        listener = await server.start()
-        started.set()
-        await asyncio.to_thread(over.wait)
+@asynccontextmanager
+async def serving(server: RealtimeServer) -> AsyncIterator[str]:
+    """Run a server; gives its URL."""
+    listener = await server.start()
+    try:
+        yield server.url
+    finally:
         listener.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(_GRACE_S):
                 await listener.wait_closed()
-
-    thread = threading.Thread(target=lambda: asyncio.run(main()))
-    thread.start()
-    try:
-        assert started.wait(DEADLINE_S)
-        yield server.url
-    finally:
-        over.set()
-        thread.join(DEADLINE_S)
-    assert not thread.is_alive()
     assert not server.broken
 
 
@@ -462,10 +535,14 @@ class HttpServer:
         forms: The fields of each request that was read.
         paths: Their paths.
         keys: Their `Authorization`.
+        key: The one that is wanted; empty for any.
         verbose: Whether verbose_json is known.
+        needs_model: Whether a request without a model is refused, as FastAPI does.
     """
 
-    def __init__(self, faults: Iterable[HttpFault | None] = (), *, verbose: bool = True) -> None:
+    def __init__(
+        self, faults: Iterable[HttpFault | None] = (), *, verbose: bool = True, needs_model: bool = False
+    ) -> None:
         self._faults = iter(faults)
         self._lock = threading.Lock()
         self.over = threading.Event()
@@ -474,7 +551,9 @@ class HttpServer:
         self.paths: list[str] = []
         self.keys: list[str | None] = []
         self.connections = 0
+        self.key = ""
         self.verbose = verbose
+        self.needs_model = needs_model
 
     def next_fault(self) -> HttpFault | None:
         with self._lock:
@@ -483,6 +562,9 @@ class HttpServer:
     def answer(self, fields: list[tuple[str, str]], pcm: bytes) -> Reply:
         """What a good server says."""
         wanted = dict(fields)["response_format"]
+        if self.needs_model and "model" not in dict(fields):
+            detail = [{"type": "missing", "loc": ["body", "model"], "msg": "Field required"}]
+            return Reply(422, json.dumps({"detail": detail}).encode())
         if wanted == "verbose_json" and not self.verbose:
             error = {"error": {"message": "response_format 'verbose_json' is not compatible", "param": "x"}}
             return Reply(400, json.dumps(error).encode())
@@ -510,6 +592,11 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         self.owner.connections += 1
         super().setup()
+
+    def do_HEAD(self) -> None:
+        self.send_response(401 if self.owner.key and self.headers["Authorization"] != self.owner.key else 405)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def do_POST(self) -> None:
         owner = self.owner

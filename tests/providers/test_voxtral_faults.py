@@ -21,7 +21,6 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.recognizer import Spoken
 from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.dialogue import Dialogue
-from asrctl.providers.voxtral.recognizer import Voxtral
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 from .ears import Ear, Stream, in_loop, request, until, words
@@ -48,7 +47,7 @@ async def lost(stream: Stream) -> str:
 async def test_a_process_that_goes_wrong_is_lost_with_its_last_words(
     fault: str, reason: str, tmp_path: Path
 ) -> None:
-    """The stream ends with the reason, the end of stderr and the utterance to blame; the process is reaped."""
+    """Reason, end of stderr and the utterance to blame are said; the process is killed and reaped."""
     async with closing(standin(tmp_path, {"stall_timeout_s": 0.3}, faults={"w5": fault})) as voxtral:
         stream = await open_stream(voxtral)
         pid = pid_of(stream)
@@ -393,4 +392,3 @@ async def test_a_program_that_cannot_be_started_for_the_moment_is_tried_again(
     async with closing(standin(tmp_path)) as voxtral:
         await voxtral.wait_ready()
         assert voxtral.starts == 3
-        assert isinstance(voxtral, Voxtral)

@@ -6,15 +6,18 @@ from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.dialect import Dialect, Event, News
 from asrctl.providers.remote.openai import OpenAiDialect
+from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.vllm import VllmDialect
+
+_CREATED = ("session.created", "transcription_session.created")
 
 
 class GuessedDialect:
-    """Becomes the dialect whose `session.created` comes: OpenAI's holds the session, vLLM's only names it."""
+    """Becomes the dialect whose first event comes: OpenAI's holds the session, vLLM's only names it."""
 
-    def __init__(self, model: str, options: DecodeOptions) -> None:
+    def __init__(self, settings: RemoteSettings, options: DecodeOptions) -> None:
         """A socket of which nothing was heard yet."""
-        self._model = model
+        self._settings = settings
         self._options = options
         self._known: Dialect | None = None
 
@@ -35,27 +38,26 @@ class GuessedDialect:
 
     def receive(self, event: Event) -> list[News]:
         """See `dialect.Dialect.receive`."""
-        if self._known is None and event["type"] == "session.created":
-            self._known = self._by(event)
-        elif self._known is None and event["type"] == "error":
-            in_words = isinstance(event.get("error"), str)
-            dialect = VllmDialect(self._model) if in_words else OpenAiDialect(self._model, self._options)
-            return dialect.receive(event)
-        elif self._known is None:
-            raise LinkFailure(
-                "the server speaks no realtime dialect that is known: its first event is not session.created",
-                fatal=True,
-            )
-        return self._known.receive(event)
+        if self._known is not None:
+            return self._known.receive(event)
+        if event["type"] in _CREATED:
+            self._known = self._dialect(isinstance(event.get("session"), dict))
+            return self._known.receive(event)
+        if event["type"] == "error":
+            return self._dialect(not isinstance(event.get("error"), str)).receive(event)
+        raise LinkFailure(
+            "the server speaks no realtime dialect that is known: its first event is not session.created",
+            fatal=True,
+        )
 
-    def _by(self, event: Event) -> Dialect:
-        if isinstance(event.get("session"), dict):
-            return OpenAiDialect(self._model, self._options)
-        return VllmDialect(self._model)
+    def _dialect(self, is_openai: bool) -> Dialect:
+        if is_openai:
+            return OpenAiDialect(self._settings, self._options)
+        return VllmDialect(self._settings.model)
 
 
-def dialect_for(name: str, model: str, options: DecodeOptions) -> Dialect:
+def dialect_for(settings: RemoteSettings, options: DecodeOptions) -> Dialect:
     """A fresh socket's state machine for "openai", "vllm" or "auto"."""
-    if name == "openai":
-        return OpenAiDialect(model, options)
-    return VllmDialect(model) if name == "vllm" else GuessedDialect(model, options)
+    if settings.dialect == "openai":
+        return OpenAiDialect(settings, options)
+    return VllmDialect(settings.model) if settings.dialect == "vllm" else GuessedDialect(settings, options)

@@ -3,17 +3,95 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
+from asrctl.client.failures import MAPPED, link_failure
 from asrctl.network.failures import LinkFailure
-from asrctl.providers.base import Spoken
+from asrctl.network.hosts import is_loopback
+from asrctl.providers.remote.attempts import failure_of
 from asrctl.providers.remote.conversation import Conversation
-from asrctl.providers.remote.loop import allow
-from asrctl.providers.remote.options import RemoteOptions
-from asrctl.providers.remote.socket import closed
+from asrctl.providers.remote.settings import RemoteSettings
+
+_CLOSE_TIMEOUT_S = 0.5
+_TOO_BIG = 1009
+_FATAL_CODES = frozenset({3000, 3003})
+"""IANA's "unauthorized" and "forbidden"."""
+_FATAL_REASON = "invalid_request_error"
+"""How OpenAI's close reasons begin where the client is at fault."""
+_MAY_WANT_MODEL = frozenset({400, 403, 404, 422})
+"""How servers refuse a handshake without a model in its URL."""
+
+_log = logging.getLogger(__name__)
+_log.setLevel(logging.INFO)  # at DEBUG the library writes each header, and with them the key
+
+
+@asynccontextmanager
+async def open_socket(
+    settings: RemoteSettings, key: str, subprotocol: str | None = None
+) -> AsyncIterator[ClientConnection]:
+    """Connect, and close in the end; certificates are checked as the platform does.
+
+    Raises:
+        LinkFailure: Whatever went wrong with connecting.
+    """
+    address = settings.address
+    try:
+        socket = await connect(
+            address.url,
+            subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
+            compression=None,  # audio in base64 shrinks, but at a cost for both ends
+            additional_headers={"Authorization": f"Bearer {key}"} if key else None,
+            user_agent_header="asrctl",
+            proxy=None if is_loopback(address.host) else True,
+            open_timeout=settings.connect_timeout_s,
+            ping_interval=settings.keepalive_s,
+            ping_timeout=settings.keepalive_s,
+            close_timeout=_CLOSE_TIMEOUT_S,
+            max_size=settings.max_message_bytes,
+            logger=_log,
+        )
+    except InvalidStatus as error:
+        raise _refused(error, settings) from None
+    except OSError as error:
+        raise failure_of(error) from None
+    except MAPPED as error:
+        raise link_failure(error) from None
+    try:
+        yield socket
+        await socket.close()
+    finally:
+        socket.transport.abort()  # if a goodbye was not to be, because we are cancelled
+
+
+def _refused(error: InvalidStatus, settings: RemoteSettings) -> LinkFailure:
+    failure = link_failure(error)
+    if not settings.model and error.response.status_code in _MAY_WANT_MODEL:
+        failure.reason += "; some servers want a model: [remote] model"
+    return failure
+
+
+def closed(error: ConnectionClosed) -> LinkFailure:
+    """What it means that the socket was closed."""
+    if error.sent is not None and error.sent.code == _TOO_BIG and not error.rcvd_then_sent:
+        return LinkFailure("the server sends messages that are too long")
+    failure = link_failure(error)
+    if error.rcvd is not None:
+        refused = error.rcvd.code in _FATAL_CODES or error.rcvd.reason.startswith(_FATAL_REASON)
+        failure.fatal = failure.fatal or refused
+    return failure
+
+
+def allow(limit: asyncio.Timeout | None, time_s: float | None) -> None:
+    """Let a limit run out in `time_s` from now, or never; one that has run out already stays so."""
+    if limit is not None:
+        with suppress(RuntimeError):  # what it says where the limit is over
+            limit.reschedule(None if time_s is None else asyncio.get_running_loop().time() + time_s)
 
 
 class Link:
@@ -23,77 +101,92 @@ class Link:
         self,
         socket: ClientConnection,
         conversation: Conversation,
-        options: RemoteOptions,
+        settings: RemoteSettings,
         wake: asyncio.Event,
-        tell: Callable[[list[Spoken]], None],
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare.
 
         Args:
             socket: Open.
             conversation: Fresh.
-            options: How long to wait for what.
+            settings: How long to wait for what.
             wake: Set by whoever adds to the backlog.
-            tell: Called after each message with what is to be said, which may be nothing.
+            moved: Called after each message.
         """
         self._socket = socket
         self._conversation = conversation
-        self._options = options
+        self._settings = settings
         self._wake = wake
-        self._tell = tell
+        self._moved = moved
         self._limit: asyncio.Timeout | None = None
 
     async def run(self) -> None:
-        """Speak for ever.
-
-        Raises:
-            LinkFailure: The link was lost, or is of no use.
-            DecodeError: The server cannot be brought to hear an utterance.
-        """
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
+        """Speak until the link is lost, or is of no use, which is raised as a LinkFailure."""
+        writer = asyncio.create_task(self._write())
+        reader = asyncio.create_task(self._read())
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in tasks:
+            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_EXCEPTION)
+            for task in (reader, writer):
                 if task.done():
                     task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            try:
-                await asyncio.gather(*tasks, return_exceptions=True)
-                await self._socket.close()
-            finally:
-                self._socket.transport.abort()  # if a goodbye was not to be, because we are cancelled
+            reader.cancel()
+            writer.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+
+    async def prepare(self) -> None:
+        """Speak until the server takes audio.
+
+        Raises:
+            LinkFailure: It does not.
+        """
+        try:
+            async with asyncio.timeout(self._settings.first_event_timeout_s):
+                while not self._conversation.ready:
+                    self._conversation.receive(await self._socket.recv())
+                    await self._send()
+        except TimeoutError:
+            raise self._late() from None
+        except ConnectionClosed as error:
+            raise closed(error) from None
 
     async def _read(self) -> None:
         try:
-            async with asyncio.timeout(self._options.first_event_timeout_s) as self._limit:
+            async with asyncio.timeout(self._settings.first_event_timeout_s) as self._limit:
                 while True:
-                    message = await self._socket.recv()
-                    self._tell(self._conversation.receive(message))
+                    self._conversation.receive(await self._socket.recv())
+                    self._moved()
                     self._wake.set()
                     self._expect()
         except TimeoutError:
-            waited = "its text" if self._conversation.ready else "the session"
-            raise LinkFailure(f"the server did not give {waited} in time") from None
+            raise self._late() from None
         except ConnectionClosed as error:
             raise closed(error) from None
+
+    def _late(self) -> LinkFailure:
+        waited = "its text" if self._conversation.ready else "the session"
+        return LinkFailure(f"the server did not give {waited} in time")
 
     def _expect(self) -> None:
         """The server has so much time for its next event, if it owes us one."""
         if self._conversation.ready:
-            allow(self._limit, self._options.completion_timeout_s if self._conversation.owed else None)
+            owed = self._conversation.owed
+            allow(self._limit, self._settings.completion_timeout_s if owed else None)
 
     async def _write(self) -> None:
         try:
             while True:
                 self._wake.clear()
-                while messages := self._conversation.outgoing():
-                    owed = self._conversation.owed
-                    for message in messages:
-                        await self._socket.send(message)
-                    if owed:
-                        self._expect()
+                await self._send()
                 await self._wake.wait()
         except ConnectionClosed:
-            pass  # the reader knows why, once it has read what came before
+            return  # the reader knows why, once it has read what came before
+
+    async def _send(self) -> None:
+        while messages := self._conversation.outgoing():
+            owed = self._conversation.owed
+            for message in messages:
+                await self._socket.send(message)
+            if owed:
+                self._expect()

@@ -1,4 +1,4 @@
-"""OpenAI's realtime transcription dialect, as it is since its general availability.
+"""OpenAI's realtime transcription dialect, as it is since its general availability, and the form before.
 
     session.created ──session.update──► session.updated ──► append*, commit, append*, commit …
 
@@ -6,6 +6,8 @@ Endpointing is ours: `turn_detection` is null, and each utterance is committed. 
 items may run at once, and their events interleave; they are told apart by `item_id`. Items are numbered by
 their first appearance: the server works through commits in their order, and a model that speaks before the
 commit speaks of the audio behind all commits.
+
+A server whose session keeps a `turn_detection` ends utterances by itself; see `turns`.
 """
 
 from __future__ import annotations
@@ -25,9 +27,12 @@ from asrctl.providers.remote.dialect import (
     Send,
     encode,
     encode_audio,
+    mapping,
     text_in,
 )
 from asrctl.providers.remote.pcm import SAMPLE_BYTES, Resampler
+from asrctl.providers.remote.settings import RemoteSettings
+from asrctl.providers.remote.turns import TRAILING_SILENCE_S, Turns
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 DEFAULT_RATE_HZ = 24_000
@@ -35,30 +40,34 @@ DEFAULT_RATE_HZ = 24_000
 MIN_COMMIT_S = 0.1
 """Shorter buffers are refused with `input_audio_buffer_commit_empty`; silence fills them up."""
 _MAX_RATE_HZ = 96_000
+_SILENCE_PIECE_S = 0.4
 _TRANSCRIPTION = "conversation.item.input_audio_transcription."
 _PERMANENT_TYPES = frozenset(
     {"invalid_request_error", "authentication_error", "permission_error", "not_found_error"}
 )
 _PERMANENT_CODES = frozenset({"insufficient_quota", "invalid_api_key", "model_not_found"})
 _PASSING_CODES = frozenset({"session_expired", "rate_limit_exceeded"})
+_WITHOUT_PROMPT = "gpt-realtime-whisper"
+"""Models of this name take no prompt, and refuse a session with one."""
 
 
 class OpenAiDialect:
     """One socket; see the module's docstring and `dialect.Dialect`."""
 
-    def __init__(self, model: str, options: DecodeOptions) -> None:
+    def __init__(self, settings: RemoteSettings, options: DecodeOptions) -> None:
         """A socket of which nothing was heard yet."""
-        self._transcription = _transcription(model, options)
+        self._transcription = _transcription(settings, options)
         self._rate_hz: int | None = None
         self._resampler: Resampler | None = None
         self._sent_bytes = 0
         self._commits = 0
         self._items: dict[str, int] = {}
+        self._turns: Turns | None = None
 
     @property
     def takes_audio(self) -> bool:
-        """Since `session.updated`."""
-        return self._rate_hz is not None
+        """Since `session.updated`; not while the server's own utterances are awaited."""
+        return self._rate_hz is not None and not (self._turns and self._turns.is_closing)
 
     def audio(self, pcm: bytes) -> list[str]:
         """See `dialect.Dialect.audio`."""
@@ -71,9 +80,17 @@ class OpenAiDialect:
         """See `dialect.Dialect.end`."""
         assert self._resampler is not None and self._rate_hz is not None
         messages = self._append(self._resampler.flush())
-        missing = SAMPLE_BYTES * round(MIN_COMMIT_S * self._rate_hz) - self._sent_bytes
-        messages += self._append(bytes(max(0, missing)))
+        if self._turns is None:
+            missing = SAMPLE_BYTES * round(MIN_COMMIT_S * self._rate_hz) - self._sent_bytes
+            messages += self._append(bytes(max(0, missing)))
+        else:
+            self._turns.close()
+            piece = bytes(SAMPLE_BYTES * round(_SILENCE_PIECE_S * self._rate_hz))
+            for _ in range(round(TRAILING_SILENCE_S / _SILENCE_PIECE_S)):
+                messages += self._append(piece)
         messages.append(encode("input_audio_buffer.commit", event_id=f"commit-{self._commits}"))
+        if self._turns is not None:
+            messages.append(encode("input_audio_buffer.clear"))
         self._resampler = None
         self._commits += 1
         return messages
@@ -81,43 +98,40 @@ class OpenAiDialect:
     def receive(self, event: Event) -> list[News]:
         """See `dialect.Dialect.receive`; events that are not needed give nothing."""
         kind = event["type"]
-        if kind == "session.created":
-            return [Send(self._update(event))]
-        if kind == "session.updated":
+        if kind in ("session.created", "transcription_session.created"):
+            return [Send(_update(event, self._transcription))]
+        if kind in ("session.updated", "transcription_session.updated"):
             return self._updated(event)
+        if kind == "error":
+            return self._error(mapping(event.get("error")))
+        if self._turns is not None:
+            return self._turns.receive(event, max(0, self._commits - self._turns.is_closing))
         if kind == "input_audio_buffer.committed":
             self._committed(text_in(event, "item_id"))
         elif kind.startswith(_TRANSCRIPTION):
             return self._transcribed(kind.removeprefix(_TRANSCRIPTION), event)
-        elif kind == "error":
-            return [self._error(_mapping(event.get("error")))]
         return []
 
     def _append(self, pcm: bytes) -> list[str]:
         self._sent_bytes += len(pcm)
         return [encode_audio(pcm)] if pcm else []
 
-    def _update(self, event: Event) -> str:
-        """Ask for what we want; for 16 kHz, if that is what the server has set, and else for 24 kHz."""
-        rate_hz = _input(event).get("rate")
-        wanted_hz = SAMPLE_RATE_HZ if rate_hz == SAMPLE_RATE_HZ else DEFAULT_RATE_HZ
-        audio = {
-            "format": {"type": "audio/pcm", "rate": wanted_hz},
-            "transcription": self._transcription,
-            "turn_detection": None,
-        }
-        session = {"type": "transcription", "audio": {"input": audio}}
-        return encode("session.update", event_id="update", session=session)
-
     def _updated(self, event: Event) -> list[News]:
-        format_ = _input(event)
-        rate_hz = format_.get("rate", DEFAULT_RATE_HZ)
-        usable = isinstance(rate_hz, int) and 8_000 <= rate_hz <= _MAX_RATE_HZ
-        if format_.get("type", "audio/pcm") != "audio/pcm" or not usable:
-            raise LinkFailure("the server takes no audio/pcm", fatal=True)
         if self._rate_hz is not None:
             return []
+        session, format_ = mapping(event.get("session")), _input(event).get("format")
+        turn_detection = _input(event).get("turn_detection")
+        if _is_flat(session):
+            format_, turn_detection = (
+                {"type": _FLAT_FORMATS.get(session["input_audio_format"])},
+                session.get("turn_detection"),
+            )
+        rate_hz = mapping(format_).get("rate", DEFAULT_RATE_HZ)
+        usable = isinstance(rate_hz, int) and 8_000 <= rate_hz <= _MAX_RATE_HZ
+        if mapping(format_).get("type", "audio/pcm") != "audio/pcm" or not usable:
+            raise LinkFailure("the server takes no audio/pcm", fatal=True)
         self._rate_hz = rate_hz
+        self._turns = Turns() if turn_detection else None
         return [Ready()]
 
     def _committed(self, item: str) -> None:
@@ -133,17 +147,20 @@ class OpenAiDialect:
     def _transcribed(self, what: str, event: Event) -> list[News]:
         number = self._number(text_in(event, "item_id"))
         if what == "delta":
-            return [Piece(number, text_in(event, "delta"))]
+            return [Piece(number, text_in(event, "delta", ""))]
         if what == "completed":
             return [Said(number, text_in(event, "transcript"))]
         if what == "failed":
-            return [Refused(number, _message(_mapping(event.get("error"))))]
+            return [Refused(number, _message(mapping(event.get("error"))))]
         return []
 
-    def _error(self, error: Mapping[str, Any]) -> News:
+    def _error(self, error: Mapping[str, Any]) -> list[News]:
+        if self._turns is not None and self._turns.is_closing and "buffer" in _message(error):
+            # It has ended everything by itself, and nothing is left to commit; or it cannot clear its buffer.
+            return self._turns.heard_all(self._commits - 1) if "clear" in _message(error) else []
         cause = error.get("event_id")
         if isinstance(cause, str) and cause.startswith("commit-") and cause[7:].isdecimal():
-            return Refused(int(cause[7:]), _message(error))
+            return [Refused(int(cause[7:]), _message(error))]
         code, kind = str(error.get("code")), str(error.get("type"))
         permanent = code in _PERMANENT_CODES or kind in _PERMANENT_TYPES
         raise LinkFailure(
@@ -153,25 +170,59 @@ class OpenAiDialect:
         )
 
 
-def _transcription(model: str, options: DecodeOptions) -> dict[str, str]:
+_FLAT_FORMATS = {"pcm16": "audio/pcm"}
+
+
+def _update(event: Event, wanted: dict[str, Any]) -> str:
+    """Ask for what we want, in the form in which the server described its session."""
+    session = mapping(event.get("session"))
+    kind = str(event["type"]).removesuffix("created") + "update"
+    if not _is_flat(session):
+        return encode(kind, event_id="update", session=_nested(event, wanted))
+    # The model is repeated, for there are servers that want it named. What the server has for the rest is
+    # left alone, since there are servers that take no other format, and none without turn detection.
+    model = mapping(session.get("input_audio_transcription")).get("model")
+    transcription = ({"model": model} if model else {}) | wanted
+    flat: dict[str, Any] = {"input_audio_transcription": transcription} if transcription else {}
+    if kind.startswith("transcription_session"):
+        flat |= {"input_audio_format": "pcm16", "turn_detection": None}
+    return encode(kind, event_id="update", session=flat)
+
+
+def _nested(event: Event, wanted: dict[str, Any]) -> dict[str, Any]:
+    """With 16 kHz, if that is what the server has set, and else with 24 kHz."""
+    rate_hz = mapping(_input(event).get("format")).get("rate")
+    audio = {
+        "format": {
+            "type": "audio/pcm",
+            "rate": SAMPLE_RATE_HZ if rate_hz == SAMPLE_RATE_HZ else DEFAULT_RATE_HZ,
+        },
+        "transcription": wanted,
+        "turn_detection": None,
+    }
+    return {"type": "transcription", "audio": {"input": audio}}
+
+
+def _is_flat(session: Mapping[str, Any]) -> bool:
+    """Whether a session has the form from before the general availability."""
+    return isinstance(session.get("input_audio_format"), str)
+
+
+def _transcription(settings: RemoteSettings, options: DecodeOptions) -> dict[str, Any]:
     wanted = {
-        "model": model,
+        "model": settings.model,
         "language": "" if options.language == "auto" else options.language,
-        "prompt": options.prompt,
+        "prompt": "" if settings.model.startswith(_WITHOUT_PROMPT) else options.prompt,
+        "keywords": list(settings.keywords),
+        "languages": list(settings.languages),
+        "delay": settings.delay,
     }
     return {name: value for name, value in wanted.items() if value}
 
 
 def _input(event: Event) -> Mapping[str, Any]:
-    """The effective format of the audio; empty if the server does not say."""
-    place: Any = event
-    for name in ("session", "audio", "input", "format"):
-        place = _mapping(place).get(name)
-    return _mapping(place)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    """What a session says about the audio it takes; empty if it says nothing."""
+    return mapping(mapping(mapping(event.get("session")).get("audio")).get("input"))
 
 
 def _message(error: Mapping[str, Any]) -> str:

@@ -8,20 +8,22 @@ meanwhile, whatever sockets and sessions were lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from asrctl.client.client import Client
 from asrctl.client.inbox import Event
 from asrctl.client.options import ClientOptions
 from asrctl.client.replay import BLOCK_BYTES, BufferOptions
 from asrctl.client.state import Phase, State
-from asrctl.errors import ProviderError, ServerError
+from asrctl.errors import DecodeError, ProviderError, ServerError
+from asrctl.policy.backoff import BackoffOptions
+from asrctl.policy.breaker import BreakerOptions
 from asrctl.protocol import Dropped, Final, Partial
-from asrctl.providers.base import DecodeOptions, Spoken
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.remote.attempts import NOBODY_THERE
 from asrctl.providers.remote.backlog import Backlog
-from asrctl.providers.remote.loop import allow
-from asrctl.providers.remote.options import RemoteOptions
+from asrctl.providers.remote.link import allow
 from asrctl.providers.remote.pcm import SAMPLE_BYTES, samples_of
+from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
 
 _PIECE_BYTES = SAMPLE_RATE_HZ * SAMPLE_BYTES
@@ -32,32 +34,29 @@ class Peer:
 
     def __init__(
         self,
-        options: RemoteOptions,
+        settings: RemoteSettings,
         key: str,
         decode: DecodeOptions,
         backlog: Backlog,
         wake: asyncio.Event,
-        tell: Callable[[Spoken], None],
+        backoff: BackoffOptions,
     ) -> None:
         """Prepare; see `Realtime`."""
-        self._options = options
-        self._decode = decode
+        self._settings = settings
         self._backlog = backlog
         self._wake = wake
-        self._tell = tell
-        self._client = Client(options.address.url, _client_options(options, key, decode))
+        self._client = Client(settings.address.url, _client_options(settings, key, decode, backoff))
+        self._number = 0
         self._start_s = 0.0
+        self._sent_bytes = 0
         self._finals: list[Final] = []
         self._dropped: list[Dropped] = []
         self._limit: asyncio.Timeout | None = None
-        self._waiting = False
+        self._reached = False
+        self._reason = ""
 
     async def run(self) -> None:
-        """Carry the stream for ever.
-
-        Raises:
-            ProviderError: The server was given up, and why.
-        """
+        """Carry the stream until the server is given up, which is raised as a ProviderError."""
         async with self._client as client:
             tasks = [asyncio.create_task(self._listen(client)), asyncio.create_task(self._talk(client))]
             try:
@@ -74,40 +73,39 @@ class Peer:
 
     async def _talk(self, client: Client) -> None:
         while True:
-            number = await self._next()
-            while True:
-                await self._utter(client, number)
-                if not self._dropped:
-                    break
-                self._backlog.refused(number, self._dropped[0].reason)
-            self._say(self._backlog.completed(number, self._segments(), self._language()))
+            await self._next()
+            while self._backlog.holds(self._number):
+                await self._utter(client)
+                if self._dropped:
+                    self._backlog.refused(self._number, self._dropped[0].reason)
+                else:
+                    self._backlog.completed(self._number, self._segments())
 
-    async def _next(self) -> int:
-        """Wait until there is audio; the number of its utterance."""
-        while not self._backlog.get(self._backlog.first).pcm:
+    async def _next(self) -> None:
+        """Wait until there is audio of an utterance."""
+        while not self._backlog.get(number := self._backlog.next_to_send(0)).pcm:
             self._wake.clear()
             await self._wake.wait()
-        return self._backlog.first
+        self._number = number
 
-    async def _utter(self, client: Client, number: int) -> None:
+    async def _utter(self, client: Client) -> None:
         """Send an utterance while it grows, have it finalised, and wait for that."""
         self._start_s, self._finals, self._dropped = client.fed_samples / SAMPLE_RATE_HZ, [], []
-        utterance, sent_bytes = self._backlog.get(number), 0
-        while sent_bytes < len(utterance.pcm) or not utterance.ended:
+        utterance, self._sent_bytes = self._backlog.get(self._number), 0
+        while self._sent_bytes < len(utterance.pcm) or not utterance.ended:
             self._wake.clear()
-            while piece := bytes(utterance.pcm[sent_bytes : sent_bytes + _PIECE_BYTES]):
+            while piece := bytes(utterance.pcm[self._sent_bytes : self._sent_bytes + _PIECE_BYTES]):
                 client.feed(samples_of(piece))
-                sent_bytes += len(piece)
+                self._sent_bytes += len(piece)
             if not utterance.ended:
                 await self._wake.wait()
-        self._waiting = True
         try:
-            async with asyncio.timeout(self._options.completion_timeout_s) as self._limit:
+            async with asyncio.timeout(self._settings.completion_timeout_s) as self._limit:
                 await client.settle()
         except TimeoutError:
             raise ProviderError("the server did not answer in time") from None
         finally:
-            self._waiting = False
+            self._limit = None
         if client.state.phase in (Phase.DONE, Phase.GAVE_UP):
             await asyncio.Event().wait()  # the listener is about to say why nothing was answered
 
@@ -118,11 +116,12 @@ class Peer:
             async with asyncio.timeout(None) as outage:
                 async for event in client:
                     self._take(event)
-                    _watch(outage, event, self._options.outage_s)
+                    if isinstance(event, State):
+                        self._watch(outage, event)
         except TimeoutError:
-            raise ProviderError(f"no answer; gave up after {self._options.outage_s:g} s") from None
+            raise ProviderError(f"no answer; gave up: {self._reason or 'the link was lost'}") from None
         except ServerError as error:
-            reason = str(error).removeprefix(f"{self._options.address.url}: ")
+            reason = str(error).removeprefix(f"{self._settings.address.url}: ")
             raise ProviderError(reason) from None
         raise ProviderError("the server ended the session")
 
@@ -133,19 +132,35 @@ class Peer:
             self._dropped.append(event)
         if isinstance(event, Final | Partial):
             stable = event.stable if isinstance(event, Partial) else ""
-            said = join_text([*(final.text for final in self._finals), stable])
-            if self._backlog.get(self._backlog.first).pcm:
-                self._say(self._backlog.heard(self._backlog.first, said))
-        self._expect()
+            self._heard(join_text([*(final.text for final in self._finals), stable]))
+        # The server lives: it has as much time again.
+        allow(self._limit, self._settings.completion_timeout_s)
 
-    def _expect(self) -> None:
-        """The server lives: it has as much time again."""
-        if self._waiting:
-            allow(self._limit, self._options.completion_timeout_s)
+    def _heard(self, text: str) -> None:
+        if text and self._backlog.holds(self._number):
+            try:
+                self._backlog.heard(self._number, f"{text} ", self._sent_bytes // SAMPLE_BYTES)
+            except DecodeError as error:
+                raise ProviderError(str(error)) from None
 
-    def _say(self, spoken: list[Spoken]) -> None:
-        for each in spoken:
-            self._tell(each)
+    def _watch(self, outage: asyncio.Timeout, event: State) -> None:
+        """An outage begins with a lost link, and ends when there is another."""
+        self._reason = event.reason
+        if event.phase in (Phase.LIVE, Phase.BUFFERING):
+            self._reached = True
+            allow(outage, None)
+        elif event.phase is Phase.RECONNECTING and event.reason in NOBODY_THERE and not self._reached:
+            raise ProviderError(event.reason)
+        else:
+            self._shorten(outage, self._settings.outage_s)
+            if event.reason in NOBODY_THERE:
+                self._shorten(outage, self._settings.restart_s)
+
+    def _shorten(self, outage: asyncio.Timeout, limit_s: float) -> None:
+        """The outage may last so long from now, if it does not end before."""
+        end_s = outage.when()
+        if end_s is None or asyncio.get_running_loop().time() + limit_s < end_s:
+            allow(outage, limit_s)
 
     def _segments(self) -> tuple[Segment, ...]:
         """The finals of the utterance, in seconds since its first sample."""
@@ -157,37 +172,25 @@ class Peer:
             if final.text
         )
 
-    def _language(self) -> str:
-        """What was asked for; the server does not say what it heard."""
-        return self._decode.language
-
 
 def _words(final: Final) -> tuple[Word, ...]:
     return tuple(Word(word.start_s, word.end_s, word.text, word.confidence) for word in final.words or ())
 
 
-def _watch(outage: asyncio.Timeout, event: Event, outage_s: float) -> None:
-    """An outage begins with a lost link, and ends when there is another."""
-    if not isinstance(event, State):
-        return
-    if event.phase in (Phase.LIVE, Phase.BUFFERING):
-        allow(outage, None)
-    elif outage.when() is None:
-        allow(outage, outage_s)
-
-
-def _client_options(options: RemoteOptions, key: str, decode: DecodeOptions) -> ClientOptions:
-    memory_bytes = round(options.buffer_s * SAMPLE_RATE_HZ) * SAMPLE_BYTES + 2 * BLOCK_BYTES
+def _client_options(
+    settings: RemoteSettings, key: str, decode: DecodeOptions, backoff: BackoffOptions
+) -> ClientOptions:
+    memory_bytes = round(settings.buffer_s * SAMPLE_RATE_HZ) * SAMPLE_BYTES + 2 * BLOCK_BYTES
     return ClientOptions(
         language=decode.language,
-        model=options.model or None,
+        model=settings.model or None,
         prompt=decode.prompt[:2000],
         words=decode.word_timestamps,
         api_key=key or None,
-        backoff=options.backoff,
-        breaker=options.breaker,
+        backoff=backoff,
+        breaker=BreakerOptions(backoff.max_attempts + 1),  # the attempts end it before
         buffer=BufferOptions(memory_bytes, 0),
-        connect_timeout_s=options.connect_timeout_s,
-        keepalive_s=options.keepalive_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        keepalive_s=settings.keepalive_s,
         salvage=False,
     )

@@ -1,190 +1,318 @@
-"""`POST /v1/audio/transcriptions` as a windowed model: each window is a request of its own."""
+"""`POST /v1/audio/transcriptions` as a decoder of windows: each window is a request of its own."""
 
 from __future__ import annotations
 
+import asyncio
+import io
 import random as random_module
+import ssl
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+import wave
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import httpx
+
 from asrctl.errors import DecodeError, ProviderError
-from asrctl.network.failures import LinkFailure
-from asrctl.network.retry import Retry
-from asrctl.policy.breaker import CircuitBreaker
-from asrctl.providers.base import Aborted, DecodeOptions
+from asrctl.network.failures import LinkFailure, retry_after_s_of
+from asrctl.network.hosts import is_loopback
+from asrctl.policy.backoff import BackoffOptions
+from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
+from asrctl.policy.priority import Ticket
+from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.answer import hypothesis_of, message_of
+from asrctl.providers.remote.attempts import BACKOFF, Attempts, failure_of
 from asrctl.providers.remote.key import Redactor, find_key
-from asrctl.providers.remote.multipart import form_of, wav_of
-from asrctl.providers.remote.options import RemoteOptions
-from asrctl.providers.remote.pcm import pcm_of
-from asrctl.providers.remote.request import Answer, Poster
+from asrctl.providers.remote.pcm import SAMPLE_BYTES, pcm_of
+from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DEFAULT_MODEL = "whisper-1"
-"""Servers want a name even where they have one model; this is the one that they take for it."""
-_RETRIED = frozenset({408, 409, 425, 429})
-"""Besides those from 500 on."""
+_MAX_INTERNAL_ERRORS = 3
+"""HTTP 500 so often for one window, and it is not sent again: it may be what the server fails on."""
+_LATER = frozenset({408, 409, 425, 429})
+"""Besides those from 500 on: the server may answer in a moment."""
 _AUDIO_REFUSED = frozenset({400, 413, 415, 422})
 _REASONS = {401: "the server wants another API key", 403: "the server does not let us in"}
-_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered; the body is not longer than was allowed."""
+
+    status: int
+    body: bytes
+    retry_after_s: float | None
+
+    @property
+    def reason(self) -> str:
+        """What an error says, for people."""
+        message = message_of(self.body)
+        said = f"HTTP {self.status}{': ' if message else ''}{message}"
+        return _REASONS.get(self.status, said)
 
 
 class RemoteWindows:
-    """See `WindowedModel`; for one thread at a time."""
+    """A `WindowDecoder`, and the `WindowService` around it."""
+
+    name = "remote"
 
     def __init__(
         self,
-        options: RemoteOptions,
+        settings: RemoteSettings,
+        backoff: BackoffOptions = BACKOFF,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
     ) -> None:
         """Prepare; nothing is connected yet.
 
         Args:
-            options: Which server; its dialect must be "transcriptions".
+            settings: Which server; its dialect must be "transcriptions".
+            backoff: Attempts of a window, and the waits between them.
             clock: Monotonic seconds.
             sleep: Waits so many seconds.
             random: Numbers in [0, 1), for the jitter.
         """
-        assert options.is_windowed
-        self._options = options
-        self._address = options.address
-        key = find_key(options)
+        self._settings = settings
+        self._address = settings.address
+        key = find_key(settings)
         self._redact = Redactor(key, self._address.url, self._address.place)
-        self._poster = Poster(self._address.url, key, options)
-        self._breaker = CircuitBreaker(options.breaker, clock)
+        self._backoff = backoff
         self._clock = clock
         self._sleep = sleep
         self._random = random
+        self._client = _client(settings, key)
+        self._free = asyncio.Semaphore(settings.requests)
+        self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
+        self._why = ""
+        self._reached = False
         self._verbose = True
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._closed = False
 
-    def transcribe(
-        self, samples: NDArray[np.float32], options: DecodeOptions, should_abort: Callable[[], bool]
+    @property
+    def model(self) -> str:
+        """The model's name there, as far as it is known."""
+        return self._settings.model or self.name
+
+    @property
+    def description(self) -> str:
+        """Where it runs."""
+        return self._address.place
+
+    @property
+    def windows(self) -> RemoteWindows:
+        """What decodes."""
+        return self
+
+    @property
+    def width(self) -> int:
+        """How many windows are decoded at a time."""
+        return self._settings.requests
+
+    async def decode(
+        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
     ) -> Hypothesis:
-        """Decode one window; see `WindowedModel.transcribe`.
+        """Decode one window; see `WindowDecoder.decode`.
 
         Raises:
-            Aborted: `should_abort` returned True.
             DecodeError: The server refused this audio, or what it answered is no transcription.
-            ProviderError: The server was given up.
+            ProviderError: The server was given up, or this is closed.
         """
-        started_s = self._clock()
-        pcm = pcm_of(samples)
+        if self._closed:
+            raise ProviderError("the provider was closed")
+        work = asyncio.ensure_future(self._decode(samples, options))
+        self._tasks.add(work)
+        work.add_done_callback(self._tasks.discard)
         try:
-            answer = self._understood(pcm, options, should_abort)
+            return await work
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if self._closed and caller is not None and not caller.cancelling():  # `close` ended it
+                raise ProviderError("the provider was closed") from None
+            raise
+
+    async def _decode(self, samples: NDArray[np.float32], options: DecodeOptions) -> Hypothesis:
+        async with self._free:
+            started_s = self._clock()
+            duration_s = len(samples) / SAMPLE_RATE_HZ
+            try:
+                answer = await self._understood(_wav(pcm_of(samples)), options)
+                inference_s = self._clock() - started_s
+                return hypothesis_of(answer.body, duration_s, options.language, inference_s)
+            except DecodeError as error:
+                raise DecodeError(self._says(str(error))) from None
+            except ProviderError as error:
+                raise ProviderError(self._says(str(error))) from None
+
+    async def wait_ready(self) -> None:
+        """See whether the server answers; see `Recognizer.wait_ready`."""
+        try:
+            answer = await self._request("HEAD", self._address.url)
         except LinkFailure as failure:
             raise ProviderError(self._says(failure.reason)) from None
-        duration_s = len(samples) / SAMPLE_RATE_HZ
-        try:
-            return hypothesis_of(answer.body, duration_s, options.language, self._clock() - started_s)
-        except DecodeError as error:
-            raise DecodeError(self._says(str(error))) from None
+        if answer.status in _REASONS:
+            raise ProviderError(self._says(answer.reason))
 
-    def _understood(self, pcm: bytes, options: DecodeOptions, should_abort: Callable[[], bool]) -> Answer:
-        """An answer with status 200; a server that does not know verbose_json is asked for json."""
-        answer = self._post(pcm, options, should_abort)
-        if self._verbose and answer.status in _AUDIO_REFUSED - {413}:
-            self._verbose = False
-            refused, answer = answer, self._post(pcm, options, should_abort)
-            if answer.status != 200:
-                self._verbose, answer = True, refused
-        if answer.status == 200:
-            return answer
-        reason = _reason(answer)
-        if answer.status in _AUDIO_REFUSED:
-            raise DecodeError(self._says(reason))
-        raise ProviderError(self._says(reason))
+    def pids(self) -> list[int]:
+        """It has no processes."""
+        return []
+
+    async def close(self) -> None:
+        """End all requests, and close the connections."""
+        self._closed = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._client.aclose()
 
     def _says(self, reason: str) -> str:
         return f"{self._address.place}: {self._redact(reason)}"
 
-    # Requests and the waits between them
+    async def _understood(self, wav: bytes, options: DecodeOptions) -> Answer:
+        """An answer with status 200; a server that does not know verbose_json is asked for json."""
+        answer = await self._answered(wav, options, verbose=self._verbose)
+        if self._verbose and answer.status in _AUDIO_REFUSED - {413}:
+            refused, answer = answer, await self._answered(wav, options, verbose=False)
+            if answer.status == 200:
+                self._verbose = False
+            else:
+                answer = refused
+        if answer.status == 200:
+            return answer
+        if not self._settings.model and "model" in answer.reason.lower():
+            raise ProviderError(f"{answer.reason}; a model can be named by [remote] model")
+        raise (DecodeError if answer.status in _AUDIO_REFUSED else ProviderError)(answer.reason)
 
-    def _post(self, pcm: bytes, options: DecodeOptions, should_abort: Callable[[], bool]) -> Answer:
+    async def _answered(self, wav: bytes, options: DecodeOptions, *, verbose: bool) -> Answer:
         """An answer that another try would not change.
 
         Raises:
-            LinkFailure: Trying was given up.
+            ProviderError: Trying was given up, or was a short while ago.
         """
-        retry = Retry(self._options.backoff, self._breaker, self._clock, self._random)
-        deadline_s = self._clock() + self._options.outage_s
-        content_type, body = form_of(self._fields(options), wav_of(pcm))
-        reason = "the server failed too often"
-        while True:
-            while not retry.begin(resuming=False):
-                self._pause(retry.shut_s, deadline_s, reason, should_abort)
-            try:
-                answer = self._poster.post(self._path(options), content_type, body, should_abort)
-                _check(answer)
-            except LinkFailure as failure:
-                reason, wait_s = failure.reason, retry.failed(failure)
-                if wait_s is None:
-                    raise
-                self._pause(wait_s, deadline_s, reason, should_abort)
-            else:
-                retry.done()
-                return answer
+        if not self._breaker.allow():
+            raise ProviderError(f"{self._why}; tried again in {self._breaker.wait_s():.0f} s")
+        attempts = Attempts(self._settings, self._backoff, self._clock, self._random)
+        attempts.reached = self._reached
+        url, form, internal_errors = self._url(options), dict(self._form(options, verbose)), 0
+        try:
+            while True:
+                attempts.begin()
+                try:
+                    answer = await self._request("POST", url, form, wav)
+                    internal_errors += answer.status == 500
+                    _check(answer, last=internal_errors >= _MAX_INTERNAL_ERRORS)
+                except LinkFailure as failure:
+                    await self._sleep(attempts.failed(failure))
+                else:
+                    self._breaker.succeeded()
+                    self._reached = True
+                    return answer
+        except ProviderError as error:
+            self._why = str(error)
+            self._breaker.failed()
+            raise
 
-    def _pause(self, wait_s: float, deadline_s: float, reason: str, should_abort: Callable[[], bool]) -> None:
-        until_s = self._clock() + wait_s
-        if until_s >= deadline_s:
-            raise LinkFailure(f"{reason}; gave up after {self._options.outage_s:g} s")
-        while (left_s := until_s - self._clock()) > 0:
-            if should_abort():
-                raise Aborted
-            self._sleep(min(_POLL_S, left_s))
+    async def _request(
+        self, method: str, url: str, form: dict[str, str | list[str]] | None = None, wav: bytes = b""
+    ) -> Answer:
+        """One request.
 
-    def _path(self, options: DecodeOptions) -> str:
+        Raises:
+            LinkFailure: No answer came.
+        """
+        files = {"file": ("audio.wav", wav, "audio/wav")} if wav else None
+        limit_s = self._settings.connect_timeout_s + self._settings.completion_timeout_s
+        try:
+            async with (
+                asyncio.timeout(limit_s),
+                self._client.stream(method, url, data=form, files=files) as response,
+            ):
+                body = bytearray()
+                async for piece in response.aiter_bytes():
+                    body += piece
+                    if len(body) > self._settings.max_message_bytes:
+                        raise LinkFailure("the server's answer is too long", fatal=True)
+                return Answer(response.status_code, bytes(body), retry_after_s_of(response.headers))
+        except (TimeoutError, httpx.TimeoutException):
+            raise LinkFailure("no answer in time") from None
+        except httpx.HTTPError as error:
+            raise _failure(error) from None
+
+    def _url(self, options: DecodeOptions) -> str:
         parts = urlsplit(self._address.url)
-        path = parts.path
-        if options.translate and path.endswith("transcriptions"):
-            path = path.removesuffix("transcriptions") + "translations"
-        return f"{path}?{parts.query}" if parts.query else path
+        if options.translate and parts.path.endswith("transcriptions"):
+            path = parts.path.removesuffix("transcriptions") + "translations"
+            return parts._replace(path=path).geturl()
+        return self._address.url
 
-    def _fields(self, options: DecodeOptions) -> list[tuple[str, str]]:
-        fields = [("model", self._options.model or DEFAULT_MODEL)]
+    def _form(self, options: DecodeOptions, verbose: bool) -> Iterator[tuple[str, str | list[str]]]:
+        if self._settings.model:
+            yield "model", self._settings.model
         if options.language != "auto" and not options.translate:
-            fields.append(("language", options.language))
+            yield "language", options.language
         if options.prompt:
-            fields.append(("prompt", options.prompt))
-        fields.append(("response_format", "verbose_json" if self._verbose else "json"))
-        if self._verbose and options.word_timestamps:
-            fields += [("timestamp_granularities[]", each) for each in ("segment", "word")]
-        return fields
-
-    def description(self) -> str:
-        """Where it runs."""
-        return f"{self._address.place}, {self._options.model or DEFAULT_MODEL}"
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._poster.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+            yield "prompt", options.prompt
+        if self._settings.keywords:
+            yield "keywords[]", list(self._settings.keywords)
+        if self._settings.languages:
+            yield "languages[]", list(self._settings.languages)
+        yield "response_format", "verbose_json" if verbose else "json"
+        if verbose and options.word_timestamps:
+            yield "timestamp_granularities[]", ["segment", "word"]
 
 
-def _check(answer: Answer) -> None:
+def _client(settings: RemoteSettings, key: str) -> httpx.AsyncClient:
+    """Certificates are checked as the platform does; proxies are those of the environment."""
+    headers = {"User-Agent": "asrctl", "Accept": "application/json", "Accept-Encoding": "identity"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    return httpx.AsyncClient(
+        headers=headers,
+        timeout=httpx.Timeout(settings.completion_timeout_s, connect=settings.connect_timeout_s, pool=None),
+        trust_env=not is_loopback(settings.address.host),
+        verify=ssl.create_default_context() if settings.address.url.startswith("https") else False,
+        limits=httpx.Limits(max_connections=settings.requests),
+    )
+
+
+def _wav(pcm: bytes) -> bytes:
+    """PCM (mono, 16 kHz, 16 bit) as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(SAMPLE_BYTES)
+        wav.setframerate(SAMPLE_RATE_HZ)
+        wav.writeframes(pcm)
+    return file.getvalue()
+
+
+def _check(answer: Answer, *, last: bool) -> None:
     """Raise LinkFailure for an answer that says: later."""
-    if answer.status >= 500 or answer.status in _RETRIED:
-        reason = "the server is full" if answer.status == 503 else _reason(answer)
-        raise LinkFailure(reason, answer.retry_after_s)
+    if answer.status >= 500 or answer.status in _LATER:
+        reason = "the server is full" if answer.status == 503 else answer.reason
+        raise LinkFailure(reason, answer.retry_after_s, fatal=last)
 
 
-def _reason(answer: Answer) -> str:
-    message = message_of(answer.body)
-    said = f"HTTP {answer.status}{': ' if message else ''}{message}"
-    return _REASONS.get(answer.status, said)
+def _failure(error: httpx.HTTPError) -> LinkFailure:
+    """What an error of httpx means, by the system's error behind it, if there is one."""
+    cause: BaseException | None = error
+    system: OSError | None = None
+    while cause is not None:
+        if isinstance(cause, BaseExceptionGroup):  # one for each address of the host
+            cause = cause.exceptions[0]
+        if isinstance(cause, OSError) and (cause.errno is not None or system is None):
+            system = cause
+        cause = cause.__cause__ or cause.__context__
+    if system is not None:
+        return failure_of(system)
+    if isinstance(error, httpx.RemoteProtocolError) and "disconnect" not in str(error):
+        return LinkFailure("the server does not answer in HTTP")
+    return LinkFailure("the connection was lost before the answer was complete")

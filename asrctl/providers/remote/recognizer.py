@@ -1,0 +1,132 @@
+"""The provider `remote` as a recogniser: any number of streams into one server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from asrctl.errors import DecodeError, ProviderError
+from asrctl.network.failures import LinkFailure
+from asrctl.policy.backoff import BackoffOptions
+from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
+from asrctl.protocol import SUBPROTOCOL
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.outbox import Outbox
+from asrctl.providers.recognizer import Completed, Spoken, StreamRequest, WindowDecoder
+from asrctl.providers.remote.attempts import BACKOFF, Attempts
+from asrctl.providers.remote.backlog import Backlog
+from asrctl.providers.remote.key import Redactor, find_key
+from asrctl.providers.remote.link import open_socket
+from asrctl.providers.remote.peer import Peer
+from asrctl.providers.remote.realtime import Realtime, probe
+from asrctl.providers.remote.settings import RemoteSettings
+from asrctl.providers.remote.stream import Carrier, RemoteStream
+
+
+class RemoteRecognizer:
+    """See `Recognizer`. Nothing is connected before the first `open`."""
+
+    name = "remote"
+    windows: WindowDecoder | None = None
+
+    def __init__(
+        self,
+        settings: RemoteSettings,
+        backoff: BackoffOptions = BACKOFF,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            settings: Which server; its dialect must not be "transcriptions".
+            backoff: Attempts of a stream, and the waits between them.
+            clock: Monotonic seconds.
+        """
+        self._settings = settings
+        self._address = settings.address
+        self._backoff = backoff
+        self._key = find_key(settings)
+        self._redact = Redactor(self._key, self._address.url, self._address.place)
+        self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
+        self._streams: set[RemoteStream] = set()
+        self._why = ""
+        self._closed = False
+
+    @property
+    def model(self) -> str:
+        """The model's name there, as far as it is known."""
+        return self._settings.model or self.name
+
+    @property
+    def description(self) -> str:
+        """Where it runs."""
+        return self._address.place
+
+    def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> RemoteStream:
+        """Start a stream; see `Recognizer.open`. It connects while it is fed.
+
+        Raises:
+            ProviderError: The server cannot do what is asked, or was given up a short while ago.
+        """
+        if request.decode.translate:
+            raise ProviderError("a realtime server cannot translate")
+        if self._closed:
+            raise ProviderError("the provider was closed")
+        if not self._breaker.allow():
+            raise ProviderError(f"{self._why}; tried again in {self._breaker.wait_s():.0f} s")
+        outbox = Outbox(say)
+        outbox.want_partials(request.pacing is not None)
+
+        def tell(spoken: Spoken) -> None:
+            if isinstance(spoken, Completed):
+                self._breaker.succeeded()
+            outbox.say(spoken)
+
+        backlog = Backlog(self._settings.buffer_s, request.decode.language, tell)
+        wake = asyncio.Event()
+        carrier = self._carrier(request.decode, backlog, wake)
+        stream = RemoteStream(outbox, backlog, carrier, wake, self._lost, self._streams.discard)
+        self._streams.add(stream)
+        return stream
+
+    def _carrier(self, decode: DecodeOptions, backlog: Backlog, wake: asyncio.Event) -> Carrier:
+        if self._address.dialect == "asrctl":
+            return Peer(self._settings, self._key, decode, backlog, wake, self._backoff)
+        attempts = Attempts(self._settings, self._backoff)
+        return Realtime(self._settings, self._key, decode, backlog, wake, attempts)
+
+    def _lost(self, error: ProviderError) -> ProviderError:
+        """A stream was lost: for a while there are no others, unless it was the audio's fault."""
+        message = self._says(str(error))
+        if isinstance(error, DecodeError):
+            return DecodeError(message)
+        self._why = message
+        self._breaker.failed()
+        return ProviderError(message)
+
+    def _says(self, reason: str) -> str:
+        return f"{self._address.place}: {self._redact(reason)}"
+
+    async def wait_ready(self) -> None:
+        """See whether the server would take audio; see `Recognizer.wait_ready`."""
+        try:
+            if self._address.dialect == "asrctl":
+                async with open_socket(self._settings, self._key, SUBPROTOCOL):
+                    return
+            await probe(self._settings, self._key)
+        except LinkFailure as failure:
+            raise ProviderError(self._says(failure.reason)) from None
+
+    def pids(self) -> list[int]:
+        """It has no processes."""
+        return []
+
+    async def close(self) -> None:
+        """Close all streams."""
+        self._closed = True
+        streams = list(self._streams)
+        for stream in streams:
+            stream.close()
+        for stream in streams:
+            await stream.wait_gone()

@@ -1,0 +1,110 @@
+"""A stream into a server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from asrctl.errors import ProviderError
+from asrctl.providers.outbox import Outbox
+from asrctl.providers.recognizer import Lost
+from asrctl.providers.remote.backlog import Backlog
+from asrctl.providers.remote.pcm import pcm_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_log = logging.getLogger(__name__)
+
+
+class Carrier(Protocol):
+    """Brings a backlog to a server, and has it say what comes back."""
+
+    async def run(self) -> None:
+        """Raises ProviderError when the server is given up."""
+        ...
+
+
+class RemoteStream:
+    """See `UtteranceStream`; made by `RemoteRecognizer.open`."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        backlog: Backlog,
+        carrier: Carrier,
+        wake: asyncio.Event,
+        lost: Callable[[ProviderError], ProviderError],
+        ended: Callable[[RemoteStream], None],
+    ) -> None:
+        """Begin to connect.
+
+        Args:
+            outbox: Says what comes back.
+            backlog: Fresh; says everything through the outbox.
+            carrier: Works on the backlog.
+            wake: Set whenever the backlog grew.
+            lost: Told why the stream was lost; gives the error for `Lost`.
+            ended: Called when the stream is closed.
+        """
+        self._outbox = outbox
+        self._backlog = backlog
+        self._carrier = carrier
+        self._wake = wake
+        self._lost = lost
+        self._ended = ended
+        self._task = asyncio.create_task(self._carry(), name="remote")
+
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        """See `UtteranceStream.feed`."""
+        if self._outbox.is_over:
+            return
+        try:
+            self._backlog.feed(pcm_of(samples))
+        except ProviderError as error:
+            self._lose(error)
+            self._task.cancel()
+        self._wake.set()
+
+    def pause(self, silence_s: float) -> None:
+        """A pause changes nothing."""
+
+    def end(self) -> None:
+        """See `UtteranceStream.end`."""
+        if not self._outbox.is_over:
+            self._backlog.end()
+            self._wake.set()
+
+    def drop(self, utterance: int) -> None:
+        """See `UtteranceStream.drop`."""
+        self._outbox.drop(utterance)
+        self._backlog.drop(utterance)
+
+    def want_partials(self, interval_factor: float | None) -> None:
+        """See `UtteranceStream.want_partials`; the server sends its text anyway, so it is said or not."""
+        self._outbox.want_partials(interval_factor is not None)
+
+    def close(self) -> None:
+        """See `UtteranceStream.close`."""
+        self._outbox.close()
+        self._task.cancel()
+        self._ended(self)
+
+    async def wait_gone(self) -> None:
+        """Wait until nothing is left of it."""
+        await asyncio.wait([self._task])
+
+    async def _carry(self) -> None:
+        try:
+            await self._carrier.run()
+        except ProviderError as error:
+            self._lose(error)
+        except Exception as error:  # a mistake of ours: the stream must not wait for ever because of it
+            _log.exception("an unexpected error in a stream to a server")
+            self._lose(ProviderError(f"the provider failed: {type(error).__name__}: {error}"))
+
+    def _lose(self, error: ProviderError) -> None:
+        self._outbox.say(Lost(self._lost(error), self._backlog.blamed))
