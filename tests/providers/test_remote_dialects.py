@@ -16,39 +16,45 @@ from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError, ProviderError
 from asrctl.network.failures import LinkFailure
-from asrctl.providers.base import Completed, DecodeOptions, Heard, Spoken
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.recognizer import Completed, Failed, Heard, Spoken
+from asrctl.providers.remote import guess
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.conversation import Conversation
-from asrctl.providers.remote.dialect import Dialect, Refused
-from asrctl.providers.remote.guess import dialect_for
+from asrctl.providers.remote.dialect import Dialect, Piece, Said
 from asrctl.providers.remote.pcm import Resampler, pcm_of, samples_of
+from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.scripted import speak
 
-from .remote_server import Brain, OpenAiBrain, VllmBrain, words_in
+from .remote_server import Brain, OpenAiBrain, OwnTurnsBrain, VllmBrain, words_in
 
 BRAINS: dict[str, Callable[[], Brain]] = {
     "openai": OpenAiBrain,
     "openai at 16 kHz": partial(OpenAiBrain, 16_000),
     "openai, early deltas": partial(OpenAiBrain, early=True),
     "openai, backwards": partial(OpenAiBrain, early=True, backwards=True, lazy=2),
+    "openai, ends utterances": OwnTurnsBrain,
     "vllm": VllmBrain,
 }
+
+
+def dialect_for(name: Any, decode: DecodeOptions | None = None) -> Dialect:
+    return guess.dialect_for(RemoteSettings("ws://h", name, "words"), decode or DecodeOptions())
 
 
 class World:
     """A caller, a client, a wire and a server, all of which take turns."""
 
     def __init__(self, brain: Callable[[], Brain], dialect: str) -> None:
-        self.backlog = Backlog(60.0, "en")
         self.spoken: list[Spoken] = []
+        self.backlog = Backlog(60.0, "en", self.spoken.append)
         self._new_brain = brain
         self._dialect = dialect
         self.connect()
 
     def connect(self) -> None:
         """A new socket; what was on the wire is gone."""
-        dialect = dialect_for(self._dialect, "words", DecodeOptions())
-        self.client = Conversation(dialect, self.backlog)
+        self.client = Conversation(dialect_for(self._dialect), self.backlog)
         self.server = self._new_brain()
         self.up: deque[str] = deque()
         self.down: deque[str] = deque(json.dumps(event) for event in self.server.hello())
@@ -61,7 +67,7 @@ class World:
             answers = self.server.receive(json.loads(self.up.popleft()))
             self.down.extend(json.dumps(event) for event in answers)
         elif what == "receive" and self.down:
-            self.spoken += self.client.receive(self.down.popleft())
+            self.client.receive(self.down.popleft())
         else:
             return False
         return True
@@ -89,14 +95,14 @@ TURNS = st.lists(st.sampled_from(TURN_NAMES), max_size=80)
 def test_every_order_gives_each_word_once(
     name: str, utterances: list[list[int]], turns: list[str], chunk: int, guessed: bool
 ) -> None:
-    """However audio, messages, answers and cuts interleave: texts in order, each once, and no piece twice."""
+    """However audio, messages, answers and cuts interleave: each text once, and partials only grow to it."""
     world = World(BRAINS[name], "auto" if guessed else name.split()[0].strip(","))
     steps: deque[Callable[[], object]] = deque()
     for numbers in utterances:
         pcm = pcm_of(speak(numbers))
         for at in range(0, len(pcm), 2 * chunk):
             steps.append(partial(world.backlog.feed, pcm[at : at + 2 * chunk]))
-        steps.append(lambda: world.spoken.extend(world.backlog.complete()))
+        steps.append(world.backlog.end)
     for what in turns:
         if what == "cut":
             world.connect()
@@ -109,17 +115,18 @@ def test_every_order_gives_each_word_once(
     world.settle()
     expected = [" ".join(f"w{number}" for number in numbers) for numbers in utterances]
     assert texts(world.spoken) == expected
-    heard = ""
-    for each in world.spoken:
-        if isinstance(each, Heard):
-            heard += each.text
-        elif isinstance(each, Completed):
-            assert each.hypothesis.text.startswith(heard.strip())
-            heard = ""
+    for number, text in enumerate(expected):
+        heard = [each for each in world.spoken if isinstance(each, Heard) and each.utterance == number]
+        stable = [each.stable for each in heard]
+        assert stable == sorted(stable, key=len)
+        assert all(text.split()[: len(words)] == list(words) for words in stable)
+        assert all(0 < each.samples <= len(text.split()) * 3_200 for each in heard)
 
 
 def texts(spoken: list[Spoken]) -> list[str]:
-    return [each.hypothesis.text for each in spoken if isinstance(each, Completed)]
+    completed = {each.utterance: each.hypothesis.text for each in spoken if isinstance(each, Completed)}
+    assert len(completed) == sum(isinstance(each, Completed) for each in spoken)
+    return [completed[number] for number in sorted(completed)]
 
 
 JSON = st.recursive(
@@ -153,10 +160,10 @@ EVENTS = st.builds(
 @given(dialect=st.sampled_from(["auto", "openai", "vllm"]), messages=st.lists(EVENTS | st.text(), max_size=8))
 def test_no_message_is_a_surprise(dialect: str, messages: list[str]) -> None:
     """Whatever a server sends is understood, ignored, or the end of the link; it is never another error."""
-    backlog = Backlog(60.0, "en")
-    client = Conversation(dialect_for(dialect, "words", DecodeOptions()), backlog)
+    backlog = Backlog(60.0, "en", lambda spoken: None)
+    client = Conversation(dialect_for(dialect), backlog)
     backlog.feed(pcm_of(speak([1])))
-    backlog.complete()
+    backlog.end()
     for message in messages:
         try:
             client.receive(message)
@@ -168,7 +175,7 @@ def test_no_message_is_a_surprise(dialect: str, messages: list[str]) -> None:
 
 def started(name: str) -> tuple[Dialect, list[str]]:
     """A dialect that takes audio, and what it said to get there."""
-    dialect, brain, said = dialect_for(name, "words", DecodeOptions()), BRAINS[name](), []
+    dialect, brain, said = dialect_for(name), BRAINS[name](), []
     waiting: deque[dict[str, Any]] = deque(brain.hello())
     while waiting:
         for news in dialect.receive(waiting.popleft()):
@@ -208,12 +215,60 @@ def test_vllm_says_what_the_dialect_wants() -> None:
     assert dialect.takes_audio
 
 
-def test_vllm_that_stops_early_has_not_heard_everything() -> None:
-    """A generation that ends before it was told to is asked for again: what it had not heard is gone."""
+def test_vllm_that_stops_early_is_asked_for_the_rest() -> None:
+    """A generation that ends before it was told to is continued by another; their texts are one."""
     dialect, _ = started("vllm")
     dialect.audio(bytes(320))
-    (refused,) = dialect.receive({"type": "transcription.done", "text": "half"})
-    assert isinstance(refused, Refused) and refused.number == 0
+    dialect.receive({"type": "transcription.delta", "delta": " half"})
+    assert not any(
+        isinstance(each, Said) for each in dialect.receive({"type": "transcription.done", "text": "half"})
+    )
+    kinds = [json.loads(each)["type"].split(".")[-1] for each in dialect.audio(bytes(320))]
+    assert kinds == ["append", "commit"]
+    dialect.end()
+    assert dialect.receive({"type": "transcription.done", "text": " and half"}) == [Said(0, "half and half")]
+    assert dialect.takes_audio
+
+
+def test_vllm_that_stops_early_at_the_very_end_is_asked_for_nothing() -> None:
+    """The end of the utterance is told with a little silence, for a generation must hear something."""
+    dialect, _ = started("vllm")
+    dialect.audio(bytes(320))
+    dialect.receive({"type": "transcription.done", "text": "all"})
+    kinds = [
+        (json.loads(each)["type"].split(".")[-1], json.loads(each).get("final")) for each in dialect.end()
+    ]
+    assert kinds == [("append", None), ("commit", None), ("commit", True)]
+    assert dialect.receive({"type": "transcription.done", "text": ""}) == [Said(0, "all")]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("openai", "conversation.item.input_audio_transcription.delta"), ("vllm", "transcription.delta")],
+)
+def test_a_delta_may_be_missing(name: str, kind: str) -> None:
+    """OpenAI's own definitions have it as optional: it says nothing then."""
+    dialect, _ = started(name)
+    dialect.audio(bytes(320))
+    assert dialect.receive({"type": kind, "item_id": "item_0"}) == [Piece(0, "")]
+
+
+def test_a_session_of_transcription_in_the_older_form() -> None:
+    """It is updated by its own event, with the format and without turn detection."""
+    dialect = dialect_for("auto", DecodeOptions(language="auto"))
+    created = {"type": "transcription_session.created", "session": {"input_audio_format": "pcm16"}}
+    (send,) = dialect.receive(created)
+    assert json.loads(getattr(send, "text", "")) == {
+        "type": "transcription_session.update",
+        "event_id": "update",
+        "session": {
+            "input_audio_transcription": {"model": "words"},
+            "input_audio_format": "pcm16",
+            "turn_detection": None,
+        },
+    }
+    dialect.receive(created | {"type": "transcription_session.updated"})
+    assert dialect.takes_audio
 
 
 def test_a_text_that_comes_twice_counts_once() -> None:
@@ -221,14 +276,16 @@ def test_a_text_that_comes_twice_counts_once() -> None:
     world = World(OpenAiBrain, "openai")
     for number in (1, 2):
         world.backlog.feed(pcm_of(speak([number])))
-        world.backlog.complete()
+        world.backlog.end()
         world.settle()
+        said = len(world.spoken)
         kind = "conversation.item.input_audio_transcription"
         for event in (
             {"type": f"{kind}.completed", "item_id": "item_0", "transcript": "again"},
             {"type": f"{kind}.delta", "item_id": "item_0", "delta": "late"},
         ):
-            assert world.client.receive(json.dumps(event)) == []
+            world.client.receive(json.dumps(event))
+        assert len(world.spoken) == said and not world.client.owed
     assert texts(world.spoken) == ["w1", "w2"]
 
 
@@ -256,33 +313,80 @@ def test_any_float_is_a_sample(values: list[float]) -> None:
     assert np.all(np.abs(back - clean) <= 1.01 / 32768)
 
 
+def backlog_of(max_s: float = 1.0) -> tuple[Backlog, list[Spoken]]:
+    spoken: list[Spoken] = []
+    return Backlog(max_s, "en", spoken.append), spoken
+
+
 def test_a_backlog_has_a_bound() -> None:
     """Audio beyond it is refused, and taken again once an utterance is completed."""
-    backlog = Backlog(1.0, "en")
+    backlog, _ = backlog_of()
     backlog.feed(bytes(32_000))
     with pytest.raises(ProviderError, match="keep up"):
         backlog.feed(bytes(2))
-    backlog.complete()
+    backlog.end()
     backlog.said(0, "done")
     backlog.feed(bytes(32_000))
 
 
-def test_text_without_end_is_refused() -> None:
-    """A server that speaks on and on is not believed."""
-    backlog = Backlog(1.0, "en")
-    with pytest.raises(DecodeError, match="no end"):
-        backlog.heard(0, "x" * 200_000)
+def test_text_without_end_costs_its_utterance() -> None:
+    """A server that speaks on and on is not believed; the others are not concerned."""
+    world = World(VllmBrain, "vllm")
+    world.settle()
+    world.backlog.feed(pcm_of(speak([1])))
+    world.turn("send")
+    with pytest.raises(LinkFailure, match="no end"):
+        world.client.receive(json.dumps({"type": "transcription.delta", "delta": "x" * 200_000}))
+    world.backlog.end()
+    world.connect()
+    world.backlog.feed(pcm_of(speak([2])))
+    world.backlog.end()
+    world.settle()
+    assert texts(world.spoken) == ["w2"]
+    (failed,) = [each for each in world.spoken if isinstance(each, Failed)]
+    assert failed.utterance == 0 and isinstance(failed.error, DecodeError)
 
 
 def test_another_wording_is_not_said_until_it_is_complete() -> None:
     """Where a second link hears other words, what was said stays, until `Completed` replaces it."""
-    backlog = Backlog(1.0, "en")
+    backlog, spoken = backlog_of()
     backlog.feed(bytes(2_000))
-    assert backlog.heard(0, "Hello wor") == [Heard("Hello wor")]
+    backlog.heard(0, "Hello wor", 10)
     backlog.rewind()
-    assert backlog.heard(0, "Hallo world, how") == []
+    backlog.heard(0, "Hallo world, how", 20)
     backlog.rewind()
-    assert backlog.heard(0, "Hello world") == [Heard("ld")]
-    backlog.complete()
-    (completed,) = backlog.said(0, " Hello world! ")
+    backlog.heard(0, "Hello world", 30)
+    assert spoken == [Heard(0, ("Hello",), ("wor",), 10), Heard(0, ("Hello",), ("world",), 30)]
+    backlog.end()
+    backlog.said(0, " Hello world! ")
+    completed = spoken[-1]
     assert isinstance(completed, Completed) and completed.hypothesis.text == "Hello world!"
+
+
+def test_only_the_oldest_utterance_is_blamed() -> None:
+    """It is what the server was at work on; with no audio nothing is."""
+    backlog, _ = backlog_of()
+    assert backlog.blamed is None
+    for _ in range(3):
+        backlog.feed(bytes(2_000))
+        backlog.end()
+    assert backlog.blamed == 0
+    backlog.said(1, "two")
+    assert backlog.blamed == 0
+    backlog.said(0, "one")
+    assert backlog.blamed == 2
+
+
+def test_dropped_utterances_make_room() -> None:
+    """Those that were not sent are forgotten when it is their turn."""
+    backlog, spoken = backlog_of()
+    for _ in range(3):
+        backlog.feed(bytes(10_000))
+        backlog.end()
+    backlog.drop(0)
+    backlog.drop(1)
+    backlog.drop(3)  # the open one cannot be
+    assert backlog.next_to_send(0) == 2
+    assert not backlog.holds(0) and not backlog.holds(1) and backlog.holds(3)
+    backlog.feed(bytes(20_000))
+    assert not spoken

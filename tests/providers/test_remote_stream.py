@@ -90,7 +90,7 @@ async def test_utterances_come_back(name: str, configured: bool) -> None:
 @pytest.mark.parametrize("name", ["openai, early deltas", "vllm"])
 @in_loop
 async def test_text_grows_while_audio_comes(name: str) -> None:
-    """Partials come before the utterance has ended, with the samples that were sent; their words are its text."""
+    """Partials come before the end, with the samples that were sent; their words are the text."""
     async with serving(server(name)) as url, open_stream(settings(url)) as stream:
         stream.feed(speak([7, 8, 9]))
         await stream.ear.wait(lambda: stream.ear.last_heard(0) == "w7 w8 w9")
@@ -510,13 +510,15 @@ async def test_a_server_that_goes_is_waited_for_a_moment_only() -> None:
 async def test_ready_is_asked_before_audio_is_sent(name: str) -> None:
     """`wait_ready` sees a session through its beginning, and says what is in its way."""
     given = server(name, None, Refuse(401), Say('{"type": "hello"}'), Mute())
-    async with serving(given) as url:
-        async with recognizer(settings(url, "auto", first_event_timeout_s=0.2)) as remote:
-            await remote.wait_ready()
-            for reason in ("API key", "no realtime dialect", "did not give the session in time"):
-                with pytest.raises(ProviderError, match=reason):
-                    await remote.wait_ready()
-            assert given.handshakes == 4 and not given.brains[0]._pcm
+    async with (
+        serving(given) as url,
+        recognizer(settings(url, "auto", first_event_timeout_s=0.2)) as remote,
+    ):
+        await remote.wait_ready()
+        for reason in ("API key", "no realtime dialect", "did not give the session in time"):
+            with pytest.raises(ProviderError, match=reason):
+                await remote.wait_ready()
+        assert given.handshakes == 4 and not given.brains[0]._pcm
 
 
 @pytest.mark.parametrize("status", [403, 422])
@@ -534,7 +536,7 @@ async def test_a_server_that_may_want_a_model_is_said_to(status: int) -> None:
 @pytest.mark.parametrize("name", ["openai", "vllm"])
 @in_loop
 async def test_an_utterance_that_is_refused_again_and_again(name: str) -> None:
-    """A server that cannot make text of an utterance is asked three times; it fails, and the others do not."""
+    """A server that cannot make text of an utterance is asked three times; then it alone fails."""
     if name == "vllm":
         say = error_event(name, "bad audio", code="processing_error")
     else:
@@ -578,18 +580,20 @@ async def test_after_a_loss_others_are_not_begun_for_a_while() -> None:
     """`open` says at once that the server was given up; after a while it lets one in, and then all."""
     now_s = [0.0]
     given = RealtimeServer(OpenAiBrain, [Refuse(401)])
-    async with serving(given) as url:
-        async with recognizer(settings(url, pause_s=60.0), clock=lambda: now_s[0]) as remote:
-            await lost(Stream(remote))
-            with pytest.raises(ProviderError, match="API key"):
-                remote.open(request(), Ear())
-            now_s[0] = 61.0
-            trial = Stream(remote)
-            with pytest.raises(ProviderError):
-                remote.open(request(), Ear())
-            trial.utter(1)
-            await trial.ear.wait_completed(1)
+    async with (
+        serving(given) as url,
+        recognizer(settings(url, pause_s=60.0), clock=lambda: now_s[0]) as remote,
+    ):
+        await lost(Stream(remote))
+        with pytest.raises(ProviderError, match="API key"):
             remote.open(request(), Ear())
+        now_s[0] = 61.0
+        trial = Stream(remote)
+        with pytest.raises(ProviderError):
+            remote.open(request(), Ear())
+        trial.utter(1)
+        await trial.ear.wait_completed(1)
+        remote.open(request(), Ear())
 
 
 @in_loop
