@@ -536,6 +536,7 @@ class HttpServer:
         paths: Their paths.
         keys: Their `Authorization`.
         key: The one that is wanted; empty for any.
+        requests: How many were read, whatever became of them.
         verbose: Whether verbose_json is known.
         needs_model: Whether a request without a model is refused, as FastAPI does.
     """
@@ -551,12 +552,14 @@ class HttpServer:
         self.paths: list[str] = []
         self.keys: list[str | None] = []
         self.connections = 0
+        self.requests = 0
         self.key = ""
         self.verbose = verbose
         self.needs_model = needs_model
 
     def next_fault(self) -> HttpFault | None:
         with self._lock:
+            self.requests += 1
             return next(self._faults, None)
 
     def answer(self, fields: list[tuple[str, str]], pcm: bytes) -> Reply:

@@ -276,10 +276,12 @@ def _client(settings: RemoteSettings, key: str) -> httpx.AsyncClient:
         headers["Authorization"] = f"Bearer {key}"
     return httpx.AsyncClient(
         headers=headers,
-        timeout=httpx.Timeout(settings.completion_timeout_s, connect=settings.connect_timeout_s, pool=None),
+        timeout=httpx.Timeout(settings.completion_timeout_s, connect=settings.connect_timeout_s),
+        # A request that is cancelled before it is sent keeps its place in httpx's pool (httpcore 1.0): without
+        # a limit that does no harm, and we limit the requests ourselves.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.requests),
         trust_env=not is_loopback(settings.address.host),
         verify=ssl.create_default_context() if settings.address.url.startswith("https") else False,
-        limits=httpx.Limits(max_connections=settings.requests),
     )
 
 
