@@ -20,7 +20,7 @@ import numpy as np
 from asrctl.audio.sample import sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.detect.cpus import threads_per_worker
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session

@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 from asrctl.bench.paced import Talk
-from asrctl.engine.events import Final
+from asrctl.stream.events import Final
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.stream import Stream, StreamOptions
 from asrctl.engine.utterance import Decode, Output

@@ -19,7 +19,7 @@ from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench import paced
 from asrctl.bench.paced import Heard, Latencies, Talk, latencies
 from asrctl.client import ClientOptions
-from asrctl.engine.events import Final
+from asrctl.stream.events import Final
 from asrctl.engine.pool import WorkerPool
 from asrctl.policy.endpointing import EndpointerOptions
 from benchmarks.common import note, table

@@ -14,7 +14,7 @@ import psutil
 
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.detect.cpus import threads_per_worker
-from asrctl.engine.events import Dropped, Event
+from asrctl.stream.events import Dropped, Event
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream

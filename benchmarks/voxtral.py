@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from asrctl.engine.events import Event, Final, Finished, ProviderChanged
+from asrctl.stream.events import Event, Final, Finished, ProviderChanged
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from asrctl.bench.setup import Samples
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.engine.lineup import Lineup, Recognizer
 from asrctl.engine.session import Session
 from asrctl.engine.stream import SpeechDetector, Stream, StreamOptions

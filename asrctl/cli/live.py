@@ -17,7 +17,7 @@ from asrctl.cli.pump import FILE_AHEAD_S, LIVE_AHEAD_S, Pump
 from asrctl.cli.recognizer import Recognizer
 from asrctl.cli.scribe import Scribe
 from asrctl.cli.voice_activity import speech_detector
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.engine.session import Session
 from asrctl.engine.stream import SpeechDetector, Stream
 from asrctl.errors import EXIT_INTERRUPTED, ProviderError

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.engine.buffer import SampleBuffer
+from asrctl.stream.buffer import SampleBuffer
 from asrctl.engine.lineup import Recognizer
 from asrctl.errors import AsrctlError, DecodeError, UsageError, WorkerCrashed, WorkerTimeout
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded

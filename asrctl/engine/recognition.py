@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from asrctl.engine.buffer import SampleBuffer
-from asrctl.engine.events import Partial, ProviderChanged
+from asrctl.stream.buffer import SampleBuffer
+from asrctl.stream.events import Partial, ProviderChanged
 from asrctl.engine.streamed import Alone, Placer, Voices
 from asrctl.engine.utterance import Complete, Output, Place, Utterance, words_of
 from asrctl.engine.windowed import Windows

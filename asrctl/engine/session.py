@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from asrctl.engine.events import Event, Finished
+from asrctl.stream.events import Event, Finished
 from asrctl.engine.lineup import Lineup, Recognizer
 from asrctl.engine.stream import Stream
 from asrctl.engine.utterance import Abort, Complete, Decode, Feed, HangUp, Output

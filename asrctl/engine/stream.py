@@ -18,8 +18,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.engine.buffer import SampleBuffer
-from asrctl.engine.events import (
+from asrctl.stream.buffer import SampleBuffer
+from asrctl.stream.events import (
     Dropped,
     Event,
     Final,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.engine.events import Event
+from asrctl.stream.events import Event
 from asrctl.policy.agreement import StablePrefix
 from asrctl.policy.endpointing import Span
 from asrctl.policy.priority import Kind

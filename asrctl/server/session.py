@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.audio.convert import StreamConverter, StreamEncoding
-from asrctl.engine.events import Event, Finished, ProviderChanged
+from asrctl.stream.events import Event, Finished, ProviderChanged, SpeechEnded
 from asrctl.engine.lineup import Lineup, Recognizer
 from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream
@@ -211,6 +211,8 @@ class LiveSession:
             event = self._events.popleft()
             if isinstance(event, Finished):
                 self._finish(event.account)
+            elif isinstance(event, SpeechEnded):
+                continue
             elif isinstance(event, ProviderChanged):
                 self.say(status_of(event, self._level, self._models))
             else:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from asrctl.engine.events import Dropped, Final, Partial, ProviderChanged
+from asrctl.stream.events import Dropped, Final, Partial, ProviderChanged
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session

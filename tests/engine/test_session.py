@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
 from asrctl.engine.slot import SlotState

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asrctl.engine.events import Dropped, Final, Finished, Partial, SpeechStarted
+from asrctl.stream.events import Dropped, Final, Finished, Partial, SpeechStarted
 from asrctl.engine.stream import StreamOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.priority import Kind

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrctl.engine.events import Dropped, Event, Final, Partial, ProviderChanged, SpeechStarted
+from asrctl.stream.events import Dropped, Event, Final, Partial, ProviderChanged, SpeechStarted
 from asrctl.engine.stream import StreamOptions
 from asrctl.engine.streamed import Alone
 from asrctl.errors import DecodeError, ModelError, ProviderError, WorkerCrashed

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asrctl.engine.events import Event, Final, Finished, Partial, ProviderChanged, SpeechStarted
+from asrctl.stream.events import Event, Final, Finished, Partial, ProviderChanged, SpeechStarted
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session

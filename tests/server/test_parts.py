@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from asrctl import protocol
-from asrctl.engine.events import Dropped, Final
+from asrctl.stream.events import Dropped, Final
 from asrctl.engine.stream import Stream
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.priority import Kind

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.engine.buffer import SampleBuffer
+from asrctl.stream.buffer import SampleBuffer
 from asrctl.policy.endpointing import Span
 
 
