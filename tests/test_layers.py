@@ -16,40 +16,34 @@ import asrctl.errors
 
 PACKAGE = Path(asrctl.__file__).parent
 
+LOW = {"transcript", "errors", "languages", "policy"}
+"""Parts that all others may use."""
+
 ALLOWED = {
     "errors": set(),
     "transcript": set(),
     "languages": {"errors"},
     "policy": {"transcript", "errors"},
-    "render": {"transcript", "errors"},
-    "settings": {"errors", "render"},
-    "audio": {"transcript", "errors", "policy"},
-    "models": {"transcript", "errors", "policy"},
-    "providers": {"transcript", "errors", "policy", "protocol", "audio", "models", "network", "client"},
-    "workers": {"transcript", "errors", "policy", "providers"},
-    "stream": {"transcript", "errors", "languages", "policy", "providers"},
-    "engine": {"stream", "transcript", "errors", "policy", "audio", "models", "providers"},
-    "detect": {"transcript", "errors", "policy", "audio", "models", "providers", "engine"},
-    "bench": {
-        *("transcript", "errors", "policy", "audio", "models", "providers", "engine"),
-        *("network", "client", "protocol"),
-    },
-    "server": {
-        "transcript",
-        "errors",
-        "languages",
-        "policy",
-        "protocol",
-        "audio",
-        "providers",
-        "engine",
-        "stream",
-        "workers",
-    },
-    "client": {"transcript", "errors", "policy", "protocol", "network"},
     "protocol": {"transcript", "errors", "policy"},
     "network": {"policy", "protocol"},
-    "__main__": {"cli", "engine"},
+    "render": {"transcript", "errors", "policy"},
+    "settings": {"errors", "render", "providers"},
+    "audio": {"transcript", "errors", "policy"},
+    "models": {"transcript", "errors", "policy"},
+    "client": {"transcript", "errors", "policy", "protocol", "network"},
+    "providers": {*LOW, "protocol", "network", "audio", "models", "client"},
+    "workers": {*LOW, "providers"},
+    "stream": {*LOW, "providers", "workers"},
+    "engine": {*LOW, "stream", "audio", "models", "providers"},
+    "api": {*LOW, "settings", "render", "audio", "models", "providers", "workers", "stream"},
+    "detect": {*LOW, "settings", "audio", "models", "providers", "workers", "stream", "engine", "api"},
+    "server": {*LOW, "protocol", "audio", "render", "providers", "workers", "stream", "engine", "api"},
+    "bench": {
+        *LOW,
+        *("settings", "protocol", "network", "client", "audio", "models", "providers", "workers", "stream"),
+        *("engine", "api"),
+    },
+    "__main__": {"cli", "engine", "workers"},
 }
 """What of asrctl each part may import besides itself; a new part gets a line here.
 
