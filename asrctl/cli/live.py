@@ -17,7 +17,6 @@ from asrctl.cli.pump import FILE_AHEAD_S, LIVE_AHEAD_S, Pump
 from asrctl.cli.recognizer import Recognizer
 from asrctl.cli.scribe import Scribe
 from asrctl.cli.voice_activity import speech_detector
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.engine.session import Session
 from asrctl.engine.stream import SpeechDetector, Stream
 from asrctl.errors import EXIT_INTERRUPTED, ProviderError
@@ -25,6 +24,7 @@ from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
 from asrctl.settings import LiveSettings, VadSettings
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Transcript
 
 _TICK_S = 0.1
