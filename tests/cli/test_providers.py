@@ -31,7 +31,7 @@ from tests.engine.streams import LevelDetector, silence
 
 from ..providers.remote_server import HttpServer, OpenAiBrain, RealtimeServer, serving, serving_http
 from ..providers.voxtral_standin import install, make_weights
-from ..serve.servers import Talker, running, spoken, until
+from ..server.servers import Talker, running, spoken, until
 from .commands import run
 
 WORDS = [f"w{number}" for number in range(1, 11)]

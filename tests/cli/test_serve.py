@@ -19,7 +19,7 @@ import pytest
 from asrctl.audio.sample import sample_speech
 from asrctl.protocol import SpeechStarted
 
-from ..serve.servers import PATIENCE_S, Talker, pcm, spoken
+from ..server.servers import PATIENCE_S, Talker, pcm, spoken
 from .commands import run
 
 pytest.importorskip("starlette")

@@ -34,9 +34,9 @@ from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.providers.voxtral.model import Voxtral
 
 from ..engine.streams import LevelDetector
-from ..serve.servers import options_for as serve_options
-from ..serve.servers import running
-from ..serve.servers import script as script_at
+from ..server.servers import options_for as serve_options
+from ..server.servers import running
+from ..server.servers import script as script_at
 from . import remote_streams, voxtrals
 from .remote_server import (
     After,

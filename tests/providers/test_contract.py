@@ -20,7 +20,7 @@ from asrctl.stream.events import Event, Final, Finished, Partial, ProviderChange
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 from ..engine.streams import silence, speak
-from ..serve.servers import script
+from ..server.servers import script
 from .contestants import CONTESTANTS, DEAD, Contestant, parameters, words_of
 
 PATIENCE_S = 60.0

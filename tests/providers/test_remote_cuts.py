@@ -17,7 +17,7 @@ from asrctl.providers.remote.windows import RemoteWindows
 from asrctl.providers.scripted import speak
 from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
 
-from ..serve.servers import options_for, running, script
+from ..server.servers import options_for, running, script
 from .remote_server import HttpServer, OpenAiBrain, RealtimeServer, VllmBrain, serving, serving_http
 from .remote_streams import Ear, open_stream, options, talk
 

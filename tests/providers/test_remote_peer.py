@@ -29,7 +29,7 @@ from ..client.server import (
     sound,
     words,
 )
-from ..serve.servers import Running, options_for, running, script
+from ..server.servers import Running, options_for, running, script
 from .remote_server import DEADLINE_S
 from .remote_streams import feed, open_stream, options, utter
 

@@ -31,7 +31,7 @@ from asrctl.stream.events import Dropped, Final
 from asrctl.transcript import Hypothesis, Segment
 
 from ..engine.streams import LevelDetector, rig, silence, speak
-from ..policy.protocol.sides import Clock
+from ..protocol.sides import Clock
 from .servers import Running, Talker, check_account, spoken, until
 
 Scripted = Callable[..., ModelSpec]
