@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
-import sys
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +25,7 @@ from asrctl.workers.messages import (
     header_of,
     message_of,
 )
+from asrctl.workers.standby import COMMAND, environment
 from asrctl.workers.wire import WireClosed, pack, receive_frame
 
 if TYPE_CHECKING:
@@ -40,18 +39,6 @@ _REAP_S = 5.0
 """A killed process is waited for so long; longer only the kernel could hold it."""
 _PIPE_BYTES = 1 << 20
 """Room for 16 s of audio, so that the parent writes a window at once and need not wait for the worker."""
-
-_COMMAND = (sys.executable, "-P", "-m", "asrctl.workers.child")
-
-_ENVIRONMENT = {
-    # OpenMP's threads wait for each other after every small step. If they spin for long, they starve each
-    # other as soon as anything else runs: two threads on two busy cores took 3.9 s for a window of 0.6 s. If
-    # they sleep at once, they lose half their time to waking: 3 minutes of speech took 12.5 s, with this many
-    # spins 6.8 s (2 cores, x86-64).
-    "GOMP_SPINCOUNT": "20000",
-    "OPENBLAS_NUM_THREADS": "1",  # numpy only carries the samples there
-    "PYTHONUNBUFFERED": "",
-}
 
 
 class CannotStart(ProviderError):
@@ -71,36 +58,6 @@ class _Process(Protocol):
     def returncode(self) -> int | None: ...
     def kill(self) -> None: ...
     async def wait(self) -> int: ...
-
-
-class Standby:
-    """A worker process that is started before it is known what it is to load, and before asyncio is imported;
-    it starts up meanwhile. Where pipes cannot be handed to a loop later (Windows) there is none."""
-
-    def __init__(self) -> None:
-        """Start the process."""
-        self._process: subprocess.Popen[bytes] | None = None
-        if os.name == "posix":
-            with contextlib.suppress(OSError):  # who starts the next one will see it
-                self._process = subprocess.Popen(
-                    _COMMAND,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    bufsize=0,
-                    env=_environment(),
-                )
-
-    def take(self) -> subprocess.Popen[bytes] | None:
-        """The process, for the first who asks; None for all others."""
-        process, self._process = self._process, None
-        return process
-
-    def close(self) -> None:
-        """End the process if nobody took it."""
-        if (process := self.take()) is not None:
-            process.kill()
-            process.communicate()
 
 
 class WorkerProcess:
@@ -133,12 +90,12 @@ class WorkerProcess:
         """
         try:
             process = await asyncio.create_subprocess_exec(
-                *_COMMAND,
+                *COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 limit=_STDERR_LINE_BYTES,
-                env=_environment(),
+                env=environment(),
             )
         except OSError as error:
             raise CannotStart(f"cannot start a worker process: {error.strerror or error}") from error
@@ -325,12 +282,6 @@ class _Adopted:
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, 0.05)
         return code
-
-
-def _environment() -> dict[str, str]:
-    """What a worker gets: all but the keys to servers, which it has no use for."""
-    inherited = {name: value for name, value in os.environ.items() if not name.endswith("API_KEY")}
-    return {**_ENVIRONMENT, **inherited}
 
 
 def _widen(stdin: asyncio.StreamWriter) -> None:
