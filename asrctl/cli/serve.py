@@ -216,7 +216,7 @@ def _behind(first: Recognizer, settings: Settings) -> Settings:
             " set [remote] url to a realtime one, ws:// or wss://, or take another --provider"
         )
     pooled = tuple(
-        name for name in settings.providers if name in PROVIDERS and not PROVIDERS[name].is_streaming
+        name for name in settings.providers if name in PROVIDERS and PROVIDERS[name].is_pooled
     )
     return settings.overridden(
         provider=settings.serve.fallback_provider or "auto",
