@@ -17,6 +17,7 @@ from asrctl.policy.chain import ChainOptions
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.plugin import Setup
+from asrctl.providers.recognizer import Recognizer
 from asrctl.providers.registry import PROVIDERS, line_up
 from asrctl.stream.fallback import Fallback
 from asrctl.stream.pooled import DeferredRecognizer, PooledRecognizer, ServiceRecognizer
@@ -27,7 +28,6 @@ from asrctl.workers.pool import WorkerPool
 if TYPE_CHECKING:
     from asrctl.models.files import Progress
     from asrctl.providers.plugin import Plugin
-    from asrctl.providers.recognizer import Recognizer
     from asrctl.settings import Settings
     from asrctl.workers.standby import Standby
 
@@ -179,7 +179,7 @@ def _started(plan: Plan, options: PoolOptions, standby: Standby | None = None) -
     begin = PROVIDERS[plan.provider].start
     assert begin is not None
     started = begin(plan.setup)
-    return started if hasattr(started, "open") else ServiceRecognizer(started)
+    return started if isinstance(started, Recognizer) else ServiceRecognizer(started)
 
 
 def _reserve(reserve: Reserve) -> DeferredRecognizer:

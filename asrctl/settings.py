@@ -316,7 +316,9 @@ def _validated(given: Mapping[str, _Given]) -> Settings:
     return settings.overridden(provider_settings=provider_settings)
 
 
-def _checked(kind: type[Any], values: Mapping[str, Any], given: Mapping[str, _Given], prefix: str = "") -> Any:
+def _checked(
+    kind: type[Any], values: Mapping[str, Any], given: Mapping[str, _Given], prefix: str = ""
+) -> Any:
     """An object of a settings class, with its bounds checked and `~` expanded.
 
     Args:

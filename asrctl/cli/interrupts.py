@@ -20,7 +20,7 @@ class Interrupts:
         count: How many there were.
     """
 
-    def __init__(self, tell: Callable[[], None]) -> None:
+    def __init__(self, tell: Callable[[], object]) -> None:
         """Prepare.
 
         Args:

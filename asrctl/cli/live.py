@@ -14,7 +14,7 @@ from asrctl.audio.live import LiveSource
 from asrctl.cli.interrupts import STOP_GRACE_S, Interrupts
 from asrctl.cli.live_view import REFRESH_S, LiveView, Status
 from asrctl.cli.scribe import Scribe
-from asrctl.errors import EXIT_INTERRUPTED
+from asrctl.errors import EXIT_INTERRUPTED, ProviderError
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
@@ -136,8 +136,6 @@ class Live:
         if self._interrupts.count > 1:
             return EXIT_INTERRUPTED
         if self._reason and not self._scribe.segments and self._account and not self._account.speech_samples:
-            from asrctl.errors import ProviderError
-
             raise ProviderError(f"{self._source.name}: nothing could be transcribed: {self._reason}")
         return self._request.interrupt_code if self._interrupts.count else 0
 

@@ -117,7 +117,7 @@ class _RemoteEar:
                 self._tell(event)
             elif isinstance(event, protocol.Status):
                 self._level = event.level
-                if event.level == event.from_level:
+                if event.provider and event.level == event.from_level:
                     yield ProviderChanged(event.provider, event.reason)
             elif (said := event_of(event)) is not None:
                 yield said

@@ -58,9 +58,7 @@ def as_model(state: ModelState) -> Model:
 def provider_states() -> tuple[ProviderState, ...]:
     """The recognisers, in the order in which they are tried."""
     order = [*AUTO_ORDER, *(name for name in PROVIDERS if name not in AUTO_ORDER)]
-    return tuple(
-        ProviderState(name, PROVIDERS[name].missing(PROVIDERS[name].setup())) for name in order
-    )
+    return tuple(ProviderState(name, PROVIDERS[name].missing(PROVIDERS[name].setup())) for name in order)
 
 
 def loadable(store: ModelStore, models: Iterable[ModelState], weights: str) -> list[ModelState]:

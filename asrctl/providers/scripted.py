@@ -139,7 +139,5 @@ def listen(samples: NDArray[np.float32]) -> list[Word]:
     return words
 
 
-PLUGIN = Plugin(
-    "scripted", "words that were written into the audio, for tests", load=Scripted, weights="own"
-)
+PLUGIN = Plugin("scripted", "words that were written into the audio, for tests", load=Scripted, weights="own")
 """Not a provider of asrctl: tests add it by an entry point."""

@@ -146,7 +146,9 @@ def _capabilities(hub: Hub) -> dict[str, object]:
             "memory_bytes": psutil.virtual_memory().total,
         },
         "providers": [
-            name for name, provider in PROVIDERS.items() if name in used or not provider.missing(provider.setup())
+            name
+            for name, provider in PROVIDERS.items()
+            if name in used or not provider.missing(provider.setup())
         ],
         "models": {
             role: {"name": model.name, "provider": model.spec.provider, "multilingual": model.multilingual}
