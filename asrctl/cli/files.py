@@ -149,7 +149,7 @@ class _Run:
             raise
         finally:
             await reader.close()
-            if not isinstance(failure, AudioError | BrokenPipeError) or scribe.segments:
+            if scribe.segments or not isinstance(failure, Exception):  # else there is nothing to show for it
                 self._finish(audio, work, scribe, started_s)
 
     def _finish(self, audio: AudioReader, work: FileTranscription, scribe: Scribe, started_s: float) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import subprocess
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
@@ -171,9 +173,16 @@ class WorkerProcess:
             self._stdin.write(pack(header_of(Abort(number))))
 
     def kill(self) -> None:
-        """End the process now."""
+        """End the process now, unless it is ending by itself."""
+        if not self.exited.done():
+            self._kill()
+
+    def _kill(self) -> None:
+        # Not by `Process.kill`, which may reap the process before asyncio's watcher does; that would then
+        # report a wrong exit code, and warn of it.
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+            if self._process.returncode is None:
+                os.kill(self.pid, signal.SIGKILL) if os.name == "posix" else self._process.kill()
 
     async def close(self) -> None:
         """Let the process end by itself, or kill it, and reap it; may be called twice."""
@@ -188,7 +197,7 @@ class WorkerProcess:
 
     async def _end(self) -> None:
         """Kill what is left of it, within a bound, whatever interrupts."""
-        self.kill()
+        self._kill()
         for task in (self._reading, self._draining):
             task.cancel()
         await asyncio.gather(self._reading, self._draining, return_exceptions=True)
@@ -226,7 +235,8 @@ class WorkerProcess:
                     raise WireClosed("a reply that nobody asked for")
                 self._reply.set_result(reply)  # type: ignore[arg-type]
         except WireClosed:
-            self.kill()  # after a frame that is none, nothing it says can be trusted
+            if not stdout.at_eof():
+                self.kill()  # after a frame that is none, nothing it says can be trusted
             if self._reply is not None and not self._reply.done():
                 self._reply.set_result(None)
         finally:
@@ -254,7 +264,7 @@ class WorkerProcess:
                 await self._process.wait()
                 await asyncio.shield(self._draining)
         except TimeoutError:
-            self.kill()
+            self._kill()
         code = self._process.returncode
         how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         return f"{how}: {self._stderr[-1]}" if self._stderr else how
