@@ -123,7 +123,7 @@ class _Run:
 
     async def _write(self, audio: AudioReader, writer: Writer) -> None:
         """Write segments as they come, and the end of the format whatever stops them."""
-        from asrctl.cli.voice_activity import file_options, speech_detector
+        from asrctl.from_settings import file_options, speech_detector
         from asrctl.stream.files import FileTranscription
         from asrctl.stream.source import Reader
 

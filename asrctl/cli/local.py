@@ -11,8 +11,8 @@ from asrctl.audio.live import LiveSource
 from asrctl.cli.live import Live, LiveRequest
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.scribe import Scribe
-from asrctl.cli.voice_activity import speech_detector, stream_options
 from asrctl.errors import AudioError
+from asrctl.from_settings import speech_detector, stream_options
 from asrctl.render.output import Output
 from asrctl.stream.events import Event
 from asrctl.stream.fallback import Fallback
