@@ -75,7 +75,7 @@ class AsyncEngine:
         Raises:
             UsageError: There is no such option.
         """
-        known = {name for name in Settings.__slots__ if name != "model"}  # type: ignore[attr-defined]
+        known = {name for name in Settings.__slots__ if name != "model"}
         if unknown := sorted(set(options) - known):
             raise UsageError(f"there is no setting {unknown[0]}; there are {', '.join(sorted(known))}")
         self.settings = (settings or Settings()).overridden(model=model, **options)
@@ -324,10 +324,12 @@ async def stream(
     source: LiveAudio, model: str | None = None, *, vad: bool = True, partials: bool = True, **options: Any
 ) -> AsyncGenerator[Event]:
     """Events of live audio; for several streams, keep an `AsyncEngine`. See `AsyncEngine.stream`."""
-    async with AsyncEngine(model, **options) as engine:
-        async with aclosing(engine.stream(source, vad=vad, partials=partials)) as events:
-            async for event in events:
-                yield event
+    async with (
+        AsyncEngine(model, **options) as engine,
+        aclosing(engine.stream(source, vad=vad, partials=partials)) as events,
+    ):
+        async for event in events:
+            yield event
 
 
 def microphone(device: str | None = None) -> LiveSource:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,6 @@ from asrctl.errors import EXIT_INTERRUPTED, ProviderError
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
-from asrctl.settings import LiveSettings, VadSettings
 from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.stream.live import Feeder, Transcriber
 from asrctl.stream.source import Reader
@@ -33,8 +32,7 @@ class LiveRequest:
         output: The file to write; None is standard output.
         format: What is written.
         words: Whether the format may show the times of words.
-        vad: How speech is found; None to decode everything.
-        live: How often partials are made and where long utterances are cut.
+        vad: Whether speech is looked for; False decodes everything.
         interrupt_code: Exit code after one Ctrl-C: 0 where that is the way to end it.
         paced: Whether the source gives audio at its own pace, and not as fast as it is taken.
     """
@@ -42,8 +40,7 @@ class LiveRequest:
     output: Path | None = None
     format: Format = "txt"
     words: bool = False
-    vad: VadSettings | None = field(default_factory=VadSettings)
-    live: LiveSettings = field(default_factory=LiveSettings)
+    vad: bool = True
     interrupt_code: int = EXIT_INTERRUPTED
     paced: bool = True
 
