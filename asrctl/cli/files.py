@@ -92,7 +92,7 @@ class _Run:
 
     def progress(self) -> str:
         """How far it got."""
-        names = [Path(name).name for name in self._request.inputs]
+        names = ["standard input" if name == "-" else Path(name).name for name in self._request.inputs]
         current, missing = names[self._done : self._done + 1], names[self._done + 1 :]
         parts = [f"{current[0]} up to {self._at_s:.1f} s"] if current else []
         if self._done:

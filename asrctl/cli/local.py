@@ -50,7 +50,7 @@ async def listen(
             live = Live(_LocalEar(stream, engine), source, request, view, output)
             return await live.run()
     finally:
-        if live is None:  # which would have closed it
+        if live is None or not live.has_source:
             source.close()
 
 
