@@ -18,12 +18,12 @@ from itertools import pairwise
 from typing import Any
 
 from asrctl.bench.paced import Talk
-from asrctl.engine.events import Final
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.stream import Stream, StreamOptions
 from asrctl.engine.utterance import Decode, Output
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.window import Effort
+from asrctl.stream.events import Final
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 from benchmarks.accuracy import accuracy
 from benchmarks.common import note, table

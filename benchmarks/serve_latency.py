@@ -19,9 +19,9 @@ from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench import paced
 from asrctl.bench.paced import Heard, Latencies, Talk, latencies
 from asrctl.client import ClientOptions
-from asrctl.engine.events import Final
 from asrctl.engine.pool import WorkerPool
 from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.stream.events import Final
 from benchmarks.common import note, table
 from benchmarks.serve_process import ServerProcess
 from benchmarks.serve_sessions import keep, parser, play, serve_options, spread, talks_of

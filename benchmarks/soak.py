@@ -14,12 +14,12 @@ import psutil
 
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.detect.cpus import threads_per_worker
-from asrctl.engine.events import Dropped, Event
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream
 from asrctl.models.store import ModelStore
 from asrctl.providers.base import ModelSpec
+from asrctl.stream.events import Dropped, Event
 from benchmarks.common import CORPUS, SAMPLE_RATE_HZ, machine, read_wav, save, table
 
 _CHUNK_SAMPLES = 1600

@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 
-from asrctl.engine.events import Event, Final, Finished, ProviderChanged
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
@@ -40,6 +39,7 @@ from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.model import Voxtral
 from asrctl.providers.voxtral.options import VoxtralOptions
 from asrctl.providers.voxtral.session import VoxtralSession
+from asrctl.stream.events import Event, Final, Finished, ProviderChanged
 from benchmarks.common import SAMPLE_RATE_HZ, machine, save, table
 from tests.engine.streams import LevelDetector, silence
 from tests.providers.voxtral_standin import install, make_weights

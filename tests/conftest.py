@@ -44,6 +44,12 @@ def pytest_make_collect_report(
 
 
 @pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, as asrctl does."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     """A model store of its own, for the whole session."""
     return ModelStore(tmp_path_factory.mktemp("models"))

@@ -16,27 +16,35 @@ import asrctl.errors
 
 PACKAGE = Path(asrctl.__file__).parent
 
+LOW = {"transcript", "errors", "languages", "policy"}
+"""Parts that all others may use."""
+
 ALLOWED = {
     "errors": set(),
     "transcript": set(),
     "languages": {"errors"},
     "policy": {"transcript", "errors"},
-    "render": {"transcript", "errors"},
+    "protocol": {"transcript", "errors", "policy"},
+    "network": {"policy", "protocol"},
+    "render": {"transcript", "errors", "policy"},
     "settings": {"errors", "render", "providers"},
     "audio": {"transcript", "errors", "policy"},
     "models": {"transcript", "errors", "policy"},
-    "providers": {"transcript", "errors", "policy", "protocol", "audio", "models", "network", "client"},
-    "engine": {"transcript", "errors", "policy", "audio", "models", "providers"},
-    "detect": {"transcript", "errors", "policy", "audio", "models", "providers", "engine"},
-    "bench": {
-        *("transcript", "errors", "policy", "audio", "models", "providers", "engine"),
-        *("network", "client", "protocol"),
-    },
-    "server": {"transcript", "errors", "languages", "policy", "protocol", "audio", "providers", "engine"},
     "client": {"transcript", "errors", "policy", "protocol", "network"},
-    "protocol": {"transcript", "errors", "policy"},
-    "network": {"policy", "protocol"},
-    "__main__": {"cli", "engine"},
+    "providers": {*LOW, "protocol", "network", "audio", "models", "client"},
+    "workers": {*LOW, "providers"},
+    "stream": {*LOW, "audio", "providers", "workers"},
+    "assembly": {*LOW, "settings", "audio", "models", "providers", "workers", "stream", "detect"},
+    "engine": {*LOW, "stream", "audio", "models", "providers"},
+    "api": {*LOW, "settings", "audio", "models", "providers", "workers", "stream", "assembly"},
+    "detect": {*LOW, "settings", "audio", "models", "providers", "workers", "stream", "engine", "api"},
+    "server": {*LOW, "protocol", "audio", "render", "providers", "workers", "stream", "engine", "api"},
+    "bench": {
+        *LOW,
+        *("settings", "protocol", "network", "client", "audio", "models", "providers", "workers", "stream"),
+        *("engine", "api"),
+    },
+    "__main__": {"cli", "engine", "workers"},
 }
 """What of asrctl each part may import besides itself; a new part gets a line here.
 

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from asrctl.bench.cost import Cost
 from asrctl.bench.paced import Heard, Talk, play
 from asrctl.bench.stage import Played, Remembered, TellShare, Unpaced
-from asrctl.engine.events import Final
 from asrctl.engine.lineup import Lineup
 from asrctl.engine.session import Session
 from asrctl.engine.stream import SpeechDetector, Stream, StreamOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.providers.base import StreamingModel
+from asrctl.stream.events import Final
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 _MOST_PENDING_S = 90.0

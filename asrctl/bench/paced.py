@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from asrctl.bench.setup import Samples
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.engine.lineup import Lineup, Recognizer
 from asrctl.engine.session import Session
 from asrctl.engine.stream import SpeechDetector, Stream, StreamOptions
 from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
 CHUNK_SAMPLES = 800

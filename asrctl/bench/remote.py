@@ -24,10 +24,10 @@ from asrctl.bench.stage import Played, Remembered, TellShare, Unpaced
 from asrctl.client import Client, ClientOptions
 from asrctl.client import Event as ClientEvent
 from asrctl.client.link import stream_url
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.errors import ServerError
 from asrctl.network.hosts import is_loopback
 from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
 
 _HEAD_START_S = 0.1

@@ -122,7 +122,7 @@ def _store() -> ModelStore:
 
 def _provider_weights() -> Iterator[tuple[str, Weights]]:
     """Weights that providers look after themselves, by the provider's name."""
-    from asrctl.cli.set_up import setup_of
+    from asrctl.assembly import setup_of
     from asrctl.providers.registry import PROVIDERS
 
     settings = _settings()

@@ -18,13 +18,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.engine.buffer import SampleBuffer
 from asrctl.engine.lineup import Recognizer
 from asrctl.errors import AsrctlError, DecodeError, UsageError, WorkerCrashed, WorkerTimeout
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
 from asrctl.policy.packing import Packer, PackingOptions, Window
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
+from asrctl.stream.buffer import SampleBuffer
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment, Word
 
 _AHEAD = 2

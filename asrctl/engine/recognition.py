@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from asrctl.engine.buffer import SampleBuffer
-from asrctl.engine.events import Partial, ProviderChanged
 from asrctl.engine.streamed import Alone, Placer, Voices
 from asrctl.engine.utterance import Complete, Output, Place, Utterance, words_of
 from asrctl.engine.windowed import Windows
@@ -21,6 +19,8 @@ from asrctl.policy.endpointing import Endpointer, EndpointerOptions, Span
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.shown import Shown
 from asrctl.providers.base import DecodeOptions, Heard, Lost, Spoken
+from asrctl.stream.buffer import SampleBuffer
+from asrctl.stream.events import Partial, ProviderChanged
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from asrctl.engine.events import Event, Finished
 from asrctl.engine.lineup import Lineup, Recognizer
 from asrctl.engine.stream import Stream
 from asrctl.engine.utterance import Abort, Complete, Decode, Feed, HangUp, Output
@@ -18,6 +17,7 @@ from asrctl.engine.voices import OpenVoices
 from asrctl.errors import AsrctlError, QueueFull, WorkerCrashed
 from asrctl.policy.priority import Kind, Source, Ticket
 from asrctl.providers.base import Spoken
+from asrctl.stream.events import Event, Finished
 from asrctl.transcript import AudioAccount, Hypothesis
 
 if TYPE_CHECKING:

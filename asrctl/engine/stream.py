@@ -18,14 +18,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.engine.buffer import SampleBuffer
-from asrctl.engine.events import (
-    Dropped,
-    Event,
-    Final,
-    Finished,
-    SpeechStarted,
-)
 from asrctl.engine.recognition import Recognition
 from asrctl.engine.streamed import Placer
 from asrctl.engine.utterance import Gap, Output, Utterance, merged
@@ -33,6 +25,14 @@ from asrctl.policy import endpointing
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.providers.base import DecodeOptions, Spoken
+from asrctl.stream.buffer import SampleBuffer
+from asrctl.stream.events import (
+    Dropped,
+    Event,
+    Final,
+    Finished,
+    SpeechStarted,
+)
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.engine.events import Event
 from asrctl.policy.agreement import StablePrefix
 from asrctl.policy.endpointing import Span
 from asrctl.policy.priority import Kind
 from asrctl.policy.shown import ShownText
 from asrctl.providers.base import DecodeOptions
+from asrctl.stream.events import Event
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, Word
 
 

@@ -128,6 +128,11 @@ def nothing_missing(setup: Setup) -> str:
     return ""
 
 
+def takes_no_windows(setup: Setup) -> bool:
+    """For a provider that only listens to streams."""
+    return False
+
+
 def can_translate(setup: Setup) -> bool:
     """For a provider that translates into English."""
     return True
@@ -163,6 +168,7 @@ class Plugin:
         load: Loads weights in a worker process, and decodes windows.
         weights: Which weights `load` takes: "ggml" or "ctranslate2" from the model store, or "own".
         locate: Finds weights of the kind "own"; raises ModelError.
+        takes_windows: Whether one with `start` decodes whole windows as it is set up, as files want it.
         start: Makes a recogniser that runs in the parent's event loop; raises ProviderError or UsageError if
             something is missing. None for one with `load`.
         model: The name of the model to show, for one with `start`.
@@ -179,6 +185,7 @@ class Plugin:
     weights: str = ""
     locate: Callable[[Setup], Path] = path_as_given
     start: Callable[[Setup], Recognizer | WindowService] | None = None
+    takes_windows: Callable[[Setup], bool] = takes_no_windows
     model: Callable[[Setup], str] = model_as_given
     own_weights: Callable[[Setup], Weights] | None = None
     requires: str = ""

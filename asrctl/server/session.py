@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.audio.convert import StreamConverter, StreamEncoding
-from asrctl.engine.events import Event, Finished, ProviderChanged
 from asrctl.engine.lineup import Lineup, Recognizer
 from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream
@@ -32,6 +31,7 @@ from asrctl.protocol import (
 )
 from asrctl.server.spool import Lost, Mark, Spool, Step
 from asrctl.server.translate import Positions, message_of, status_of
+from asrctl.stream.events import Event, Finished, ProviderChanged, SpeechEnded
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:
@@ -211,6 +211,8 @@ class LiveSession:
             event = self._events.popleft()
             if isinstance(event, Finished):
                 self._finish(event.account)
+            elif isinstance(event, SpeechEnded):
+                continue
             elif isinstance(event, ProviderChanged):
                 self.say(status_of(event, self._level, self._models))
             else:

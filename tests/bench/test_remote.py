@@ -16,12 +16,12 @@ from asrctl.bench import enforced, stream
 from asrctl.bench.paced import Talk
 from asrctl.bench.remote import There, engine_event, processes_of
 from asrctl.client import ClientOptions, Phase, State
-from asrctl.engine.events import Dropped, Final, SpeechStarted
 from asrctl.errors import ServerError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.providers.scripted import speak
+from asrctl.stream.events import Dropped, Final, SpeechStarted
 from tests.engine.streams import silence
 from tests.server.servers import options_for, running, script
 

@@ -13,11 +13,12 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-
-import asrctl
 from asrctl.cli.offline import Offline
 from asrctl.cli.offline import Request as OfflineRequest
 from asrctl.cli.recognizer import prepare
+from asrctl.providers.voxtral.options import VoxtralOptions
+
+import asrctl
 from asrctl.cli.serve import options_of
 from asrctl.cli.view import FileView
 from asrctl.engine.slot import PoolOptions
@@ -25,7 +26,6 @@ from asrctl.errors import ProviderError, UsageError
 from asrctl.protocol import Status
 from asrctl.providers.remote import RemoteOptions
 from asrctl.providers.scripted import speak
-from asrctl.providers.voxtral.options import VoxtralOptions
 from asrctl.settings import RemoteSettings, Settings, VoxtralSettings, load
 from tests.engine.streams import LevelDetector, silence
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.engine.stream import Stream, StreamOptions
 from asrctl.engine.utterance import Abort, Decode, Output
 from asrctl.policy.endpointing import FRAME_SAMPLES
 from asrctl.providers.scripted import listen, speak
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
 
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from asrctl.engine.events import Dropped, Final, Partial, ProviderChanged
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream, StreamOptions
 from asrctl.policy.chain import ChainOptions
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
+from asrctl.stream.events import Dropped, Final, Partial, ProviderChanged
 from tests.engine.conftest import Script
 from tests.engine.streams import LevelDetector, silence, speak
 from tests.engine.test_session import PATIENCE_S, Listener

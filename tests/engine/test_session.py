@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
 from asrctl.engine.slot import SlotState
@@ -19,6 +18,7 @@ from asrctl.engine.stream import Stream, StreamOptions
 from asrctl.engine.switch import ModelSwitch
 from asrctl.errors import ModelError
 from asrctl.providers.base import DecodeOptions
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial
 from tests.engine.conftest import Script
 from tests.engine.streams import LevelDetector, silence, speak
 

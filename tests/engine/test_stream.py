@@ -9,12 +9,12 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asrctl.engine.events import Dropped, Final, Finished, Partial, SpeechStarted
 from asrctl.engine.stream import StreamOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.priority import Kind
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
+from asrctl.stream.events import Dropped, Final, Finished, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ
 from tests.engine.streams import Rig, heard, rig, silence, speak
 

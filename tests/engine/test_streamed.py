@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrctl.engine.events import Dropped, Event, Final, Partial, ProviderChanged, SpeechStarted
 from asrctl.engine.stream import StreamOptions
 from asrctl.engine.streamed import Alone
 from asrctl.errors import DecodeError, ModelError, ProviderError, WorkerCrashed
 from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
 from asrctl.providers.base import Completed, DecodeOptions, Heard
+from asrctl.stream.events import Dropped, Event, Final, Partial, ProviderChanged, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 from tests.engine.streams import silence, speak
 from tests.engine.voices import VoiceRig, voice_rig

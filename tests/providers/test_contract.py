@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asrctl.engine.events import Event, Final, Finished, Partial, ProviderChanged, SpeechStarted
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream, StreamOptions
+from asrctl.stream.events import Event, Final, Finished, Partial, ProviderChanged, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 from ..engine.streams import silence, speak

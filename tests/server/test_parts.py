@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from asrctl import protocol
-from asrctl.engine.events import Dropped, Final
 from asrctl.engine.stream import Stream
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.priority import Kind
@@ -28,6 +27,7 @@ from asrctl.server.journal import Journal
 from asrctl.server.load import LoadMeter, SessionCost
 from asrctl.server.session import LiveSession
 from asrctl.server.translate import Positions
+from asrctl.stream.events import Dropped, Final
 from asrctl.transcript import Hypothesis, Segment
 
 from ..engine.streams import LevelDetector, rig, silence, speak

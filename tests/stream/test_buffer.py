@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.engine.buffer import SampleBuffer
 from asrctl.policy.endpointing import Span
+from asrctl.stream.buffer import SampleBuffer
 
 
 def filled(*sizes: int) -> SampleBuffer:

@@ -16,6 +16,14 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """The utterance is complete; its final is on the way."""
+
+    utterance: int
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """What the open utterance seems to say; replaces the one before.
 
@@ -41,7 +49,7 @@ class Final:
     """What an utterance says, for good; `segment.text` is empty if it held no words after all.
 
     Finals come in order and do not overlap. `start_sample` and `end_sample` are the audio they account for,
-    `provider` is whose words they are.
+    `provider` is whose words they are, `language` the code of the language they were taken to be in.
     """
 
     utterance: int
@@ -49,6 +57,7 @@ class Final:
     start_sample: int
     end_sample: int
     provider: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +85,4 @@ class Finished:
     account: AudioAccount
 
 
-Event = SpeechStarted | Partial | Final | Dropped | ProviderChanged | Finished
+Event = SpeechStarted | SpeechEnded | Partial | Final | Dropped | ProviderChanged | Finished

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import math
 import os
 import struct
 from typing import Any, BinaryIO
@@ -13,14 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.engine.wire import (
-    WireClosed,
-    hypothesis_from_json,
-    hypothesis_to_json,
-    read_frame,
-    write_frame,
-)
-from asrctl.transcript import Hypothesis, Segment, Word
+from asrctl.workers.wire import WireClosed, read_frame, write_frame
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
@@ -29,9 +20,6 @@ JSON = st.recursive(
     max_leaves=10,
 )
 HEADERS = st.dictionaries(st.text(), JSON, max_size=5)
-WORDS = st.builds(Word, NUMBERS, NUMBERS, st.text(), NUMBERS)
-SEGMENTS = st.builds(Segment, NUMBERS, NUMBERS, st.text(), NUMBERS, st.lists(WORDS, max_size=3).map(tuple))
-HYPOTHESES = st.builds(Hypothesis, st.lists(SEGMENTS, max_size=3).map(tuple), st.text(), NUMBERS)
 
 
 class Dribble(io.RawIOBase):
@@ -137,15 +125,3 @@ def test_short_writes() -> None:
     payload = bytes(range(100))
     write_frame(stream, {"type": "decode"}, memoryview(payload))
     assert read_frame(io.BytesIO(stream.taken)) == ({"type": "decode"}, payload)
-
-
-@given(HYPOTHESES)
-def test_hypotheses_survive(hypothesis: Hypothesis) -> None:
-    """A hypothesis is the same after it went through JSON."""
-    assert hypothesis_from_json(json.loads(json.dumps(hypothesis_to_json(hypothesis)))) == hypothesis
-
-
-def test_numbers_that_json_does_not_know() -> None:
-    """Not even infinity is changed on the way."""
-    hypothesis = Hypothesis((Segment(0.0, math.inf, "x", 1.0),), "en", 0.0)
-    assert hypothesis_from_json(json.loads(json.dumps(hypothesis_to_json(hypothesis)))) == hypothesis

@@ -1,0 +1,119 @@
+"""Live audio, and files of providers that only listen to streams, transcribed on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from asrctl.api import AsyncEngine
+from asrctl.audio.live import LiveSource
+from asrctl.cli.live import Live, LiveRequest
+from asrctl.cli.live_view import LiveView
+from asrctl.cli.scribe import Scribe
+from asrctl.errors import AudioError
+from asrctl.render.output import Output
+from asrctl.stream.events import Event
+from asrctl.stream.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream
+from asrctl.stream.stream import SpeechDetector
+from asrctl.transcript import AudioAccount, Timing
+
+
+async def listen(
+    engine: AsyncEngine,
+    open_source: Callable[[], LiveSource],
+    request: LiveRequest,
+    view: LiveView,
+    detector: SpeechDetector | None = None,
+) -> int:
+    """Transcribe a source until it ends or is interrupted; returns the exit code.
+
+    Args:
+        engine: What decodes. Its model loads while the source is heard already.
+        open_source: Opens it; it is closed at the end.
+        request: What to do with it.
+        view: Where it is shown meanwhile.
+        detector: Finds speech; fresh. None for the usual one.
+
+    Raises:
+        AudioError: The source failed; what it had given is written.
+        ModelError: The weights do not load.
+        ProviderError: No provider can run.
+        AsrctlError: The output cannot be written.
+    """
+    source = open_source()
+    live: Live | None = None
+    try:
+        with Output(request.output) as output, view:
+            ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
+            stream = engine.live(vad=request.vad, partials=view.shown, detector=detector, ahead_s=ahead_s)
+            live = Live(_LocalEar(stream, engine), source, request, view, output)
+            return await live.run()
+    finally:
+        if live is None or not live.has_source:
+            source.close()
+
+
+async def listen_to_all(
+    engine: AsyncEngine,
+    sources: Sequence[Callable[[], LiveSource]],
+    outputs: Sequence[Path | None],
+    request: LiveRequest,
+) -> int:
+    """Transcribe inputs as fast as they are taken, one after the other; returns how many failed.
+
+    Raises:
+        ProviderError: The provider cannot run, and nobody stands in.
+        AsrctlError: An output cannot be written.
+    """
+    failed, view = 0, LiveView()
+    await engine.wait_ready()
+    for open_source, output in zip(sources, outputs, strict=True):
+        try:
+            await listen(engine, open_source, replace(request, output=output, paced=False), view)
+        except AudioError as error:
+            view.say(f"asrctl: error: {error}")
+            failed += 1
+    return failed
+
+
+class _LocalEar:
+    """An `Ear` on this machine."""
+
+    def __init__(self, stream: LiveStream, engine: AsyncEngine) -> None:
+        self.feed = stream.feed
+        self.skip = stream.skip
+        self.finish = stream.finish
+        self.wait_for_room = stream.wait_for_room
+        self.waiting = stream.waiting
+        self._stream = stream
+        self._recognizer = engine.recognizer
+
+    @property
+    def account(self) -> AudioAccount:
+        return self._stream.account
+
+    @property
+    def pending_samples(self) -> int:
+        return self._stream.pending_samples
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return aiter(self._stream)
+
+    def note(self) -> str:
+        return "loading the model" if self._stream.is_loading else ""
+
+    def names(self, providers: list[str]) -> tuple[str, str, str]:
+        at_work = providers or [self._recognizer.name]
+        members = self._recognizer.members
+        models = dict.fromkeys(members[name].model for name in at_work)
+        return ", ".join(models), ", ".join(at_work), self._stream.session.language
+
+    def timing(self, wall_s: float) -> Timing:
+        return Timing(self._recognizer.load_s, self._recognizer.inference_s, wall_s)
+
+    def conclude(self, scribe: Scribe, heard_samples: int, interrupted: bool, complete: bool) -> None:
+        """Nothing but what the account says."""
+
+    async def close(self) -> None:
+        await self._stream.close()

@@ -1,0 +1,58 @@
+"""One utterance of a live stream, a gap between two, and what a final makes of a hypothesis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from asrctl.policy.endpointing import Span
+from asrctl.policy.shown import ShownText
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
+
+
+@dataclass(slots=True, eq=False)
+class Utterance:
+    """What is known of one utterance."""
+
+    number: int
+    start_sample: int
+    fed_sample: int = field(init=False)
+    """How far the recogniser has it."""
+    shown: ShownText = field(default_factory=ShownText)
+    shown_samples: int = 0
+    """How much of it the last partial that was shown had heard."""
+    revision: int = 0
+    span: Span | None = None
+    """Set once it has ended."""
+    outcome: Hypothesis | Exception | None = None
+
+    def __post_init__(self) -> None:
+        """Nothing is fed yet."""
+        self.fed_sample = self.start_sample
+
+    @property
+    def length_samples(self) -> int:
+        """Its audio, once it has ended; 0 before."""
+        return self.span.length_samples if self.span else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Audio that never came; it is declared in its turn."""
+
+    span: Span
+    reason: str
+
+
+def merged(hypothesis: Hypothesis, span: Span) -> Segment:
+    """A final's segment: all of a hypothesis over `span`, times in seconds of the stream."""
+    offset_s = span.start_sample / SAMPLE_RATE_HZ
+    segments = [segment.shifted(offset_s) for segment in hypothesis.segments]
+    if not segments:
+        return Segment(offset_s, span.end_sample / SAMPLE_RATE_HZ, "", 0.0)
+    return Segment(
+        start_s=segments[0].start_s,
+        end_s=segments[-1].end_s,
+        text=hypothesis.text,
+        confidence=hypothesis.confidence,
+        words=tuple(word for segment in segments for word in segment.words),
+    )

@@ -1,0 +1,1 @@
+"""Worker processes: each holds one loaded model and decodes windows; a pool schedules them."""

@@ -1,0 +1,147 @@
+"""The worker process: one loaded model, one decode at a time, nothing printed.
+
+Run as `python -P -m asrctl.workers.child`, with frames on standard input and output. Whatever native code
+prints goes to standard error, which the parent keeps for diagnosis. It ends when its input does, so it
+cannot outlive its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import BinaryIO
+
+from asrctl.errors import AsrctlError, ModelError
+from asrctl.providers.base import Aborted, ModelSpec, WindowedModel
+from asrctl.workers.messages import (
+    Abort,
+    Decode,
+    Decoded,
+    Load,
+    Loaded,
+    LoadFailed,
+    Refused,
+    Reply,
+    Request,
+    Stopped,
+    header_of,
+    message_of,
+)
+from asrctl.workers.wire import WireClosed, read_frame, write_frame
+
+_LAST_S = 1.0
+"""A worker whose parent is gone has so long to end in order."""
+
+
+class Worker:
+    """Reads requests in one thread, so that an abort is seen while the main thread decodes."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source = source
+        self._sink = sink
+        self._jobs: queue.SimpleQueue[Decode | None] = queue.SimpleQueue()
+        self._aborted = -1
+        self._closing = False
+
+    def run(self) -> None:
+        """Load the model, then decode until the parent closes the pipe.
+
+        Raises:
+            WireClosed: The parent is gone before it said what to load, or takes no answer.
+        """
+        # Native code loads the weights without the interpreter, which can import meanwhile.
+        threading.Thread(target=importlib.import_module, args=("numpy",), name="import").start()
+        first = message_of(*read_frame(self._source))
+        if not isinstance(first, Load):
+            raise WireClosed("the first message must be Load")
+        try:
+            model = _load(first.spec)
+        except Exception as error:
+            self._say(_load_failure(error))
+            return
+        with model:
+            self._say(Loaded(model.description()))
+            threading.Thread(target=self._read, daemon=True, name="reader").start()
+            while (job := self._jobs.get()) is not None:
+                self._say(self._decode(model, job))
+
+    def _say(self, reply: Reply) -> None:
+        write_frame(self._sink, header_of(reply))
+
+    def _read(self) -> None:
+        with contextlib.suppress(WireClosed):
+            while True:
+                self._take(message_of(*read_frame(self._source)))  # type: ignore[arg-type]
+        self._closing = True
+        self._jobs.put(None)
+        time.sleep(_LAST_S)
+        os._exit(0)  # native code that hears of no abort would go on for nobody
+
+    def _take(self, request: Request) -> None:
+        if isinstance(request, Abort):
+            self._aborted = request.id
+        elif isinstance(request, Decode):
+            self._jobs.put(request)
+        else:
+            raise WireClosed(f"{type(request).__name__} is not expected")
+
+    def _decode(self, model: WindowedModel, job: Decode) -> Reply:
+        def should_abort() -> bool:
+            return self._closing or self._aborted == job.id
+
+        try:
+            hypothesis = model.transcribe(job.samples, job.options, should_abort)
+        except Aborted:
+            return Stopped(job.id)
+        except AsrctlError as error:
+            return Refused(job.id, str(error))
+        except Exception as error:
+            traceback.print_exception(error)
+            return Refused(job.id, f"{type(error).__name__}: {error}")
+        return Decoded(job.id, hypothesis)
+
+
+def _load(spec: ModelSpec) -> WindowedModel:
+    from asrctl.providers.registry import load
+
+    if not spec.path.exists():
+        raise ModelError(f"{spec.path}: no such file")
+    return load(spec)
+
+
+def _load_failure(error: Exception) -> LoadFailed:
+    """The reason in words; what nobody foresaw also with its traceback on standard error."""
+    if isinstance(error, AsrctlError):
+        return LoadFailed(isinstance(error, ModelError), str(error))
+    traceback.print_exception(error)
+    return LoadFailed(False, f"{type(error).__name__}: {error}")
+
+
+def main() -> None:
+    """Keep standard output for frames alone and serve until the parent is gone."""
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)  # the parent decides when to stop, by closing the pipe
+    sink = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    code = 0
+    try:
+        Worker(os.fdopen(0, "rb", buffering=0, closefd=False), sink).run()
+    except WireClosed:
+        pass
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stderr.flush()
+        os._exit(code)  # the binding's static objects crash in the interpreter's own shutdown
+
+
+if __name__ == "__main__":
+    main()

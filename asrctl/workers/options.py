@@ -1,0 +1,69 @@
+"""How a pool behaves, and the states of its slots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from asrctl.providers.base import DecodeOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class SlotState(StrEnum):
+    """Life of a slot, and of a pool: only a `READY` slot takes jobs; only a pool is `DRAINING`."""
+
+    LOADING = "loading"
+    WARMING = "warming"
+    READY = "ready"
+    FAILED = "failed"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HealthCheck:
+    """Audio whose words are known; a worker is ready only once it has found them.
+
+    Attributes:
+        samples: Shape (n,), mono float32 at 16 kHz.
+        words: Lower-case words that must all be in the text.
+        options: How the jobs to come will be decoded, so that the same graphs are built.
+        long_samples: A long window to decode too before the worker is ready, so that even the first long
+            utterance finds everything built; None leaves that to the first one.
+    """
+
+    samples: NDArray[np.float32]
+    words: frozenset[str]
+    options: DecodeOptions
+    long_samples: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """How a pool behaves.
+
+    Attributes:
+        workers: Processes, each with one loaded model.
+        queue_limit: Most jobs that may wait.
+        starvation_s: A job that waited this long counts as one of the highest class.
+        load_deadline_s: Longest a model may take to load.
+        job_deadline_s: Longest a decode may take, plus `deadline_factor` times the audio's duration.
+        deadline_factor: See above; generous, since a deadline is there to catch hangs.
+        attempts: How often a load or a job is tried before it fails over or fails.
+        retry_s: A worker that cannot be loaded is tried again after so long, then ever more rarely.
+        health: What a worker must decode before it is ready; None to trust the load.
+    """
+
+    workers: int = 1
+    queue_limit: int = 64
+    starvation_s: float = 10.0
+    load_deadline_s: float = 120.0
+    job_deadline_s: float = 30.0
+    deadline_factor: float = 10.0
+    attempts: int = 3
+    retry_s: float = 5.0
+    health: HealthCheck | None = None

@@ -1,0 +1,210 @@
+"""A pool of watched worker processes: `await pool.decode(...)` gives a hypothesis, or says what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from asrctl.errors import AsrctlError, ProviderError, Superseded
+from asrctl.policy.priority import JobQueue, Kind, Ticket
+from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.transcript import Hypothesis
+from asrctl.workers.job import Job
+from asrctl.workers.options import PoolOptions, SlotState
+from asrctl.workers.slot import Slot
+from asrctl.workers.standby import Standby
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BATCH = Ticket(session="", kind=Kind.FINAL)
+"""For jobs of a single user, such as a file."""
+
+_READINESS = [SlotState.READY, SlotState.WARMING, SlotState.LOADING, SlotState.FAILED, SlotState.CLOSED]
+"""Of several workers the first of these counts."""
+
+
+class WorkerPool:
+    """Runs decodes in child processes; a `WindowDecoder`, and an asynchronous context manager.
+
+    Belongs to one event loop. Its slots are tasks that it owns: they end with `close`, which gives everybody
+    who still waits an error.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        options: PoolOptions | None = None,
+        *,
+        fallback: ModelSpec | None = None,
+        standby: Standby | None = None,
+    ) -> None:
+        """Start the workers, in a running event loop; they load while the caller goes on.
+
+        Args:
+            spec: What the workers load.
+            options: Sizes and deadlines.
+            fallback: Loaded by a worker that keeps failing with `spec`.
+            standby: A process that was started earlier, for the first worker.
+        """
+        options = options or PoolOptions()
+        self._queue: JobQueue[Job] = JobQueue(options.queue_limit, options.starvation_s, time.monotonic)
+        self._numbers = itertools.count(1)
+        self._changed = asyncio.Event()
+        self._closed = False
+        self._draining = False
+        self._failure: AsrctlError | None = None
+        self.spec = spec
+        self.inference_s = 0.0
+        """Time that recognisers took for the jobs done so far, summed over workers."""
+        self.slots = [Slot(self, spec, fallback, options, standby) for _ in range(options.workers)]
+        self._tasks = [asyncio.create_task(slot.run(), name="worker") for slot in self.slots]
+
+    async def decode(
+        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket = BATCH
+    ) -> Hypothesis:
+        """Decode one window; see `WindowDecoder.decode`."""
+        if self._closed or self._draining:
+            raise ProviderError("the recogniser is closed")
+        if self._failure is not None:
+            raise _again(self._failure)
+        job = Job(next(self._numbers), ticket, samples, options)
+        for displaced in self._queue.push(ticket, job):
+            displaced.fail(Superseded("a newer decode of the same utterance takes its place"))
+        self._make_way(ticket)
+        self.dispatch()
+        try:
+            return await job.future
+        finally:
+            self._withdraw(job)
+
+    async def wait_ready(self) -> None:
+        """Wait until every worker is ready or has failed.
+
+        Raises:
+            ModelError: The weights do not load in any of them.
+            ProviderError: The provider cannot run here, or the pool was closed.
+        """
+        while not (all(slot.settled for slot in self.slots) or self._closed):
+            await self._changed.wait()
+        if self._closed:
+            raise ProviderError("the recogniser is closed")
+        if self._failure is not None:
+            raise _again(self._failure)
+
+    def pids(self) -> list[int]:
+        """Process ids of the live workers."""
+        return [slot.worker.pid for slot in self.slots if slot.worker is not None]
+
+    @property
+    def width(self) -> int:
+        """How many windows are decoded at a time."""
+        return len(self.slots)
+
+    @property
+    def restarts(self) -> int:
+        """Workers that were lost and replaced."""
+        return sum(slot.restarts for slot in self.slots)
+
+    @property
+    def load_s(self) -> float:
+        """How long loading took, of the slowest worker."""
+        return max(slot.load_s for slot in self.slots)
+
+    @property
+    def state(self) -> SlotState:
+        """The pool as a whole: ready once one worker is, failed once all have."""
+        if self._closed:
+            return SlotState.CLOSED
+        if self._draining:
+            return SlotState.DRAINING
+        return min((slot.state for slot in self.slots), key=_READINESS.index)
+
+    async def drain(self) -> None:
+        """Finish what was submitted, take nothing more, then close."""
+        self._draining = True
+        while not self._closed and self._failure is None and (len(self._queue) or self._running()):
+            await self._changed.wait()
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop at once: whoever waits gets an error, what runs is killed, every process is reaped."""
+        self._closed = True
+        self._fail_all(ProviderError("the recogniser was closed"))
+        self.notify()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # What the slots call.
+
+    def dispatch(self) -> None:
+        """Give waiting jobs to idle workers."""
+        idle = [slot for slot in self.slots if slot.is_idle]
+        while idle and (job := self._queue.pop()) is not None:
+            if not job.future.done():
+                idle.pop(0).assign(job)
+
+    def put_back(self, job: Job) -> None:
+        """A job's worker was lost: whoever is free takes it next, unless nobody waits for it any more."""
+        if not job.future.done():
+            self._queue.put_back(job.ticket, job)
+            self.dispatch()
+
+    def notify(self) -> None:
+        """Something changed: a slot's state, or a job is done."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def slot_changed(self, failure: AsrctlError | None = None) -> None:
+        """A slot changed its state; the last one to fail takes the waiting jobs with it."""
+        if any(slot.state is SlotState.READY for slot in self.slots):
+            self._failure = None
+        elif failure is not None and all(slot.state is SlotState.FAILED for slot in self.slots):
+            self._failure = failure
+            self._fail_all(failure)
+        self.notify()
+
+    # Jobs
+
+    def _make_way(self, ticket: Ticket) -> None:
+        """Stop the youngest running partial for a final which no worker is free for."""
+        if ticket.kind is not Kind.FINAL or any(slot.is_idle for slot in self.slots):
+            return
+        partials = [job for job in self._running() if job.ticket.kind is Kind.PARTIAL]
+        if partials:
+            job = max(partials, key=lambda job: (job.ticket.source, job.number))
+            job.fail(Superseded("a final needs its worker"))
+            self._withdraw(job)
+
+    def _running(self) -> list[Job]:
+        """Jobs that are being decoded and that somebody waits for."""
+        return [slot.job for slot in self.slots if slot.job is not None and not slot.job.future.done()]
+
+    def _withdraw(self, job: Job) -> None:
+        """Nobody waits for a job any more: take it out, or have its worker give it up."""
+        self._queue.remove(job)
+        for slot in self.slots:
+            if slot.job is job and slot.worker is not None:
+                slot.worker.abort(job.number)
+
+    def _fail_all(self, failure: AsrctlError) -> None:
+        for job in [*self._queue.clear(), *self._running()]:
+            job.fail(_again(failure))
+
+
+def _again(error: AsrctlError) -> AsrctlError:
+    """The same error for another waiter: an exception that is raised twice collects both tracebacks."""
+    return type(error)(*error.args)

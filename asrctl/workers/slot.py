@@ -1,0 +1,230 @@
+"""One place in the pool: a task that keeps a worker process alive and gives it jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Protocol
+
+from asrctl.errors import AsrctlError, DecodeError, ModelError, ProviderError, WorkerCrashed, WorkerTimeout
+from asrctl.providers.base import ModelSpec
+from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.workers.job import Job
+from asrctl.workers.options import PoolOptions, SlotState
+from asrctl.workers.process import AbortedByCaller, CannotStart, WorkerProcess
+from asrctl.workers.standby import Standby
+
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 5.0
+"""Between attempts to start or load a worker that died; doubling."""
+_RETRY_GROWTH = 32.0
+"""A model that failed is tried again ever more rarely, at last after so many times the first wait."""
+
+
+class Dispatcher(Protocol):
+    """What a slot needs of its pool."""
+
+    inference_s: float
+
+    def dispatch(self) -> None: ...
+    def put_back(self, job: Job) -> None: ...
+    def notify(self) -> None: ...
+    def slot_changed(self, failure: AsrctlError | None = None) -> None: ...
+
+
+class Slot:
+    """Starts a worker, runs jobs on it, and starts another whenever it is lost."""
+
+    def __init__(
+        self,
+        pool: Dispatcher,
+        spec: ModelSpec,
+        fallback: ModelSpec | None,
+        options: PoolOptions,
+        standby: Standby | None,
+    ) -> None:
+        self._pool = pool
+        self._standby = standby
+        self._first_spec = spec
+        self._fallback = fallback
+        self._options = options
+        self._turn: asyncio.Future[Job] | None = None
+        self._early_deaths = 0
+        self.spec = spec
+        self.state = SlotState.LOADING
+        self.worker: WorkerProcess | None = None
+        self.job: Job | None = None
+        """What is being decoded."""
+        self.description = ""
+        self.load_s = 0.0
+        self.warm_up_s = 0.0
+        self.restarts = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is ready, or has failed."""
+        return self.state in (SlotState.READY, SlotState.FAILED, SlotState.CLOSED)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can take a job."""
+        return self._turn is not None and not self._turn.done()
+
+    def assign(self, job: Job) -> None:
+        """Give it a job; it must be idle."""
+        assert self._turn is not None
+        self.job = job
+        self._turn.set_result(job)
+
+    async def run(self) -> None:
+        """The slot's task, until it is cancelled."""
+        retry_s = self._options.retry_s
+        try:
+            while True:
+                try:
+                    worker = await self._load_with_fallback()
+                except AsrctlError as error:
+                    self._become(SlotState.FAILED, error)
+                    await asyncio.sleep(retry_s)
+                    retry_s = min(2 * retry_s, _RETRY_GROWTH * self._options.retry_s)
+                    self.spec = self._first_spec
+                    continue
+                retry_s = self._options.retry_s
+                await self._serve(worker)
+        finally:
+            self._become(SlotState.CLOSED)
+
+    # Loading
+
+    async def _load_with_fallback(self) -> WorkerProcess:
+        """A worker that is ready; falls back to the CPU, then to the fallback model.
+
+        Raises:
+            ModelError: The weights do not load.
+            ProviderError: The provider cannot run here.
+        """
+        candidates = [self.spec, replace(self.spec, use_gpu=False), self._fallback]
+        failure: AsrctlError = ProviderError("there is nothing to load")
+        wait_s = _FIRST_WAIT_S
+        for spec in dict.fromkeys(spec for spec in candidates if spec is not None):
+            for attempt in range(self._options.attempts):
+                if attempt:
+                    await asyncio.sleep(wait_s)
+                    wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                self.spec = spec
+                try:
+                    return await self._load()
+                except CannotStart as error:
+                    failure = error
+                except (WorkerCrashed, WorkerTimeout) as error:
+                    failure = ModelError(f"{spec.path}: loading it failed in {spec.provider} ({error})")
+                except AsrctlError as error:
+                    failure = error
+                    break  # it said why; it will say the same the next time
+        raise failure
+
+    async def _load(self) -> WorkerProcess:
+        self._become(SlotState.LOADING)
+        started = time.perf_counter()
+        worker = self.worker = await self._started()
+        try:
+            self.description = await worker.load(self.spec, self._options.load_deadline_s)
+            self.load_s = time.perf_counter() - started
+            self._become(SlotState.WARMING)
+            await self._warm_up(worker)
+        except BaseException:
+            await self._discard(worker)
+            raise
+        self.warm_up_s = time.perf_counter() - started - self.load_s
+        return worker
+
+    async def _started(self) -> WorkerProcess:
+        process = self._standby.take() if self._standby else None
+        return await (WorkerProcess.start() if process is None else WorkerProcess.adopt(process))
+
+    async def _discard(self, worker: WorkerProcess) -> None:
+        self.worker = None
+        worker.kill()
+        await worker.close()
+
+    async def _warm_up(self, worker: WorkerProcess) -> None:
+        """Decode known audio, so that every graph is built and the words prove that it works."""
+        health = self._options.health
+        if health is None:
+            return
+        hypothesis = await worker.decode(0, health.samples, health.options, self._options.job_deadline_s)
+        heard = {word.strip(".,!?").casefold() for word in hypothesis.text.split()}
+        if not health.words <= heard:
+            raise ModelError(
+                f"{self.spec.path}: it does not understand its test speech ({hypothesis.text!r})"
+            )
+        if health.long_samples is not None:
+            await worker.decode(0, health.long_samples, health.options, self._options.job_deadline_s)
+
+    # Decoding
+
+    async def _serve(self, worker: WorkerProcess) -> None:
+        """Run jobs on a worker until it is lost."""
+        ready_s = time.monotonic()
+        try:
+            while True:
+                self._turn = asyncio.get_running_loop().create_future()
+                self._become(SlotState.READY)
+                self._pool.dispatch()
+                await asyncio.wait((self._turn, worker.exited), return_when=asyncio.FIRST_COMPLETED)
+                if not self._turn.done():
+                    break  # it died while it had nothing to do
+                if not await self._do(worker, self._turn.result()):
+                    return
+                self._early_deaths = 0
+        finally:
+            self._turn = None
+            await self._discard(worker)
+        self.restarts += 1
+        self._become(SlotState.LOADING)
+        if time.monotonic() - ready_s < _LONGEST_WAIT_S:  # do not start one after the other as fast as may be
+            await asyncio.sleep(min(_FIRST_WAIT_S * 2**self._early_deaths, _LONGEST_WAIT_S))
+            self._early_deaths += 1
+
+    async def _do(self, worker: WorkerProcess, job: Job) -> bool:
+        """Run one job; False if the worker was lost with it."""
+        deadline_s = self._options.job_deadline_s
+        deadline_s += self._options.deadline_factor * len(job.samples) / SAMPLE_RATE_HZ
+        try:
+            if job.future.done():  # it was aborted between its assignment and now
+                return True
+            job.attempts += 1
+            hypothesis = await worker.decode(job.number, job.samples, job.options, deadline_s)
+        except AbortedByCaller:
+            return True
+        except DecodeError as error:
+            job.fail(error)
+            return True
+        except (WorkerCrashed, WorkerTimeout) as error:
+            self.job = None
+            self._lost(job, error)
+            return False
+        finally:
+            self.job = None
+            self._pool.notify()
+        self._pool.inference_s += hypothesis.inference_s
+        job.succeed(hypothesis)
+        return True
+
+    def _lost(self, job: Job, error: WorkerCrashed | WorkerTimeout) -> None:
+        """Try a lost job again; when it keeps failing, on the fallback; then say that it failed."""
+        self.restarts += 1
+        self._turn = None
+        self._become(SlotState.LOADING)
+        exhausted = job.attempts >= self._options.attempts
+        if exhausted and self._fallback is not None and self.spec != self._fallback:
+            self.spec, job.attempts, exhausted = self._fallback, 1, False
+        if exhausted:
+            job.fail(type(error)(f"gave up after {job.attempts} attempts: {error}"))
+        else:
+            self._pool.put_back(job)
+
+    def _become(self, state: SlotState, failure: AsrctlError | None = None) -> None:
+        self.state = state
+        self._pool.slot_changed(failure)

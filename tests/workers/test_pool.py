@@ -1,0 +1,569 @@
+"""The worker pool: what happens to a job when its process crashes, hangs, refuses or is not wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from asrctl.errors import (
+    DecodeError,
+    ModelError,
+    ProviderError,
+    QueueFull,
+    Superseded,
+    WorkerCrashed,
+    WorkerTimeout,
+)
+from asrctl.policy.priority import Kind, Source, Ticket
+from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.providers.scripted import speak
+from asrctl.transcript import Hypothesis
+from asrctl.workers.options import HealthCheck, PoolOptions, SlotState
+from asrctl.workers.pool import BATCH, WorkerPool
+from asrctl.workers.process import CannotStart, WorkerProcess
+from asrctl.workers.standby import Standby
+
+from .conftest import PoolOf, Script
+
+GREEDY = DecodeOptions()
+PATIENCE_S = 30.0
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop run until `condition` holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+def decoding(pool: WorkerPool, *numbers: int, ticket: Ticket = BATCH) -> asyncio.Task[Hypothesis]:
+    return asyncio.create_task(pool.decode(speak(numbers), GREEDY, ticket))
+
+
+async def words(pool: WorkerPool, *numbers: int) -> str:
+    async with asyncio.timeout(PATIENCE_S):
+        return (await pool.decode(speak(numbers), GREEDY)).text
+
+
+def at_work(pool: WorkerPool) -> bool:
+    """Whether all workers have a job."""
+    return all(slot.job is not None for slot in pool.slots)
+
+
+async def outcome(task: asyncio.Task[Hypothesis]) -> str:
+    async with asyncio.timeout(PATIENCE_S):
+        return (await task).text
+
+
+async def test_decodes(script: Script, pool_of: PoolOf) -> None:
+    """A window comes back as its words, whatever worker took it."""
+    pool = pool_of(script(), workers=2)
+    tasks = [decoding(pool, number, number + 1) for number in range(20)]
+    assert [await outcome(task) for task in tasks] == [f"w{n} w{n + 1}" for n in range(20)]
+
+
+async def test_empty_window(script: Script, pool_of: PoolOf) -> None:
+    """No samples give no words."""
+    assert await words(pool_of(script())) == ""
+
+
+async def test_crash_is_tried_again(script: Script, pool_of: PoolOf) -> None:
+    """A job whose worker is killed under it is decoded by the next one; the other jobs feel nothing."""
+    pool = pool_of(script(crash_on=["w7"], crashes=2))
+    tasks = [decoding(pool, number) for number in (6, 7, 8)]
+    assert [await outcome(task) for task in tasks] == ["w6", "w7", "w8"]
+    assert pool.restarts == 2
+
+
+async def test_crash_for_good(script: Script, pool_of: PoolOf) -> None:
+    """A job that kills every worker fails with an error that says so, and the pool goes on."""
+    pool = pool_of(script(crash_on=["w7"]), attempts=3)
+    doomed, next_one = decoding(pool, 7), decoding(pool, 8)
+    with pytest.raises(WorkerCrashed, match="gave up after 3 attempts: killed by signal 9"):
+        await outcome(doomed)
+    assert await outcome(next_one) == "w8"
+
+
+async def test_failover(script: Script, pool_of: PoolOf) -> None:
+    """A job that kills every worker of the first model is decoded by the fallback."""
+    assert await words(pool_of(script(crash_on=["w7"]), fallback=script(), attempts=2), 7) == "w7"
+
+
+async def test_hang(script: Script, pool_of: PoolOf) -> None:
+    """A worker that hangs is killed at its deadline and its job is tried again."""
+    pool = pool_of(script(hang_on=["w7"], crashes=1), job_deadline_s=1.0, deadline_factor=0.0)
+    assert await words(pool, 7) == "w7"
+    assert pool.restarts == 1
+
+
+async def test_hang_for_good(script: Script, pool_of: PoolOf) -> None:
+    """A job that always hangs fails as a time-out."""
+    pool = pool_of(script(hang_on=["w7"]), job_deadline_s=0.1, deadline_factor=0.0, attempts=2)
+    with pytest.raises(WorkerTimeout, match="did not answer"):
+        await words(pool, 7)
+
+
+async def test_the_deadline_grows_with_the_audio(script: Script, pool_of: PoolOf) -> None:
+    """A long window may take longer than a short one before its worker is taken for hung."""
+    pool = pool_of(script(delay_s=0.6), job_deadline_s=0.1, deadline_factor=5.0, attempts=1)
+    assert await words(pool, 1, 2) == "w1 w2"
+    strict = pool_of(script(delay_s=0.6), job_deadline_s=0.1, deadline_factor=0.0, attempts=1)
+    with pytest.raises(WorkerTimeout):
+        await words(strict, 1, 2)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 16, 29])
+async def test_the_deadline_covers_writing(script: Script, pool_of: PoolOf, seconds: float) -> None:
+    """A worker that does not even read (SIGSTOP) is given up at the deadline, whatever the window's size."""
+    pool = pool_of(script(), job_deadline_s=0.3, deadline_factor=0.0, attempts=1)
+    await pool.wait_ready()
+    os.kill(pool.pids()[0], signal.SIGSTOP)
+    async with asyncio.timeout(5):
+        with pytest.raises(WorkerTimeout):
+            await pool.decode(np.zeros(round(16_000 * seconds), np.float32), GREEDY)
+
+
+async def test_a_worker_that_does_not_read_blocks_nobody(script: Script, pool_of: PoolOf) -> None:
+    """A final preempts a partial on a stopped worker without waiting for it, and is decoded by the next."""
+    pool = pool_of(script(), job_deadline_s=0.5, deadline_factor=0.0, attempts=3)
+    await pool.wait_ready()
+    os.kill(pool.pids()[0], signal.SIGSTOP)
+    samples = np.zeros(16_000 * 28, np.float32)
+    partial = asyncio.create_task(pool.decode(samples, GREEDY, Ticket("a", Kind.PARTIAL)))
+    await until(lambda: at_work(pool))
+    final = decoding(pool, 1, ticket=Ticket("b", Kind.FINAL))
+    with pytest.raises(Superseded):
+        await partial
+    assert pool.restarts == 0
+    assert await outcome(final) == "w1"
+
+
+async def test_refusal(script: Script, pool_of: PoolOf) -> None:
+    """An error the recogniser reports fails its job alone, without a new process."""
+    pool = pool_of(script(refuse_on=["w7"]))
+    with pytest.raises(DecodeError, match="refused"):
+        await words(pool, 7)
+    assert await words(pool, 8) == "w8"
+    assert pool.restarts == 0
+
+
+async def test_abort_running(script: Script, pool_of: PoolOf) -> None:
+    """Cancelling the caller stops a running decode; the worker lives."""
+    pool = pool_of(script(hang_on=["w7"]))
+    task = decoding(pool, 7)
+    await until(lambda: at_work(pool))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await words(pool, 8) == "w8"
+    assert pool.restarts == 0
+
+
+async def test_abort_waiting(script: Script, pool_of: PoolOf) -> None:
+    """Cancelling the caller of a waiting job takes it out of the queue; the running one goes on."""
+    pool = pool_of(script(hang_on=["w7"], delay_s=0.01), queue_limit=1)
+    running = decoding(pool, 7)
+    await until(lambda: at_work(pool))
+    waiting = decoding(pool, 8)
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await words(pool, 9)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    another = decoding(pool, 10)
+    await asyncio.sleep(0)
+    assert not running.done()
+    running.cancel()
+    assert await outcome(another) == "w10"
+
+
+async def test_abort_of_a_job_whose_worker_was_lost(script: Script, pool_of: PoolOf) -> None:
+    """A job that was put back and waits for the next worker is not decoded once nobody waits for it."""
+    pool = pool_of(script(crash_on=["w7"], crashes=1, refuse_on=["w7"]))
+    await pool.wait_ready()
+    task = decoding(pool, 7)
+    await until(lambda: at_work(pool))
+    os.kill(pool.pids()[0], signal.SIGKILL)
+    await until(lambda: len(pool._queue))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(pool._queue) == 0
+    assert await words(pool, 8) == "w8"
+
+
+async def test_a_lost_job_that_was_aborted_is_not_put_back(script: Script, pool_of: PoolOf) -> None:
+    """Nobody waits for it: the next worker does not take it up."""
+    pool = pool_of(script(hang_on=["w7"]))
+    await pool.wait_ready()
+    task = decoding(pool, 7)
+    await until(lambda: at_work(pool))
+    pid = pool.pids()[0]
+    os.kill(pid, signal.SIGSTOP)  # so that it hears of no abort
+    task.cancel()
+    await asyncio.wait([task])
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: pool.restarts == 1)
+    assert len(pool._queue) == 0
+    assert await words(pool, 8) == "w8"
+    assert pool.restarts == 1
+
+
+async def test_newest_partial_wins(script: Script, pool_of: PoolOf) -> None:
+    """Of several partials of one utterance that wait, only the newest is decoded."""
+    pool = pool_of(script(hang_on=["w0"]))
+    blocker = decoding(pool, 0)
+    await until(lambda: at_work(pool))
+    ticket = Ticket("session", Kind.PARTIAL, utterance=1)
+    old = decoding(pool, 1, ticket=ticket)
+    await asyncio.sleep(0)
+    new = decoding(pool, 1, 2, ticket=ticket)
+    with pytest.raises(Superseded):
+        await old
+    blocker.cancel()
+    assert await outcome(new) == "w1 w2"
+
+
+async def test_a_final_takes_the_place_of_a_running_partial(script: Script, pool_of: PoolOf) -> None:
+    """A partial gives its worker up to a final that would have to wait, at once."""
+    pool = pool_of(script(hang_on=["w0"]))
+    partial = decoding(pool, 0, ticket=Ticket("a", Kind.PARTIAL))
+    await until(lambda: at_work(pool))
+    assert await words(pool, 1) == "w1"
+    with pytest.raises(Superseded, match="a final needs its worker"):
+        await partial
+
+
+async def test_the_youngest_partial_makes_way(script: Script, pool_of: PoolOf) -> None:
+    """Of two running partials the one with the least work done goes; of system and mic the system's."""
+    pool = pool_of(script(hang_on=["w0", "w1", "w2"]), workers=2)
+    await pool.wait_ready()
+    older = decoding(pool, 0, ticket=Ticket("a", Kind.PARTIAL))
+    await until(lambda: any(slot.job for slot in pool.slots))
+    younger = decoding(pool, 1, ticket=Ticket("b", Kind.PARTIAL))
+    await until(lambda: at_work(pool))
+    assert await words(pool, 5) == "w5"
+    with pytest.raises(Superseded):
+        await younger
+    assert not older.done()
+    system = decoding(pool, 2, ticket=Ticket("c", Kind.PARTIAL, Source.SYSTEM))
+    await until(lambda: at_work(pool))
+    older.cancel()
+    await until(lambda: not at_work(pool))
+    mic = decoding(pool, 1, ticket=Ticket("d", Kind.PARTIAL))
+    await until(lambda: at_work(pool))
+    assert await words(pool, 6) == "w6"
+    with pytest.raises(Superseded):
+        await system
+    assert not mic.done()
+    mic.cancel()
+
+
+async def test_a_final_does_not_stop_a_final(script: Script, pool_of: PoolOf) -> None:
+    """Finals wait for their turn."""
+    pool = pool_of(script(delay_s=0.1))
+    first = decoding(pool, 0)
+    await until(lambda: at_work(pool))
+    assert await words(pool, 1) == "w1"
+    assert await outcome(first) == "w0"
+
+
+async def test_a_partial_is_left_alone_where_a_worker_is_free(script: Script, pool_of: PoolOf) -> None:
+    """Nothing is stopped for a final that another worker can take at once."""
+    pool = pool_of(script(delay_s=0.3), workers=2)
+    await pool.wait_ready()
+    partial = decoding(pool, 0, ticket=Ticket("a", Kind.PARTIAL))
+    await until(lambda: any(slot.job for slot in pool.slots))
+    assert await words(pool, 1) == "w1"
+    assert await outcome(partial) == "w0"
+
+
+async def test_bad_weights(script: Script, pool_of: PoolOf) -> None:
+    """Weights that do not load fail every job with the loader's reason, cancelled ones left alone."""
+    pool = pool_of(script(fail_load="these are no weights"))
+    cancelled, waiting = decoding(pool, 1), decoding(pool, 2)
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(ModelError, match="these are no weights"):
+        await outcome(waiting)
+    with pytest.raises(ModelError, match="these are no weights"):
+        await pool.wait_ready()
+    with pytest.raises(ModelError, match="these are no weights"):
+        await words(pool, 1)
+
+
+async def test_weights_that_come_later(script: Script, pool_of: PoolOf) -> None:
+    """A pool that failed tries again by itself, and takes jobs once it has loaded."""
+    spec = script(fail_load="not yet")
+    pool = pool_of(spec, retry_s=0.05)
+    with pytest.raises(ModelError, match="not yet"):
+        await pool.wait_ready()
+    assert pool.state is SlotState.FAILED
+    spec.path.write_text("{}")
+    await until(lambda: pool.state is SlotState.READY)
+    assert await words(pool, 3) == "w3"
+
+
+async def test_weights_that_crash_the_loader(script: Script, pool_of: PoolOf) -> None:
+    """Native code that aborts while it loads is an error with a name, not a crash of ours."""
+    with pytest.raises(ModelError, match=r"loading it failed in scripted .*signal 6"):
+        await pool_of(script(crash_load=True), attempts=2).wait_ready()
+
+
+async def test_fallback_weights(script: Script, pool_of: PoolOf) -> None:
+    """Weights that do not load are replaced by the fallback's."""
+    assert await words(pool_of(script(fail_load="no"), fallback=script()), 1) == "w1"
+
+
+async def test_missing_weights(tmp_path: Path, pool_of: PoolOf) -> None:
+    """A path that is not there is named."""
+    with pytest.raises(ModelError, match="nowhere: no such file"):
+        await pool_of(ModelSpec("scripted", tmp_path / "nowhere")).wait_ready()
+
+
+async def test_an_import_that_fails_in_the_worker(
+    script: Script, pool_of: PoolOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A binding that cannot be imported is named with the child's own words."""
+    (tmp_path / "_pywhispercpp.py").write_text("raise ImportError('version GLIBCXX_3.4.32 not found')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(b"x")
+    with pytest.raises(ProviderError, match=r"GLIBCXX_3\.4\.32 not found"):
+        await pool_of(ModelSpec("whisper_cpp", weights)).wait_ready()
+
+
+async def test_health_check(script: Script, pool_of: PoolOf) -> None:
+    """A worker is ready once it has understood known audio."""
+    pool = pool_of(script(), health=HealthCheck(speak([5]), frozenset({"w5"}), GREEDY))
+    await pool.wait_ready()
+    assert pool.state is SlotState.READY
+
+
+async def test_full_warm_up(script: Script, pool_of: PoolOf) -> None:
+    """A worker that is to decode a long window too is not ready before it has; failing at it is a failure."""
+    health = HealthCheck(speak([1]), frozenset({"w1"}), GREEDY, long_samples=speak([2] * 60))
+    pool = pool_of(script(), health=health)
+    await pool.wait_ready()
+    assert pool.state is SlotState.READY
+    with pytest.raises(DecodeError, match="refused"):
+        await pool_of(script(refuse_on=["w2"]), health=health).wait_ready()
+
+
+async def test_failed_health_check(script: Script, pool_of: PoolOf) -> None:
+    """A worker that loads but hears something else is never ready."""
+    pool = pool_of(script(), health=HealthCheck(speak([5]), frozenset({"monday"}), GREEDY))
+    with pytest.raises(ModelError, match="does not understand"):
+        await pool.wait_ready()
+
+
+async def test_killed_idle(script: Script, pool_of: PoolOf) -> None:
+    """A worker that is killed between jobs is replaced without waiting for one."""
+    pool = pool_of(script())
+    await pool.wait_ready()
+    before = pool.pids()
+    os.kill(before[0], signal.SIGKILL)
+    await until(lambda: pool.restarts == 1 and pool.state is SlotState.READY)
+    assert pool.pids() != before
+    assert await words(pool, 1) == "w1"
+
+
+async def test_killed_at_random(script: Script, pool_of: PoolOf) -> None:
+    """Workers killed over and over lose no job."""
+    pool = pool_of(script(delay_s=0.02), workers=2, attempts=50)
+    tasks = [decoding(pool, number) for number in range(30)]
+    while not all(task.done() for task in tasks):
+        for slot in pool.slots:
+            if pool.restarts < 10 and slot.state is SlotState.READY and slot.worker:
+                slot.worker.kill()
+        await asyncio.wait(tasks, timeout=0.05)
+    assert [await outcome(task) for task in tasks] == [f"w{number}" for number in range(30)]
+
+
+async def test_a_ready_worker_takes_jobs_while_another_loads(
+    script: Script, pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who waits for all workers does not take a wake-up from the one that is ready."""
+    real, number, gate = WorkerProcess.start, 0, asyncio.Event()
+
+    async def start() -> WorkerProcess:
+        nonlocal number
+        number += 1
+        if number == 2:
+            await gate.wait()
+        return await real()
+
+    monkeypatch.setattr(WorkerProcess, "start", start)
+    pool = pool_of(script(), workers=2)
+    waiting = asyncio.create_task(pool.wait_ready())
+    for job in range(3):
+        assert await words(pool, job) == f"w{job}"
+    assert not waiting.done()
+    gate.set()
+    await waiting
+
+
+async def test_a_worker_that_cannot_be_started_once(
+    script: Script, pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork that fails while a lost worker is replaced costs a moment, no job and no slot."""
+    pool = pool_of(script())
+    await pool.wait_ready()
+    real, refusals = WorkerProcess.start, [CannotStart("cannot start a worker process: out of processes")] * 2
+
+    async def start() -> WorkerProcess:
+        if refusals:
+            raise refusals.pop()
+        return await real()
+
+    monkeypatch.setattr(WorkerProcess, "start", start)
+    os.kill(pool.pids()[0], signal.SIGKILL)
+    assert await words(pool, 1) == "w1"
+    assert not refusals
+
+
+async def test_no_worker_can_be_started(script: Script, pool_of: PoolOf) -> None:
+    """The system's own reason reaches whoever waits, and the pool recovers when the system does."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 64
+    pool = pool_of(script(), retry_s=0.05)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now, hard))
+    try:
+        with pytest.raises(ProviderError, match="cannot start a worker process: Too many open files"):
+            await words(pool, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    await until(lambda: pool.state is SlotState.READY)
+    assert await words(pool, 1) == "w1"
+
+
+async def test_close_leaves_nothing(script: Script, pool_of: PoolOf) -> None:
+    """Closing a pool under load gives everybody an error and leaves no process behind."""
+    pool = pool_of(script(hang_on=["w7"]), workers=2)
+    tasks = [decoding(pool, 7) for _ in range(5)]
+    await until(lambda: at_work(pool))
+    pids = pool.pids()
+    await pool.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    for task in tasks:
+        with pytest.raises(ProviderError, match="closed"):
+            await task
+    with pytest.raises(ProviderError, match="closed"):
+        await words(pool, 1)
+
+
+async def test_close_while_a_lost_job_waits_for_a_worker(script: Script, pool_of: PoolOf) -> None:
+    """A job between two workers gets its answer too."""
+    pool = pool_of(script(delay_s=5.0))
+    await pool.wait_ready()
+    task = decoding(pool, 7)
+    await until(lambda: at_work(pool))
+    os.kill(pool.pids()[0], signal.SIGKILL)
+    await until(lambda: len(pool._queue))
+    await pool.close()
+    with pytest.raises(ProviderError, match="closed"):
+        await task
+
+
+async def test_close_while_loading(script: Script, pool_of: PoolOf) -> None:
+    """Whoever waits for a pool to be ready hears that it was closed."""
+    pool = pool_of(script())
+    waiting = asyncio.create_task(pool.wait_ready())
+    await until(lambda: pool.pids())
+    pids = pool.pids()
+    await pool.close()
+    with pytest.raises(ProviderError, match="closed"):
+        await waiting
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+async def test_drain_finishes_what_was_asked(script: Script, pool_of: PoolOf) -> None:
+    """A pool that drains decodes what waits, takes nothing new, and closes."""
+    pool = pool_of(script(delay_s=0.05))
+    tasks = [decoding(pool, number) for number in range(3)]
+    await asyncio.sleep(0)
+    await pool.drain()
+    assert [await outcome(task) for task in tasks] == ["w0", "w1", "w2"]
+    assert pool.state is SlotState.CLOSED
+    with pytest.raises(ProviderError, match="closed"):
+        await words(pool, 1)
+
+
+async def test_standby_becomes_the_first_worker(script: Script) -> None:
+    """A process that was started before the model was known loads it, and is replaced when it dies."""
+    standby = Standby()
+    async with WorkerPool(script(crash_on=["w7"]), PoolOptions(attempts=1), standby=standby) as pool:
+        await pool.wait_ready()
+        assert standby.take() is None
+        assert await words(pool, 6) == "w6"
+        with pytest.raises(WorkerCrashed, match="killed by signal 9"):
+            await words(pool, 7)
+        assert await words(pool, 8) == "w8"
+
+
+async def test_standby_that_nobody_wants() -> None:
+    """It ends without a trace, and closing it twice is fine."""
+    before = set(psutil.Process().children())
+    standby = Standby()
+    (child,) = set(psutil.Process().children()) - before
+    standby.close()
+    standby.close()
+    assert not child.is_running()
+
+
+async def test_standby_that_died(script: Script) -> None:
+    """A dead process on standby is as good as none."""
+    before = set(psutil.Process().children())
+    standby = Standby()
+    (child,) = set(psutil.Process().children()) - before
+    child.kill()
+    async with WorkerPool(script(), standby=standby) as pool:
+        assert await words(pool, 8) == "w8"
+
+
+async def test_the_worker_does_not_know_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """API keys are not in a worker's environment, where others of the same user could read them."""
+    monkeypatch.setenv("ASRCTL_SERVE__API_KEY", "secret")
+    worker = await WorkerProcess.start()
+    try:
+        assert "secret" not in psutil.Process(worker.pid).environ().values()
+    finally:
+        worker.kill()
+        await worker.close()
+
+
+async def test_parent_dies(script: Script) -> None:
+    """A worker does not outlive a parent that is killed."""
+    import sys
+
+    program = f"""
+import asyncio
+from pathlib import Path
+from asrctl.providers.base import ModelSpec
+from asrctl.workers.process import WorkerProcess
+
+async def main():
+    worker = await WorkerProcess.start()
+    await worker.load(ModelSpec("scripted", Path({str(script().path)!r})), 60)
+    print(worker.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout
+    worker = psutil.Process(int(await parent.stdout.readline()))
+    parent.kill()
+    await parent.wait()
+    await until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
