@@ -149,7 +149,7 @@ class Peer:
         if event.phase in (Phase.LIVE, Phase.BUFFERING):
             self._reached = True
             allow(outage, None)
-        elif event.phase is Phase.RECONNECTING and event.reason in NOBODY_THERE and not self._reached:
+        elif event.reason in NOBODY_THERE and not self._reached:
             raise ProviderError(event.reason)
         else:
             self._shorten(outage, self._settings.outage_s)

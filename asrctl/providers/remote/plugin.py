@@ -38,6 +38,7 @@ PLUGIN = Plugin(
     settings=RemoteSettings,
     missing=_missing,
     translates=lambda setup: setup.settings.is_windowed,
+    takes_windows=lambda setup: setup.settings.is_windowed,
     start=_start,
     model=lambda setup: setup.settings.model or "remote",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import random as random_module
 import ssl
 import time
@@ -38,6 +39,7 @@ _MAX_INTERNAL_ERRORS = 3
 _LATER = frozenset({408, 409, 425, 429})
 """Besides those from 500 on: the server may answer in a moment."""
 _AUDIO_REFUSED = frozenset({400, 413, 415, 422})
+_httpx_log = logging.getLogger("httpx")
 _REASONS = {401: "the server wants another API key", 403: "the server does not let us in"}
 
 
@@ -89,6 +91,8 @@ class RemoteWindows:
         self._sleep = sleep
         self._random = random
         self._client = _client(settings, key)
+        if "?" in self._address.url:
+            _httpx_log.addFilter(self._may_be_logged)
         self._free = asyncio.Semaphore(settings.requests)
         self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
         self._why = ""
@@ -172,6 +176,11 @@ class RemoteWindows:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.aclose()
+        _httpx_log.removeFilter(self._may_be_logged)
+
+    def _may_be_logged(self, record: logging.LogRecord) -> bool:
+        """httpx logs the URL of each request, the query of which may hold a secret."""
+        return urlsplit(self._address.url).query not in record.getMessage()
 
     def _says(self, reason: str) -> str:
         return f"{self._address.place}: {self._redact(reason)}"
@@ -277,7 +286,7 @@ def _client(settings: RemoteSettings, key: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         headers=headers,
         timeout=httpx.Timeout(settings.completion_timeout_s, connect=settings.connect_timeout_s),
-        # A request that is cancelled before it is sent keeps its place in httpx's pool (httpcore 1.0): without
+        # A request that is cancelled before it is sent keeps its place in the pool (httpcore 1.0): without
         # a limit that does no harm, and we limit the requests ourselves.
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.requests),
         trust_env=not is_loopback(settings.address.host),
