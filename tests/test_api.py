@@ -181,7 +181,7 @@ async def test_weights_that_do_not_load(script: Script, wav: Path) -> None:
 
 def test_mistakes_have_names(wav: Path, scripted: dict[str, Any]) -> None:
     """A misspelt option, a provider that does not exist, a file that is not there."""
-    with pytest.raises(UsageError, match="there is no setting langauge; there are .*language"):
+    with pytest.raises(UsageError, match=r"there is no setting langauge; there are .*language"):
         asrctl.Engine(langauge="de")
     with pytest.raises(ProviderError, match="no provider called 'nobody'"):
         asrctl.transcribe(wav, provider="nobody")
