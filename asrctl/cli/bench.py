@@ -29,7 +29,7 @@ from asrctl.cli.bench_options import (
 )
 from asrctl.cli.bench_promises import bench_promises
 from asrctl.cli.bench_stream import bench_stream
-from asrctl.cli.bench_view import Plot, draw, draw_comparison, print_json, progress, say, show
+from asrctl.cli.bench_view import Plot, print_json, progress, say, show
 from asrctl.cli.config import ConfigFile
 from asrctl.errors import UsageError
 
@@ -72,10 +72,12 @@ def bench_rtf(
       asrctl bench rtf meeting.wav --threads 1,2,4 --json > a.json
       asrctl bench rtf --providers whisper_cpp,faster_whisper --whisper-cli ~/whisper.cpp/whisper-cli
     """
+    from asrctl.bench import plot as plots
     from asrctl.bench import rtf
     from asrctl.bench.results import Result
     from asrctl.settings import load
 
+    plots.check(plot)
     settings = load(config).settings
     speech = speech_of(file, reference, BUILTIN_S)
     if plot not in (None, "-") and speech.reference is None:
@@ -92,7 +94,7 @@ def bench_rtf(
         rows = rtf.measure(contestants, speech, rounds, tell)
     result = Result("rtf", rows, speech.description, machine(settings), notes_on(speech))
     show(result, as_json)
-    draw(result, plot)
+    plots.draw(plot, result)
 
 
 @app.command("coldstart")
@@ -115,16 +117,18 @@ def bench_coldstart(
     Example: asrctl bench coldstart --rounds 10
     """
     from asrctl.bench import coldstart
+    from asrctl.bench import plot as plots
     from asrctl.bench.results import Result
     from asrctl.settings import load
 
+    plots.check(plot)
     settings = load(config).settings
     setup = setup_of(settings, speech_of(None, None, 0.0), provider, model, threads, workers)
     with progress() as tell:
         rows = coldstart.measure(setup, rounds, tell)
     result = Result("coldstart", rows, {}, machine(settings))
     show(result, as_json)
-    draw(result, plot)
+    plots.draw(plot, result)
 
 
 @app.command("compare")
@@ -150,10 +154,12 @@ def bench_compare(
         new/bin/asrctl bench rtf --rounds 1 --json >> b.json
       done; asrctl bench compare a.json b.json
     """
+    from asrctl.bench import plot as plots
     from asrctl.bench.compare import caveats, compare
     from asrctl.bench.results import SCHEMA, read
     from asrctl.bench.table import comparison_table
 
+    plots.check(plot)
     first, second = read(before), read(after)
     found, warnings = compare(first, second), caveats(first, second)
     if as_json:
@@ -162,4 +168,4 @@ def bench_compare(
     else:
         typer.echo(comparison_table(found))
         say(warnings)
-    draw_comparison(found, plot)
+    plots.draw(plot, found)

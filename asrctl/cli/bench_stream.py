@@ -24,7 +24,7 @@ from asrctl.cli.bench_options import (
     setup_from,
     speech_of,
 )
-from asrctl.cli.bench_view import Plot, draw, progress, show
+from asrctl.cli.bench_view import Plot, progress, show
 from asrctl.cli.config import ConfigFile
 from asrctl.errors import UsageError
 
@@ -87,12 +87,14 @@ def bench_stream(
       asrctl bench stream --find --target 1.5
       asrctl bench stream --server ws://127.0.0.1:8765 --sessions 1,5,10
     """
+    from asrctl.bench import plot as plots
     from asrctl.bench.results import Result
     from asrctl.bench.stream import MOST_SESSIONS, Target
     from asrctl.settings import load
 
     if find and (sessions or rounds):
         raise UsageError("--find chooses the numbers of sessions itself, and tries each once")
+    plots.check(plot)
     counts = [count or 1 for count in numbers(sessions, MOST_SESSIONS)]
     settings = load(config).settings
     speech = speech_of(file, reference, seconds)
@@ -110,7 +112,7 @@ def bench_stream(
     show(result, as_json)
     if not as_json:
         typer.echo(_verdict(extra["target"]))
-    draw(result, plot)
+    plots.draw(plot, result)
 
 
 def _measured(

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from asrctl.bench.compare import Comparison
     from asrctl.bench.results import Result
     from asrctl.bench.setup import Tell
 
 Plot = Annotated[
     str | None,
-    typer.Option("--plot", metavar="SVG|-", help="Draw the figures into this file, or with - on the screen."),
+    typer.Option(metavar="FILE|-", help="Plot into this .svg, .png or .pdf file; - plots on the terminal."),
 ]
 
 
@@ -36,35 +33,6 @@ def show(result: Result, as_json: bool) -> None:
     else:
         typer.echo(result_table(result))
         say(result.notes)
-
-
-def draw(result: Result, plot: str | None) -> None:
-    """The picture of a result.
-
-    Raises:
-        UsageError: There is nothing to draw for a file.
-    """
-    from asrctl.bench.bars import bars_of
-    from asrctl.bench.lanes import stacks_of
-    from asrctl.bench.plane import plot_of
-
-    svg_of = stacks_of if result.bench == "coldstart" else plot_of
-    _draw(plot, partial(bars_of, result), partial(svg_of, result))
-
-
-def draw_comparison(found: Sequence[Comparison], plot: str | None) -> None:
-    """The picture of what differs."""
-    from asrctl.bench import bars, lanes
-
-    _draw(plot, partial(bars.intervals_of, found), partial(lanes.intervals_of, found))
-
-
-def _draw(plot: str | None, bars: Callable[[], str], svg: Callable[[], str]) -> None:
-    """Bars on standard error, which leaves JSON alone, or a file."""
-    if plot == "-":
-        print(bars(), file=sys.stderr)
-    elif plot is not None:
-        Path(plot).write_text(svg(), encoding="utf-8")
 
 
 def print_json(document: dict[str, Any]) -> None:
