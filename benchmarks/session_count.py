@@ -22,7 +22,6 @@ from asrctl.cli.bench_options import setup_of
 from asrctl.detect import survey
 from asrctl.detect.probes import probe_machine
 from asrctl.models.store import ModelStore
-from asrctl.policy.capacity import final_latency_s
 from asrctl.policy.recommend import Capacity
 from asrctl.policy.sizing import Wish
 from asrctl.settings import Settings
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     about, target = machine(), stream.Target(options.target)
     found = calibrated(options.model, options.target)
-    candidate, costs = found.measurement.candidate, found.measurement.costs
+    candidate = found.measurement.candidate
     speech = recorded(str(options.file), None) if options.file else builtin(options.seconds)
     setup = setup_of(
         Settings(), speech, candidate.provider, candidate.model, candidate.threads, candidate.workers
@@ -67,8 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     rounds = [play(setup, speech, count, options.seconds) for count in counts]
     header = [
         "sessions",
-        "p95 as reckoned s",
-        "p95 as measured s",
+        "p95 s",
         "p50",
         "dropped s",
         "others' CPU",
@@ -77,7 +75,6 @@ def main(arguments: list[str] | None = None) -> int:
     rows = [
         [
             count,
-            final_latency_s(costs, candidate.workers, count),
             figures.get("final_p95_s"),
             figures.get("final_p50_s"),
             figures["dropped_s"],

@@ -83,12 +83,19 @@ def _conclude(report: Report, existing: Existing, *, as_json: bool, dry_run: boo
     """Tell what was found, and put the config in place.
 
     Raises:
-        AsrctlError: It cannot be written; everything else was told.
+        AsrctlError: Nothing could be measured, or it cannot be written; everything else was told.
     """
     from asrctl.detect.config_file import write
 
     if not as_json:
         _print(report)
+    if (calibration := report.calibration) and not calibration.measured:
+        if as_json:
+            _print_json(report, False, None)
+        raise AsrctlError(
+            f"{report.path} is not written, since nothing could be measured "
+            f"({calibration.busy_share:.0%} of the processors were busy); try again later, or take --quick"
+        )
     changed = report.text != existing.text
     if changed:
         _show_difference(report, existing)

@@ -106,7 +106,7 @@ def calibrate(
     deadline_s = started + limit_s
     busy_share = psutil.cpu_percent(_BUSY_WINDOW_S) / 100
     speech = Speech.sample()
-    listening_share = listening_cpu(speech.long) / cores
+    detection_share = detection_cpu(speech.long) / cores
     measured: list[Capacity] = []
     unmeasured: list[Unmeasured] = []
     longest_s = _LEAST_S
@@ -124,13 +124,13 @@ def calibrate(
             except AsrctlError as error:
                 unmeasured.append(Unmeasured(candidate, str(error)))
             else:
-                costs = replace(found.costs, listening_share=listening_share)
+                costs = replace(found.costs, detection_share=detection_share)
                 measured.append(capacity(replace(found, costs=costs), wish))
                 longest_s = max(_LEAST_S, 0.8 * (time.monotonic() - begun))
     return Calibration(tuple(measured), tuple(unmeasured), time.monotonic() - started, busy_share)
 
 
-def listening_cpu(samples: NDArray[np.float32]) -> float:
+def detection_cpu(samples: NDArray[np.float32]) -> float:
     """Processor time that finding speech takes, per second of audio."""
     detector = SileroVad(SileroWeights.load())
     started = time.process_time()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asrctl.detect.config_file import MARK, masked
-from asrctl.detect.machine import AudioInput, Cpu, Machine, Memory
+from asrctl.detect.machine import AudioInput, Cpu, Machine, Memory, WhisperBuild
 from asrctl.policy.recommend import Recommendation
 from asrctl.policy.sizing import Wish
 
@@ -107,19 +107,14 @@ def heading(machine: Machine, version: str) -> str:
 
 def _machine(machine: Machine) -> Iterator[str]:
     system, whisper = machine.system, machine.whisper
-    where = {"container": "in a container"}.get(system.environment, system.environment)
-    yield _line("system", _list([f"{system.name} {system.version}".strip(), system.architecture, where]))
+    yield _line("system", _list([f"{system.name} {system.version}".strip(), system.architecture]))
     yield _line("processor", _processor(machine.cpu))
-    simd = whisper.simd if whisper else machine.cpu.features
-    yield _line("SIMD", " ".join(simd).upper() or "none that whisper.cpp uses")
+    yield _line("SIMD", " ".join(machine.cpu.features).upper() or "unknown")
     yield _line("memory", _memory(machine.memory))
     yield _line("GPU", _list(f"{gpu.name} ({gpu.api})" for gpu in machine.gpus) or "none found")
-    if whisper:
-        built = [*whisper.backends, *(["Core ML"] if whisper.core_ml else [])]
-        used = f"runs on {whisper.in_use}, " if whisper.in_use else ""
-        yield _line("whisper.cpp", f"{used}built for {_list(['CPU', *built])}")
     for provider in machine.providers:
-        yield _line(provider.name, provider.missing or "ready")
+        build = _build(whisper) if whisper and provider.name == "whisper_cpp" else ""
+        yield _line(provider.name, provider.missing or f"ready{build}")
     ready = [model.name for model in machine.models if model.source == "cached"]
     yield _line("models", _list(ready) or "none yet")
     if machine.audio_inputs is not None:
@@ -128,6 +123,12 @@ def _machine(machine: Machine) -> Iterator[str]:
     yield _line("media", _list(media) or "neither ffmpeg nor PyAV")
     if machine.voxtral.binary:
         yield _line("voxtral", machine.voxtral.binary + ("" if machine.voxtral.weights else ", no weights"))
+
+
+def _build(whisper: WhisperBuild) -> str:
+    used = f", runs on {whisper.in_use}" if whisper.in_use else ""
+    simd = f" with {' '.join(whisper.simd)}" if whisper.simd else ""
+    return f"{used}, built for {_list([f'CPU{simd}', *whisper.backends])}"
 
 
 def _processor(cpu: Cpu) -> str:

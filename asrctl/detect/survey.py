@@ -10,7 +10,7 @@ from asrctl.detect.advice import advice, voxtral_obstacles
 from asrctl.detect.inventory import as_model, loadable
 from asrctl.detect.machine import Machine
 from asrctl.models.store import ModelStore
-from asrctl.policy.recommend import Candidate, Recommendation, candidates, recommend
+from asrctl.policy.recommend import Candidate, Recommendation, candidates, recommend, untested
 from asrctl.policy.sizing import Resources, Wish
 from asrctl.providers.registry import PROVIDERS
 
@@ -61,9 +61,11 @@ def calibrated(
 
 
 def recommended(machine: Machine, calibration: Calibration | None, wish: Wish) -> Recommendation:
-    """The best of what was measured, else by the machine's size."""
+    """The best of what was measured; the smallest where that failed; by size where it was not tried."""
     measured = calibration.measured if calibration else ()
     models = [as_model(state) for state in machine.models]
+    if calibration and not measured:  # no larger model than what was too slow to measure
+        return untested(calibration.unmeasured[0].candidate)
     return recommend(measured, models, _runnable(machine), resources_of(machine), wish)
 
 

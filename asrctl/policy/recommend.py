@@ -191,6 +191,20 @@ def _stand_ins(measured: Sequence[Capacity], chosen: Candidate) -> tuple[str, ..
     return tuple(name for name in names if name != chosen.provider)
 
 
+def untested(smallest: Candidate) -> Recommendation:
+    """The smallest candidate, where none could be measured."""
+    reason = f"nothing could be measured; {smallest.model} is the smallest model that is here"
+    return Recommendation(
+        provider=smallest.provider,
+        model=smallest.model,
+        threads=smallest.threads,
+        workers=smallest.workers,
+        sessions=None,
+        partial_interval_s=1.0,
+        reasons=(reason,),
+    )
+
+
 def by_size(
     models: Sequence[Model], providers: Sequence[str], resources: Resources, wish: Wish
 ) -> Recommendation:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from asrctl.cli.detect import _progress
+from asrctl.detect.calibrate import Calibration, Unmeasured
 from asrctl.policy.recommend import Candidate
 from asrctl.settings import load
 from tests.cli.commands import asrctl, run
@@ -63,6 +64,26 @@ def test_a_measurement_without_a_model_guesses(models: Path, capsys: pytest.Capt
     assert document["calibration"] is None
     assert document["recommendation"]["reasons"][0].startswith("nothing was measured")
     assert document["machine"]["whisper"]["simd"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_machine_too_busy_to_measure_writes_no_config(
+    flags: tuple[str, ...],
+    models: Path,
+    no_settings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing larger is guessed: exit code 1, one line on what to do, and everything else is told first."""
+    tiny = Candidate("whisper_cpp", "tiny.en-q8_0", 2, 1)
+    nothing = Calibration((), (Unmeasured(tiny, "it was not done in time"),), 25.0, 0.95)
+    monkeypatch.setattr("asrctl.detect.survey.calibrated", lambda *_: nothing)
+    assert run("detect", *flags) == 1
+    captured = capsys.readouterr()
+    assert "tiny.en-q8_0" in captured.out and "it was not done in time" in captured.out
+    assert captured.err.startswith(f"asrctl: error: {no_settings} is not written, since nothing could be")
+    assert "95% of the processors were busy" in captured.err
+    assert no_settings.read_text(encoding="utf-8") == ""
 
 
 @pytest.mark.integration
@@ -174,13 +195,12 @@ def test_a_place_below_a_file(models: Path, tmp_path: Path, capsys: pytest.Captu
     assert captured.out == "" and "cannot read the config file" in captured.err
 
 
-def test_hanging_and_crashing_tools(tool: Tool, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A glance waits for nobody: it asks neither, the rest is there, the exit code is good."""
+def test_a_hanging_tool(tool: Tool, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A glance waits for nobody: it is not asked, the rest is there, the exit code is good."""
     tool("nvidia-smi", HANG)
-    tool("vulkaninfo", "kill -SEGV $$")
     assert run("detect", "--quick", "--json", "--dry-run") == 0
     document = json.loads(capsys.readouterr().out)
-    assert not {"CUDA", "Vulkan"} & {each["probe"] for each in document["machine"]["troubles"]}
+    assert "CUDA" not in {each["probe"] for each in document["machine"]["troubles"]}
     assert document["machine"]["cpu"]["model"]
 
 
