@@ -96,7 +96,8 @@ def main(arguments: list[str] | None = None) -> int:
         tries.append((kind, number, measure(setup, speech, slowdown, options.rounds)))
         note("  ".join(map(str, line(*tries[-1]))))
     header = ["tries", "#", "RTF, B / A", "noise", "CPU, B / A", "noise", "called a difference"]
-    print(table(header, [line(*each) for each in tries]))
+    found = table(header, [line(*each) for each in tries])
+    print(found)
     print(f"{setup.name}, {options.rounds} rounds, load average {about['load_average_1m']} at the beginning")
     wrong = [metric for kind, _, found in tries if kind == "same" for metric in different(found)]
     print(f"no change: {len(wrong)} of all lines called a difference in {options.same} tries")
@@ -108,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
         rows = [
             {"kind": kind, "try": at, "found": [asdict(each) for each in found]} for kind, at, found in tries
         ]
-        save("compare_proof", {"machine": about, "options": vars(options), "rows": rows})
+        save("compare_proof", {"machine": about, "options": vars(options), "rows": rows}, found)
     missed = [found for found in slowed if not any(seen(found, metric) for metric in _SPEED)]
     return 1 if wrong or missed else 0
 

@@ -166,28 +166,27 @@ def main(arguments: list[str] | None = None) -> int:
         "partials/utterance",
     ]
     header += ["WER %", "offline WER %", "dropped s", "CPU parent", "CPU workers", "RSS MB"]
-    print(
-        table(
-            header,
+    found = table(
+        header,
+        [
             [
-                [
-                    row.sessions,
-                    "{} / {}".format(*row.first_partial_s),
-                    "{} / {}".format(*row.final_after_decision_s),
-                    "{} / {}".format(*row.final_after_speech_s),
-                    "{} / {}".format(*row.final_after_cut_s),
-                    row.partials_per_utterance,
-                    row.wer_percent,
-                    row.offline_wer_percent,
-                    row.dropped_s,
-                    row.parent_cpu_per_audio_s,
-                    row.worker_cpu_per_audio_s,
-                    row.peak_rss_mb,
-                ]
-                for row in rows
-            ],
-        )
+                row.sessions,
+                "{} / {}".format(*row.first_partial_s),
+                "{} / {}".format(*row.final_after_decision_s),
+                "{} / {}".format(*row.final_after_speech_s),
+                "{} / {}".format(*row.final_after_cut_s),
+                row.partials_per_utterance,
+                row.wer_percent,
+                row.offline_wer_percent,
+                row.dropped_s,
+                row.parent_cpu_per_audio_s,
+                row.worker_cpu_per_audio_s,
+                row.peak_rss_mb,
+            ]
+            for row in rows
+        ],
     )
+    print(found)
     save(
         options.name,
         {
@@ -197,6 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
             "model": options.model,
             "rows": [asdict(row) for row in rows],
         },
+        found,
     )
     return 0
 

@@ -84,9 +84,14 @@ def main(arguments: list[str] | None = None) -> int:
         for count, figures in zip(counts, rounds, strict=True)
     ]
     print(f"{setup.name}: calibration says {found.sessions} sessions within {options.target:g} s")
-    print(table(header, rows))
+    counts_table = table(header, rows)
+    print(counts_table)
     if options.output:
-        save("session_count", {"machine": about, "measured": asdict(found), "rows": rows, "rounds": rounds})
+        save(
+            "session_count",
+            {"machine": about, "measured": asdict(found), "rows": rows, "rounds": rounds},
+            counts_table,
+        )
     return 0 if [target.met_by(figures) for figures in rounds] == [True, False] else 1
 
 

@@ -335,12 +335,16 @@ def main(arguments: list[str] | None = None) -> int:
             result["ends"].append({"step_ms": step_ms, "by": name, "values_s": values_s})
             rows.append([f"word's end to its text, {name}", step_ms, *percentiles_ms(values_s)])
         print(f"{run['good']} of {options.utterances} utterances whole, {run['starts']} processes started")
-    print(table(["milliseconds", "step", "p50", "p95", "max"], rows))
     result["deaths"] = fate = deaths(options.deaths, random.Random(options.seed))
-    print(f"{fate['killed']} killed: {fate['good']} of {fate['utterances']} utterances whole, each once;")
-    print(f"the provider changed {fate['provider_changes']} times")
+    header = ["processes killed", "utterances", "whole, each once", "changes of provider"]
+    keys = ("killed", "utterances", "good", "provider_changes")
+    tables = [
+        table(["milliseconds", "step", "p50", "p95", "max"], rows),
+        table(header, [[fate[key] for key in keys]]),
+    ]
+    print(*tables, sep="\n\n")
     if options.output:
-        save("voxtral", result)
+        save("voxtral", result, *tables)
     return int(not good or fate["good"] != fate["utterances"])
 
 
