@@ -1,4 +1,4 @@
-"""`asrctl bench`: speed, cold start, live latency, comparisons, and the promises."""
+"""`asrctl bench`: speed, cold start, live sessions and comparisons."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from asrctl.cli.bench_options import (
     setup_of,
     speech_of,
 )
-from asrctl.cli.bench_promises import bench_promises
 from asrctl.cli.bench_stream import bench_stream
 from asrctl.cli.bench_view import Plot, print_json, progress, say, show
 from asrctl.cli.config import ConfigFile
@@ -37,7 +36,6 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measure: speed, cold start, live latency."
 )
 app.command("stream")(bench_stream)
-app.command("promises")(bench_promises)
 _WhisperCli = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="whisper.cpp's own program, beside ours; by default the one on PATH."),

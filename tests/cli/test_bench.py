@@ -357,39 +357,6 @@ def test_coldstart_parts_add_up(script: str, tmp_path: Path, document: Document)
         assert figures["first_words_s"] >= figures["ready_s"] >= figures["warm_up_s"]
 
 
-def test_promises_are_held_against_measurements(
-    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each is kept or broken, with what was found; the exit code says whether any was broken."""
-    (here := tmp_path / "here").mkdir()
-    monkeypatch.chdir(here)
-    monkeypatch.setattr("asrctl.cli.bench_promises.BUILTIN_S", 1.0)
-    code = run("bench", "promises", "--model", script, "--provider", "scripted", "--rounds", "1", "--json")
-    document = json.loads(capsys.readouterr().out)
-    kept = {promise["name"]: promise["kept"] for promise in document["promises"]}
-    assert len(kept) == 6
-    assert kept["drops"] and kept["sessions at once"] and kept["reconnects"]
-    assert code == int(False in kept.values())
-    assert {row["name"] for row in document["rows"]} >= {"a full server", "a server that slams the door"}
-    server = next(row["figures"] for row in document["rows"] if row["name"] == "a full server")
-    assert (server["came"], server["let_in"], server["undeclared_s"]) == (12, 10, 0)
-    assert not list(here.iterdir())  # those that were refused keep nothing
-
-
-def test_a_promise_that_cannot_be_measured_is_not_kept(
-    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Without the packages that a server needs, two are not measured: that is no success."""
-    monkeypatch.setattr("asrctl.cli.bench_promises.BUILTIN_S", 1.0)
-    monkeypatch.setattr("asrctl.cli.bench_promises._NEEDED", ("no_such_package",))
-    monkeypatch.setattr("asrctl.bench.promises.COLD_START_MS", 1e6)
-    monkeypatch.setattr("asrctl.bench.promises.MEMORY_MB", 1e6)
-    code = run("bench", "promises", "--model", script, "--provider", "scripted", "--rounds", "1", "--json")
-    kept = [promise["kept"] for promise in json.loads(capsys.readouterr().out)["promises"]]
-    assert (kept.count(True), kept.count(None)) == (4, 2)
-    assert code == 1
-
-
 @pytest.mark.integration
 def test_a_real_model_is_measured(tiny_en: Path) -> None:
     """It decodes the built-in speech; memory is that of all processes."""
