@@ -53,7 +53,6 @@ def detect(
     language: Annotated[
         str | None, typer.Option(metavar="CODE", help="What is spoken; by default, what the config says.")
     ] = None,
-    voxtral: Annotated[bool, typer.Option("--voxtral", help="Propose voxtral where it can run.")] = False,
     config: ConfigFile = None,
 ) -> None:
     """Look at this machine, measure what it can do, and write the config that the other commands read.
@@ -75,7 +74,7 @@ def detect(
     if existing.problem:
         _say(f"asrctl: warning: {existing.problem}; nothing of it is taken over")
     wish = Wish(sessions, target_latency, language or _setting("language", existing) or "auto")
-    report = _examine(path, existing, wish, quick=quick, voxtral=voxtral)
+    report = _examine(path, existing, wish, quick=quick)
     _conclude(report, existing, as_json=as_json, dry_run=dry_run)
 
 
@@ -112,7 +111,7 @@ def _conclude(report: Report, existing: Existing, *, as_json: bool, dry_run: boo
     _tell_written(report.path, changed, dry_run, backup)
 
 
-def _examine(path: Path, existing: Existing, wish: Wish, *, quick: bool, voxtral: bool) -> Report:
+def _examine(path: Path, existing: Existing, wish: Wish, *, quick: bool) -> Report:
     from asrctl.detect import survey
     from asrctl.detect.probes import QUICK, probe_machine
     from asrctl.detect.report import Report
@@ -127,9 +126,6 @@ def _examine(path: Path, existing: Existing, wish: Wish, *, quick: bool, voxtral
             calibration = survey.calibrated(machine, store, wish, survey.LIMIT_S - probe_s, tell)
     recommendation = survey.recommended(machine, calibration, wish)
     notes = survey.notes_on(machine)
-    if voxtral:
-        recommendation, obstacles = survey.with_voxtral(machine, recommendation)
-        notes += obstacles
     text = _config_text(machine, recommendation, existing)
     return Report(machine, wish, calibration, recommendation, notes, path, text, probe_s)
 

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from asrctl.detect.machine import Machine, Voxtral
+from asrctl.detect.machine import Machine
 
 _BUILD_FLAGS = {"cuda": "GGML_CUDA=1", "metal": "GGML_METAL=1"}
-_VOXTRAL_BYTES = 16_000_000_000
 
 
 def advice(machine: Machine) -> list[str]:
     """What to do, most useful first; empty where there is nothing to gain."""
     return [*_gpu(machine), *_rosetta(machine), *_container(machine)]
-
-
-def voxtral_obstacles(voxtral: Voxtral, memory_bytes: int | None) -> list[str]:
-    """Why voxtral cannot be used here; empty if it can."""
-    missing = []
-    if not voxtral.binary:
-        missing.append("its program `voxtral` is not on PATH")
-    if not voxtral.weights:
-        missing.append("its weights were not found: `asrctl models pull voxtral` says how to get them")
-    if voxtral.problem:
-        missing.append(voxtral.problem)
-    if memory_bytes is None or memory_bytes < _VOXTRAL_BYTES:
-        missing.append("it needs 16 GB of memory")
-    return missing
 
 
 def _gpu(machine: Machine) -> Iterator[str]:

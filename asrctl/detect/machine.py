@@ -143,15 +143,6 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
-class Voxtral:
-    """Paths of the voxtral binary and of the directory with its weights, and what is wrong with those."""
-
-    binary: str = ""
-    weights: str = ""
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Trouble:
     """A probe that gave no answer, and why."""
 
@@ -172,7 +163,6 @@ class Machine:
     models: tuple[ModelState, ...] = ()
     audio_inputs: tuple[AudioInput, ...] | None = None
     media: Media = field(default_factory=Media)
-    voxtral: Voxtral = field(default_factory=Voxtral)
     troubles: tuple[Trouble, ...] = ()
 
     @property

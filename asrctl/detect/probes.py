@@ -15,7 +15,7 @@ from typing import Any
 from asrctl.detect import gpus, linux, macos
 from asrctl.detect.cgroup import read_limits
 from asrctl.detect.cpus import available_cpus
-from asrctl.detect.inventory import find_models, find_voxtral, provider_states
+from asrctl.detect.inventory import find_models, provider_states
 from asrctl.detect.machine import (
     AudioInput,
     Cpu,
@@ -92,7 +92,6 @@ def probe_machine(store: ModelStore, options: ProbeOptions | None = None) -> Mac
         models=tuple(models.found),
         audio_inputs=audio_inputs,
         media=Media(shutil.which("ffmpeg") or "", is_installed("av")),
-        voxtral=find_voxtral([store.root]),
         troubles=(*models.troubles, *running.troubles),
     )
 

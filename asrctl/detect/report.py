@@ -121,8 +121,6 @@ def _machine(machine: Machine) -> Iterator[str]:
         yield _line("microphones", _microphones(machine.audio_inputs))
     media = ["ffmpeg" if machine.media.ffmpeg else "", "PyAV" if machine.media.pyav else ""]
     yield _line("media", _list(media) or "neither ffmpeg nor PyAV")
-    if machine.voxtral.binary:
-        yield _line("voxtral", machine.voxtral.binary + ("" if machine.voxtral.weights else ", no weights"))
 
 
 def _build(whisper: WhisperBuild) -> str:

@@ -216,14 +216,6 @@ def test_the_language_bounds_the_model(
         assert ".en" not in document["recommendation"]["model"]
 
 
-def test_voxtral_is_proposed_only_when_asked_for(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without its program there is a line that says what is missing."""
-    assert run("detect", "--quick", "--dry-run", "--voxtral") == 0
-    assert "voxtral is not proposed: its program `voxtral` is not on PATH" in capsys.readouterr().out
-    assert run("detect", "--quick", "--dry-run") == 0
-    assert "not proposed" not in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     "flags", [["--sessions", "0"], ["--sessions", "many"], ["--target-latency", "0"], ["extra"]]
 )

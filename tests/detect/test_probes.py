@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asrctl.detect.child import main as child_main
-from asrctl.detect.inventory import find_models, find_voxtral, loadable, provider_states
+from asrctl.detect.inventory import find_models, loadable, provider_states
 from asrctl.detect.machine import Gpu, Machine
 from asrctl.detect.probes import QUICK, ProbeOptions, probe_machine
 from asrctl.models.store import ModelStore
@@ -218,15 +218,3 @@ def test_providers_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asrctl.detect.inventory.is_installed", lambda _: False)
     states = {state.name: state.missing for state in provider_states()}
     assert "pip install" in states["faster_whisper"] and "scripted" not in states
-
-
-def test_voxtral_is_found_beside_its_program(tool: Tool, tmp_path: Path) -> None:
-    """The binary on PATH, the weights beside it or in a named place; half of them are none."""
-    binary = tool("voxtral", "exit 0")
-    assert find_voxtral([tmp_path]).binary == str(binary)
-    weights = tmp_path / "bin" / "voxtral-model"
-    weights.mkdir()
-    (weights / "consolidated.safetensors").touch()
-    assert find_voxtral([tmp_path]).weights == ""
-    (weights / "tekken.json").touch()
-    assert find_voxtral([tmp_path]).weights == str(weights)

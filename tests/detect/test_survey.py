@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from asrctl.detect import quick
-from asrctl.detect.advice import advice, voxtral_obstacles
+from asrctl.detect.advice import advice
 from asrctl.detect.calibrate import Calibration, Unmeasured
 from asrctl.detect.machine import (
     AudioInput,
@@ -21,11 +19,10 @@ from asrctl.detect.machine import (
     ProviderState,
     System,
     Trouble,
-    Voxtral,
     WhisperBuild,
 )
 from asrctl.detect.report import Report, as_json, as_text, heading
-from asrctl.detect.survey import candidates_for, notes_on, recommended, resources_of, with_voxtral
+from asrctl.detect.survey import candidates_for, notes_on, recommended, resources_of
 from asrctl.models.store import ModelStore
 from asrctl.policy.capacity import Costs
 from asrctl.policy.recommend import Candidate, Capacity, Measurement
@@ -139,31 +136,6 @@ def test_no_recogniser_at_all() -> None:
     assert notes_on(machine)[0] == "no recogniser can run here: pip install pywhispercpp"
 
 
-@pytest.mark.parametrize(
-    ("voxtral", "memory_bytes", "count"),
-    [
-        (Voxtral("/bin/voxtral", "/models/voxtral-model"), 17 * 10**9, 0),
-        (Voxtral("/bin/voxtral", "/models/voxtral-model"), 8 * 10**9, 1),
-        (Voxtral("/bin/voxtral"), 17 * 10**9, 1),
-        (Voxtral(), None, 3),
-    ],
-)
-def test_voxtral_needs_three_things(voxtral: Voxtral, memory_bytes: int | None, count: int) -> None:
-    """Its program, its weights, and 16 GB."""
-    assert len(voxtral_obstacles(voxtral, memory_bytes)) == count
-
-
-def test_voxtral_is_proposed_only_where_it_can_run() -> None:
-    """Else the recommendation stays, and the reason is told; also where this asrctl does not know it."""
-    ours = recommended(LAPTOP, None, Wish())
-    assert with_voxtral(LAPTOP, ours)[0] == ours
-    has_it = Machine(memory=Memory(32 * GIB), voxtral=Voxtral("/bin/voxtral", "/models/voxtral-model"))
-    found, obstacles = with_voxtral(has_it, ours, known=lambda _: True)
-    assert (found.provider, found.model, obstacles) == ("voxtral", "/models/voxtral-model", [])
-    unknown, obstacles = with_voxtral(has_it, ours, known=lambda _: False)
-    assert unknown == ours and "no such provider" in obstacles[0]
-
-
 def report(machine: Machine, calibration: Calibration | None = None) -> Report:
     """A report on a machine."""
     found = recommended(machine, calibration, Wish())
@@ -199,7 +171,6 @@ def test_the_table_of_a_mac_and_of_an_unknown_machine() -> None:
     blank = as_text(report(Machine(troubles=(Trouble("CUDA", "no answer within 4 s"),))))
     assert "unknown" in blank and "none yet" in blank and "CUDA: no answer within 4 s" in blank
     assert "microphones" not in blank
-    assert "Voxtral" not in blank
 
 
 def test_the_table_of_measurements() -> None:
