@@ -39,18 +39,16 @@ _SPEED = ("rtf", "cpu_per_audio_s")
 def measure(setup: Setup, speech: Speech, slowdown: float, rounds: int) -> list[Comparison]:
     """One try: what `bench compare` says of A and B."""
     found: tuple[list[Round], list[Round]] = ([], [])
-    with rtf.ready_pool(setup, pool(0.0)) as first, rtf.ready_pool(setup, pool(slowdown)) as second:
+    with (
+        rtf.ready_workers(setup, SlowedStandby(0.0)) as first,
+        rtf.ready_workers(setup, SlowedStandby(slowdown)) as second,
+    ):
         for number in range(rounds):
             for side in (0, 1) if number % 2 == 0 else (1, 0):
-                found[side].append(rtf.decode(setup, speech, (first, second)[side]))
+                found[side].append(rtf.decode(speech, (first, second)[side]))
     rows = [Row(setup.name, setup.description, side) for side in found]
     before, after = (_read_back(Result("rtf", [row], speech.description)) for row in rows)
     return compare(before, after)
-
-
-def pool(share: float) -> rtf.MakePool:
-    """Makes a pool of one worker that is slower by a share."""
-    return lambda spec, options: rtf.TimedPool(spec, options, SlowedStandby(share))
 
 
 def _read_back(result: Result) -> Result:

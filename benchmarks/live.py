@@ -19,7 +19,8 @@ import numpy as np
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench.cost import Cost
-from asrctl.bench.paced import Heard, Talk, latencies, play
+from asrctl.bench.engine import play
+from asrctl.bench.paced import Heard, Talk, latencies
 from asrctl.detect.cpus import threads_per_worker
 from asrctl.engine.files import FileOptions, FileTranscription
 from asrctl.engine.pool import WorkerPool

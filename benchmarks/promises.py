@@ -20,7 +20,7 @@ from asrctl.bench.paced import Talk
 from asrctl.bench.remote import There
 from asrctl.bench.results import Round, Row
 from asrctl.bench.setup import Setup, Speech, builtin
-from asrctl.bench.stage import Here
+from asrctl.bench.stage import pooled
 from asrctl.cli.bench_options import BUILTIN_S, client_of, setup_of, speech_of
 from asrctl.client import Client, ClientOptions
 from asrctl.errors import ServerError
@@ -120,7 +120,7 @@ def measure(setup: Setup, speech: Speech, sessions: int, client: ClientOptions, 
         starts.append(coldstart.run(setup))
         speeds.append(rtf.run(setup, speech))
     note("one live session")
-    live = stream.run(Here(setup), stream.talks(speech, 1, speech.duration_s))
+    live = stream.run(pooled(setup), stream.talks(speech, 1, speech.duration_s))
     named = {"cold start": starts, "speed": speeds, "one live session": [live]}
     note("a full server")
     named["a full server"] = [crowd(setup, sessions, client)]

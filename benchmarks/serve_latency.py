@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.bench import paced
+from asrctl.bench.engine import play as play_on_engine
 from asrctl.bench.paced import Heard, Latencies, Talk, latencies
 from asrctl.client import ClientOptions
 from asrctl.engine.events import Final
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             engine, through = Side(), Side()
 
             def alone(talks: Sequence[Talk] = talks) -> list[Heard]:
-                return paced.play(pool, talks, stream, lambda: SileroVad(weights))
+                return play_on_engine(pool, talks, stream, lambda: SileroVad(weights))
 
             def by_server(talks: Sequence[Talk] = talks) -> list[Heard]:
                 listened = asyncio.run(play(server.url, talks, ClientOptions()))

@@ -17,7 +17,7 @@ from pathlib import Path
 from asrctl.bench import stream
 from asrctl.bench.results import Round
 from asrctl.bench.setup import Setup, Speech, builtin, recorded
-from asrctl.bench.stage import Here
+from asrctl.bench.stage import pooled
 from asrctl.cli.bench_options import setup_of
 from asrctl.detect import survey
 from asrctl.detect.probes import probe_machine
@@ -47,7 +47,7 @@ def calibrated(model: str, target_s: float) -> Capacity:
 
 def play(setup: Setup, speech: Speech, sessions: int, seconds: float) -> Round:
     """So many live sessions."""
-    figures = stream.run(Here(setup), stream.talks(speech, sessions, seconds))
+    figures = stream.run(pooled(setup), stream.talks(speech, sessions, seconds))
     note(f"{sessions} sessions: " + ", ".join(f"{key} {value:.3g}" for key, value in figures.items()))
     return figures
 

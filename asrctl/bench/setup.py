@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 
 from asrctl.audio.files import open_audio
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
+from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.engine.files import FileOptions
-from asrctl.engine.slot import HealthCheck, PoolOptions
+from asrctl.engine.slot import HealthCheck
 from asrctl.engine.stream import SpeechDetector, StreamOptions
 from asrctl.providers.base import ModelSpec
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 Samples = NDArray[np.float32]
 """Shape (n,), mono at 16 kHz."""
+
+__all__ = ["Dropped", "Event", "Final", "Finished", "Partial", "SpeechStarted"]
+"""The events of a session."""
 
 BUILTIN_NOTE = "the built-in speech is one synthetic sentence, repeated: a recording of yours tells more"
 _CHUNK_SAMPLES = SAMPLE_RATE_HZ
@@ -63,11 +67,6 @@ class Setup:
     def name(self) -> str:
         """Model, provider, workers x threads: "tiny.en-q8_0 whisper_cpp 1x2"."""
         return f"{self.model} {self.spec.provider} {self.workers}x{self.spec.threads}"
-
-    @property
-    def pool(self) -> PoolOptions:
-        """How its workers are kept."""
-        return PoolOptions(workers=self.workers, health=self.health)
 
     @property
     def description(self) -> dict[str, Any]:

@@ -139,23 +139,22 @@ def _here(
     workers: int | None,
 ) -> Stage:
     """Workers of ours, or what is fed and loads no model of ours."""
-    from functools import partial
-
-    from asrctl.bench.fed import Fed
-    from asrctl.bench.stage import Here
+    from asrctl.bench.engine import Streams
+    from asrctl.bench.stage import Here, pooled
     from asrctl.cli.live_options import stream_options
     from asrctl.cli.providers import Providers
     from asrctl.cli.voice_activity import speech_detector
 
     chosen, recognizer = prepared(settings, speech, provider, model, threads, workers)
     if recognizer.is_pooled:
-        return Here(setup_from(chosen, recognizer, speech))
-    return Fed(
-        f"{recognizer.model} {recognizer.spec.provider}",
-        partial(Providers, recognizer),
-        stream_options(recognizer.decode, chosen.vad, chosen.live),
-        partial(speech_detector, chosen.vad),
-    )
+        return pooled(setup_from(chosen, recognizer, speech))
+    name = f"{recognizer.model} {recognizer.spec.provider}"
+    options = stream_options(recognizer.decode, chosen.vad, chosen.live)
+
+    def start() -> Streams:
+        return Streams(Providers(recognizer), options, lambda: speech_detector(chosen.vad))
+
+    return Here(name, {"provider": name}, options.endpointing, start)
 
 
 def _there(

@@ -16,8 +16,8 @@ from asrctl import protocol
 from asrctl.bench import stream
 from asrctl.bench.paced import Talk
 from asrctl.bench.remote import There, engine_event, processes_of
+from asrctl.bench.setup import Dropped, Final, SpeechStarted
 from asrctl.client import ClientOptions, Phase, State
-from asrctl.engine.events import Dropped, Final, SpeechStarted
 from asrctl.errors import ServerError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.backoff import BackoffOptions
