@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -21,43 +22,24 @@ _WARM_UP_S = 12.0
 """About as long as the windows to come, so that their graphs are built before the clock starts."""
 
 
-class Contestant(Protocol):
-    """Something that transcribes, and can be measured at it."""
-
-    @property
-    def name(self) -> str:
-        """Tells it from the others."""
-        ...
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """For the record."""
-        ...
-
-    def run(self, speech: Speech) -> Round:
-        """Transcribe the speech once."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class Ours:
+class Contestant:
+    """Something that transcribes, and can be measured at it.
+
+    Attributes:
+        name: Tells it from the others.
+        description: For the record.
+        run: Transcribes the speech once.
+    """
+
+    name: str
+    description: Mapping[str, Any]
+    run: Callable[[Speech], Round]
+
+
+def ours(setup: Setup) -> Contestant:
     """A setup of asrctl."""
-
-    setup: Setup
-
-    @property
-    def name(self) -> str:
-        """The setup's."""
-        return self.setup.name
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """The setup's."""
-        return self.setup.description
-
-    def run(self, speech: Speech) -> Round:
-        """See `run`."""
-        return run(self.setup, speech)
+    return Contestant(setup.name, setup.description, partial(run, setup))
 
 
 def measure(contestants: Sequence[Contestant], speech: Speech, rounds: int, tell: Tell = silent) -> list[Row]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 from asrctl.bench.cost import Cost
-from asrctl.bench.engine import Workers
+from asrctl.bench.engine import Streams, Workers
 from asrctl.bench.paced import Heard, Talk, Unpaced
 from asrctl.bench.results import Round
 from asrctl.bench.setup import Setup
@@ -36,29 +35,6 @@ class Played:
     cost: Round
 
 
-class Stage(Protocol):
-    """Plays talks."""
-
-    @property
-    def name(self) -> str:
-        """Tells it from others."""
-        ...
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """For the record."""
-        ...
-
-    @property
-    def endpointing(self) -> EndpointerOptions:
-        """How it finds ends of speech."""
-        ...
-
-    def play(self, talks: Sequence[Talk], tell: TellShare) -> Played:
-        """Play all talks at once, at the pace of speech."""
-        ...
-
-
 class Remembered:
     """What talks are without a clock; each is decoded once only."""
 
@@ -71,17 +47,6 @@ class Remembered:
         if key not in self._found:
             self._found[key] = decode(talk)
         return self._found[key]
-
-
-class Engine(Protocol):
-    """What plays talks in processes of its own: `bench.engine.Workers` or `Streams`."""
-
-    @property
-    def figures(self) -> Round: ...
-    def wait_ready(self) -> None: ...
-    def pids(self) -> list[int]: ...
-    def unpaced(self, talk: Talk) -> Unpaced: ...
-    def play(self, talks: Sequence[Talk], tell: TellShare) -> list[Heard]: ...
 
 
 @dataclass(frozen=True)
@@ -98,7 +63,7 @@ class Here:
     name: str
     description: dict[str, Any]
     endpointing: EndpointerOptions
-    start: Callable[[], AbstractContextManager[Engine]]
+    start: Callable[[], Workers | Streams]
     unpaced: Remembered = field(default_factory=Remembered)
 
     def play(self, talks: Sequence[Talk], tell: TellShare) -> Played:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from asrctl.bench.paced import Talk, latencies
 from asrctl.bench.results import AT_S, Round, Row
 from asrctl.bench.setup import Speech, Tell, builtin, silent
-from asrctl.bench.stage import Played, Stage, TellShare
+from asrctl.bench.stage import Here, Played, TellShare
 from asrctl.bench.wer import WordErrors, word_errors
 from asrctl.bench.wordlag import word_lags
 from asrctl.transcript import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from asrctl.bench.remote import There  # needs a package that may be missing
+
+    Stage = Here | There
 
 MOST_SESSIONS = 64
 _PERCENTS = (50, 95, 99)

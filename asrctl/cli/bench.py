@@ -87,7 +87,7 @@ def bench_rtf(
         for setup in [setup_of(settings, speech, provider, model, each, processes)]
     }
     programs = peers_of(list(setups.values()), whisper_cli, look=peers)
-    contestants: list[rtf.Contestant] = [*(rtf.Ours(setup) for setup in setups.values()), *programs]
+    contestants = [*map(rtf.ours, setups.values()), *programs]
     with progress() as tell:
         rows = rtf.measure(contestants, speech, rounds, tell)
     result = Result("rtf", rows, speech.description, machine(settings), notes_on(speech))

@@ -14,8 +14,8 @@ import typer
 from asrctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from asrctl.bench.rtf import Contestant
     from asrctl.bench.setup import Setup, Speech
-    from asrctl.bench.whisper_cli import WhisperCli
     from asrctl.cli.recognizer import Recognizer
     from asrctl.client import ClientOptions
     from asrctl.settings import Settings
@@ -135,7 +135,7 @@ def prepared(
         return chosen, prepare(chosen, progress)
 
 
-def peers_of(setups: Sequence[Setup], whisper_cli: Path | None, *, look: bool) -> list[WhisperCli]:
+def peers_of(setups: Sequence[Setup], whisper_cli: Path | None, *, look: bool) -> list[Contestant]:
     """whisper.cpp's own program with the weights and threads of each setup that it can have.
 
     Args:
@@ -148,7 +148,7 @@ def peers_of(setups: Sequence[Setup], whisper_cli: Path | None, *, look: bool) -
     """
     import shutil
 
-    from asrctl.bench.whisper_cli import PROGRAM, WhisperCli
+    from asrctl.bench.whisper_cli import PROGRAM, contestant
 
     wanted = str(whisper_cli.expanduser()) if whisper_cli else PROGRAM
     program = shutil.which(wanted) if whisper_cli or look else None
@@ -157,7 +157,7 @@ def peers_of(setups: Sequence[Setup], whisper_cli: Path | None, *, look: bool) -
         raise UsageError(f"--whisper-cli: there is no program {wanted}")
     if whisper_cli and not suiting:
         raise UsageError("--whisper-cli needs a model of the provider whisper_cpp, with one worker")
-    return [WhisperCli(program, each) for each in suiting] if program else []
+    return [contestant(program, each) for each in suiting] if program else []
 
 
 def names(given: str | None) -> list[str | None]:

@@ -31,8 +31,7 @@ from asrctl.errors import UsageError
 if TYPE_CHECKING:
     from asrctl.bench.results import Row
     from asrctl.bench.setup import Speech
-    from asrctl.bench.stage import Stage
-    from asrctl.bench.stream import Target
+    from asrctl.bench.stream import Stage, Target
     from asrctl.settings import Settings
 
 _Sessions = Annotated[

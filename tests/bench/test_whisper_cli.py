@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from asrctl.audio.vad import SileroVad, SileroWeights
+from asrctl.bench.rtf import Contestant
 from asrctl.bench.setup import Setup, builtin
-from asrctl.bench.whisper_cli import WhisperCli
+from asrctl.bench.whisper_cli import contestant
 from asrctl.engine.files import FileOptions
 from asrctl.engine.slot import HealthCheck
 from asrctl.engine.stream import StreamOptions
@@ -27,13 +27,13 @@ whisper_print_timings:   encode time =   200.00 ms /     1 runs
 whisper_print_timings:    total time =   600.00 ms
 """
 SPEECH = builtin(0.0)
-Program = Callable[[str], WhisperCli]
+Program = Callable[[str], Contestant]
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    """Makes a contestant of a shell script."""
-    setup = Setup(
+def setup(tmp_path: Path) -> Setup:
+    """What it is to run."""
+    return Setup(
         "tiny",
         ModelSpec("whisper_cpp", tmp_path / "weights.bin", 3),
         1,
@@ -43,11 +43,16 @@ def program(tmp_path: Path) -> Program:
         lambda: SileroVad(SileroWeights.load()),
     )
 
-    def make(script: str) -> WhisperCli:
+
+@pytest.fixture
+def program(tmp_path: Path, setup: Setup) -> Program:
+    """Makes a contestant of a shell script."""
+
+    def make(script: str) -> Contestant:
         path = tmp_path / "whisper-cli"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-        return WhisperCli(str(path), setup)
+        return contestant(str(path), setup)
 
     return make
 
@@ -88,7 +93,7 @@ def test_its_failures_are_told(program: Program, script: str, says: str) -> None
         program(script).run(SPEECH)
 
 
-def test_a_program_that_is_none(program: Program) -> None:
+def test_a_program_that_is_none(setup: Setup) -> None:
     """The system says why."""
     with pytest.raises(AsrctlError, match="cannot run"):
-        replace(program("true"), program="/nonexistent/whisper-cli").run(SPEECH)
+        contestant("/nonexistent/whisper-cli", setup).run(SPEECH)

@@ -269,16 +269,22 @@ def test_whisper_cpps_program_takes_part(
     program = tmp_path / "whisper-cli"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    setup = cast("Setup", SimpleNamespace(spec=SimpleNamespace(provider="whisper_cpp"), workers=1))
-    two = cast("Setup", SimpleNamespace(spec=SimpleNamespace(provider="whisper_cpp"), workers=2))
-    assert [each.program for each in peers_of([setup, two], program, look=True)] == [str(program)]
+
+    def setup(workers: int) -> Setup:
+        spec = SimpleNamespace(provider="whisper_cpp", threads=2)
+        return cast("Setup", SimpleNamespace(model="tiny", spec=spec, workers=workers, description={}))
+
+    one, two = setup(1), setup(2)
+    assert [each.description["program"] for each in peers_of([one, two], program, look=True)] == [
+        str(program)
+    ]
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert [each.program for each in peers_of([setup], None, look=True)] == [str(program)]
-    assert peers_of([setup], None, look=False) == []
+    assert [each.description["program"] for each in peers_of([one], None, look=True)] == [str(program)]
+    assert peers_of([one], None, look=False) == []
     with pytest.raises(UsageError, match="one worker"):
         peers_of([two], program, look=True)
     with pytest.raises(UsageError, match="there is no program"):
-        peers_of([setup], tmp_path / "none", look=True)
+        peers_of([one], tmp_path / "none", look=True)
 
 
 def test_stream_declares_what_the_model_refuses(
