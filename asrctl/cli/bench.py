@@ -38,9 +38,9 @@ app = typer.Typer(
 app.command("stream")(bench_stream)
 _WhisperCli = Annotated[
     Path | None,
-    typer.Option(metavar="PATH", help="whisper.cpp's own program, beside ours; by default the one on PATH."),
+    typer.Option(metavar="PATH", help="whisper.cpp's command line, measured too (default: the one on PATH)."),
 ]
-_Peers = Annotated[bool, typer.Option("--peers/--no-peers", help="Whether programs on PATH take part.")]
+_Peers = Annotated[bool, typer.Option("--peers/--no-peers", help="Measure programs found on PATH too.")]
 
 
 @app.command("rtf")
@@ -48,9 +48,9 @@ def bench_rtf(
     file: File = None,
     reference: Reference = None,
     models: Annotated[str | None, typer.Option(metavar="A,B", help="Names or paths.")] = None,
-    providers: Annotated[str | None, typer.Option(metavar="A,B", help="Recognisers.")] = None,
+    providers: Annotated[str | None, typer.Option(metavar="A,B", help="Providers.")] = None,
     threads: Annotated[str | None, typer.Option(metavar="1,2", help="Threads for each worker.")] = None,
-    workers: Annotated[str | None, typer.Option(metavar="1,2", help="Processes that decode.")] = None,
+    workers: Annotated[str | None, typer.Option(metavar="1,2", help="Worker processes.")] = None,
     rounds: Rounds = 7,
     whisper_cli: _WhisperCli = None,
     peers: _Peers = True,
@@ -131,8 +131,8 @@ def bench_coldstart(
 
 @app.command("compare")
 def bench_compare(
-    before: Annotated[Path, typer.Argument(metavar="A.json", help="What --json printed before.")],
-    after: Annotated[Path, typer.Argument(metavar="B.json", help="The same, afterwards.")],
+    before: Annotated[Path, typer.Argument(metavar="A.json", help="Output of --json, before.")],
+    after: Annotated[Path, typer.Argument(metavar="B.json", help="Output of --json, after.")],
     plot: Plot = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

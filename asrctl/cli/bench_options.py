@@ -25,10 +25,10 @@ BUILTIN_S = 40.0
 
 File = Annotated[
     str | None,
-    typer.Argument(metavar="[FILE]", help="Audio to decode; without it, built-in speech."),
+    typer.Argument(metavar="[FILE]", help="Audio to decode (default: built-in speech)."),
 ]
 Reference = Annotated[
-    Path | None, typer.Option(metavar="TXT", help="A text file with what is said in FILE, for word errors.")
+    Path | None, typer.Option(metavar="TXT", help="Reference transcript of FILE, for word errors.")
 ]
 Provider = Annotated[
     str | None,
@@ -39,14 +39,15 @@ Model = Annotated[
     typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),
 ]
 Threads = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
+    int | None,
+    typer.Option(metavar="N", min=1, max=1024, help="Threads of each worker (default: all)."),
 ]
-Workers = Annotated[int | None, typer.Option(metavar="N", min=1, max=64, help="Processes that decode.")]
-Rounds = Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How often each is measured.")]
+Workers = Annotated[int | None, typer.Option(metavar="N", min=1, max=64, help="Worker processes.")]
+Rounds = Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Measurements of each.")]
 Seconds = Annotated[
-    float, typer.Option(metavar="SECONDS", min=1.0, max=86_400.0, help="Audio for each session.")
+    float, typer.Option(metavar="SECONDS", min=1.0, max=86_400.0, help="Length of each session.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, as `bench compare` reads it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, the input of `bench compare`.")]
 
 
 def speech_of(file: str | None, reference: Path | None, builtin_s: float) -> Speech:

@@ -35,25 +35,25 @@ if TYPE_CHECKING:
     from asrctl.settings import Settings
 
 _Sessions = Annotated[
-    str | None, typer.Option(metavar="1,2,4", help="How many at once; 1 if nothing is said.")
+    str | None, typer.Option(metavar="1,2,4", help="Numbers of concurrent sessions (default 1).")
 ]
-_Find = Annotated[bool, typer.Option("--find", help="Look for the most sessions that meet the target.")]
+_Find = Annotated[bool, typer.Option("--find", help="Search for the most sessions that meet the target.")]
 _Target = Annotated[
     float,
     typer.Option(
-        metavar="SECONDS", min=0.1, max=60.0, help="95 of 100 finals come within this after speech ends."
+        metavar="SECONDS", min=0.1, max=60.0, help="Target for the 95th percentile of the final latency."
     ),
 ]
 _Server = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Play them to a server that runs, such as ws://127.0.0.1:8765."),
+    typer.Option(metavar="URL", help="Stream to a running server, such as ws://127.0.0.1:8765."),
 ]
 _ApiKey = Annotated[
-    str | None, typer.Option(metavar="KEY", envvar="ASRCTL_API_KEY", help="What the server lets you in for.")
+    str | None, typer.Option(metavar="KEY", envvar="ASRCTL_API_KEY", help="API key for --server.")
 ]
 _StreamRounds = Annotated[
     int | None,
-    typer.Option("--rounds", metavar="N", min=1, max=1000, help="How often each is measured; once."),
+    typer.Option("--rounds", metavar="N", min=1, max=1000, help="Measurements of each (default 1)."),
 ]
 
 

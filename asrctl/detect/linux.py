@@ -1,4 +1,4 @@
-"""What Linux says of itself in files: processor, memory and distribution."""
+"""What Linux says of its processor, and what a container leaves of the memory."""
 
 from __future__ import annotations
 
@@ -26,20 +26,6 @@ def parse_cpuinfo(text: str) -> Cpu:
         logical_cores=len(blocks),
         features=_features(first),
     )
-
-
-def parse_meminfo(text: str) -> Memory:
-    """/proc/meminfo."""
-    sizes = {
-        name: int(kib) * 1024 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB$", text, flags=re.MULTILINE)
-    }
-    return Memory(sizes.get("MemTotal"), sizes.get("MemAvailable", sizes.get("MemFree")))
-
-
-def parse_os_release(text: str) -> str:
-    """/etc/os-release: the distribution's name for people."""
-    found = re.search(r'^PRETTY_NAME=["\']?([^"\'\n]*)', text, flags=re.MULTILINE)
-    return found[1] if found else ""
 
 
 def within(memory: Memory, limits: Limits) -> Memory:

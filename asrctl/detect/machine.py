@@ -135,14 +135,6 @@ class AudioInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
-    """What reads m4a, mp4 and the like."""
-
-    ffmpeg: str = ""
-    pyav: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Trouble:
     """A probe that gave no answer, and why."""
 
@@ -162,7 +154,6 @@ class Machine:
     providers: tuple[ProviderState, ...] = ()
     models: tuple[ModelState, ...] = ()
     audio_inputs: tuple[AudioInput, ...] | None = None
-    media: Media = field(default_factory=Media)
     troubles: tuple[Trouble, ...] = ()
 
     @property

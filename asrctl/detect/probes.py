@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from asrctl.detect.machine import (
     Cpu,
     Gpu,
     Machine,
-    Media,
     Memory,
     ModelState,
     System,
@@ -31,7 +29,6 @@ from asrctl.detect.machine import (
 from asrctl.detect.tools import NoAnswer, NotInstalled, Tool, child, run_tool
 from asrctl.detect.whisper_build import parse_build
 from asrctl.models.store import ModelStore
-from asrctl.providers.registry import is_installed
 
 TOOL_LIMIT_S = 4.0
 """`nvidia-smi` wakes the driver first, which may take a second or two."""
@@ -91,7 +88,6 @@ def probe_machine(store: ModelStore, options: ProbeOptions | None = None) -> Mac
         providers=provider_states(),
         models=tuple(models.found),
         audio_inputs=audio_inputs,
-        media=Media(shutil.which("ffmpeg") or "", is_installed("av")),
         troubles=(*models.troubles, *running.troubles),
     )
 
@@ -175,13 +171,12 @@ def _system() -> System:
     if platform.system() == "Darwin":
         version = platform.mac_ver()[0]
     elif platform.system() == "Linux":
-        version = linux.parse_os_release(_text("/etc/os-release")) or version
+        with suppress(OSError):
+            version = platform.freedesktop_os_release()["PRETTY_NAME"]
     return System(name, version, platform.machine())
 
 
 def _memory() -> Memory:
-    if platform.system() == "Linux":
-        return linux.parse_meminfo(_text("/proc/meminfo"))
     import psutil
 
     seen = psutil.virtual_memory()

@@ -125,7 +125,7 @@ def test_a_config_that_is_there_is_shown_and_kept(
     err = capsys.readouterr().err
     backup = no_settings.with_name("config.toml.bak")
     assert '-model = "medium"' in err and "+model = " in err
-    assert err.endswith(f"{no_settings} is written; what was there is kept as {backup}\n")
+    assert err.endswith(f"{no_settings} is written; the previous config is kept as {backup}\n")
     assert backup.read_text(encoding="utf-8") == 'model = "medium"\nprompt = "Zoë"\n'
     settings = load(no_settings, {}).settings
     assert settings.prompt == "Zoë" and settings.model != "medium"
@@ -139,7 +139,7 @@ def test_a_second_run_has_nothing_to_do(
     before = no_settings.stat().st_mtime_ns, sorted(no_settings.parent.iterdir())
     capsys.readouterr()
     assert run("detect", "--quick") == 0
-    assert capsys.readouterr().err == f"{no_settings} is as it should be\n"
+    assert capsys.readouterr().err == f"{no_settings} is up to date\n"
     assert (no_settings.stat().st_mtime_ns, sorted(no_settings.parent.iterdir())) == before
 
 
@@ -163,7 +163,7 @@ def test_a_broken_config_does_not_stop_it(
     no_settings.write_text("model = ")
     assert run("detect", "--quick") == 0
     err = capsys.readouterr().err
-    assert "is not valid TOML" in err and "nothing of it is taken over" in err
+    assert "is not valid TOML" in err and "none of its settings are preserved" in err
     assert load(no_settings, {}).settings
     assert no_settings.with_name("config.toml.bak").read_text() == "model = "
 

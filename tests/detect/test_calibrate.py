@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from asrctl.detect import calibrate as module
-from asrctl.detect.calibrate import Speech, _Runs, calibrate, detection_cpu, measure
+from asrctl.detect.calibrate import Speech, _decode_s, calibrate, detection_cpu, measure
 from asrctl.engine.pool import WorkerPool
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.models.store import ModelStore
@@ -174,6 +174,7 @@ class Paced:
 def test_the_quickest_round_counts(workers: int, times_s: list[float], found_s: float, left: int) -> None:
     """What else runs makes rounds longer only; what takes long is not tried again and again."""
     pool = Paced(*times_s)
-    runs = _Runs(cast("WorkerPool", pool), workers, time.monotonic() + 60)
-    assert runs.time(np.zeros(10, np.float32), DecodeOptions()) == pytest.approx(found_s)
+    samples = np.zeros(10, np.float32)
+    taken_s = _decode_s(cast("WorkerPool", pool), workers, time.monotonic() + 60, samples, DecodeOptions())
+    assert taken_s == pytest.approx(found_s)
     assert len(pool.times_s) == left

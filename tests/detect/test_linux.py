@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from asrctl.detect.cgroup import Limits
-from asrctl.detect.linux import parse_cpuinfo, parse_meminfo, parse_os_release, within
+from asrctl.detect.linux import parse_cpuinfo, within
 from asrctl.detect.machine import Cpu, Memory
 from tests.detect.recorded import recording
-
-GB = 10**9
 
 
 def test_a_virtual_machine() -> None:
@@ -50,22 +48,6 @@ def test_arm_has_the_board_for_a_model() -> None:
 def test_no_cpuinfo_is_nothing_known(text: str) -> None:
     """Nothing is made up."""
     assert parse_cpuinfo(text) == Cpu()
-
-
-def test_memory() -> None:
-    """Total and available; old kernels have only what is free."""
-    memory = parse_meminfo(recording("linux-x86-epyc-meminfo.txt"))
-    assert memory.total_bytes and memory.available_bytes and memory.limit_bytes is None
-    assert memory.total_bytes > memory.available_bytes > GB
-    assert parse_meminfo("MemTotal:  100 kB\nMemFree: 7 kB\n") == Memory(102400, 7168)
-    assert parse_meminfo("") == Memory()
-
-
-def test_distribution() -> None:
-    """The name for people, quoted or not."""
-    assert parse_os_release(recording("debian-os-release.txt")) == "Debian GNU/Linux 12 (bookworm)"
-    assert parse_os_release("NAME=x\nPRETTY_NAME=Alpine\n") == "Alpine"
-    assert parse_os_release("") == ""
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from asrctl.detect.machine import (
     Cpu,
     Gpu,
     Machine,
-    Media,
     Memory,
     ModelState,
     ProviderState,
@@ -39,7 +38,6 @@ LAPTOP = Machine(
     providers=READY,
     models=(TINY,),
     audio_inputs=(AudioInput("USB", 1, 48000, "ALSA", True), AudioInput("Line", 2, 44100, "ALSA", False)),
-    media=Media("/usr/bin/ffmpeg", False),
 )
 MAC = Machine(
     System("macOS", "15.5", "arm64"),
@@ -143,7 +141,7 @@ def report(machine: Machine, calibration: Calibration | None = None) -> Report:
 
 
 def test_the_table_says_what_matters() -> None:
-    """System, cores, SIMD, memory, recognisers and why not, models, microphones, media, and what follows."""
+    """System, cores, SIMD, memory, recognisers and why not, models, microphones, and what follows."""
     text = as_text(report(LAPTOP))
     for piece in (
         "Linux Debian 12, x86_64",
@@ -155,7 +153,6 @@ def test_the_table_says_what_matters() -> None:
         "not installed: pip install it",
         "tiny.en-q8_0 with whisper_cpp",
         "USB (default), Line",
-        "ffmpeg",
         "one word of advice",
     ):
         assert piece in text
