@@ -336,11 +336,9 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append([f"word's end to its text, {name}", step_ms, *percentiles_ms(values_s)])
         print(f"{run['good']} of {options.utterances} utterances whole, {run['starts']} processes started")
     result["deaths"] = fate = deaths(options.deaths, random.Random(options.seed))
-    header = ["processes killed", "utterances", "whole, each once", "changes of provider"]
-    keys = ("killed", "utterances", "good", "provider_changes")
     tables = [
         table(["milliseconds", "step", "p50", "p95", "max"], rows),
-        table(header, [[fate[key] for key in keys]]),
+        table(list(fate), [list(fate.values())]),
     ]
     print(*tables, sep="\n\n")
     if options.output:

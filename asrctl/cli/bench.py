@@ -91,8 +91,7 @@ def bench_rtf(
     with progress() as tell:
         rows = rtf.measure(contestants, speech, rounds, tell)
     result = Result("rtf", rows, speech.description, machine(settings), notes_on(speech))
-    show(result, as_json)
-    plots.draw(plot, result)
+    show(result, as_json, plot)
 
 
 @app.command("coldstart")
@@ -124,9 +123,7 @@ def bench_coldstart(
     setup = setup_of(settings, speech_of(None, None, 0.0), provider, model, threads, workers)
     with progress() as tell:
         rows = coldstart.measure(setup, rounds, tell)
-    result = Result("coldstart", rows, {}, machine(settings))
-    show(result, as_json)
-    plots.draw(plot, result)
+    show(Result("coldstart", rows, {}, machine(settings)), as_json, plot)
 
 
 @app.command("compare")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,19 +99,16 @@ def bench_stream(
     speech = speech_of(file, reference, seconds)
     if reference and speech.duration_s > seconds:
         raise UsageError(f"--reference is for all of FILE: give --seconds {speech.duration_s:.0f} or more")
+    ours = (provider, threads, workers)
     if server is None:
-        stage = _here(settings, speech, provider, model, threads, workers)
+        stage = _here(settings, speech, model, *ours)
     else:
-        given = {"--provider": provider, "--threads": threads, "--workers": workers}
-        stage = _there(settings, speech, server, api_key, model, given)
-    wanted = Target(target)
-    rows, answer = _measured(stage, speech, wanted, seconds, None if find else (counts, rounds or 1))
+        stage = _there(settings, speech, server, api_key, model, ours)
+    listed = None if find else (counts, rounds or 1)
+    rows, answer = _measured(stage, speech, Target(target), seconds, listed)
     extra = {"target": {"final_p95_s": target, **answer}}
     result = Result("stream", rows, speech.description, machine(settings), notes_on(speech), extra)
-    show(result, as_json)
-    if not as_json:
-        typer.echo(_verdict(extra["target"]))
-    plots.draw(plot, result)
+    show(result, as_json, plot)
 
 
 def _measured(
@@ -132,8 +129,8 @@ def _measured(
 def _here(
     settings: Settings,
     speech: Speech,
-    provider: str | None,
     model: str | None,
+    provider: str | None,
     threads: int | None,
     workers: int | None,
 ) -> Stage:
@@ -162,7 +159,7 @@ def _there(
     server: str,
     api_key: str | None,
     model: str | None,
-    given: Mapping[str, object],
+    ours: Sequence[object],
 ) -> Stage:
     """A server, and what is asked of it.
 
@@ -177,13 +174,6 @@ def _there(
     from asrctl.cli.voice_activity import endpointing
     from asrctl.policy.endpointing import EndpointerOptions
 
-    refuse_local(given)
+    refuse_local(dict(zip(("--provider", "--threads", "--workers"), ours, strict=True)))
     options = client_of(settings, speech, model, api_key)
     return There(server, options, endpointing(settings.vad, EndpointerOptions()))
-
-
-def _verdict(target: dict[str, Any]) -> str:
-    bound = f"95 of 100 finals within {target['final_p95_s']:g} s and nothing dropped"
-    if "most_sessions" in target:
-        return f"{bound}: up to {target['most_sessions']} sessions"
-    return f"{bound}: {', '.join(map(str, target['met_by'])) or 'none'} of these"

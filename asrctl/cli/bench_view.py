@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,8 +21,9 @@ Plot = Annotated[
 ]
 
 
-def show(result: Result, as_json: bool) -> None:
-    """A result as JSON, or as a table with its notes on standard error."""
+def show(result: Result, as_json: bool, plot: str | None) -> None:
+    """A result as JSON, or as a table with its notes on standard error; and its picture."""
+    from asrctl.bench.plot import draw
     from asrctl.bench.results import as_json as document
     from asrctl.bench.results import busy_notes
     from asrctl.bench.table import result_table
@@ -32,7 +33,17 @@ def show(result: Result, as_json: bool) -> None:
         print_json(document(result))
     else:
         typer.echo(result_table(result))
+        if target := result.extra.get("target"):
+            typer.echo(_verdict(target))
         say(result.notes)
+    draw(plot, result)
+
+
+def _verdict(target: Mapping[str, Any]) -> str:
+    bound = f"95 of 100 finals within {target['final_p95_s']:g} s and nothing dropped"
+    if "most_sessions" in target:
+        return f"{bound}: up to {target['most_sessions']} sessions"
+    return f"{bound}: {', '.join(map(str, target['met_by'])) or 'none'} of these"
 
 
 def print_json(document: dict[str, Any]) -> None:

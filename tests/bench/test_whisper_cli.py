@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,11 @@ from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench.rtf import Contestant
 from asrctl.bench.setup import Setup, builtin
 from asrctl.bench.whisper_cli import contestant
+from asrctl.cli.bench_options import peers_of
 from asrctl.engine.files import FileOptions
 from asrctl.engine.slot import HealthCheck
 from asrctl.engine.stream import StreamOptions
-from asrctl.errors import AsrctlError
+from asrctl.errors import AsrctlError, UsageError
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
 
@@ -97,3 +100,21 @@ def test_a_program_that_is_none(setup: Setup) -> None:
     """The system says why."""
     with pytest.raises(AsrctlError, match="cannot run"):
         contestant("/nonexistent/whisper-cli", setup).run(SPEECH)
+
+
+def test_it_takes_part_where_it_can(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program that was named, or the one on PATH, for each model that it can load."""
+    program = tmp_path / "whisper-cli"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    two = replace(setup, workers=2)
+    (found,) = peers_of([setup, two], program, look=True)
+    assert found.description["program"] == str(program)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    (found,) = peers_of([setup], None, look=True)
+    assert found.description["program"] == str(program)
+    assert peers_of([setup], None, look=False) == []
+    with pytest.raises(UsageError, match="one worker"):
+        peers_of([two], program, look=True)
+    with pytest.raises(UsageError, match="there is no program"):
+        peers_of([setup], tmp_path / "none", look=True)

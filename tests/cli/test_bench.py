@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,8 +13,6 @@ import soundfile
 
 pytest.importorskip("starlette")
 
-from asrctl.cli.bench_options import peers_of
-from asrctl.errors import UsageError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.providers.scripted import speak
 from tests.engine.streams import LevelDetector, silence
@@ -27,7 +22,7 @@ from tests.server.servers import script as server_script
 from .commands import asrctl, run
 
 if TYPE_CHECKING:
-    from asrctl.bench.setup import Setup
+    pass
 
 WORDS = " ".join(f"w{n}" for n in range(8))
 
@@ -259,32 +254,6 @@ def test_stream_draws_on_the_screen_and_into_a_file(
     svg = tmp_path / "late.svg"
     assert run("bench", "stream", *chosen, "--plot", str(svg)) == 0
     assert "live sessions at once" in svg.read_text()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
-def test_whisper_cpps_program_takes_part(
-    speech: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The one that was named, or the one on PATH, for each model that it can load."""
-    program = tmp_path / "whisper-cli"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-
-    def setup(workers: int) -> Setup:
-        spec = SimpleNamespace(provider="whisper_cpp", threads=2)
-        return cast("Setup", SimpleNamespace(model="tiny", spec=spec, workers=workers, description={}))
-
-    one, two = setup(1), setup(2)
-    assert [each.description["program"] for each in peers_of([one, two], program, look=True)] == [
-        str(program)
-    ]
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert [each.description["program"] for each in peers_of([one], None, look=True)] == [str(program)]
-    assert peers_of([one], None, look=False) == []
-    with pytest.raises(UsageError, match="one worker"):
-        peers_of([two], program, look=True)
-    with pytest.raises(UsageError, match="there is no program"):
-        peers_of([one], tmp_path / "none", look=True)
 
 
 def test_stream_declares_what_the_model_refuses(
