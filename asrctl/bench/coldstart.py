@@ -112,7 +112,7 @@ def can_evict(setup: Setup) -> bool:
 
 
 def evict(setup: Setup) -> None:
-    """Have the weights leave the page cache; they do where nobody else has them open."""
+    """Evict the weights from the page cache; they stay if another process has them open."""
     if sys.platform != "win32" and hasattr(os, "posix_fadvise"):
         descriptor = os.open(setup.spec.path, os.O_RDONLY)
         try:

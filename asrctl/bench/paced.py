@@ -27,7 +27,7 @@ class Talk:
 
     Attributes:
         samples: Shape (n,), float32 at 16 kHz.
-        text: What is said in it; None if nobody knows.
+        text: Its reference transcript; None if unknown.
         starts_s: How much later than the first session's it begins.
     """
 

@@ -131,7 +131,7 @@ class There:
     async def _play(self, talks: Sequence[Talk], tell: TellShare) -> list[_Session]:
         async with AsyncExitStack() as stack:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="asrctl-"))
-            options = replace(self._options, salvage_dir=Path(directory))  # nobody misses this audio
+            options = replace(self._options, salvage_dir=Path(directory))  # this audio need not be kept
             clients = [Client(self._url, options) for _ in talks]
             sessions = [_Session(await stack.enter_async_context(client)) for client in clients]
             listening = [asyncio.create_task(session.listen()) for session in sessions]

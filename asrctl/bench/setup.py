@@ -32,13 +32,13 @@ _PAUSES_S = (0.7, 2.5)
 
 
 class Tell(Protocol):
-    """Told how far a benchmark is: what it does, and how much is done of how much."""
+    """Progress callback: what is measured, and how much of the total is done."""
 
     def __call__(self, what: str, done: float, total: float) -> None: ...
 
 
 def silent(what: str, done: float, total: float) -> None:
-    """Tells nobody."""
+    """No progress is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Speech:
         name: A path, or "built-in".
         duration_s: Its length.
         chunks: Opens it; the samples in order.
-        reference: What is said; None if nobody knows.
+        reference: The reference transcript; None if unknown.
         builtin: It ships with asrctl.
     """
 

@@ -68,7 +68,7 @@ def measure(
         counts: Numbers of sessions.
         rounds: How often each.
         seconds: Of the speech, for each session.
-        tell: Told how far it is.
+        tell: Progress callback.
     """
     found: list[list[Round]] = [[] for _ in counts]
     total = rounds * len(counts)

@@ -42,7 +42,7 @@ _HOPELESS_S = 4.0
 """One that took so long is not tried a second time either."""
 _BUSY_WINDOW_S = 0.2
 _LEAST_S = 1.0
-"""With less time left no candidate is begun."""
+"""With less time left no candidate is started."""
 
 Tell = Callable[[Candidate, int, int], None]
 """Told which candidate is measured, its number from 1, and how many there are at most."""
@@ -104,7 +104,7 @@ def calibrate(
         wish: What the session count is for.
         cores: Usable ones.
         limit_s: When everything is over, also what still loads or decodes then.
-        tell: Told how far it is.
+        tell: Progress callback.
     """
     started = time.monotonic()
     deadline_s = started + limit_s
@@ -115,8 +115,8 @@ def calibrate(
     unmeasured: list[Unmeasured] = []
     longest_s = _LEAST_S
     for number, candidate in enumerate(candidates, 1):
-        begun = time.monotonic()
-        if deadline_s - begun < longest_s:
+        begin_s = time.monotonic()
+        if deadline_s - begin_s < longest_s:
             unmeasured.append(Unmeasured(candidate, f"the {limit_s:.3g} s for calibration were used up"))
         elif not worth_measuring(candidate, measured):
             unmeasured.append(Unmeasured(candidate, "smaller ones are too slow here already"))
@@ -130,7 +130,7 @@ def calibrate(
             else:
                 costs = replace(found.costs, detection_share=detection_share)
                 measured.append(capacity(replace(found, costs=costs), wish))
-                longest_s = max(_LEAST_S, 0.8 * (time.monotonic() - begun))
+                longest_s = max(_LEAST_S, 0.8 * (time.monotonic() - begin_s))
     return Calibration(tuple(measured), tuple(unmeasured), time.monotonic() - started, busy_share)
 
 

@@ -94,7 +94,7 @@ def probe_machine(store: ModelStore, options: ProbeOptions | None = None) -> Mac
 
 @dataclass(slots=True)
 class _Running:
-    """Programs that were started together; whoever is asked first is waited for while the others run."""
+    """Programs that were started together; while one is waited for, the others run."""
 
     options: ProbeOptions
     store: ModelStore
@@ -138,7 +138,7 @@ class _Running:
         return None
 
     def nvidia(self) -> tuple[Gpu, ...]:
-        """NVIDIA's cards: by its tool, or at a glance as the driver shows them in files."""
+        """NVIDIA's cards: by its tool, or as the driver lists them in files."""
         with self.troubles_of("CUDA"):
             if tool := self._tools.get("CUDA"):
                 try:

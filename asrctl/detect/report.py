@@ -179,7 +179,7 @@ def _recommended(report: Report) -> Iterator[str]:
     found = report.recommendation
     yield _line("model", f"{found.model} with {found.provider}")
     if found.stand_ins:
-        yield _line("stand-ins", _list(found.stand_ins))
+        yield _line("fallbacks", _list(found.stand_ins))
     layout = f"{_plural(found.workers, 'process', 'processes')} with {_plural(found.threads, 'thread')} each"
     yield _line("layout", layout)
     if found.sessions is not None:

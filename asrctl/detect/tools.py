@@ -45,7 +45,7 @@ class Tool:
         if path is None:
             raise NotInstalled(f"{self._name} is not installed")
         self._deadline_s = time.monotonic() + limit_s
-        # Files and not pipes: whoever inherits a pipe keeps it open, and nobody empties it meanwhile.
+        # Files and not pipes: children keep an inherited pipe open, and a full one blocks the tool.
         self._stdout = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `output`
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         try:

@@ -73,7 +73,7 @@ def sustained_sessions(costs: Costs, workers: int, target_s: float) -> int:
         sessions += 1
     if sessions:
         return sessions
-    # A single session waits for nobody, and its final is decoded before the endpoint is certain.
+    # A single session never queues, and its final is decoded before the endpoint is certain.
     limit_s += _TRAILING_SILENCE_S - PacingOptions().speculate_s
     return int(late_share(costs, workers, 1, limit_s, queue=False) <= _MAX_LATE_SHARE)
 
