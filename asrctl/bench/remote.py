@@ -19,8 +19,9 @@ import psutil
 
 from asrctl import protocol
 from asrctl.bench.cost import Cost
-from asrctl.bench.paced import CHUNK_SAMPLES, Heard, Talk
-from asrctl.bench.stage import Played, Remembered, TellShare, Unpaced
+from asrctl.bench.paced import Heard, Talk, Unpaced, pieces
+from asrctl.bench.setup import Dropped, Event, Final, Finished, Partial, SpeechStarted
+from asrctl.bench.stage import Played, Remembered, TellShare
 from asrctl.client import Client, ClientOptions
 from asrctl.client import Event as ClientEvent
 from asrctl.client.link import stream_url
@@ -76,7 +77,7 @@ class There:
         """
         self._url = stream_url(url)
         self._options = replace(options, backoff=replace(options.backoff, max_attempts=1))
-        self._endpointing = endpointing
+        self.endpointing = endpointing
         self._unpaced = Remembered()
         self._known: dict[str, Any] = {}
 
@@ -89,11 +90,6 @@ class There:
     def description(self) -> dict[str, Any]:
         """What the server says it runs."""
         return {"server": self._url, **self._known}
-
-    @property
-    def endpointing(self) -> EndpointerOptions:
-        """What was given."""
-        return self._endpointing
 
     def play(self, talks: Sequence[Talk], tell: TellShare) -> Played:
         """Play all talks at once; those that the server refuses are counted.
@@ -136,7 +132,7 @@ class There:
     async def _play(self, talks: Sequence[Talk], tell: TellShare) -> list[_Session]:
         async with AsyncExitStack() as stack:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="asrctl-"))
-            options = replace(self._options, salvage_dir=Path(directory))  # nobody misses this audio
+            options = replace(self._options, salvage_dir=Path(directory))  # this audio need not be kept
             clients = [Client(self._url, options) for _ in talks]
             sessions = [_Session(await stack.enter_async_context(client)) for client in clients]
             listening = [asyncio.create_task(session.listen()) for session in sessions]
@@ -153,22 +149,17 @@ class There:
 
 async def _pace(talks: Sequence[Talk], sessions: Sequence[_Session], tell: TellShare) -> None:
     """Feed each session as a microphone would."""
-    offsets = [round(talk.starts_s * SAMPLE_RATE_HZ) // CHUNK_SAMPLES * CHUNK_SAMPLES for talk in talks]
     started_s = time.monotonic() + _HEAD_START_S
-    for session, offset in zip(sessions, offsets, strict=True):
-        session.heard.started_s = started_s + offset / SAMPLE_RATE_HZ
-    longest = max(offset + len(talk.samples) for offset, talk in zip(offsets, talks, strict=True))
-    for at in range(0, longest, CHUNK_SAMPLES):
-        due_s = started_s + (at + CHUNK_SAMPLES) / SAMPLE_RATE_HZ
-        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-        for talk, session, offset in zip(talks, sessions, offsets, strict=True):
-            chunk = talk.samples[max(0, at - offset) : max(0, at - offset + CHUNK_SAMPLES)]
-            if session.heard.failure or not len(chunk):
-                continue
-            session.client.feed(chunk)
-            if at - offset + CHUNK_SAMPLES >= len(talk.samples):
-                session.client.finish()
-        tell(at / longest)
+    for session, talk in zip(sessions, talks, strict=True):
+        session.heard.started_s = started_s + talk.offset_s
+    for piece in pieces(talks):
+        await asyncio.sleep(max(0.0, started_s + piece.due_s - time.monotonic()))
+        for index, chunk, last in piece.chunks:
+            if not sessions[index].heard.failure:
+                sessions[index].client.feed(chunk)
+                if last:
+                    sessions[index].client.finish()
+        tell(piece.share)
 
 
 async def _feed_all(client: Client, talk: Talk) -> None:
