@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken
+from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest
 
 
 class Outbox:
@@ -15,13 +15,14 @@ class Outbox:
     What nobody wants is left out: partials that were declined, and anything about dropped utterances.
     """
 
-    def __init__(self, say: Callable[[Spoken], None]) -> None:
-        """Begin to speak through `say`; needs a running event loop."""
+    def __init__(self, request: StreamRequest, say: Callable[[Spoken], None]) -> None:
+        """Begin to say what was asked for through `say`, in a running event loop."""
         self._say = say
+        self._partials_asked = request.pacing is not None
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Spoken] = deque()
         self._dropped: set[int] = set()
-        self._partials = True
+        self._partials = self._partials_asked
         self._lost = False
         self._closed = False
 
@@ -44,8 +45,8 @@ class Outbox:
         self._dropped.add(utterance)
 
     def want_partials(self, wanted: bool) -> None:
-        """Whether `Heard` is passed on."""
-        self._partials = wanted
+        """Whether `Heard` is passed on, if it was asked for."""
+        self._partials = wanted and self._partials_asked
 
     def close(self) -> None:
         """Say nothing any more, not even what was to be said soon."""

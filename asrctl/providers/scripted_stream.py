@@ -135,8 +135,7 @@ class ScriptedUtterances:
         ended: Callable[[ScriptedUtterances], None],
     ) -> None:
         self._language = request.decode.language
-        self._outbox = Outbox(say)
-        self._outbox.want_partials(request.pacing is not None)
+        self._outbox = Outbox(request, say)
         self._script = script
         self._breaks_samples = round(breaks_s * SAMPLE_RATE_HZ)
         self._ended = ended

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,38 +16,33 @@ import pytest
 from numpy.typing import NDArray
 
 from asrctl.audio.sample import SAMPLE_TEXT, SAMPLE_WORDS, sample_speech
-from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.engine.lineup import Member
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.slot import PoolOptions
-from asrctl.engine.stream import SpeechDetector
-from asrctl.engine.threads import ThreadedRecognizer
 from asrctl.models.store import ModelStore
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import ModelSpec
-from asrctl.providers.registry import is_installed
-from asrctl.providers.remote.model import RemoteModel
-from asrctl.providers.remote.options import RemoteOptions
+from asrctl.providers.plugin import is_installed
+from asrctl.providers.recognizer import Recognizer
+from asrctl.providers.remote.recognizer import RemoteRecognizer
+from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.windows import RemoteWindows
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
-from asrctl.providers.voxtral.model import Voxtral
+from asrctl.stream.pooled import PooledRecognizer, ServiceRecognizer
+from asrctl.workers.options import PoolOptions
+from asrctl.workers.pool import WorkerPool
 
-from ..engine.streams import LevelDetector
-from ..server.servers import options_for as serve_options
-from ..server.servers import running
-from ..server.servers import script as script_at
-from . import remote_streams, voxtrals
+from . import voxtrals
 from .remote_server import (
     After,
     HttpServer,
     OpenAiBrain,
+    OwnTurnsBrain,
     RealtimeServer,
     Reply,
     VllmBrain,
     serving,
     serving_http,
 )
+from .remote_streams import IMPATIENT, settings
 
 UTTERANCES = [range(1, 9), range(9, 15)]
 NOWHERE = "127.0.0.1:9"
@@ -64,12 +59,12 @@ class Contestant:
     """A provider under test.
 
     Attributes:
-        member: In a lineup.
+        recognizer: At work; closed by the stack that it was made with.
         harm: Hurts it, so that it loses what it is doing; but not for good.
         speech: Whether it wants real speech.
     """
 
-    member: Member
+    recognizer: Recognizer
     harm: Callable[[], None] = lambda: None
     speech: bool = False
 
@@ -82,19 +77,15 @@ class Contestant:
     def texts(self) -> list[list[str]]:
         """The words of each."""
         if self.speech:
-            return [self.sure(words_of(SAMPLE_TEXT))] * 2
+            return [self.sure(SAMPLE_TEXT)] * 2
         return [[f"w{number}" for number in numbers] for numbers in UTTERANCES]
 
-    def sure(self, words: list[str]) -> list[str]:
-        """Those of some words that no model gets wrong."""
-        return [word for word in words if word in SAMPLE_WORDS or not self.speech]
-
-    def detector(self) -> SpeechDetector:
-        """What finds its speech."""
-        return SileroVad(SileroWeights.load()) if self.speech else LevelDetector()
+    def sure(self, text: str) -> list[str]:
+        """Those words of a text that no model gets wrong."""
+        return [word for word in words_of(text) if word in SAMPLE_WORDS or not self.speech]
 
 
-Make = Callable[[ExitStack, Path, pytest.FixtureRequest], Contestant]
+Make = Callable[[AsyncExitStack, Path, pytest.FixtureRequest], Awaitable[Contestant]]
 
 
 def _kill(pids: Callable[[], list[int]]) -> Callable[[], None]:
@@ -105,61 +96,64 @@ def _kill(pids: Callable[[], list[int]]) -> Callable[[], None]:
     return kill
 
 
-def _pool(stack: ExitStack, spec: ModelSpec, *, speech: bool = False) -> Contestant:
-    pool = stack.enter_context(WorkerPool(spec, PoolOptions(attempts=3)))
-    return Contestant(Member("under test", pool), _kill(pool.pids), speech)
+def _closed_by(stack: AsyncExitStack, recognizer: Recognizer, **more: Any) -> Contestant:
+    stack.push_async_callback(recognizer.close)
+    return Contestant(recognizer, **more)
 
 
-def _scripted(stack: ExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
-    return _pool(stack, script_at(path / "script.json", delay_s=0.01))
+def _pool(stack: AsyncExitStack, spec: ModelSpec, *, speech: bool = False) -> Contestant:
+    pool = WorkerPool(spec, PoolOptions(retry_s=0.05))
+    recognizer = PooledRecognizer(spec.provider, "model", pool, lambda: "here")
+    return _closed_by(stack, recognizer, harm=_kill(pool.pids), speech=speech)
 
 
-def _whisper_cpp(stack: ExitStack, path: Path, request: pytest.FixtureRequest) -> Contestant:
+async def _scripted(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    (path / "script.json").write_text(json.dumps({"delay_s": 0.01}))
+    return _pool(stack, ModelSpec("scripted", path / "script.json"))
+
+
+async def _whisper_cpp(stack: AsyncExitStack, path: Path, request: pytest.FixtureRequest) -> Contestant:
     return _pool(stack, ModelSpec("whisper_cpp", request.getfixturevalue("tiny_en")), speech=True)
 
 
-def _faster_whisper(stack: ExitStack, path: Path, request: pytest.FixtureRequest) -> Contestant:
+async def _faster_whisper(stack: AsyncExitStack, path: Path, request: pytest.FixtureRequest) -> Contestant:
     store: ModelStore = request.getfixturevalue("store")
     return _pool(stack, ModelSpec("faster_whisper", store.ct2_directory("tiny.en")), speech=True)
 
 
-def _scripted_stream(stack: ExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
-    model = stack.enter_context(ScriptedStream(StreamScript(lag_s=0.001)))
-    return Contestant(Member("under test", None, model), lambda: model.break_all("harmed"))
+async def _scripted_stream(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    stream = ScriptedStream(StreamScript(lag_s=0.001))
+    return _closed_by(stack, stream, harm=lambda: stream.break_all("harmed"))
 
 
-def _voxtral(stack: ExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
-    model = stack.enter_context(Voxtral(voxtrals.options_for(path, {})))
-    model.wait_ready(voxtrals.PATIENCE_S)
-    return Contestant(Member("under test", None, model), _kill(model.pids))
+async def _voxtral(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    voxtral = voxtrals.standin(path, {"spares": 2})
+    return _closed_by(stack, voxtral, harm=_kill(voxtral.pids))
 
 
 def _realtime(brain: Any) -> Make:
     """It is harmed by itself: the server cuts the first connection."""
 
-    def make(stack: ExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    async def make(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
         faults = [After(bytes=60_000, code=1011)]
-        url = stack.enter_context(serving(RealtimeServer(brain, faults)))
-        model = RemoteModel(remote_streams.options(url))
-        stack.callback(model.close)
-        return Contestant(Member("under test", None, model))
+        url = await stack.enter_async_context(serving(RealtimeServer(brain, faults)))
+        return _closed_by(stack, RemoteRecognizer(settings(url), IMPATIENT))
 
     return make
 
 
-def _transcriptions(stack: ExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+async def _transcriptions(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
     """It is harmed by itself: the first request fails."""
     server = stack.enter_context(serving_http(HttpServer([Reply(500, b"")])))
-    recognizer = ThreadedRecognizer(lambda: RemoteWindows(remote_streams.options(server.url)), 2)
-    stack.callback(recognizer.close)
-    return Contestant(Member("under test", recognizer))
+    return _closed_by(stack, ServiceRecognizer(RemoteWindows(settings(server.url), IMPATIENT)))
 
 
-def _another_asrctl(stack: ExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
-    server = stack.enter_context(running(serve_options(script_at(path / "script.json"))))
-    model = RemoteModel(remote_streams.options(server.url, "asrctl", model=""))
-    stack.callback(model.close)
-    return Contestant(Member("under test", None, model), _kill(server.server.engine.pids))
+async def _another_asrctl(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    from ..server.servers import options_for, running, script
+
+    server = stack.enter_context(running(options_for(script(path / "script.json"))))
+    remote = RemoteRecognizer(settings(server.url, "asrctl", model=""), IMPATIENT)
+    return _closed_by(stack, remote, harm=_kill(server.server.engine.pids))
 
 
 CONTESTANTS: dict[str, Make] = {
@@ -167,6 +161,7 @@ CONTESTANTS: dict[str, Make] = {
     "scripted_stream": _scripted_stream,
     "voxtral": _voxtral,
     "remote-openai": _realtime(OpenAiBrain),
+    "remote-openai-turns": _realtime(OwnTurnsBrain),
     "remote-vllm": _realtime(VllmBrain),
     "remote-transcriptions": _transcriptions,
     "remote-asrctl": _another_asrctl,
@@ -176,38 +171,32 @@ CONTESTANTS: dict[str, Make] = {
 
 
 def _dead_pool(provider: str) -> Make:
-    def make(stack: ExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    async def make(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
         (path / "nothing").mkdir()
         script = path / "script.json"
         script.write_text(json.dumps({"fail_load": "it is broken"}))
-        where = script if provider == "scripted" else path / "nothing"
-        return _pool(stack, ModelSpec(provider, where))
+        return _pool(stack, ModelSpec(provider, script if provider == "scripted" else path / "nothing"))
 
     return make
 
 
-def _dead_stream(stack: ExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
-    model = stack.enter_context(ScriptedStream())
-    model.refusal = "it is broken"
-    return Contestant(Member("under test", None, model))
+async def _dead_stream(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    stream = ScriptedStream()
+    stream.refusal = "it is broken"
+    return _closed_by(stack, stream)
 
 
-def _dead_voxtral(stack: ExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
-    options = voxtrals.options_for(path, {"restarts": AT_ONCE}, load_error="it is broken")
-    return Contestant(Member("under test", None, stack.enter_context(Voxtral(options))))
+async def _dead_voxtral(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    return _closed_by(stack, voxtrals.standin(path, restarts=AT_ONCE, load_error="it is broken"))
 
 
-def _dead_remote(dialect: str) -> Make:
-    def make(stack: ExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+def _dead_remote(dialect: Any) -> Make:
+    async def make(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
         scheme = "http" if dialect == "transcriptions" else "ws"
-        options = RemoteOptions(f"{scheme}://{NOWHERE}", dialect, backoff=AT_ONCE, outage_s=1.0)
-        if options.is_windowed:
-            recognizer = ThreadedRecognizer(lambda: RemoteWindows(options), 1)
-            stack.callback(recognizer.close)
-            return Contestant(Member("under test", recognizer))
-        model = RemoteModel(options)
-        stack.callback(model.close)
-        return Contestant(Member("under test", None, model))
+        chosen = RemoteSettings(f"{scheme}://{NOWHERE}", dialect)
+        if chosen.is_windowed:
+            return _closed_by(stack, ServiceRecognizer(RemoteWindows(chosen)))
+        return _closed_by(stack, RemoteRecognizer(chosen))
 
     return make
 
@@ -225,9 +214,9 @@ DEAD: dict[str, Make] = {
 }
 
 
-def parameters() -> Iterator[Any]:
+def parameters(makers: dict[str, Make]) -> Iterator[Any]:
     """Names of all, those with real models marked."""
-    for name in CONTESTANTS:
+    for name in makers:
         marks = []
         if name in ("whisper_cpp", "faster_whisper"):
             module = {"whisper_cpp": "_pywhispercpp", "faster_whisper": "faster_whisper"}[name]

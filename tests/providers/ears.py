@@ -135,6 +135,10 @@ class Ear:
         assert self.lost is not None
         return self.lost
 
+    async def over_or_lost(self, count: int) -> None:
+        """Wait until so many utterances are over, or the stream is lost."""
+        await self._wait(lambda: len(self.over) >= count or self.lost is not None)
+
     async def _wait(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(PATIENCE_S):
             while not condition():

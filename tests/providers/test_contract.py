@@ -1,209 +1,249 @@
-"""What every provider keeps, whatever is behind it: events in order, words once, books that balance."""
+"""What every provider keeps, whatever is behind it: see `asrctl.providers.recognizer`.
+
+`Ear` checks with each word that is said: not from within a call, nothing after `Lost`, each utterance over
+once and only after its end, and partials of those alone that are not over.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from asrctl.engine.lineup import Lineup, Member
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.session import Session
-from asrctl.engine.stream import Stream, StreamOptions
-from asrctl.stream.events import Event, Final, Finished, Partial, ProviderChanged, SpeechStarted
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.errors import AsrctlError, ModelError, ProviderError
+from asrctl.providers.recognizer import Failed, Lost
 
-from ..engine.streams import silence, speak
-from ..server.servers import script
-from .contestants import CONTESTANTS, DEAD, Contestant, parameters, words_of
+from .contestants import CONTESTANTS, DEAD, Contestant, Make, parameters
+from .ears import Ear, Stream, in_loop, request
 
-PATIENCE_S = 60.0
-CHUNK = 320
+Test = Callable[[Contestant], Coroutine[Any, Any, None]]
 
 
-Kind = TypeVar("Kind")
+def for_each(makers: dict[str, Make]) -> Callable[[Test], Callable[..., None]]:
+    """Run a test with each of some providers, and close it."""
+
+    def decorate(test: Test) -> Callable[..., None]:
+        @pytest.mark.parametrize("name", list(parameters(makers)))
+        @in_loop
+        async def run(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+            async with AsyncExitStack() as stack:
+                await test(await makers[name](stack, tmp_path, request))
+
+        run.__name__, run.__doc__ = test.__name__, test.__doc__  # not `wraps`, whose signature pytest reads
+        return run
+
+    return decorate
 
 
-class Ear:
-    """Keeps events, checks what must hold for each, and lets the test wait."""
-
-    def __init__(self, sure: Callable[[list[str]], list[str]]) -> None:
-        self._sure = sure
-        self.events: list[Event] = []
-        self._changed = threading.Condition(threading.RLock())
-
-    def __call__(self, event: Event) -> None:
-        with self._changed:
-            self.events.append(event)
-            self._changed.notify_all()
-
-    def wait(self, condition: Callable[[], object]) -> None:
-        with self._changed:
-            assert self._changed.wait_for(condition, PATIENCE_S), self.events
-
-    def of(self, kind: type[Kind]) -> list[Kind]:
-        with self._changed:
-            return [event for event in self.events if isinstance(event, kind)]
-
-    @property
-    def texts(self) -> list[list[str]]:
-        return [self._sure(words_of(final.segment.text)) for final in self.of(Final)]
+async def stream_of(contestant: Contestant) -> Stream:
+    await contestant.recognizer.wait_ready()
+    return Stream(contestant.recognizer)
 
 
-def check(events: list[Event]) -> None:
-    """Each utterance begins, may be shown, and ends once, in order; what is shown as stable only grows."""
-    began, ended, end_sample = -1, -1, 0
-    stable = dict[int, str]()
-    for event in events[:-1]:
-        if isinstance(event, SpeechStarted):
-            assert event.utterance == began + 1
-            began = event.utterance
-        elif isinstance(event, Partial):
-            assert ended < event.utterance <= began
-            assert event.stable.startswith(stable.get(event.utterance, ""))
-            stable[event.utterance] = event.stable
-        elif isinstance(event, Final):
-            assert event.utterance == ended + 1 <= began
-            assert end_sample <= event.start_sample < event.end_sample
-            assert event.start_sample / SAMPLE_RATE_HZ - 0.1 <= event.segment.start_s <= event.segment.end_s
-            assert event.segment.end_s <= event.end_sample / SAMPLE_RATE_HZ + 0.5
-            assert 0 <= event.segment.confidence <= 1
-            ended, end_sample = event.utterance, event.end_sample
-        else:
-            assert isinstance(event, ProviderChanged), event
-    assert isinstance(events[-1], Finished) and began == ended
-    account = events[-1].account
-    assert account.pending_samples == account.dropped_samples == 0
+async def texts_of(contestant: Contestant, stream: Stream, count: int) -> list[list[str]]:
+    return [contestant.sure(text) for text in await stream.ear.wait_completed(count)]
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Closed at the end of the test."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture(params=list(parameters()))
-def contestant(request: pytest.FixtureRequest, stack: ExitStack, tmp_path: Path) -> Contestant:
-    """A provider at work."""
-    return CONTESTANTS[request.param](stack, tmp_path, request)
-
-
-@pytest.fixture(params=list(parameters()))
-def dead(request: pytest.FixtureRequest, stack: ExitStack, tmp_path: Path) -> Contestant:
-    """A provider that is of no use."""
-    return DEAD[request.param](stack, tmp_path, request)
-
-
-def session_of(stack: ExitStack, contestant: Contestant, *reserves: Member) -> tuple[Session, Ear]:
-    """A session with one provider, or with others behind it."""
-    ear = Ear(contestant.sure)
-    stream = Stream(contestant.detector(), StreamOptions())
-    session = Session(stream, Lineup([contestant.member, *reserves]), ear)
-    stack.callback(session.close)
-    return session, ear
-
-
-def feed(session: Session, *pieces: NDArray[np.float32]) -> None:
-    samples = np.concatenate(pieces)
-    for at in range(0, len(samples), CHUNK):
-        session.feed(samples[at : at + CHUNK])
-
-
-def test_utterances_become_finals(contestant: Contestant, stack: ExitStack) -> None:
-    """The same audio gives the same events in the same order, with all its words, each once."""
-    session, ear = session_of(stack, contestant)
+@for_each(CONTESTANTS)
+async def test_utterances_are_completed(contestant: Contestant) -> None:
+    """Each once, under its number, with all its words, and times within its audio."""
+    stream = await stream_of(contestant)
     for utterance in contestant.utterances:
-        feed(session, utterance, silence(1))
-    session.finish()
-    assert session.wait_finished(PATIENCE_S)
-    check(ear.events)
-    assert ear.texts == contestant.texts
-    assert not ear.of(ProviderChanged)
+        stream.feed(utterance)
+        stream.stream.pause(0.3)
+        stream.end()
+    assert await texts_of(contestant, stream, 2) == contestant.texts
+    for number, (completed, audio) in enumerate(
+        zip(stream.ear.completed, contestant.utterances, strict=True)
+    ):
+        assert completed.utterance == number
+        assert 0 <= completed.hypothesis.confidence <= 1
+        for segment in completed.hypothesis.segments:
+            assert -0.1 <= segment.start_s <= segment.end_s <= len(audio) / 16_000 + 0.5
+        for heard in stream.ear.heard(number):
+            assert 0 < heard.samples <= len(audio)
+    stream.close()
 
 
-def test_silence_is_asked_of_nobody(contestant: Contestant, stack: ExitStack) -> None:
-    """It is all judged silence."""
-    session, ear = session_of(stack, contestant)
-    feed(session, silence(2))
-    session.finish()
-    assert session.wait_finished(PATIENCE_S)
-    check(ear.events)
-    assert len(ear.events) == 1 and session.account.silence_samples == 32_000
+@for_each(CONTESTANTS)
+async def test_utterances_without_audio_count(contestant: Contestant) -> None:
+    """They are completed without text, and the next has the next number."""
+    stream = await stream_of(contestant)
+    stream.end()
+    stream.feed(contestant.utterances[0])
+    stream.end()
+    stream.end()
+    texts = await texts_of(contestant, stream, 3)
+    assert texts == [[], contestant.texts[0], []]
+    assert [completed.utterance for completed in stream.ear.completed] == [0, 1, 2]
+    stream.close()
 
 
-def test_flush_gives_what_was_said(contestant: Contestant, stack: ExitStack) -> None:
-    """The final comes without more audio, and the stream goes on."""
-    session, ear = session_of(stack, contestant)
+@for_each(CONTESTANTS)
+async def test_close_is_the_end(contestant: Contestant) -> None:
+    """In the middle of an utterance: nothing is said any more, and the next stream is not held up."""
+    stream = await stream_of(contestant)
     first, second = contestant.utterances
-    feed(session, first)
-    session.flush()
-    ear.wait(lambda: ear.of(Final))
-    assert session.account.pending_samples == 0
-    feed(session, silence(0.3), second)
-    session.finish()
-    assert session.wait_finished(PATIENCE_S)
-    check(ear.events)
-    assert ear.texts == contestant.texts
+    stream.feed(first)
+    stream.end()
+    stream.feed(second[: len(second) // 2])
+    stream.close()
+    stream.close()
+    said = len(stream.ear.spoken)
+    again = await stream_of(contestant)
+    again.feed(first)
+    again.end()
+    assert await texts_of(contestant, again, 1) == contestant.texts[:1]
+    assert len(stream.ear.spoken) == said
+    again.close()
 
 
-def test_close_ends_it_at_once(contestant: Contestant, stack: ExitStack) -> None:
-    """In the middle of an utterance: nothing is said any more, and the next session is not held up."""
-    session, ear = session_of(stack, contestant)
+@for_each(CONTESTANTS)
+async def test_a_stream_can_be_closed_by_what_it_says(contestant: Contestant) -> None:
+    """From within `say`, which is the last then."""
+    await contestant.recognizer.wait_ready()
+    said, over = list[object](), asyncio.Event()
+
+    def say(spoken: object) -> None:
+        said.append(spoken)
+        stream.close()
+        over.set()
+
+    stream = contestant.recognizer.open(request(), say)
+    for utterance in contestant.utterances:
+        stream.feed(utterance)
+        stream.end()
+    await over.wait()
+    await asyncio.sleep(0.05)
+    assert len(said) == 1
+
+
+@for_each(CONTESTANTS)
+async def test_nothing_is_said_of_dropped_utterances(contestant: Contestant) -> None:
+    """Those behind them are completed."""
+    stream = await stream_of(contestant)
     first, second = contestant.utterances
-    feed(session, first, silence(1), second[: len(second) // 2])
-    ear.wait(lambda: ear.of(SpeechStarted))
-    session.close()
-    said = len(ear.events)
-    again, other = session_of(stack, contestant)
-    feed(again, first, silence(1))
-    again.finish()
-    assert again.wait_finished(PATIENCE_S)
-    assert other.texts == contestant.texts[:1]
-    assert len(ear.events) == said
+    stream.feed(first)
+    stream.end()
+    stream.drop(0)
+    said = len(stream.ear.spoken)
+    stream.feed(second)
+    stream.end()
+    assert await texts_of(contestant, stream, 1) == contestant.texts[1:]
+    assert stream.ear.over == {1}
+    assert not [each for each in stream.ear.spoken[said:] if getattr(each, "utterance", None) == 0]
+    stream.close()
 
 
-def test_two_sessions_at_once(contestant: Contestant, stack: ExitStack) -> None:
+@for_each(CONTESTANTS)
+async def test_no_partials_where_none_are_wanted(contestant: Contestant) -> None:
+    """Neither for a request without them, nor while they are declined; finals come."""
+    await contestant.recognizer.wait_ready()
+    finals = Stream(contestant.recognizer, request(pacing=None))
+    finals.stream.want_partials(1.0)
+    await contestant.recognizer.wait_ready()
+    declined = Stream(contestant.recognizer)
+    declined.stream.want_partials(None)
+    for stream in (finals, declined):
+        stream.feed(contestant.utterances[0])
+        stream.end()
+        assert await texts_of(contestant, stream, 1) == contestant.texts[:1]
+        assert not stream.ear.heard(0)
+        stream.close()
+
+
+@for_each(CONTESTANTS)
+async def test_two_streams_at_once(contestant: Contestant) -> None:
     """Each gets its own words."""
-    sessions = [session_of(stack, contestant) for _ in range(2)]
-    for (session, _), utterance in zip(sessions, contestant.utterances, strict=True):
-        feed(session, utterance, silence(1))
-        session.finish()
-    for (session, ear), text in zip(sessions, contestant.texts, strict=True):
-        assert session.wait_finished(PATIENCE_S)
-        check(ear.events)
-        assert ear.texts == [text]
+    streams = [await stream_of(contestant) for _ in range(2)]
+    for stream, utterance in zip(streams, contestant.utterances, strict=True):
+        stream.feed(utterance)
+        stream.end()
+    for stream, text in zip(streams, contestant.texts, strict=True):
+        assert await texts_of(contestant, stream, 1) == [text]
+        stream.close()
 
 
-def test_harm_in_the_middle_of_an_utterance(contestant: Contestant, stack: ExitStack) -> None:
-    """It is taken up again, by nobody but the same provider: all words come, each once."""
-    session, ear = session_of(stack, contestant)
+@for_each(CONTESTANTS)
+async def test_harm_in_the_middle_of_an_utterance(contestant: Contestant) -> None:
+    """It goes on by itself, or says `Lost` as the last; what is not over then can be asked again."""
+    stream = await stream_of(contestant)
     first, second = contestant.utterances
-    half = len(first) // 2
-    feed(session, first[:half])
-    ear.wait(lambda: ear.of(SpeechStarted))
+    stream.feed(first[: len(first) // 2])
+    await asyncio.sleep(0.05)
     contestant.harm()
-    feed(session, first[half:], silence(1), second, silence(1))
-    session.finish()
-    assert session.wait_finished(PATIENCE_S)
-    check(ear.events)
-    assert ear.texts == contestant.texts
+    stream.feed(first[len(first) // 2 :])
+    stream.end()
+    stream.feed(second)
+    stream.end()
+    await stream.ear.over_or_lost(2)
+    while stream.ear.lost is not None:  # again if it was given what was harmed as well
+        assert isinstance(stream.ear.lost.error, ProviderError)
+        assert stream.ear.lost.utterance in {None, 0, 1} - stream.ear.over
+        stream.close()
+        stream = await stream_of(contestant)
+        for utterance in contestant.utterances:
+            stream.feed(utterance)
+            stream.end()
+        await stream.ear.over_or_lost(2)
+    assert await texts_of(contestant, stream, 2) == contestant.texts
+    stream.close()
 
 
-def test_a_provider_of_no_use_is_replaced(dead: Contestant, stack: ExitStack, tmp_path: Path) -> None:
-    """The next in the chain has every utterance, whole, and that is said, with the reason."""
-    reserve = stack.enter_context(WorkerPool(script(tmp_path / "reserve.json")))
-    session, ear = session_of(stack, Contestant(dead.member), Member("reserve", reserve))
-    feed(session, speak([1, 2, 3]), silence(1), speak([4]), silence(1))
-    session.finish()
-    assert session.wait_finished(PATIENCE_S)
-    check(ear.events)
-    assert ear.texts == [["w1", "w2", "w3"], ["w4"]]
-    changed = ear.of(ProviderChanged)[0]
-    assert changed.provider == "reserve" and changed.reason
+@for_each(CONTESTANTS)
+async def test_it_says_what_it_is(contestant: Contestant) -> None:
+    """A name, a model and a place to show; windows for those that decode them."""
+    recognizer = contestant.recognizer
+    await recognizer.wait_ready()
+    assert recognizer.name and recognizer.model and recognizer.description
+    assert all(isinstance(pid, int) for pid in recognizer.pids())
+    assert recognizer.windows is None or recognizer.windows.width >= 1
+
+
+@for_each(CONTESTANTS)
+async def test_closing_the_provider_ends_everything(contestant: Contestant) -> None:
+    """Nobody waits for ever, and no stream can be opened."""
+    stream = await stream_of(contestant)
+    stream.feed(contestant.utterances[0])
+    waiting = asyncio.create_task(contestant.recognizer.wait_ready())
+    await contestant.recognizer.close()
+    await asyncio.wait([waiting], timeout=5.0)
+    assert waiting.done()
+    waiting.exception()
+    assert contestant.recognizer.pids() == []
+    try:
+        late = Stream(contestant.recognizer)
+    except ProviderError:
+        return
+    late.feed(np.zeros(16_000, np.float32))
+    late.end()
+    await late.ear.over_or_lost(1)  # a stream of windows learns it with its first
+    assert not late.ear.texts
+    late.close()
+
+
+@for_each(DEAD)
+async def test_a_provider_of_no_use_says_so_soon(dead: Contestant) -> None:
+    """Before a stream is opened, when one is, or by it; with the reason, and within two seconds of trying."""
+    with pytest.raises((ProviderError, ModelError)) as caught:
+        await dead.recognizer.wait_ready()
+    assert str(caught.value) and "\n" not in str(caught.value)
+    began_s, ear = time.monotonic(), Ear()
+    try:
+        stream = dead.recognizer.open(request(), ear)
+    except ProviderError:
+        return
+    stream.feed(dead.utterances[0])
+    ear.ended += 1
+    stream.end()
+    await ear.over_or_lost(1)
+    assert time.monotonic() - began_s < 2.0
+    (said,) = ear.spoken
+    assert isinstance(said, Lost | Failed) and isinstance(said.error, AsrctlError)
+    stream.close()

@@ -297,6 +297,19 @@ async def test_an_utterance_done_forgives_earlier_deaths(tmp_path: Path) -> None
             assert voxtral.state.name != "GAVE_UP"
 
 
+@in_loop
+async def test_processes_that_die_together_are_one_failure(tmp_path: Path) -> None:
+    """As when the machine runs out of memory: more of them than failures in a row are allowed."""
+    async with closing(standin(tmp_path, {"spares": 6})) as voxtral:
+        await until(lambda: len(voxtral.pids()) == 6 and voxtral.state.name == "READY")
+        for pid in voxtral.pids():
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: voxtral.starts > 6)
+        stream = await open_stream(voxtral)
+        stream.utter(1)
+        assert await stream.ear.wait_completed(1) == ["w1"]
+
+
 def _cut_tensors(directory: Path) -> None:
     os.truncate(directory / "voxtral-model" / "consolidated.safetensors", 2_000_000_000)
 

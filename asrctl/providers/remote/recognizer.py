@@ -23,6 +23,9 @@ from asrctl.providers.remote.realtime import Realtime, probe
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.stream import Carrier, RemoteStream
 
+_LAST_TURNS = 3
+"""Of the loop, in which asyncio closes the sockets that were dropped last."""
+
 
 class RemoteRecognizer:
     """See `Recognizer`. Nothing is connected before the first `open`."""
@@ -75,8 +78,7 @@ class RemoteRecognizer:
             raise ProviderError("the provider was closed")
         if not self._breaker.allow():
             raise ProviderError(f"{self._why}; tried again in {self._breaker.wait_s():.0f} s")
-        outbox = Outbox(say)
-        outbox.want_partials(request.pacing is not None)
+        outbox = Outbox(request, say)
 
         def tell(spoken: Spoken) -> None:
             if isinstance(spoken, Completed):
@@ -130,3 +132,5 @@ class RemoteRecognizer:
             stream.close()
         for stream in streams:
             await stream.wait_gone()
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)

@@ -59,8 +59,7 @@ class Voxtral:
         """Start a stream on a process that is ready; see `Recognizer.open`."""
         if request.decode.translate:
             raise ProviderError("voxtral does not translate")
-        outbox = Outbox(say)
-        outbox.want_partials(request.pacing is not None)
+        outbox = Outbox(request, say)
         while True:
             resident = self._spares.take()
             if resident.attach(request.decode.language, outbox.say):

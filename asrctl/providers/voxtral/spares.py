@@ -139,6 +139,8 @@ class Spares:
             return
         problems = [] if resident.ready_s is not None else weights_problems(self._weights)
         self._failure = "; ".join([str(error), *problems])
+        if self._retry is not None and not _is_permanent(resident, problems):
+            return  # several that die together, of the same cause, count as one failure
         self._backoff.began()
         lived_s = 0.0 if resident.ready_s is None else self._loop.time() - resident.ready_s
         wait_s = self._backoff.failed(lived_s)
