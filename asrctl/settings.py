@@ -309,11 +309,12 @@ def _validated(given: Mapping[str, _Given]) -> Settings:
     own = {name: value for name, value in nested.items() if name in sections_of_ours}
     settings: Settings = _checked(Settings, own, given)
     provider_settings = {
-        name: _checked(_plugin(name).settings, table, given, f"{name}.")
+        name: _checked(plugin.settings, table, given, f"{name}.")
         for name, table in nested.items()
-        if name not in sections_of_ours
+        if name not in sections_of_ours and (plugin := _plugin(name)) is not None
     }
-    return settings.overridden(provider_settings=provider_settings)
+    differing = {name: of for name, of in provider_settings.items() if of != type(of)()}
+    return settings.overridden(provider_settings=differing)
 
 
 def _checked(

@@ -66,3 +66,20 @@ def test_without_weights_it_is_listed_as_fetched_by_hand(capsys: pytest.CaptureF
     assert run("models", "list") == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("voxtral ")]
     assert line.split() == ["voxtral", "8,900", "MB", "10,900", "MB", "many", "by", "hand"]
+
+
+def test_the_directory_that_is_set_is_looked_at(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`[voxtral] model_dir` counts for every command; weights that are cut off are not called cached."""
+    make_weights(root / "voxtral-model")
+    weights = make_weights(tmp_path / "elsewhere")
+    monkeypatch.setenv("ASRCTL_VOXTRAL__MODEL_DIR", str(weights))
+    assert run("models", "path", "voxtral") == run("models", "verify") == 0
+    assert capsys.readouterr().out == f"{weights}\nvoxtral: ok\n"
+    (weights / "tekken.json").unlink()
+    assert run("models", "verify") == 3
+    assert capsys.readouterr().out == f"voxtral: {weights / 'tekken.json'} is missing\n"
+    assert run("models", "list", "--json") == 0
+    (row,) = [row for row in json.loads(capsys.readouterr().out)["models"] if row["name"] == "voxtral"]
+    assert row["source"] == "broken"
