@@ -7,7 +7,6 @@ providers are asked for: that takes tens of milliseconds where many packages are
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -65,6 +64,8 @@ def built_in(name: str) -> Plugin | None:
 
 @cache
 def _built_in_names() -> tuple[str, ...]:
+    import pkgutil  # 1 ms, which nobody pays for Whisper
+
     folders = (module.name for module in pkgutil.iter_modules(asrctl.providers.__path__) if module.ispkg)
     return (*_WHISPER, *sorted(folders))
 
