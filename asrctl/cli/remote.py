@@ -15,10 +15,11 @@ from asrctl.cli.scribe import Scribe
 from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.client.link import stream_url
 from asrctl.errors import AudioError
+from asrctl.remote_events import event_of
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
-from asrctl.stream.events import Dropped, Event, Final, Partial, ProviderChanged
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Word
+from asrctl.stream.events import Event, ProviderChanged
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing
 
 _AHEAD_SAMPLES = 5 * SAMPLE_RATE_HZ
 """A source that can wait is read so far ahead of what the server takes."""
@@ -164,18 +165,3 @@ class _RemoteEar:
 
     async def close(self) -> None:
         """The client's context does it."""
-
-
-def event_of(event: object) -> Event | None:
-    """A server's event as a session here would have it; None for what is about the link."""
-    if isinstance(event, protocol.Partial):
-        return Partial(event.utterance, 0, event.start_s, event.end_s, event.stable, event.unstable)
-    if isinstance(event, protocol.Final):
-        words = tuple(
-            Word(word.start_s, word.end_s, word.text, word.confidence) for word in event.words or ()
-        )
-        segment = Segment(event.start_s, event.end_s, event.text, event.confidence, words)
-        return Final(event.utterance, segment, event.from_, event.to)
-    if isinstance(event, protocol.Dropped):
-        return Dropped(event.utterance, event.from_, event.to, event.reason)
-    return None
