@@ -45,6 +45,13 @@ class SyncClient:
         self._next: asyncio.Task[Event] | None = None
 
     def __enter__(self) -> Self:
+        """Begin to connect.
+
+        Raises:
+            RuntimeError: An event loop runs in this thread: `Client` is made for that.
+        """
+        if _loop_runs():
+            raise RuntimeError("SyncClient cannot be used inside an event loop: use Client")
         self._runner.run(self._client.__aenter__())
         return self
 
@@ -153,3 +160,11 @@ class _End:
 
 
 _END = _End()
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
