@@ -15,10 +15,23 @@ from asrctl.client import Client, ClientOptions
 from asrctl.client.source import AHEAD_SAMPLES, HELD_SAMPLES, Source
 from asrctl.errors import AudioError, ServerError
 from asrctl.protocol import Final
-from tests.client.clients import Heard, Time, run
+from benchmarks.serve_proxy import FaultyProxy, Plan
+from tests.client.clients import Heard, run
 from tests.client.liar import READY, saying
 from tests.client.runs import SAMPLES, assert_all_heard
-from tests.client.server import Cut, Fault, Mute, Refuse, Restart, ScriptedServer, always, pcm, sound, words
+from tests.client.server import (
+    Cut,
+    Fault,
+    Mute,
+    Refuse,
+    Restart,
+    ScriptedServer,
+    Stall,
+    always,
+    pcm,
+    sound,
+    words,
+)
 
 
 def floats(samples: int = SAMPLES, chunk: int = 1000) -> Iterator[object]:
@@ -215,16 +228,22 @@ def test_leaving_ends_the_reading() -> None:
     assert steps == 1
 
 
-@pytest.mark.parametrize("fault", [Mute(), None])
-def test_time_for_leaving(fault: Fault | None) -> None:
-    """Whatever the server does, the block is left within seconds."""
+@pytest.mark.parametrize(
+    "plan", [Plan("stall", 30_000), Plan("half-open", 30_000), Plan("stall", 10), Plan()]
+)
+def test_time_for_leaving(plan: Plan) -> None:
+    """Whatever network and server do, the block is left within seconds, also with much unsent."""
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
-        async with ScriptedServer(always(fault) if fault else []).running() as server:
-            async with Client(server.url, source=raw(1_000_000), clock=Time()) as client:
-                while client.fed_samples < 10_000:
-                    await asyncio.sleep(0)
+        async with (
+            ScriptedServer(always(Stall(20_000))).running() as server,
+            FaultyProxy(server.url, [plan]).running() as proxy,
+        ):
+            async with Client(proxy.url) as client:
+                for chunk in raw(10_000_000, 1 << 20):
+                    client.feed(chunk)
+                await asyncio.sleep(0.5)
                 began_s = loop.time()
             return loop.time() - began_s
 
