@@ -256,12 +256,14 @@ def test_gives_up(
     assert np.array_equal(data, pcm(start, start + len(data)))
 
 
-def test_attempts_are_a_setting(spoken: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+def test_attempts_are_a_setting(
+    serve: Serve, spoken: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
     """How often it is tried can be set; the error says how often it was."""
     monkeypatch.chdir(spoken.parent)
     monkeypatch.setenv("ASRCTL_CLIENT__MAX_ATTEMPTS", "2")
     monkeypatch.setenv("ASRCTL_CLIENT__MAX_WAIT_S", "0.01")
-    assert run("transcribe", "--server", "ws://127.0.0.1:1", str(spoken)) == 5
+    assert run("transcribe", "--server", serve([Refuse(503)] * 2).url, str(spoken)) == 5
     assert "gave up after 2 attempts" in capsys.readouterr().err
 
 
