@@ -34,7 +34,7 @@ ALLOWED = {
     "providers": {*LOW, "protocol", "network", "audio", "models", "client"},
     "workers": {*LOW, "providers"},
     "stream": {*LOW, "audio", "providers", "workers"},
-    "remote_events": {"protocol", "stream", "transcript"},
+    "remote_events": {"network", "protocol", "stream", "transcript"},
     "from_settings": {*LOW, "settings", "audio", "providers", "stream"},
     "assembly": {*LOW, "settings", "audio", "models", "providers", "workers", "stream", "detect"},
     "engine": {*LOW, "stream", "audio", "models", "providers"},

@@ -204,6 +204,11 @@ class Client:
         while self.unsent_samples >= samples and not self._connections.over:
             await self._moved()
 
+    async def wait_for_room(self) -> None:
+        """Wait until audio that can wait, such as a file's, may be fed: not too far ahead of the server."""
+        while self._is_ahead and not self._connections.over:
+            await self._moved()
+
     async def _moved(self) -> None:
         self._connections.moved.clear()
         await self._connections.moved.wait()
@@ -212,8 +217,7 @@ class Client:
         """Feed what the source gives, when there is room for it; then say that it was all."""
         try:
             async for pcm in chunks_of(source):
-                while self._is_ahead and not self._connections.over:
-                    await self._moved()
+                await self.wait_for_room()
                 if self._finished or self._connections.over:
                     return
                 self.feed(pcm)
