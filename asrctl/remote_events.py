@@ -1,4 +1,4 @@
-"""What a server says, as the events that a session on this machine would say; its text is made safe to show."""
+"""What a server says, as the events of a session on this machine; its text is made safe to show."""
 
 from __future__ import annotations
 
