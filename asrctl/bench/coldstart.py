@@ -124,7 +124,7 @@ def evict(setup: Setup) -> None:
 
 def _imports(provider: str) -> str:
     """What a worker imports, and nothing of what it does then."""
-    modules = ["asrctl.engine.worker", f"asrctl.providers.{provider}", PROVIDERS[provider].requires]
+    modules = ["asrctl.workers.child", f"asrctl.providers.{provider}", PROVIDERS[provider].requires]
     return f"import os, {', '.join(filter(None, modules))}; os._exit(0)"
 
 

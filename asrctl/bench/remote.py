@@ -20,16 +20,15 @@ import psutil
 from asrctl import protocol
 from asrctl.bench.cost import Cost
 from asrctl.bench.paced import Heard, Talk, Unpaced, pieces
-from asrctl.bench.setup import Dropped, Event, Final, Finished, Partial, SpeechStarted
+from asrctl.bench.setup import Finished
 from asrctl.bench.stage import Played, Remembered, TellShare
 from asrctl.client import Client, ClientOptions
-from asrctl.client import Event as ClientEvent
 from asrctl.client.link import stream_url
 from asrctl.errors import ServerError
 from asrctl.network.hosts import is_loopback
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
-from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
+from asrctl.remote_events import event_of, words_of
+from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
 _HEAD_START_S = 0.1
 _UNSENT_SAMPLES = 10 * SAMPLE_RATE_HZ
@@ -52,7 +51,7 @@ class _Session:
             async for event in self.client:
                 if self.client.ready is not None:
                     self.settled.set()
-                if (known := engine_event(event)) is not None:
+                if (known := event_of(event)) is not None:
                     self.heard(known)
             self.heard(Finished(self.client.account))
         except ServerError as error:
@@ -126,7 +125,7 @@ class There:
             await feeding
             if client.ready is not None:
                 self._known = {"model": client.ready.model, "provider": client.ready.provider}
-        words = [word for final in finals for word in _words(final)]
+        words = [word for final in finals for word in words_of(final)]
         return Unpaced(join_text(final.text for final in finals), words)
 
     async def _play(self, talks: Sequence[Talk], tell: TellShare) -> list[_Session]:
@@ -167,24 +166,6 @@ async def _feed_all(client: Client, talk: Talk) -> None:
         await client.wait_unsent_below(_UNSENT_SAMPLES)
         client.feed(talk.samples[at : at + SAMPLE_RATE_HZ])
     client.finish()
-
-
-def engine_event(event: ClientEvent) -> Event | None:
-    """A server's event as a session here would have it; None for what is about the link."""
-    if isinstance(event, protocol.SpeechStarted):
-        return SpeechStarted(event.utterance, event.start_s)
-    if isinstance(event, protocol.Partial):
-        return Partial(event.utterance, 0, event.start_s, event.end_s, event.stable, event.unstable)
-    if isinstance(event, protocol.Final):
-        segment = Segment(event.start_s, event.end_s, event.text, event.confidence, _words(event))
-        return Final(event.utterance, segment, event.from_, event.to)
-    if isinstance(event, protocol.Dropped):
-        return Dropped(event.utterance, event.from_, event.to, event.reason)
-    return None
-
-
-def _words(final: protocol.Final) -> tuple[Word, ...]:
-    return tuple(Word(word.start_s, word.end_s, word.text, word.confidence) for word in final.words or ())
 
 
 def processes_of(url: str) -> list[int]:

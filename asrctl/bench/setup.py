@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from asrctl.audio.files import open_audio
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
-from asrctl.engine.files import FileOptions
-from asrctl.engine.slot import HealthCheck
-from asrctl.engine.stream import SpeechDetector, StreamOptions
 from asrctl.providers.base import ModelSpec
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
+from asrctl.stream.files import FileOptions
+from asrctl.stream.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.workers.options import HealthCheck
 
 Samples = NDArray[np.float32]
 """Shape (n,), mono at 16 kHz."""

@@ -14,9 +14,9 @@ import typer
 from asrctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from asrctl.assembly import Plan
     from asrctl.bench.rtf import Contestant
     from asrctl.bench.setup import Setup, Speech
-    from asrctl.cli.recognizer import Recognizer
     from asrctl.client import ClientOptions
     from asrctl.settings import Settings
 
@@ -90,7 +90,7 @@ def setup_of(
     return setup_from(*prepared(settings, speech, provider, model, threads, workers), speech)
 
 
-def setup_from(chosen: Settings, recognizer: Recognizer, speech: Speech) -> Setup:
+def setup_from(chosen: Settings, plan: Plan, speech: Speech) -> Setup:
     """The same of what is prepared.
 
     Raises:
@@ -98,21 +98,19 @@ def setup_from(chosen: Settings, recognizer: Recognizer, speech: Speech) -> Setu
     """
     from functools import partial
 
+    from asrctl.assembly import health_check
     from asrctl.bench.setup import Setup
-    from asrctl.cli.live_options import health_check, stream_options
-    from asrctl.cli.offline import file_options
-    from asrctl.from_settings import speech_detector
+    from asrctl.from_settings import file_options, speech_detector, stream_options
 
-    if not recognizer.is_pooled:
-        name = recognizer.spec.provider
-        raise UsageError(f"{name} loads no model here: measure it live, with asrctl bench stream")
+    if not plan.is_pooled:
+        raise UsageError(f"{plan.provider} loads no model here: measure it live, with asrctl bench stream")
     return Setup(
-        model=recognizer.model,
-        spec=recognizer.spec,
-        workers=recognizer.workers,
-        health=health_check(recognizer),
-        files=file_options(recognizer.decode, chosen.vad, speech.duration_s),
-        stream=stream_options(recognizer.decode, chosen.vad, chosen.live),
+        model=plan.model,
+        spec=plan.spec,
+        workers=plan.workers,
+        health=health_check(plan),
+        files=file_options(plan.decode, chosen.vad, speech.duration_s),
+        stream=stream_options(plan.decode, chosen.vad, chosen.live),
         detector=partial(speech_detector, chosen.vad),
     )
 
@@ -124,9 +122,9 @@ def prepared(
     model: str | None,
     threads: int | None,
     workers: int | None,
-) -> tuple[Settings, Recognizer]:
+) -> tuple[Settings, Plan]:
     """The settings with these flags on top, and what will decode; raises as `setup_of` does."""
-    from asrctl.cli.recognizer import prepare
+    from asrctl.assembly import prepare
     from asrctl.cli.view import bytes_progress
 
     chosen = settings.overridden(provider=provider, model=model, threads=threads, workers=workers)

@@ -135,22 +135,21 @@ def _here(
     workers: int | None,
 ) -> Stage:
     """Workers of ours, or what is fed and loads no model of ours."""
+    from asrctl.assembly import start
     from asrctl.bench.engine import Streams
     from asrctl.bench.stage import Here, pooled
-    from asrctl.cli.live_options import stream_options
-    from asrctl.cli.providers import Providers
-    from asrctl.from_settings import speech_detector
+    from asrctl.from_settings import speech_detector, stream_options
 
-    chosen, recognizer = prepared(settings, speech, provider, model, threads, workers)
-    if recognizer.is_pooled:
-        return pooled(setup_from(chosen, recognizer, speech))
-    name = f"{recognizer.model} {recognizer.spec.provider}"
-    options = stream_options(recognizer.decode, chosen.vad, chosen.live)
+    chosen, plan = prepared(settings, speech, provider, model, threads, workers)
+    if plan.is_pooled:
+        return pooled(setup_from(chosen, plan, speech))
+    name = f"{plan.model} {plan.provider}"
+    options = stream_options(plan.decode, chosen.vad, chosen.live)
 
-    def start() -> Streams:
-        return Streams(Providers(recognizer), options, lambda: speech_detector(chosen.vad))
+    def streams() -> Streams:
+        return Streams(lambda: start(plan), options, lambda: speech_detector(chosen.vad))
 
-    return Here(name, {"provider": name}, options.endpointing, start)
+    return Here(name, {"provider": name}, options.endpointing, streams)
 
 
 def _there(

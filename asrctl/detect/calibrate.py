@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +16,6 @@ from numpy.typing import NDArray
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.slot import HealthCheck, PoolOptions
 from asrctl.errors import AsrctlError, ModelError, ProviderError
 from asrctl.models.store import ModelStore
 from asrctl.policy.capacity import Costs
@@ -29,6 +26,8 @@ from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.registry import PROVIDERS
 from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.workers.options import HealthCheck, PoolOptions
+from asrctl.workers.pool import WorkerPool
 
 Samples = NDArray[np.float32]
 """Shape (n,), mono at 16 kHz."""
@@ -166,13 +165,20 @@ def measure(candidate: Candidate, store: ModelStore, speech: Speech, deadline_s:
         attempts=1,
         health=HealthCheck(speech.short, SAMPLE_WORDS, decode),
     )
+    return asyncio.run(_measured(candidate, spec, options, speech, deadline_s))
+
+
+async def _measured(
+    candidate: Candidate, spec: ModelSpec, options: PoolOptions, speech: Speech, deadline_s: float
+) -> Measurement:
     started = time.monotonic()
-    with WorkerPool(spec, options) as pool:
-        pool.wait_ready()
+    decode = DecodeOptions(language="en", word_timestamps=True)
+    async with WorkerPool(spec, options) as pool:
+        await pool.wait_ready()
         load_s = time.monotonic() - started
         seconds = partial(_decode_s, pool, candidate.workers, deadline_s)
-        short_s, long_s = (seconds(samples, decode) for samples in (speech.short, speech.long))
-        draft_s = seconds(speech.short, replace(decode, effort=Effort.DRAFT))
+        short_s, long_s = [await seconds(samples, decode) for samples in (speech.short, speech.long)]
+        draft_s = await seconds(speech.short, replace(decode, effort=Effort.DRAFT))
         memory_bytes = sum(_resident(pid) for pid in pool.pids())
         where = pool.slots[0].description
     return Measurement(
@@ -185,7 +191,7 @@ def measure(candidate: Candidate, store: ModelStore, speech: Speech, deadline_s:
     )
 
 
-def _decode_s(
+async def _decode_s(
     pool: WorkerPool, workers: int, deadline_s: float, samples: Samples, options: DecodeOptions
 ) -> float:
     """Seconds for one decode with every worker busy at once: the median of all, in the quickest round.
@@ -195,13 +201,14 @@ def _decode_s(
     """
     rounds: list[float] = []
     while len(rounds) < _ROUNDS and sum(rounds) < (_LONG_S if len(rounds) > 1 else _HOPELESS_S):
-        futures = [
-            pool.submit(samples, options, Ticket(f"calibration {number}", Kind.FINAL))
+        decodes = [
+            pool.decode(samples, options, Ticket(f"calibration {number}", Kind.FINAL))
             for number in range(workers)
         ]
         try:
-            found = [future.result(max(0.0, deadline_s - time.monotonic())) for future in futures]
-        except (FutureTimeout, CancelledError):
+            async with asyncio.timeout(deadline_s - time.monotonic()):
+                found = await asyncio.gather(*decodes)
+        except TimeoutError:
             raise ProviderError("it was not done in the time that calibration has") from None
         rounds.append(statistics.median(each.inference_s for each in found))
     return min(rounds)

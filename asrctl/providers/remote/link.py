@@ -14,8 +14,8 @@ from websockets.typing import Subprotocol
 from asrctl.client.failures import MAPPED, link_failure
 from asrctl.network.failures import LinkFailure
 from asrctl.network.hosts import is_loopback
-from asrctl.providers.remote.attempts import failure_of
 from asrctl.providers.remote.conversation import Conversation
+from asrctl.providers.remote.patience import failure_of
 from asrctl.providers.remote.settings import RemoteSettings
 
 _CLOSE_TIMEOUT_S = 0.5

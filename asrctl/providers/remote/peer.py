@@ -19,9 +19,9 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
 from asrctl.protocol import Dropped, Final, Partial
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.remote.attempts import NOBODY_THERE
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.link import allow
+from asrctl.providers.remote.patience import NOBODY_THERE
 from asrctl.providers.remote.pcm import SAMPLE_BYTES, samples_of
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
@@ -190,6 +190,7 @@ def _client_options(
         backoff=backoff,
         breaker=BreakerOptions(backoff.max_attempts + 1),  # the attempts end it before
         buffer=BufferOptions(memory_bytes, 0),
+        wait_for_server_s=0.0,  # an outage is bounded here, in `_watch`
         connect_timeout_s=settings.connect_timeout_s,
         keepalive_s=settings.keepalive_s,
         salvage=False,

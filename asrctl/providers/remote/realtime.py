@@ -6,12 +6,14 @@ import asyncio
 
 from asrctl.errors import ProviderError
 from asrctl.network.failures import LinkFailure
+from asrctl.network.retry import Attempts, GaveUp
+from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.remote.attempts import Attempts
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.conversation import Conversation
 from asrctl.providers.remote.guess import dialect_for
 from asrctl.providers.remote.link import Link, allow, open_socket
+from asrctl.providers.remote.patience import Patience, attempts_for
 from asrctl.providers.remote.settings import RemoteSettings
 
 
@@ -25,7 +27,7 @@ class Realtime:
         decode: DecodeOptions,
         backlog: Backlog,
         wake: asyncio.Event,
-        attempts: Attempts,
+        backoff: BackoffOptions,
     ) -> None:
         """Prepare; nothing is sent before `run`.
 
@@ -35,51 +37,72 @@ class Realtime:
             decode: Language and prompt.
             backlog: Filled by the caller.
             wake: Set whenever that was done.
-            attempts: Says when to try again.
+            backoff: How many attempts in a row, and the waits between them.
         """
         self._settings = settings
         self._key = key
         self._decode = decode
         self._backlog = backlog
         self._wake = wake
-        self._attempts = attempts
-        self._outage: asyncio.Timeout | None = None
+        self._attempts = attempts_for(settings, backoff)
+        self._patience = Patience(settings)
+        self._lost_before = False
 
     async def run(self) -> None:
         """Carry the stream until the server is given up, which is raised as a ProviderError."""
-        while True:
-            self._attempts.begin()
-            try:
-                await self._bounded_link()
-            except LinkFailure as failure:
-                await asyncio.sleep(self._attempts.failed(failure))
+        try:
+            async for attempt in self._attempts:
+                with attempt:
+                    await self._bounded_link()
+        except GaveUp as error:
+            raise ProviderError(str(error)) from None
 
     async def _bounded_link(self) -> None:
         """One link, which ends an outage or is ended by its end."""
         try:
-            async with asyncio.timeout(self._attempts.left_s) as self._outage:
-                await self._one_link()
+            async with asyncio.timeout(self._attempts.left_s if self._lost_before else None) as outage:
+                await self._one_link(outage)
+        except LinkFailure as failure:
+            self._lost_before = True
+            raise self._patience.judged(failure) from None
         except TimeoutError:
             limit_s = self._settings.outage_s
             raise ProviderError(f"no text came for {limit_s:g} s of trying") from None
 
-    async def _one_link(self) -> None:
+    async def _one_link(self, outage: asyncio.Timeout) -> None:
         async with open_socket(self._settings, self._key) as socket:
-            self._attempts.reached = True
+            self._patience.met()
             conversation = Conversation(dialect_for(self._settings, self._decode), self._backlog)
-            completed = 0
+            progress = _Progress(self._attempts, conversation, self._backlog)
 
             def moved() -> None:
-                nonlocal completed
-                if conversation.completed > completed:
-                    self._attempts.proved()
-                elif conversation.ready and not self._backlog.owed:
-                    self._attempts.works()
-                completed = conversation.completed
-                if self._attempts.left_s is None:
-                    allow(self._outage, None)
+                if progress.is_good():
+                    allow(outage, None)
 
             await Link(socket, conversation, self._settings, self._wake, moved).run()
+
+
+class _Progress:
+    """What a link has achieved, told to the attempts."""
+
+    def __init__(self, attempts: Attempts, conversation: Conversation, backlog: Backlog) -> None:
+        self._attempts = attempts
+        self._conversation = conversation
+        self._backlog = backlog
+        self._ready = False
+        self._completed = 0
+
+    def is_good(self) -> bool:
+        """Whether the link does its work, so that an outage is over."""
+        if self._conversation.ready and not self._ready:
+            self._ready = True
+            self._attempts.ready()
+        completed, self._completed = self._completed, self._conversation.completed
+        if self._completed > completed:
+            self._attempts.proved()
+        elif self._ready and not self._backlog.owed:
+            self._attempts.alive()
+        return self._attempts.left_s is None
 
 
 async def probe(settings: RemoteSettings, key: str) -> None:

@@ -14,10 +14,10 @@ from asrctl.protocol import SUBPROTOCOL
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.outbox import Outbox
 from asrctl.providers.recognizer import Completed, Spoken, StreamRequest, WindowDecoder
-from asrctl.providers.remote.attempts import BACKOFF, Attempts
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.key import Redactor, find_key
 from asrctl.providers.remote.link import open_socket
+from asrctl.providers.remote.patience import BACKOFF
 from asrctl.providers.remote.peer import Peer
 from asrctl.providers.remote.realtime import Realtime, probe
 from asrctl.providers.remote.settings import RemoteSettings
@@ -93,10 +93,8 @@ class RemoteRecognizer:
         return stream
 
     def _carrier(self, decode: DecodeOptions, backlog: Backlog, wake: asyncio.Event) -> Carrier:
-        if self._address.dialect == "asrctl":
-            return Peer(self._settings, self._key, decode, backlog, wake, self._backoff)
-        attempts = Attempts(self._settings, self._backoff)
-        return Realtime(self._settings, self._key, decode, backlog, wake, attempts)
+        kind = Peer if self._address.dialect == "asrctl" else Realtime
+        return kind(self._settings, self._key, decode, backlog, wake, self._backoff)
 
     def _lost(self, error: ProviderError) -> ProviderError:
         """A stream was lost: for a while there are no others, unless it was the audio's fault."""

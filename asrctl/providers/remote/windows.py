@@ -19,13 +19,14 @@ import httpx
 from asrctl.errors import DecodeError, ProviderError
 from asrctl.network.failures import LinkFailure, retry_after_s_of
 from asrctl.network.hosts import is_loopback
+from asrctl.network.retry import GaveUp
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.answer import hypothesis_of, message_of
-from asrctl.providers.remote.attempts import BACKOFF, Attempts, failure_of
 from asrctl.providers.remote.key import Redactor, find_key
+from asrctl.providers.remote.patience import BACKOFF, Patience, attempts_for, failure_of
 from asrctl.providers.remote.pcm import SAMPLE_BYTES, pcm_of
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
@@ -96,7 +97,7 @@ class RemoteWindows:
         self._free = asyncio.Semaphore(settings.requests)
         self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
         self._why = ""
-        self._reached = False
+        self._patience = Patience(settings, clock)
         self._verbose = True
         self._tasks: set[asyncio.Task[object]] = set()
         self._closed = False
@@ -208,26 +209,35 @@ class RemoteWindows:
         """
         if not self._breaker.allow():
             raise ProviderError(f"{self._why}; tried again in {self._breaker.wait_s():.0f} s")
-        attempts = Attempts(self._settings, self._backoff, self._clock, self._random)
-        attempts.reached = self._reached
-        url, form, internal_errors = self._url(options), dict(self._form(options, verbose)), 0
+        url, form = self._url(options), dict(self._form(options, verbose))
         try:
-            while True:
-                attempts.begin()
+            answer = await self._tried(url, form, wav)
+        except GaveUp as error:
+            self._why = str(error)
+            self._breaker.failed()
+            raise ProviderError(self._why) from None
+        self._breaker.succeeded()
+        return answer
+
+    async def _tried(self, url: str, form: dict[str, str | list[str]], wav: bytes) -> Answer:
+        """Ask until there is an answer that says more than: later.
+
+        Raises:
+            GaveUp: There is none.
+        """
+        attempts = attempts_for(
+            self._settings, self._backoff, clock=self._clock, sleep=self._sleep, random=self._random
+        )
+        internal_errors = 0
+        async for attempt in attempts:
+            with attempt:
                 try:
                     answer = await self._request("POST", url, form, wav)
                     internal_errors += answer.status == 500
                     _check(answer, last=internal_errors >= _MAX_INTERNAL_ERRORS)
                 except LinkFailure as failure:
-                    await self._sleep(attempts.failed(failure))
-                else:
-                    self._breaker.succeeded()
-                    self._reached = True
-                    return answer
-        except ProviderError as error:
-            self._why = str(error)
-            self._breaker.failed()
-            raise
+                    raise self._patience.judged(failure) from None
+        return answer
 
     async def _request(
         self, method: str, url: str, form: dict[str, str | list[str]] | None = None, wav: bytes = b""
@@ -249,6 +259,7 @@ class RemoteWindows:
                     body += piece
                     if len(body) > self._settings.max_message_bytes:
                         raise LinkFailure("the server's answer is too long", fatal=True)
+                self._patience.met()
                 return Answer(response.status_code, bytes(body), retry_after_s_of(response.headers))
         except (TimeoutError, httpx.TimeoutException):
             raise LinkFailure("no answer in time") from None
