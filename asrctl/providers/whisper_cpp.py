@@ -134,6 +134,8 @@ class WhisperCpp:
         if self._runs_in_circles(hypothesis, budget):
             longer = 2 * budget + _LOOP_TOKENS
             return self._decode(samples, options, second_ctx, longer, fallback=True)
+        if effort is Effort.HASTY:
+            return hypothesis
         if effort is Effort.LIGHT:
             return self._look_again(samples, options, hypothesis, duration_s)
         if audio_ctx < second_ctx and is_unsure(hypothesis, duration_s):
