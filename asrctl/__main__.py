@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asrctl.engine.process import Standby
+    from asrctl.workers.standby import Standby
 
 _NEEDS_NO_WORKER = frozenset({"-h", "--help", "--list-devices", "--server"})
 
@@ -31,7 +31,7 @@ def main() -> None:
 def _standby(arguments: Sequence[str]) -> Standby | None:
     if arguments[:1] != ["transcribe"] or _NEEDS_NO_WORKER.intersection(arguments):
         return None
-    from asrctl.engine.process import Standby
+    from asrctl.workers.standby import Standby
 
     return Standby()
 

@@ -4,6 +4,8 @@
     [vad]
     onset = 0.6                 # or ASRCTL_VAD__ONSET=0.6
 
+A provider has the section of its name, with the fields of its plug-in's settings class.
+
 The classes are plain dataclasses that pydantic checks when there is something to check: importing it
 costs 125 ms (`pydantic-settings` 170 ms, measured on 2 cores with CPython 3.11), which somebody without a
 config file should not wait for before each transcript.
@@ -17,12 +19,16 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from asrctl.errors import UsageError
 from asrctl.render import Format
 
+if TYPE_CHECKING:
+    from asrctl.providers.plugin import Plugin
+
 ENV_PREFIX = "ASRCTL_"
+_OF_PROVIDERS = "provider_settings"
 _NOT_SETTINGS = frozenset({"ASRCTL_CONFIG", "ASRCTL_DEBUG", "ASRCTL_API_KEY"})
 """Variables that the command line reads itself: `--config`, tracebacks, and `--api-key`."""
 
@@ -131,40 +137,6 @@ class LadderSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class VoxtralSettings:
-    """The provider voxtral.
-
-    Attributes:
-        binary: Its program; None looks for `voxtral` on PATH.
-        model_dir: The directory with its weights; None looks where models are kept.
-        interval_s: Audio that it gathers before it looks at it.
-        spares: Processes that are loaded ahead of need.
-    """
-
-    binary: Path | None = None
-    model_dir: Path | None = None
-    interval_s: float = _number(0.5, 0.05, 10.0)
-    spares: int = _number(1, 1, 16)
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteSettings:
-    """The provider remote: a server that recognises speech.
-
-    Attributes:
-        url: Where it is; empty for none.
-        dialect: What it speaks; "auto" goes by the URL and the server's first event.
-        model: The model's name there; empty for the server's own choice.
-        api_key: What it lets us in for.
-    """
-
-    url: str = ""
-    dialect: Literal["auto", "openai", "vllm", "transcriptions", "asrctl"] = "auto"
-    model: str = ""
-    api_key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """What can be set. Flags of the same names override it for one run.
 
@@ -181,6 +153,8 @@ class Settings:
         translate: Into English, whatever is spoken.
         format: What `transcribe` writes.
         word_timestamps: Words with their times in the formats that can carry them.
+        provider_settings: By provider, what its own section sets: an object of its plug-in's settings class.
+            Providers of which nothing is set are not there.
     """
 
     model: str = "tiny.en-q8_0"
@@ -199,9 +173,12 @@ class Settings:
     live: LiveSettings = field(default_factory=LiveSettings)
     client: ClientSettings = field(default_factory=ClientSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
-    voxtral: VoxtralSettings = field(default_factory=VoxtralSettings)
-    remote: RemoteSettings = field(default_factory=RemoteSettings)
     ladder: LadderSettings = field(default_factory=LadderSettings)
+    provider_settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, plugin: Plugin) -> Any:
+        """The settings of a provider, an object of its settings class."""
+        return self.provider_settings.get(plugin.name) or plugin.settings()
 
     def overridden(self, **flags: Any) -> Settings:
         """These settings with the flags that were given; a flag that is None was not."""
@@ -258,8 +235,14 @@ def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -
 
 
 def flat(settings: Settings) -> dict[str, Any]:
-    """All settings by dotted key, in the order of their declaration."""
-    return {key: _get(settings, key) for key in _fields()}
+    """All settings by dotted key, in the order of their declaration, then those of all providers by name."""
+    from asrctl.providers.registry import PROVIDERS
+
+    own = {key: _get(settings, key) for key in _own_fields()}
+    for name in sorted(PROVIDERS):
+        plugin = PROVIDERS[name]
+        own |= {f"{name}.{field}": getattr(settings.of(plugin), field) for field in _names(plugin)}
+    return own
 
 
 # Reading
@@ -279,20 +262,22 @@ def _from_file(path: Path, required: bool) -> Iterator[tuple[str, _Given]]:
     except ValueError as error:  # not TOML, or not even UTF-8
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     for key, value in _dotted(tables):
-        if key not in _fields():
-            raise UsageError(f"{path}: {_unknown(key, _fields())}")
+        if key not in (known := _known(key)):
+            raise UsageError(f"{path}: {_unknown(key, known)}")
         yield key, _Given(value, str(path))
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, _Given]]:
-    variables = {ENV_PREFIX + key.replace(".", "__").upper(): key for key in _fields()}
     for name, text in environ.items():
         if not name.startswith(ENV_PREFIX) or name in _NOT_SETTINGS or not text:
             continue  # an empty variable is what many shells and containers have for "not set"
+        section = name.removeprefix(ENV_PREFIX).lower().partition("__")
+        fields = _known(f"{section[0]}." if section[1] else section[0])
+        variables = {ENV_PREFIX + key.replace(".", "__").upper(): key for key in fields}
         if name not in variables:
             raise UsageError(f"environment: {_unknown(name, variables)}")
         key = variables[name]
-        is_list = isinstance(_get(Settings(), key), tuple)
+        is_list = isinstance(_default_of(fields[key]), tuple)
         yield key, _Given([part.strip() for part in text.split(",")] if is_list else text, name)
 
 
@@ -313,8 +298,6 @@ def _unknown(key: str, known: Mapping[str, Any]) -> str:
 
 
 def _validated(given: Mapping[str, _Given]) -> Settings:
-    from pydantic import TypeAdapter, ValidationError
-
     nested: dict[str, Any] = {}
     for key, item in given.items():
         *sections, name = key.split(".")
@@ -322,54 +305,120 @@ def _validated(given: Mapping[str, _Given]) -> Settings:
         for section in sections:
             table = table.setdefault(section, {})
         table[name] = item.value
+    sections_of_ours = {field.name for field in dataclasses.fields(Settings)}
+    own = {name: value for name, value in nested.items() if name in sections_of_ours}
+    settings: Settings = _checked(Settings, own, given)
+    provider_settings = {
+        name: _checked(_plugin(name).settings, table, given, f"{name}.")
+        for name, table in nested.items()
+        if name not in sections_of_ours
+    }
+    return settings.overridden(provider_settings=provider_settings)
+
+
+def _checked(
+    kind: type[Any], values: Mapping[str, Any], given: Mapping[str, _Given], prefix: str = ""
+) -> Any:
+    """An object of a settings class, with its bounds checked and `~` expanded.
+
+    Args:
+        kind: The class.
+        values: What is set, nested.
+        given: All that was written, by dotted key.
+        prefix: Of the keys that belong to this class.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        settings = TypeAdapter(Settings).validate_python(nested)
+        made = TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = next(key for key in given if _dots(first["loc"]).startswith(f"{key}."))
+        at = f"{prefix}{_dots(first['loc'])}"
+        key = next((key for key in given if at.startswith(f"{key}.")), None)
         what = first["msg"].replace("Input ", "it ").replace("tuple", "list")
+        if key is None:  # a class that checks its values together
+            raise UsageError(f"{prefix.rstrip('.')}: {what}") from error
         raise _misfit(key, given[key], what) from error
     for key, item in given.items():
-        _check_bounds(key, item, _get(settings, key))
-    voxtral = settings.voxtral
-    return settings.overridden(
-        models_dir=settings.models_dir and settings.models_dir.expanduser(),
-        voxtral=dataclasses.replace(
-            voxtral,
-            binary=voxtral.binary and voxtral.binary.expanduser(),
-            model_dir=voxtral.model_dir and voxtral.model_dir.expanduser(),
-        ),
-    )
+        if key in (fields := _fields(kind, prefix)):
+            _check_bounds(key, item, _get(made, key.removeprefix(prefix)), fields[key])
+    return _expanded(made)
 
 
-def _check_bounds(key: str, item: _Given, value: Any) -> None:
-    bounds = _fields()[key].metadata
-    if bounds and not bounds["least"] <= value <= bounds["most"]:
+def _expanded(made: Any) -> Any:
+    paths = {
+        field.name: value.expanduser()
+        for field in dataclasses.fields(made)
+        if isinstance(value := getattr(made, field.name), Path)
+    }
+    return dataclasses.replace(made, **paths)
+
+
+def _check_bounds(key: str, item: _Given, value: Any, field: dataclasses.Field[Any]) -> None:
+    bounds = field.metadata
+    if "least" in bounds and not bounds["least"] <= value <= bounds["most"]:
         raise _misfit(key, item, f"it should be from {bounds['least']} to {bounds['most']}")
 
 
 def _misfit(key: str, item: _Given, what: str) -> UsageError:
-    return UsageError(f"{item.origin}: {key} is {item.value!r}: {what}")
+    shown = "..." if key.endswith("_key") else repr(item.value)
+    return UsageError(f"{item.origin}: {key} is {shown}: {what}")
 
 
 def _dots(location: tuple[int | str, ...]) -> str:
     return "".join(f"{part}." for part in location)
 
 
-def _fields() -> dict[str, dataclasses.Field[Any]]:
-    """Every setting's field by its dotted key."""
+# Keys
+
+
+def _known(key: str) -> dict[str, dataclasses.Field[Any]]:
+    """Fields by dotted key: our own, and those of the provider that has the key's section, if one has.
+
+    Providers of other packages are looked for only if the section is none of ours.
+    """
+    own = _own_fields()
+    section, dot, _ = key.partition(".")
+    if not dot or any(each.startswith(f"{section}.") for each in own):
+        return own
+    plugin = _plugin(section)
+    return own | _fields(plugin.settings, f"{section}.") if plugin else own
+
+
+def _plugin(name: str) -> Any:
+    """A provider's plug-in; None if there is none."""
+    from asrctl.providers.registry import PROVIDERS
+
+    return PROVIDERS.get(name)
+
+
+def _names(plugin: Plugin) -> list[str]:
+    return [field.name for field in dataclasses.fields(plugin.settings)]
+
+
+def _own_fields() -> dict[str, dataclasses.Field[Any]]:
+    """Every setting's field by its dotted key, without those of providers."""
+    return _fields(Settings)
+
+
+def _fields(kind: type[Any], prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
     fields = {}
-    for top in dataclasses.fields(Settings):
+    for top in dataclasses.fields(kind):
         section = top.default_factory
-        if isinstance(section, type):
-            fields |= {f"{top.name}.{inner.name}": inner for inner in dataclasses.fields(section)}
-        else:
-            fields[top.name] = top
+        if dataclasses.is_dataclass(section) and isinstance(section, type):
+            fields |= {f"{prefix}{top.name}.{inner.name}": inner for inner in dataclasses.fields(section)}
+        elif top.name != _OF_PROVIDERS:
+            fields[prefix + top.name] = top
     return fields
 
 
-def _get(settings: Settings, key: str) -> Any:
-    value: Any = settings
+def _default_of(field: dataclasses.Field[Any]) -> Any:
+    factory = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
+
+
+def _get(settings: Any, key: str) -> Any:
+    value = settings
     for name in key.split("."):
         value = getattr(value, name)
     return value

@@ -9,6 +9,10 @@ import pytest
 
 from asrctl.models.store import ModelStore
 
+from . import plugins
+
+plugins.install()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Where everything is installed that tests can want, a skip hides something."""

@@ -33,9 +33,10 @@ ALLOWED = {
     "client": {"transcript", "errors", "policy", "protocol", "network"},
     "providers": {*LOW, "protocol", "network", "audio", "models", "client"},
     "workers": {*LOW, "providers"},
-    "stream": {*LOW, "providers", "workers"},
+    "stream": {*LOW, "audio", "providers", "workers"},
+    "assembly": {*LOW, "settings", "audio", "models", "providers", "workers", "stream", "detect"},
     "engine": {*LOW, "stream", "audio", "models", "providers"},
-    "api": {*LOW, "settings", "render", "audio", "models", "providers", "workers", "stream"},
+    "api": {*LOW, "settings", "audio", "models", "providers", "workers", "stream", "assembly"},
     "detect": {*LOW, "settings", "audio", "models", "providers", "workers", "stream", "engine", "api"},
     "server": {*LOW, "protocol", "audio", "render", "providers", "workers", "stream", "engine", "api"},
     "bench": {

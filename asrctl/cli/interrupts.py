@@ -14,11 +14,13 @@ STOP_GRACE_S = 1.0
 class Interrupts:
     """While entered, the first two interrupts are counted; the third raises KeyboardInterrupt as ever.
 
+    A signal that is ignored, as in a job that a shell runs in the background, stays ignored.
+
     Attributes:
         count: How many there were.
     """
 
-    def __init__(self, tell: Callable[[], None]) -> None:
+    def __init__(self, tell: Callable[[], object]) -> None:
         """Prepare.
 
         Args:
@@ -30,7 +32,8 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._handle)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(

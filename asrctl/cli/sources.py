@@ -1,16 +1,51 @@
-"""Which live source is asked for on the command line."""
+"""Which source is asked for on the command line, and opening it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
-from asrctl.audio.live import LiveSource
-from asrctl.cli.offline import RawFormat
+from asrctl.audio.live import LiveSource, Lost
 from asrctl.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from asrctl.audio.files import AudioReader
 
 MICROPHONE = "microphone"
 """Stands for an input's name where files are called after their inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawFormat:
+    """Headerless PCM: rate in Hz, channels, "s16le" or "f32le"."""
+
+    rate_hz: int
+    channels: int
+    encoding: str
+
+
+def open_input(name: str, raw: RawFormat | None) -> AudioReader:
+    """Open a file, or standard input for "-"; it is headerless PCM if `raw` says of which format.
+
+    Raises:
+        AudioError: It cannot be read, or is no audio.
+    """
+    from asrctl.audio.files import open_audio
+
+    if raw is None:
+        return open_audio(name)
+    return open_audio(
+        name,
+        raw_rate_hz=raw.rate_hz,
+        raw_channels=raw.channels,
+        raw_encoding=raw.encoding,  # type: ignore[arg-type]
+    )
 
 
 def live_source(
@@ -23,14 +58,19 @@ def live_source(
         UsageError: The options contradict each other, or name no microphone of this machine.
     """
     if device is not None and not mic:
-        raise UsageError("--device says which microphone: it needs --mic")
+        raise UsageError("--device names a microphone: it needs --mic")
     if mic and (inputs or live or raw):
         raise UsageError("--mic takes no inputs, no --live and no raw format")
     if live and len(inputs) != 1:
         raise UsageError("--live takes exactly one input")
     if mic:
         return _microphone(device)
-    return (lambda: _replay(inputs[0], raw)) if live else None
+    return partial(_replay, inputs[0], raw) if live else None
+
+
+def whole_files(names: Sequence[str], raw: RawFormat | None) -> list[Callable[[], LiveSource]]:
+    """What opens each input as a source that gives audio as fast as it is taken."""
+    return [partial(_whole_file, name, raw) for name in names]
 
 
 def list_input_devices() -> None:
@@ -56,15 +96,32 @@ def _microphone(wanted: str | None) -> Callable[[], LiveSource]:
 
 
 def _replay(name: str, raw: RawFormat | None) -> LiveSource:
-    from asrctl.audio.files import open_audio
     from asrctl.audio.replay import Replay
 
-    if raw is None:
-        return Replay(open_audio(name))
-    audio = open_audio(
-        name,
-        raw_rate_hz=raw.rate_hz,
-        raw_channels=raw.channels,
-        raw_encoding=raw.encoding,  # type: ignore[arg-type]
-    )
-    return Replay(audio)
+    return Replay(open_input(name, raw))
+
+
+def _whole_file(name: str, raw: RawFormat | None) -> LiveSource:
+    return _WholeFile(open_input(name, raw))
+
+
+class _WholeFile:
+    """A `LiveSource` that gives an input as fast as it is taken."""
+
+    def __init__(self, audio: AudioReader) -> None:
+        self.name = audio.name
+        self.warnings = audio.warnings
+        self._audio = audio
+        self._stopped = False
+
+    def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:
+        for chunk in self._audio:
+            yield chunk
+            if self._stopped:
+                return
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def close(self) -> None:
+        self._audio.close()

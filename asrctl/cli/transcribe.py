@@ -19,10 +19,9 @@ from asrctl.render import Format
 if TYPE_CHECKING:
     from asrctl.audio.live import LiveSource
     from asrctl.cli.live import LiveRequest
-    from asrctl.cli.offline import RawFormat
-    from asrctl.cli.recognizer import Recognizer
-    from asrctl.engine.process import Standby
+    from asrctl.cli.sources import RawFormat
     from asrctl.settings import Settings
+    from asrctl.workers.standby import Standby
 
 _ONE_FILE_EACH = ("srt", "vtt", "tsv")
 
@@ -74,8 +73,7 @@ def transcribe(
 
     Exit codes: 0 good, 1 some input failed, 2 usage, 3 model, 4 provider, 5 server, 130 interrupted.
     """
-    from asrctl.cli.offline import RawFormat
-    from asrctl.cli.sources import MICROPHONE, list_input_devices, live_source
+    from asrctl.cli.sources import MICROPHONE, RawFormat, list_input_devices, live_source
     from asrctl.render.output import destinations
     from asrctl.settings import load
 
@@ -149,57 +147,51 @@ def _elsewhere(
     """Have a server do it; `local` are options that do not go with that. Returns the exit code."""
     if find_spec("websockets") is None:
         raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
+    import asyncio
+
     from asrctl.cli.live_view import LiveView
     from asrctl.cli.remote import RemoteRequest, transcribe_remotely
     from asrctl.cli.remote_options import client_options, refuse_local
-    from asrctl.cli.whole_files import whole_files
+    from asrctl.cli.sources import whole_files
 
     refuse_local(local)
-    request = RemoteRequest(
-        url=url,
-        client=client_options(task.settings, source, model, api_key),
-        format=task.format,
-        words=task.settings.word_timestamps,
-        paced=task.open_source is not None,
-        interrupt_code=task.interrupt_code,
-    )
+    client = client_options(task.settings, source, model, api_key)
+    live = replace(_live_request(task), paced=task.open_source is not None)
     sources = [task.open_source] if task.open_source else whole_files(task.names, task.raw)
-    return transcribe_remotely(sources, task.outputs, request, LiveView())
+    request = RemoteRequest(url, client, live)
+    return asyncio.run(transcribe_remotely(sources, task.outputs, request, LiveView()))
 
 
 def _here(task: _Task, standby: Standby | None) -> int:
     """Do it on this machine; returns the exit code."""
-    from asrctl.cli.recognizer import prepare, with_words
+    import asyncio
+
+    from asrctl.assembly import prepare
     from asrctl.cli.view import bytes_progress
 
     with bytes_progress() as progress:
-        recognizer = prepare(task.settings, progress)
+        plan = prepare(task.settings, progress)
     if task.format in ("srt", "vtt"):
-        recognizer = with_words(recognizer)
+        plan = plan.with_words()
     if task.open_source is not None:
-        return _listen(task, recognizer, task.open_source)
-    if not recognizer.is_pooled:
-        from asrctl.cli.streamed_files import transcribe_files
+        from asrctl.cli.live_view import LiveView
+        from asrctl.cli.local import listen
 
-        return (
-            1 if transcribe_files(recognizer, task.names, task.raw, task.outputs, _live_request(task)) else 0
-        )
-    from asrctl.cli.offline import Offline, Request
+        return asyncio.run(listen(plan, task.open_source, _live_request(task), LiveView(), standby=standby))
+    if not plan.is_windowed:
+        from asrctl.cli.local import transcribe_streamed
+        from asrctl.cli.sources import whole_files
+
+        sources = whole_files(task.names, task.raw)
+        failed = asyncio.run(transcribe_streamed(plan, sources, task.outputs, _live_request(task)))
+        return 1 if failed else 0
+    from asrctl.cli.files import FilesRequest, transcribe_files
     from asrctl.cli.view import FileView
 
     vad = task.settings.vad if task.vad else None
-    request = Request(task.names, task.outputs, task.format, task.raw, vad)
+    request = FilesRequest(task.names, task.outputs, task.format, task.raw, vad)
     with FileView() as view:
-        failed = Offline(recognizer, request, view, standby).run()
-    return 1 if failed else 0
-
-
-def _listen(task: _Task, recognizer: Recognizer, open_source: Callable[[], LiveSource]) -> int:
-    """Transcribe a live source on this machine; returns the exit code."""
-    from asrctl.cli.live import listen
-    from asrctl.cli.live_view import LiveView
-
-    return listen(recognizer, open_source(), _live_request(task), LiveView())
+        return asyncio.run(transcribe_files(plan, request, view, standby))
 
 
 def _live_request(task: _Task) -> LiveRequest:

@@ -1,12 +1,21 @@
-"""From settings to what finds speech, alike for files and live audio."""
+"""From settings to what finds speech and how it is cut, for files and for live audio."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from asrctl.engine.stream import SpeechDetector
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.settings import VadSettings
+from asrctl.policy.pacing import PacingOptions
+from asrctl.policy.packing import PackingOptions
+from asrctl.policy.window import Effort
+from asrctl.providers.base import DecodeOptions
+from asrctl.settings import LiveSettings, VadSettings
+from asrctl.stream.files import FileOptions
+from asrctl.stream.stream import SpeechDetector, StreamOptions
+
+_WINDOW_S = 16.0
+_WHOLE_WINDOW_S = 28.0
+_SHORT_S = 30.0
 
 
 def endpointing(vad: VadSettings | None, lengths: EndpointerOptions) -> EndpointerOptions:
@@ -21,6 +30,32 @@ def endpointing(vad: VadSettings | None, lengths: EndpointerOptions) -> Endpoint
         pad_after_s=min(vad.speech_pad_s, vad.trailing_silence_s),
         min_speech_s=vad.min_speech_s,
         trailing_silence_s=vad.trailing_silence_s,
+    )
+
+
+def stream_options(decode: DecodeOptions, vad: VadSettings | None, live: LiveSettings) -> StreamOptions:
+    """How live audio is cut, and how often partials are made; `vad` is None where all is decoded."""
+    pacing = PacingOptions(
+        interval_s=live.partial_interval_s,
+        max_interval_s=max(PacingOptions().max_interval_s, live.partial_interval_s),
+    )
+    return StreamOptions(decode, endpointing(vad, EndpointerOptions(overlong_s=live.max_utterance_s)), pacing)
+
+
+def file_options(decode: DecodeOptions, vad: VadSettings | None, duration_s: float | None) -> FileOptions:
+    """How an input is cut, by its length if that is known; measured in benchmarks/RESULTS.md."""
+    window_s = _WINDOW_S
+    if vad is None:
+        decode, window_s = replace(decode, effort=Effort.THOROUGH), _WHOLE_WINDOW_S
+    # A small first window shows text early, and costs more: short inputs are done as soon without.
+    is_short = duration_s is not None and duration_s <= _SHORT_S
+    return FileOptions(
+        decode,
+        endpointing(vad, EndpointerOptions(overlong_s=window_s, max_utterance_s=window_s)),
+        PackingOptions(
+            max_window_s=window_s,
+            first_window_s=window_s if is_short else PackingOptions().first_window_s,
+        ),
     )
 
 

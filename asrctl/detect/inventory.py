@@ -13,7 +13,7 @@ from asrctl.models.ct2_directory import kept_path
 from asrctl.models.files import Record
 from asrctl.models.store import ModelStore
 from asrctl.policy.sizing import Model
-from asrctl.providers.registry import AUTO_ORDER, PROVIDERS, is_installed
+from asrctl.providers.registry import AUTO_ORDER, PROVIDERS
 from asrctl.providers.voxtral.locate import locate, weights_problems
 
 _CT2_MEMORY_FACTOR = 3
@@ -58,11 +58,7 @@ def as_model(state: ModelState) -> Model:
 def provider_states() -> tuple[ProviderState, ...]:
     """The recognisers, in the order in which they are tried."""
     order = [*AUTO_ORDER, *(name for name in PROVIDERS if name not in AUTO_ORDER)]
-    return tuple(
-        ProviderState(name, PROVIDERS[name].missing(is_installed))
-        for name in order
-        if PROVIDERS[name].weights != "script"
-    )
+    return tuple(ProviderState(name, PROVIDERS[name].missing(PROVIDERS[name].setup())) for name in order)
 
 
 def loadable(store: ModelStore, models: Iterable[ModelState], weights: str) -> list[ModelState]:

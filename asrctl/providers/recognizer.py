@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from asrctl.errors import ProviderError
 from asrctl.policy.pacing import PacingOptions
@@ -163,6 +163,7 @@ class WindowDecoder(Protocol):
         ...
 
 
+@runtime_checkable
 class Recognizer(Protocol):
     """A provider at work, shared by all sessions."""
 

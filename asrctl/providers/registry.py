@@ -1,165 +1,160 @@
-"""Which recognisers there are, whether they can run here, and why not."""
+"""Which providers there are, and which of them can run here.
+
+Those of asrctl are known without a search: Whisper's two, and one for each package in this directory that has
+a module `plugin`. Entry points of other packages are looked at only when a name is none of these, or when all
+providers are asked for: that takes tens of milliseconds where many packages are installed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
 
+import asrctl.providers
 from asrctl.errors import ProviderError
 from asrctl.providers.base import ModelSpec, WindowedModel
+from asrctl.providers.plugin import Plugin, Setup, is_installed
+from asrctl.providers.whisper import FASTER_WHISPER, WHISPER_CPP
 
-Obstacle = Callable[[str], str]
-"""By a provider's name, why it cannot run as it is set up; empty if it can."""
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
+__all__ = ["AUTO_ORDER", "PROVIDERS", "choose", "is_installed", "line_up", "load"]
 
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """A recogniser that asrctl can use.
+GROUP = "asrctl.providers"
+"""The group of entry points."""
 
-    Attributes:
-        name: As in `--provider`.
-        requires: The module that must be importable; empty when nothing is needed.
-        enable: What to do where it is missing.
-        weights: Kind of weights it loads, "ggml" or "ctranslate2"; "script" for those that ship for tests.
-        load: Makes a loaded model; imports heavy modules only then. None for a provider that is fed a stream,
-            which is made from settings of its own.
-        set_up: What has to be set before it can run; empty for nothing.
-    """
-
-    name: str
-    requires: str
-    enable: str
-    weights: str
-    load: Callable[[ModelSpec], WindowedModel] | None
-    set_up: str = ""
-
-    @property
-    def is_streaming(self) -> bool:
-        """Whether it is, or may be, fed a stream instead of windows."""
-        return self.load is None
-
-    def missing(self, installed: Callable[[str], bool], obstacle: Obstacle | None = None) -> str:
-        """Why it cannot run here and what would enable it; empty if it can.
-
-        Args:
-            installed: Whether a module is there.
-            obstacle: Why a provider that has to be set up cannot run as it is; None if nothing is set up.
-        """
-        if self.requires and not installed(self.requires):
-            return f"the package {self.requires.strip('_')} is not installed: {self.enable}"
-        if self.set_up and obstacle is not None:
-            return obstacle(self.name)
-        return self.set_up
-
-
-def _whisper_cpp(spec: ModelSpec) -> WindowedModel:
-    from asrctl.providers.whisper_cpp import WhisperCpp
-
-    return WhisperCpp(spec)
-
-
-def _faster_whisper(spec: ModelSpec) -> WindowedModel:
-    from asrctl.providers.faster_whisper import FasterWhisper
-
-    return FasterWhisper(spec)
-
-
-def _scripted(spec: ModelSpec) -> WindowedModel:
-    from asrctl.providers.scripted import Scripted
-
-    return Scripted(spec)
-
-
-PROVIDERS = {
-    provider.name: provider
-    for provider in (
-        Provider("whisper_cpp", "_pywhispercpp", "pip install pywhispercpp", "ggml", _whisper_cpp),
-        Provider(
-            "faster_whisper",
-            "faster_whisper",
-            'pip install "asrctl[faster-whisper]"',
-            "ctranslate2",
-            _faster_whisper,
-        ),
-        Provider(
-            "voxtral", "", "", "voxtral", None, "its program or its weights are not set up: see [voxtral]"
-        ),
-        Provider("remote", "", "", "none", None, "no server is set: [remote] url, or ASRCTL_REMOTE__URL"),
-        Provider("scripted", "", "", "script", _scripted),
-        Provider("scripted_stream", "", "", "script", None),
-    )
-}
-
-AUTO_ORDER = ("whisper_cpp", "faster_whisper")
+AUTO_ORDER = (WHISPER_CPP.name, FASTER_WHISPER.name)
 """What `--provider auto` tries, in order."""
 
+_WHISPER = {plugin.name: plugin for plugin in (WHISPER_CPP, FASTER_WHISPER)}
 
-def is_installed(module: str) -> bool:
-    """Whether a module can be found; it is not imported, since native imports can crash."""
-    return find_spec(module) is not None
+
+class _Providers(Mapping[str, Plugin]):
+    """Every provider by its name; those of asrctl first."""
+
+    def __getitem__(self, name: str) -> Plugin:
+        if (found := built_in(name)) is not None:
+            return found
+        return _loaded(name, _entry_points()[name])
+
+    def __iter__(self) -> Iterator[str]:
+        yield from _built_in_names()
+        yield from (name for name in sorted(_entry_points()) if name not in _built_in_names())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+PROVIDERS: Mapping[str, Plugin] = _Providers()
+"""Plug-ins by name; a plug-in is imported when it is looked up."""
+
+
+def built_in(name: str) -> Plugin | None:
+    """A provider that ships with asrctl; None if there is none of that name."""
+    if name in _WHISPER:
+        return _WHISPER[name]
+    if name not in _built_in_names():
+        return None
+    plugin: Plugin = import_module(f"{asrctl.providers.__name__}.{name}.plugin").PLUGIN
+    return plugin
+
+
+@cache
+def _built_in_names() -> tuple[str, ...]:
+    folders = (module.name for module in pkgutil.iter_modules(asrctl.providers.__path__) if module.ispkg)
+    return (*_WHISPER, *sorted(folders))
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # 10 ms, which few runs need
+
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _loaded(name: str, point: EntryPoint) -> Plugin:
+    """The plug-in of another package; one that does not load is a provider that cannot run."""
+    try:
+        plugin = point.load()
+    except Exception as error:  # whatever a module of somebody else raises
+        return _broken(name, f"{point.value} does not load: {type(error).__name__}: {error}")
+    if not isinstance(plugin, Plugin):
+        return _broken(name, f"{point.value} is not a Plugin")
+    if plugin.name != name:
+        return _broken(name, f"{point.value} calls itself {plugin.name!r}")
+    return plugin
+
+
+def _broken(name: str, reason: str) -> Plugin:
+    return Plugin(name, "a plug-in that does not load", missing=lambda setup: " ".join(reason.split()))
 
 
 def choose(
     name: str,
     order: Sequence[str] = AUTO_ORDER,
-    installed: Callable[[str], bool] = is_installed,
-    obstacle: Obstacle | None = None,
-) -> Provider:
+    setup: Callable[[Plugin], Setup] = Plugin.setup,
+    providers: Mapping[str, Plugin] = PROVIDERS,
+) -> Plugin:
     """The provider called `name`, or for "auto" the first of `order` that can run here.
 
     Raises:
         ProviderError: No such provider, or it cannot run here.
     """
-    return line_up(name, order, installed, obstacle)[0]
+    return line_up(name, order, setup, providers)[0]
 
 
 def line_up(
     name: str,
     order: Sequence[str] = AUTO_ORDER,
-    installed: Callable[[str], bool] = is_installed,
-    obstacle: Obstacle | None = None,
-) -> list[Provider]:
+    setup: Callable[[Plugin], Setup] = Plugin.setup,
+    providers: Mapping[str, Plugin] = PROVIDERS,
+) -> list[Plugin]:
     """The provider called `name` alone, or for "auto" all of `order` that can run here: each stands in for
     those before it.
 
     Args:
         name: A provider's, or "auto".
         order: The best first.
-        installed: Whether a module is there.
-        obstacle: Why a provider that has to be set up cannot run; None if nothing is set up.
+        setup: What a provider is set up with; by default its default settings.
+        providers: Those there are.
 
     Raises:
         ProviderError: No such provider, or it cannot run here.
     """
     if name == "auto":
-        candidates = [_named(candidate) for candidate in dict.fromkeys(order)]
-        reasons = {each.name: each.missing(installed, obstacle) for each in candidates}
+        candidates = [_named(candidate, providers) for candidate in dict.fromkeys(order)]
+        reasons = {each.name: each.missing(setup(each)) for each in candidates}
         if able := [each for each in candidates if not reasons[each.name]]:
             return able
         listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise ProviderError(f"no provider can run here: {listed or 'the list of providers is empty'}")
-    provider = _named(name)
-    if reason := provider.missing(installed, obstacle):
+    plugin = _named(name, providers)
+    if reason := plugin.missing(setup(plugin)):
         raise ProviderError(f"provider {name} cannot run: {reason}")
-    return [provider]
+    return [plugin]
 
 
-def _named(name: str) -> Provider:
-    provider = PROVIDERS.get(name)
-    if provider is None:
-        raise ProviderError(f"no provider called {name!r}; there are: auto, {', '.join(sorted(PROVIDERS))}")
-    return provider
+def _named(name: str, providers: Mapping[str, Plugin]) -> Plugin:
+    plugin = providers.get(name)
+    if plugin is None:
+        raise ProviderError(f"no provider called {name!r}; there are: auto, {', '.join(sorted(providers))}")
+    return plugin
 
 
 def load(spec: ModelSpec) -> WindowedModel:
-    """Load the weights with the provider that `spec` names.
+    """Load the weights with the provider that `spec` names, in a worker process.
 
     Raises:
         ProviderError: The provider cannot run here, or decodes no windows.
         ModelError: The weights do not load.
     """
-    provider = choose(spec.provider)
-    if provider.load is None:
-        raise ProviderError(f"provider {provider.name} is fed a stream, and decodes no windows")
-    return provider.load(spec)
+    plugin = _named(spec.provider, PROVIDERS)
+    if plugin.load is None:
+        reason = plugin.missing(plugin.setup()) or "it decodes no windows in a worker process"
+        raise ProviderError(f"provider {plugin.name} cannot run: {reason}")
+    if plugin.requires and not is_installed(plugin.requires):
+        raise ProviderError(f"provider {plugin.name} cannot run: {plugin.missing(plugin.setup())}")
+    return plugin.load(spec)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
+from asrctl.providers.plugin import Plugin
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, Word
 
 if TYPE_CHECKING:
@@ -136,3 +137,7 @@ def listen(samples: NDArray[np.float32]) -> list[Word]:
             number = round((float(samples[start]) - _VOCABULARY_BASE) * 2 * _LEVELS)
             words.append(Word(start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ, f"w{number}", 1.0))
     return words
+
+
+PLUGIN = Plugin("scripted", "words that were written into the audio, for tests", load=Scripted, weights="own")
+"""Not a provider of asrctl: tests add it by an entry point."""

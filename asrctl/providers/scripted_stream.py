@@ -1,23 +1,32 @@
 """A streaming recogniser without a model, for tests: it hears words that `scripted.speak` wrote into audio.
 
-It says each word when it has ended, in pieces that end anywhere, and breaks when it is told to: as its script
-says, or at once by `break_all`.
+It says each word when it has ended, and breaks when it is told to: as its script says, or at once by
+`break_all`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from asrctl.errors import ModelError, ProviderError
-from asrctl.providers.base import Completed, DecodeOptions, Heard, Lost, ModelSpec, Spoken
+from asrctl.errors import DecodeError, ModelError, ProviderError
+from asrctl.providers.outbox import Outbox
+from asrctl.providers.plugin import Plugin, Setup, path_as_given
+from asrctl.providers.recognizer import (
+    Completed,
+    Failed,
+    Heard,
+    Lost,
+    Spoken,
+    StreamRequest,
+    WindowDecoder,
+)
 from asrctl.providers.scripted import listen
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, Word
 
@@ -25,155 +34,175 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_PIECE_LETTERS = 2
-
 
 @dataclass(frozen=True, slots=True)
 class StreamScript:
     """What goes wrong, and how slow it is.
 
     Attributes:
-        breaks_s: The first sessions break after so much audio, one after the other; 0 for one that does not.
-        refusals: So many sessions are refused first.
+        breaks_s: The first streams break after so much audio, one after the other; 0 for one that does not.
+        refusals: So many streams are refused first.
         lag_s: How long everything takes.
+        refuse_on: Words that make their utterance fail.
     """
 
     breaks_s: tuple[float, ...] = ()
     refusals: int = 0
     lag_s: float = 0.0
+    refuse_on: tuple[str, ...] = ()
 
 
 class ScriptedStream:
-    """A `StreamingModel`; see the module's docstring. Thread-safe; a context manager."""
+    """A `Recognizer`; see the module's docstring."""
+
+    name = "scripted_stream"
+    model = "script"
+    description = "scripted"
+    windows: WindowDecoder | None = None
 
     def __init__(self, script: StreamScript | None = None) -> None:
         self._script = script or StreamScript()
-        self._lock = threading.Lock()
-        self._sessions: set[ScriptedSession] = set()
+        self._streams: set[ScriptedUtterances] = set()
         self.refusal = ""
-        """Why no session can be opened; empty if one can."""
+        """Why no stream can be opened; empty if one can."""
         self.opened = 0
-        """Sessions that were opened so far."""
+        """Streams that were opened so far."""
         self._refusals = self._script.refusals
+        self._closed = False
 
     @classmethod
-    def load(cls, spec: ModelSpec) -> Self:
+    def load(cls, path: Path) -> Self:
         """Read a script: a JSON file with the attributes of `StreamScript`.
 
         Raises:
             ModelError: It is not one.
         """
         try:
-            script = json.loads(Path(spec.path).read_text())
-            return cls(StreamScript(**script | {"breaks_s": tuple(script.get("breaks_s", ()))}))
-        except (ValueError, TypeError):
-            raise ModelError(f"{spec.path}: not a script") from None
+            script = json.loads(path.read_text())
+            lists = {name: tuple(script.get(name, ())) for name in ("breaks_s", "refuse_on")}
+            return cls(StreamScript(**script | lists))
+        except (ValueError, TypeError, AttributeError):
+            raise ModelError(f"{path}: not a script") from None
 
-    @property
-    def ready(self) -> bool:
-        """Whether a session could be opened now."""
-        return not self.refusal and not self._refusals
-
-    def open(self, options: DecodeOptions, say: Callable[[Spoken], None]) -> ScriptedSession:
-        """Start a stream; see `StreamingModel.open`."""
-        with self._lock:
-            if self.refusal or self._refusals:
-                self._refusals = max(0, self._refusals - 1)
-                raise ProviderError(self.refusal or "refused by the script")
-            breaks_s = self._script.breaks_s[self.opened] if self.opened < len(self._script.breaks_s) else 0
-            self.opened += 1
-            session = ScriptedSession(options, say, breaks_s, self._script.lag_s, self._sessions.discard)
-            self._sessions.add(session)
-        return session
+    def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> ScriptedUtterances:
+        """Open a stream; see `Recognizer.open`."""
+        if self._closed:
+            raise ProviderError("the script is closed")
+        if self.refusal or self._refusals:
+            self._refusals = max(0, self._refusals - 1)
+            raise ProviderError(self.refusal or "refused by the script")
+        breaks_s = self._script.breaks_s[self.opened] if self.opened < len(self._script.breaks_s) else 0
+        self.opened += 1
+        stream = ScriptedUtterances(request, say, self._script, breaks_s, self._streams.discard)
+        self._streams.add(stream)
+        return stream
 
     def break_all(self, reason: str) -> None:
         """Every stream breaks now, in the middle of whatever it does."""
-        for session in list(self._sessions):
-            session.break_off(reason)
+        for stream in list(self._streams):
+            stream.break_off(reason)
 
     @property
     def streams(self) -> int:
         """Streams that are open."""
-        return len(self._sessions)
+        return len(self._streams)
 
-    def description(self) -> str:
-        """Where it runs."""
-        return "scripted"
+    async def wait_ready(self) -> None:
+        """Raise the reason if no stream can be opened."""
+        if self.refusal:
+            raise ProviderError(self.refusal)
 
-    def close(self) -> None:
+    def pids(self) -> list[int]:
+        """It has no processes."""
+        return []
+
+    async def close(self) -> None:
         """Close all streams."""
-        for session in list(self._sessions):
-            session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._closed = True
+        for stream in list(self._streams):
+            stream.close()
 
 
-class ScriptedSession:
-    """One stream, which listens in a thread of its own."""
+class ScriptedUtterances:
+    """One stream, an `UtteranceStream`, which listens in a task of its own."""
 
     def __init__(
         self,
-        options: DecodeOptions,
+        request: StreamRequest,
         say: Callable[[Spoken], None],
+        script: StreamScript,
         breaks_s: float,
-        lag_s: float,
-        ended: Callable[[ScriptedSession], None],
+        ended: Callable[[ScriptedUtterances], None],
     ) -> None:
-        self._language = options.language
-        self._say_now = say
+        self._language = request.decode.language
+        self._outbox = Outbox(say)
+        self._outbox.want_partials(request.pacing is not None)
+        self._script = script
         self._breaks_samples = round(breaks_s * SAMPLE_RATE_HZ)
-        self._lag_s = lag_s
         self._ended = ended
-        self._lock = threading.Lock()
-        self._over = False
-        self._heard = 0
-        self._inbox: queue.SimpleQueue[NDArray[np.float32] | None] = queue.SimpleQueue()
+        self._utterance = 0
+        self._heard_samples = 0
+        self._inbox: deque[NDArray[np.float32] | None] = deque()
+        self._wake = asyncio.Event()
         self._begin()
-        self._thread = threading.Thread(target=self._run, name="scripted-stream", daemon=True)
-        self._thread.start()
+        self._task = asyncio.create_task(self._run(), name="scripted-stream")
 
     def _begin(self) -> None:
         import numpy as np
 
         self._tail: NDArray[np.float32] = np.zeros(0, np.float32)
         self._tail_sample = 0
+        self._samples = 0
         self._words: list[Word] = []
         self._started_s = time.perf_counter()
 
     def feed(self, samples: NDArray[np.float32]) -> None:
-        """Take the next samples."""
-        self._inbox.put(samples)
+        """See `UtteranceStream.feed`."""
+        self._inbox.append(samples)
+        self._wake.set()
 
-    def complete(self) -> None:
-        """The utterance has ended."""
-        import numpy as np
+    def pause(self, silence_s: float) -> None:
+        """A pause changes nothing."""
 
-        self._inbox.put(np.zeros(0, np.float32))
+    def end(self) -> None:
+        """See `UtteranceStream.end`."""
+        self._inbox.append(None)
+        self._wake.set()
+
+    def drop(self, utterance: int) -> None:
+        """See `UtteranceStream.drop`."""
+        self._outbox.drop(utterance)
+
+    def want_partials(self, interval_factor: float | None) -> None:
+        """See `UtteranceStream.want_partials`; words are said when they end, or not at all."""
+        self._outbox.want_partials(interval_factor is not None)
 
     def close(self) -> None:
-        """Stop at once."""
-        with self._lock:
-            self._over = True
-        self._inbox.put(None)
-        self._ended(self)
+        """See `UtteranceStream.close`."""
+        self._outbox.close()
+        self._stop()
 
     def break_off(self, reason: str) -> None:
-        """Be lost, from any thread."""
-        self._say(Lost(ProviderError(reason)))
+        """Be lost."""
+        busy = self._samples or self._inbox
+        self._outbox.say(Lost(ProviderError(reason), self._utterance if busy else None))
+        self._stop()
 
-    def _run(self) -> None:
-        while not self._over and (samples := self._inbox.get()) is not None:
-            time.sleep(self._lag_s)
-            self._heard += len(samples)
-            if 0 < self._breaks_samples <= self._heard:
+    def _stop(self) -> None:
+        self._task.cancel()
+        self._ended(self)
+
+    async def _run(self) -> None:
+        while True:
+            while not self._inbox:
+                self._wake.clear()
+                await self._wake.wait()
+            samples = self._inbox.popleft()
+            await asyncio.sleep(self._script.lag_s)
+            self._heard_samples += 0 if samples is None else len(samples)
+            if 0 < self._breaks_samples <= self._heard_samples:
                 self.break_off("broken by the script")
-            elif len(samples):
+            elif samples is not None:
                 self._take(samples)
             else:
                 self._complete()
@@ -181,44 +210,49 @@ class ScriptedSession:
     def _take(self, samples: NDArray[np.float32]) -> None:
         import numpy as np
 
+        self._samples += len(samples)
         self._tail = np.concatenate((self._tail, samples))
-        self._hear(len(self._tail) - 1)
+        if self._hear(len(self._tail) - 1):
+            texts = tuple(word.text for word in self._words)
+            self._outbox.say(Heard(self._utterance, texts, (), self._samples))
 
     def _complete(self) -> None:
         self._hear(len(self._tail))
+        if {word.text for word in self._words} & set(self._script.refuse_on):
+            self._outbox.say(Failed(self._utterance, DecodeError("refused by the script")))
+        else:
+            self._outbox.say(Completed(self._utterance, self._hypothesis()))
+        self._utterance += 1
+        self._begin()
+
+    def _hypothesis(self) -> Hypothesis:
         segments: tuple[Segment, ...] = ()
         if self._words:
             text = " ".join(word.text for word in self._words)
             start_s, end_s = self._words[0].start_s, self._words[-1].end_s
             segments = (Segment(start_s, end_s, text, 1.0, tuple(self._words)),)
         language = "en" if self._language == "auto" else self._language
-        self._say(Completed(Hypothesis(segments, language, time.perf_counter() - self._started_s)))
-        self._begin()
+        return Hypothesis(segments, language, time.perf_counter() - self._started_s)
 
-    def _hear(self, until_sample: int) -> None:
-        """Say the words that ended by then."""
-        for word in list(_ended_words(self._tail, until_sample)):
-            self._words.append(word.shifted(self._tail_sample / SAMPLE_RATE_HZ))
-            text = f"{word.text} "
-            for at in range(0, len(text), _PIECE_LETTERS):
-                self._say(Heard(text[at : at + _PIECE_LETTERS]))
-        if self._words:
-            cut = round(self._words[-1].end_s * SAMPLE_RATE_HZ) - self._tail_sample
-            if cut > 0:
-                self._tail, self._tail_sample = self._tail[cut:], self._tail_sample + cut
-
-    def _say(self, spoken: Spoken) -> None:
-        with self._lock:
-            if self._over:
-                return
-            self._over = isinstance(spoken, Lost)
-            self._say_now(spoken)
-        if isinstance(spoken, Lost):
-            self._inbox.put(None)
-            self._ended(self)
+    def _hear(self, until_sample: int) -> bool:
+        """Take the words that ended by then; whether there were any."""
+        new = list(_ended_words(self._tail, until_sample))
+        self._words += [word.shifted(self._tail_sample / SAMPLE_RATE_HZ) for word in new]
+        if new:
+            cut = round(new[-1].end_s * SAMPLE_RATE_HZ)
+            self._tail, self._tail_sample = self._tail[cut:], self._tail_sample + cut
+        return bool(new)
 
 
 def _ended_words(samples: NDArray[np.float32], until_sample: int) -> Iterator[Word]:
     for word in listen(samples):
         if round(word.end_s * SAMPLE_RATE_HZ) <= until_sample:
             yield word
+
+
+def _start(setup: Setup) -> ScriptedStream:
+    return ScriptedStream.load(path_as_given(setup))
+
+
+PLUGIN = Plugin("scripted_stream", "words that were written into the audio, for tests", start=_start)
+"""Not a provider of asrctl: tests add it by an entry point."""

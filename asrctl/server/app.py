@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from asrctl import __version__
 from asrctl.policy.admission import Refusal
 from asrctl.protocol import SAMPLE_BYTES, SUBPROTOCOL
-from asrctl.providers.registry import PROVIDERS, is_installed
+from asrctl.providers.registry import PROVIDERS
 from asrctl.server.connection import Connection
 from asrctl.server.gate import Denial, Gate
 from asrctl.server.hub import Hub
@@ -146,7 +146,9 @@ def _capabilities(hub: Hub) -> dict[str, object]:
             "memory_bytes": psutil.virtual_memory().total,
         },
         "providers": [
-            name for name, provider in PROVIDERS.items() if name in used or not provider.missing(is_installed)
+            name
+            for name, provider in PROVIDERS.items()
+            if name in used or not provider.missing(provider.setup())
         ],
         "models": {
             role: {"name": model.name, "provider": model.spec.provider, "multilingual": model.multilingual}

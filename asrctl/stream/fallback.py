@@ -84,6 +84,16 @@ class Fallback:
         return self._first.description
 
     @property
+    def load_s(self) -> float:
+        """How long loading took, of those that load weights in workers here."""
+        return sum(getattr(member, "load_s", 0.0) for member in self.members.values())
+
+    @property
+    def inference_s(self) -> float:
+        """Time that their workers took for what was decoded."""
+        return sum(getattr(member, "inference_s", 0.0) for member in self.members.values())
+
+    @property
     def windows(self) -> WindowDecoder | None:
         """What decodes windows with whoever can."""
         return self._windows

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 class Pool(WindowDecoder, Protocol):
     """A `WindowDecoder` that owns worker processes: `WorkerPool`, `ModelSwitch`."""
 
+    @property
+    def load_s(self) -> float: ...
+    @property
+    def inference_s(self) -> float: ...
     async def wait_ready(self) -> None: ...
     async def close(self) -> None: ...
     def pids(self) -> list[int]: ...
@@ -55,6 +59,16 @@ class PooledRecognizer:
         """The pool."""
         return self.pool
 
+    @property
+    def load_s(self) -> float:
+        """How long loading took, of the slowest worker."""
+        return self.pool.load_s
+
+    @property
+    def inference_s(self) -> float:
+        """Time that the workers took for what was decoded."""
+        return self.pool.inference_s
+
     def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
         """Open a stream; see `Recognizer.open`."""
         return WindowedStream(self.pool, request, say)
@@ -72,25 +86,73 @@ class PooledRecognizer:
         await self.pool.close()
 
 
+class Service(Protocol):
+    """A provider at work that only decodes windows, such as a server that takes them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def windows(self) -> WindowDecoder: ...
+    async def wait_ready(self) -> None: ...
+    def pids(self) -> list[int]: ...
+    async def close(self) -> None: ...
+
+
+class ServiceRecognizer:
+    """A `Recognizer` over a service; without partials, each of which would be a request that may cost."""
+
+    def __init__(self, service: Service) -> None:
+        """Wrap a service, which is closed with this."""
+        self.name = service.name
+        self.model = service.model
+        self.windows: WindowDecoder | None = service.windows
+        self._service = service
+
+    @property
+    def description(self) -> str:
+        """Where it runs."""
+        return self._service.description
+
+    def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
+        """Open a stream; see `Recognizer.open`."""
+        return WindowedStream(self._service.windows, replace(request, pacing=None), say)
+
+    async def wait_ready(self) -> None:
+        """Wait until a window can be decoded."""
+        await self._service.wait_ready()
+
+    def pids(self) -> list[int]:
+        """Process ids, if it has any."""
+        return self._service.pids()
+
+    async def close(self) -> None:
+        """Stop at once."""
+        await self._service.close()
+
+
 class DeferredRecognizer:
     """A `Recognizer` in front of one that is made when it is first needed: a reserve that costs nothing until
     then. If making it fails, the next need tries again."""
 
     def __init__(
-        self, name: str, make: Callable[[], Awaitable[Recognizer]], *, windowed: bool, language: str = AUTO
+        self, name: str, make: Callable[[], Awaitable[tuple[Recognizer, str]]], *, windowed: bool
     ) -> None:
         """Prepare.
 
         Args:
             name: The provider's.
-            make: Makes it; may take long, as when weights are fetched.
+            make: Makes it, and says what it takes for a language that is to be detected, since it may know
+                fewer; may take long, as when weights are fetched.
             windowed: Whether it takes windows.
-            language: What it takes for a language that is to be detected, since it may know fewer.
         """
         self.name = name
         self._make = make
         self._windowed = windowed
-        self._language = language
+        self._language = AUTO
         self._real: Recognizer | None = None
         self._making: asyncio.Task[Recognizer] | None = None
         self._closed = False
@@ -117,8 +179,8 @@ class DeferredRecognizer:
         return decoder.width if decoder is not None else 1
 
     def start(self) -> None:
-        """Begin to make it ahead of need."""
-        self._start()
+        """Begin to make it ahead of need; what goes wrong is heard by whoever needs it."""
+        self._start().add_done_callback(_retrieve)
 
     def _start(self) -> asyncio.Task[Recognizer]:
         if self._closed:
@@ -129,7 +191,7 @@ class DeferredRecognizer:
 
     async def _made(self) -> Recognizer:
         try:
-            self._real = await self._make()
+            self._real, self._language = await self._make()
         except Exception as error:
             self._making = None
             known = isinstance(error, AsrctlError)
@@ -152,10 +214,10 @@ class DeferredRecognizer:
     def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
         """Open a stream; one that takes windows is fed while it is still made."""
         if self._windowed:
-            self._start()
+            self.start()
             return WindowedStream(self, request, say)
         if self._real is None:
-            self._start().add_done_callback(_retrieve)
+            self.start()
             raise ProviderError(f"{self.name} is starting")
         return self._real.open(request, say)
 

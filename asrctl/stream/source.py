@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, Self, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
@@ -108,3 +108,33 @@ class Reader(Generic[T]):
         self._failure = failure
         self._ended.set()
         self._arrived.set()
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Call a function that blocks in a daemon thread, which nobody waits for when the process ends.
+
+    Raises:
+        Exception: What the function raised.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if outcome.done():
+            return
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = function()
+        except BaseException as raised:
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="blocking", daemon=True).start()
+    return await outcome

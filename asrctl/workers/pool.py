@@ -14,8 +14,8 @@ from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import Hypothesis
 from asrctl.workers.job import Job
 from asrctl.workers.options import PoolOptions, SlotState
-from asrctl.workers.process import Standby
 from asrctl.workers.slot import Slot
+from asrctl.workers.standby import Standby
 
 if TYPE_CHECKING:
     import numpy as np

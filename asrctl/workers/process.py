@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
-import sys
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +27,7 @@ from asrctl.workers.messages import (
     header_of,
     message_of,
 )
+from asrctl.workers.standby import COMMAND, environment
 from asrctl.workers.wire import WireClosed, pack, receive_frame
 
 if TYPE_CHECKING:
@@ -40,18 +41,6 @@ _REAP_S = 5.0
 """A killed process is waited for so long; longer only the kernel could hold it."""
 _PIPE_BYTES = 1 << 20
 """Room for 16 s of audio, so that the parent writes a window at once and need not wait for the worker."""
-
-_COMMAND = (sys.executable, "-P", "-m", "asrctl.workers.child")
-
-_ENVIRONMENT = {
-    # OpenMP's threads wait for each other after every small step. If they spin for long, they starve each
-    # other as soon as anything else runs: two threads on two busy cores took 3.9 s for a window of 0.6 s. If
-    # they sleep at once, they lose half their time to waking: 3 minutes of speech took 12.5 s, with this many
-    # spins 6.8 s (2 cores, x86-64).
-    "GOMP_SPINCOUNT": "20000",
-    "OPENBLAS_NUM_THREADS": "1",  # numpy only carries the samples there
-    "PYTHONUNBUFFERED": "",
-}
 
 
 class CannotStart(ProviderError):
@@ -71,36 +60,6 @@ class _Process(Protocol):
     def returncode(self) -> int | None: ...
     def kill(self) -> None: ...
     async def wait(self) -> int: ...
-
-
-class Standby:
-    """A worker process that is started before it is known what it is to load, and before asyncio is imported;
-    it starts up meanwhile. Where pipes cannot be handed to a loop later (Windows) there is none."""
-
-    def __init__(self) -> None:
-        """Start the process."""
-        self._process: subprocess.Popen[bytes] | None = None
-        if os.name == "posix":
-            with contextlib.suppress(OSError):  # who starts the next one will see it
-                self._process = subprocess.Popen(
-                    _COMMAND,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    bufsize=0,
-                    env=_environment(),
-                )
-
-    def take(self) -> subprocess.Popen[bytes] | None:
-        """The process, for the first who asks; None for all others."""
-        process, self._process = self._process, None
-        return process
-
-    def close(self) -> None:
-        """End the process if nobody took it."""
-        if (process := self.take()) is not None:
-            process.kill()
-            process.communicate()
 
 
 class WorkerProcess:
@@ -133,12 +92,12 @@ class WorkerProcess:
         """
         try:
             process = await asyncio.create_subprocess_exec(
-                *_COMMAND,
+                *COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 limit=_STDERR_LINE_BYTES,
-                env=_environment(),
+                env=environment(),
             )
         except OSError as error:
             raise CannotStart(f"cannot start a worker process: {error.strerror or error}") from error
@@ -214,9 +173,16 @@ class WorkerProcess:
             self._stdin.write(pack(header_of(Abort(number))))
 
     def kill(self) -> None:
-        """End the process now."""
+        """End the process now, unless it is ending by itself."""
+        if not self.exited.done():
+            self._kill()
+
+    def _kill(self) -> None:
+        # Not by `Process.kill`, which may reap the process before asyncio's watcher does; that would then
+        # report a wrong exit code, and warn of it.
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+            if self._process.returncode is None:
+                os.kill(self.pid, signal.SIGKILL) if os.name == "posix" else self._process.kill()
 
     async def close(self) -> None:
         """Let the process end by itself, or kill it, and reap it; may be called twice."""
@@ -231,7 +197,7 @@ class WorkerProcess:
 
     async def _end(self) -> None:
         """Kill what is left of it, within a bound, whatever interrupts."""
-        self.kill()
+        self._kill()
         for task in (self._reading, self._draining):
             task.cancel()
         await asyncio.gather(self._reading, self._draining, return_exceptions=True)
@@ -269,7 +235,8 @@ class WorkerProcess:
                     raise WireClosed("a reply that nobody asked for")
                 self._reply.set_result(reply)  # type: ignore[arg-type]
         except WireClosed:
-            self.kill()  # after a frame that is none, nothing it says can be trusted
+            if not stdout.at_eof():
+                self.kill()  # after a frame that is none, nothing it says can be trusted
             if self._reply is not None and not self._reply.done():
                 self._reply.set_result(None)
         finally:
@@ -297,7 +264,7 @@ class WorkerProcess:
                 await self._process.wait()
                 await asyncio.shield(self._draining)
         except TimeoutError:
-            self.kill()
+            self._kill()
         code = self._process.returncode
         how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         return f"{how}: {self._stderr[-1]}" if self._stderr else how
@@ -325,12 +292,6 @@ class _Adopted:
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, 0.05)
         return code
-
-
-def _environment() -> dict[str, str]:
-    """What a worker gets: all but the keys to servers, which it has no use for."""
-    inherited = {name: value for name, value in os.environ.items() if not name.endswith("API_KEY")}
-    return {**_ENVIRONMENT, **inherited}
 
 
 def _widen(stdin: asyncio.StreamWriter) -> None:

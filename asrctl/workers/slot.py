@@ -12,7 +12,8 @@ from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import SAMPLE_RATE_HZ
 from asrctl.workers.job import Job
 from asrctl.workers.options import PoolOptions, SlotState
-from asrctl.workers.process import AbortedByCaller, CannotStart, Standby, WorkerProcess
+from asrctl.workers.process import AbortedByCaller, CannotStart, WorkerProcess
+from asrctl.workers.standby import Standby
 
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0

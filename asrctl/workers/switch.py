@@ -53,6 +53,16 @@ class ModelSwitch:
         """Workers that were lost and replaced, whatever their model; it never falls."""
         return self._lost_before + sum(pool.restarts for pool in self._pools)
 
+    @property
+    def load_s(self) -> float:
+        """How long loading the present model took, of the slowest worker."""
+        return self.pool.load_s
+
+    @property
+    def inference_s(self) -> float:
+        """Time that recognisers took, with the models that are loaded now."""
+        return sum(pool.inference_s for pool in self._pools)
+
     def pids(self) -> list[int]:
         """Process ids of the live workers of all models."""
         return [pid for pool in self._pools for pid in pool.pids()]

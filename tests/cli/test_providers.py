@@ -13,11 +13,11 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-
-import asrctl
 from asrctl.cli.offline import Offline
 from asrctl.cli.offline import Request as OfflineRequest
 from asrctl.cli.recognizer import prepare
+
+import asrctl
 from asrctl.cli.serve import options_of
 from asrctl.cli.view import FileView
 from asrctl.engine.slot import PoolOptions

@@ -1,56 +1,67 @@
-"""Which provider is chosen, and what is said where none can be."""
+"""Which provider is chosen, what is said where none can be, and providers of other packages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from asrctl.errors import ProviderError
 from asrctl.providers.base import ModelSpec
-from asrctl.providers.registry import AUTO_ORDER, PROVIDERS, choose, is_installed, line_up, load
+from asrctl.providers.plugin import Plugin
+from asrctl.providers.registry import AUTO_ORDER, PROVIDERS, built_in, choose, is_installed, line_up, load
 
 
-def only(*modules: str) -> Callable[[str], bool]:
-    """A machine on which just these modules are installed."""
-    return lambda module: module in modules
+def fake(name: str, missing: str = "") -> Plugin:
+    return Plugin(name, "for this test", missing=lambda setup: missing)
+
+
+def those(*plugins: Plugin) -> Mapping[str, Plugin]:
+    return {plugin.name: plugin for plugin in plugins}
+
+
+BOTH = those(fake("whisper_cpp"), fake("faster_whisper"))
+ONE = those(fake("whisper_cpp", "the package x is not installed: pip install x"), fake("faster_whisper"))
+NONE = those(fake("whisper_cpp", "pip install x"), fake("faster_whisper", "pip install y"))
 
 
 def test_auto_takes_the_first_that_can_run() -> None:
     """whisper.cpp before faster-whisper, whichever is installed."""
-    both = only("_pywhispercpp", "faster_whisper")
-    assert choose("auto", installed=both).name == "whisper_cpp"
-    assert choose("auto", installed=only("faster_whisper")).name == "faster_whisper"
-    assert choose("auto", ("faster_whisper", "whisper_cpp"), installed=both).name == "faster_whisper"
-
-
-def test_auto_never_takes_the_scripted_one() -> None:
-    """What ships for tests is chosen by name alone."""
-    assert not {"scripted", "scripted_stream"} & set(AUTO_ORDER)
-    assert choose("scripted", installed=only()).name == "scripted"
+    assert choose("auto", providers=BOTH).name == "whisper_cpp"
+    assert choose("auto", providers=ONE).name == "faster_whisper"
+    assert choose("auto", ("faster_whisper", "whisper_cpp"), providers=BOTH).name == "faster_whisper"
 
 
 def test_auto_with_nothing_installed() -> None:
     """The error names each candidate and what would enable it."""
-    with pytest.raises(ProviderError, match=r"whisper_cpp: .*pip install pywhispercpp") as caught:
-        choose("auto", installed=only())
-    assert "faster_whisper" in str(caught.value)
+    with pytest.raises(ProviderError, match=r"whisper_cpp: pip install x; faster_whisper: pip") as caught:
+        choose("auto", providers=NONE)
     assert "\n" not in str(caught.value)
 
 
 def test_auto_with_an_empty_order() -> None:
     """An empty list of providers is said to be one."""
     with pytest.raises(ProviderError, match="list of providers is empty"):
-        choose("auto", (), installed=only())
+        choose("auto", (), providers=BOTH)
 
 
-@pytest.mark.parametrize("name", ["whisper_cpp", "faster_whisper"])
-def test_named_but_not_installed(name: str) -> None:
+def test_named_but_not_installed() -> None:
     """A provider asked for by name is not replaced by another: the error says how to install it."""
-    with pytest.raises(ProviderError, match=f"provider {name} cannot run: the package .* pip install"):
-        choose(name, installed=only())
-    assert choose(name, installed=only(PROVIDERS[name].requires)).name == name
+    with pytest.raises(ProviderError, match=r"provider whisper_cpp cannot run: the package .* pip install"):
+        choose("whisper_cpp", providers=ONE)
+
+
+@pytest.mark.parametrize("name", AUTO_ORDER)
+def test_a_package_that_is_missing_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it; also to a worker that is told to load it."""
+    monkeypatch.setattr("asrctl.providers.plugin.is_installed", lambda module: False)
+    monkeypatch.setattr("asrctl.providers.registry.is_installed", lambda module: False)
+    for attempt in (lambda: choose(name), lambda: load(ModelSpec(name, Path("x")))):
+        with pytest.raises(ProviderError, match=f"provider {name} cannot run: the package .* pip install"):
+            attempt()
 
 
 def test_unknown_names() -> None:
@@ -58,50 +69,38 @@ def test_unknown_names() -> None:
     with pytest.raises(ProviderError, match=r"no provider called 'vosk'; there are: auto, faster_whisper"):
         choose("vosk")
     with pytest.raises(ProviderError, match="'vosk'"):
-        choose("auto", ("vosk",), installed=only())
+        choose("auto", ("vosk",))
 
 
 def test_is_installed() -> None:
     """Modules are looked for without being imported."""
     assert is_installed("json")
     assert not is_installed("surely_no_such_module")
+    assert not is_installed("surely_no_such_module.inner")
 
 
-def test_every_provider_says_what_enables_it() -> None:
-    """Names match their keys; what needs a package says how to get it."""
-    for name, provider in PROVIDERS.items():
-        assert provider.name == name
-        assert bool(provider.requires) == bool(provider.enable)
-        assert bool(provider.missing(only())) == bool(provider.requires or provider.set_up)
-        assert provider.missing(only(provider.requires), lambda _: "") == ""
-
-
-def test_what_has_to_be_set_up_says_what_is_missing() -> None:
-    """Whatever the settings lack; without settings, what there is to set."""
-    with pytest.raises(ProviderError, match=r"remote cannot run: no server is set: \[remote\] url"):
-        choose("remote", installed=only())
-    with pytest.raises(ProviderError, match="voxtral cannot run: no weights"):
-        choose("voxtral", installed=only(), obstacle=lambda name: "no weights")
-    assert choose("voxtral", installed=only(), obstacle=lambda name: "").is_streaming
+def test_every_provider_is_called_what_it_says() -> None:
+    """Names match their keys; each has a summary, and either loads windows or starts."""
+    for name, plugin in PROVIDERS.items():
+        assert plugin.name == name and plugin.summary
+        assert (plugin.load is None) != (plugin.start is None)
+        assert bool(plugin.weights) == plugin.is_pooled
+        plugin.settings()
 
 
 def test_a_line_up_is_all_that_can_run() -> None:
     """In the order asked for, each once; a provider asked for by name stands alone."""
-    order = ("voxtral", "faster_whisper", "whisper_cpp", "faster_whisper")
-    both = only("_pywhispercpp", "faster_whisper")
-    ready = {"obstacle": lambda name: ""}
-    assert [each.name for each in line_up("auto", order, both, **ready)] == [
-        "voxtral",
-        "faster_whisper",
-        "whisper_cpp",
-    ]
-    assert [each.name for each in line_up("auto", order, both)] == ["faster_whisper", "whisper_cpp"]
-    assert [each.name for each in line_up("whisper_cpp", order, both)] == ["whisper_cpp"]
+    order = ("mine", "faster_whisper", "whisper_cpp", "faster_whisper")
+    names = [each.name for each in line_up("auto", order, providers={**BOTH, "mine": fake("mine")})]
+    assert names == ["mine", "faster_whisper", "whisper_cpp"]
+    names = [each.name for each in line_up("auto", order, providers={**BOTH, "mine": fake("mine", "no")})]
+    assert names == ["faster_whisper", "whisper_cpp"]
+    assert [each.name for each in line_up("whisper_cpp", order, providers=BOTH)] == ["whisper_cpp"]
 
 
 def test_a_provider_that_streams_decodes_no_windows(tmp_path: Path) -> None:
     """A worker that is told to load it says so."""
-    with pytest.raises(ProviderError, match="is fed a stream"):
+    with pytest.raises(ProviderError, match="scripted_stream cannot run: it decodes no windows"):
         load(ModelSpec("scripted_stream", tmp_path))
 
 
@@ -113,3 +112,45 @@ def test_load(tmp_path: Path) -> None:
         assert model.description() == "scripted"
     with pytest.raises(ProviderError, match="vosk"):
         load(ModelSpec("vosk", script))
+
+
+def run(code: str) -> str:
+    """Run code in a fresh interpreter without the packages of the tests."""
+    command = [sys.executable, "-c", code]
+    paths = [path for path in sys.path if "plugins" not in path]
+    environment = {"PYTHONPATH": ":".join(paths), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_providers_for_tests_are_not_offered_to_users() -> None:
+    """Outside the tests nobody can choose them, and no message names them."""
+    code = (
+        "from asrctl.providers.registry import PROVIDERS, choose\n"
+        "from asrctl.errors import ProviderError\n"
+        "print(*PROVIDERS)\n"
+        "try:\n    choose('scripted')\nexcept ProviderError as error:\n    print(error)"
+    )
+    names, message = run(code).splitlines()
+    assert "scripted" not in names and "whisper_cpp" in names
+    assert message.startswith("no provider called 'scripted'; there are: auto, faster_whisper")
+    assert "scripted_stream" not in message
+
+
+def test_no_search_for_a_provider_of_asrctl() -> None:
+    """Entry points are looked at for unknown names only, and no other provider is imported."""
+    code = (
+        "import sys\nfrom asrctl.providers.registry import choose\nchoose('auto')\n"
+        "print('importlib.metadata' in sys.modules, 'numpy' in sys.modules,"
+        " [name for name in sys.modules if name.startswith('asrctl.providers.') and '.plugin' in name[17:]])"
+    )
+    assert run(code) == "False False ['asrctl.providers.plugin']\n"
+
+
+def test_every_folder_is_a_provider() -> None:
+    """A package beside this registry is found by its name, without being listed anywhere."""
+    folders = {
+        path.parent.name
+        for path in Path(sys.modules["asrctl.providers"].__file__ or "").parent.glob("*/plugin.py")
+    }
+    assert folders and folders <= set(PROVIDERS)
+    assert all(built_in(name) is PROVIDERS[name] for name in folders)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,20 @@ import pytest
 
 from asrctl.errors import ProviderError
 from asrctl.policy.backoff import BackoffOptions
-from asrctl.providers.base import DecodeOptions, Spoken
+from asrctl.providers.recognizer import Spoken
 from asrctl.providers.scripted import speak
-from asrctl.providers.voxtral.model import Voxtral
+from asrctl.providers.voxtral.dialogue import Dialogue
+from asrctl.providers.voxtral.recognizer import Voxtral
 from asrctl.transcript import SAMPLE_RATE_HZ
 
-from .voxtral_standin import make_weights
-from .voxtrals import PATIENCE_S, Stream, is_gone, is_over, options_for, until, words
+from .ears import Ear, Stream, in_loop, request, until, words
+from .voxtral_standin import install, make_weights
+from .voxtrals import closing, is_gone, is_over, open_stream, pid_of, standin
+
+
+async def lost(stream: Stream) -> str:
+    """Why a stream broke."""
+    return str((await stream.ear.wait_lost()).error)
 
 
 @pytest.mark.parametrize(
@@ -35,140 +44,194 @@ from .voxtrals import PATIENCE_S, Stream, is_gone, is_over, options_for, until, 
         ("flood", "more than the audio can hold: about to flood"),
     ],
 )
-def test_a_process_that_goes_wrong_is_lost_with_its_last_words(
+@in_loop
+async def test_a_process_that_goes_wrong_is_lost_with_its_last_words(
     fault: str, reason: str, tmp_path: Path
 ) -> None:
-    """The stream ends with the reason and the end of stderr; the process is killed and reaped."""
-    options = options_for(tmp_path, {"stall_timeout_s": 0.3}, faults={"w5": fault})
-    with Voxtral(options) as model:
-        stream = Stream(model)
-        pid = stream.session.pid
-        stream.speak([1, 2, 3])
-        assert stream.text() == "w1 w2 w3"
+    """The stream ends with the reason, the end of stderr and the utterance to blame; the process is reaped."""
+    async with closing(standin(tmp_path, {"stall_timeout_s": 0.3}, faults={"w5": fault})) as voxtral:
+        stream = await open_stream(voxtral)
+        pid = pid_of(stream)
+        stream.utter(1, 2, 3)
+        assert await stream.ear.wait_completed(1) == ["w1 w2 w3"]
         stream.feed(np.concatenate([speak([4, 5]), np.zeros(8 * SAMPLE_RATE_HZ, np.float32)]))
-        stream.session.complete()
-        assert reason in stream.lost()
-        assert is_gone(pid)
-        stream.feed(speak([6]))
-        stream.session.complete()
-        stream.session.close()
-        assert stream.said.empty()
+        stream.end()
+        assert reason in await lost(stream)
+        assert stream.ear.lost and stream.ear.lost.utterance == 1
+        await until(lambda: is_gone(pid))
+        stream.utter(6)
+        stream.close()
 
 
-def test_a_killed_process_costs_its_own_stream_only(tmp_path: Path) -> None:
-    """The other stream goes on, and a new one finds a process again."""
-    with Voxtral(options_for(tmp_path, {"spares": 2})) as model:
-        streams = [Stream(model), Stream(model)]
-        os.kill(streams[0].session.pid, signal.SIGKILL)
-        assert "signal 9" in streams[0].lost()
-        streams[1].speak([1])
-        assert streams[1].text() == "w1"
-        third = Stream(model)
-        third.speak([2])
-        assert third.text() == "w2"
+@in_loop
+async def test_a_killed_process_costs_its_own_stream_only(tmp_path: Path) -> None:
+    """The other stream goes on, and a new one finds a process again; no utterance is to blame."""
+    async with closing(standin(tmp_path, {"spares": 2})) as voxtral:
+        streams = [await open_stream(voxtral), await open_stream(voxtral)]
+        os.kill(pid_of(streams[0]), signal.SIGKILL)
+        assert "signal 9" in await lost(streams[0])
+        assert streams[0].ear.lost and streams[0].ear.lost.utterance is None
+        streams[1].utter(1)
+        assert await streams[1].ear.wait_completed(1) == ["w1"]
+        third = await open_stream(voxtral)
+        third.utter(2)
+        assert await third.ear.wait_completed(1) == ["w2"]
 
 
-def test_a_spare_that_dies_is_replaced(tmp_path: Path) -> None:
-    """Nobody notices, and nobody is given a dead one."""
-    with Voxtral(options_for(tmp_path, {})) as model:
-        model.wait_ready(PATIENCE_S)
-        (pid,) = model.pids()
+@in_loop
+async def test_a_spare_that_dies_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody is given a dead one, and it is logged."""
+    async with closing(standin(tmp_path)) as voxtral:
+        await voxtral.wait_ready()
+        (pid,) = voxtral.pids()
         os.kill(pid, signal.SIGKILL)
-        until(lambda: model.starts == 2)
-        stream = Stream(model)
-        assert stream.session.pid != pid
-        stream.speak([1])
-        assert stream.text() == "w1"
+        await until(lambda: voxtral.starts == 2)
+        stream = await open_stream(voxtral)
+        assert pid_of(stream) != pid
+        stream.utter(1)
+        assert await stream.ear.wait_completed(1) == ["w1"]
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "voxtral was killed by signal 9; another process is started" in record.message
 
 
-def test_feeding_never_waits_for_a_process_that_does_not_read(tmp_path: Path) -> None:
+@in_loop
+async def test_feeding_never_waits_for_a_process_that_does_not_read(tmp_path: Path) -> None:
     """Half a minute of audio, far more than a pipe holds, is taken while the process is stopped."""
-    with Voxtral(options_for(tmp_path, {"stall_timeout_s": 60.0})) as model:
-        stream = Stream(model)
-        os.kill(stream.session.pid, signal.SIGSTOP)
-        stream.speak(range(150))
-        assert stream.said.empty()
-        os.kill(stream.session.pid, signal.SIGCONT)
-        assert stream.text() == words(range(150))
+    async with closing(standin(tmp_path, {"stall_timeout_s": 60.0})) as voxtral:
+        stream = await open_stream(voxtral)
+        os.kill(pid_of(stream), signal.SIGSTOP)
+        stream.utter(*range(150))
+        await asyncio.sleep(0)
+        assert not stream.ear.spoken
+        os.kill(pid_of(stream), signal.SIGCONT)
+        assert await stream.ear.wait_completed(1) == [words(range(150))]
 
 
-def test_a_process_that_cannot_keep_up_is_lost_before_memory_is(tmp_path: Path) -> None:
+@in_loop
+async def test_a_process_that_cannot_keep_up_is_lost_before_memory_is(tmp_path: Path) -> None:
     """What waits for it is bounded."""
-    with Voxtral(options_for(tmp_path, {"max_waiting_s": 5.0, "stall_timeout_s": 60.0})) as model:
-        stream = Stream(model)
-        os.kill(stream.session.pid, signal.SIGSTOP)
+    async with closing(standin(tmp_path, {"max_waiting_s": 5.0, "stall_timeout_s": 60.0})) as voxtral:
+        stream = await open_stream(voxtral)
+        pid = pid_of(stream)
+        os.kill(pid, signal.SIGSTOP)
         for _ in range(3):
-            stream.speak(range(20))
-        assert "more than 5 s behind" in stream.lost()
-        assert is_gone(stream.session.pid)
+            stream.utter(*range(20))
+            await asyncio.sleep(0.01)
+        assert "more than 5 s behind" in await lost(stream)
+        await until(lambda: is_gone(pid))
 
 
-def test_nothing_is_said_after_close(tmp_path: Path) -> None:
+@in_loop
+async def test_nothing_is_said_after_close(tmp_path: Path) -> None:
     """Not what was under way, and not that the process is gone."""
-    with Voxtral(options_for(tmp_path, {}, step_s=0.01)) as model:
-        stream = Stream(model)
-        stream.speak(range(50))
-        stream.next()
-        stream.session.close()
-        said = stream.said.qsize()
-        until(lambda: is_gone(stream.session.pid))
-        assert stream.said.qsize() == said
-        stream.session.close()
+    async with closing(standin(tmp_path, step_s=0.01)) as voxtral:
+        stream = await open_stream(voxtral)
+        pid = pid_of(stream)
+        stream.utter(*range(50))
+        await stream.ear.wait(lambda: stream.ear.spoken)
+        stream.close()
+        said = len(stream.ear.spoken)
+        await until(lambda: is_gone(pid))
+        assert len(stream.ear.spoken) == said
+        stream.close()
+        stream.utter(1)
 
 
-def test_a_stream_can_be_closed_by_what_it_says(tmp_path: Path) -> None:
+@in_loop
+async def test_a_stream_can_be_closed_by_what_it_says(tmp_path: Path) -> None:
     """`close` from within `say` neither waits for itself nor lets more be said."""
-    with Voxtral(options_for(tmp_path, {})) as model:
-        model.wait_ready(PATIENCE_S)
-        said, done = list[Spoken](), threading.Event()
+    async with closing(standin(tmp_path)) as voxtral:
+        await voxtral.wait_ready()
+        said = list[Spoken]()
 
         def say(spoken: Spoken) -> None:
             said.append(spoken)
-            session.close()
-            done.set()
+            stream.close()
 
-        session = model.open(DecodeOptions(), say)
-        session.feed(speak(range(20)))
-        session.complete()
-        assert done.wait(PATIENCE_S)
-        until(lambda: is_gone(session.pid))
+        stream = voxtral.open(request(), say)
+        stream.feed(speak(range(20)))
+        stream.end()
+        pid = stream.pid
+        await until(lambda: said and is_gone(pid))
         assert len(said) == 1
 
 
-def test_closing_the_model_leaves_no_process(tmp_path: Path) -> None:
-    """Neither streams nor spares nor those that still load are left, nor their threads."""
-    model = Voxtral(options_for(tmp_path, {"spares": 3}, load_s=0.1))
-    stream = Stream(model)
+@in_loop
+async def test_closing_leaves_no_process(tmp_path: Path) -> None:
+    """Neither streams nor spares nor those that still load are left, nor threads, tasks or pipes."""
+    before = len(os.listdir("/dev/fd"))
+    voxtral = standin(tmp_path, {"spares": 3}, load_s=0.1)
+    stream = await open_stream(voxtral)
     stream.feed(speak(range(10)))
-    pids = model.pids()
-    model.close()
+    pids = voxtral.pids()
+    await voxtral.close()
     assert pids
     assert all(is_gone(pid) for pid in pids)
-    assert not any(thread.name.startswith("voxtral") for thread in threading.enumerate())
+    await until(lambda: threading.active_count() == 1)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert len(os.listdir("/dev/fd")) <= before + 1  # asyncio's own for child processes
+    with pytest.raises(ProviderError, match="closed"):
+        await voxtral.wait_ready()
+
+
+@in_loop
+async def test_whoever_waits_is_told_that_it_is_closed(tmp_path: Path) -> None:
+    """`close` ends `wait_ready`."""
+    voxtral = standin(tmp_path, load_s=60.0)
+    waiting = asyncio.create_task(voxtral.wait_ready())
+    await asyncio.sleep(0)
+    await voxtral.close()
+    with pytest.raises(ProviderError, match="closed"):
+        await waiting
 
 
 def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     """kill -9 of the parent: their input ends, and so do they, the busy one and the spare."""
-    options = options_for(tmp_path, {})
+    program, weights = install(tmp_path), make_weights(tmp_path / "voxtral-model")
     code = (
-        "import sys, time\nfrom pathlib import Path\nimport numpy as np\n"
+        "import asyncio\nfrom pathlib import Path\nimport numpy as np\n"
         "from asrctl.providers.base import DecodeOptions\n"
-        "from asrctl.providers.voxtral.model import Voxtral\n"
-        "from asrctl.providers.voxtral.options import VoxtralOptions\n"
-        f"model = Voxtral(VoxtralOptions(Path({str(options.binary)!r}), Path({str(options.model_dir)!r})))\n"
-        "model.wait_ready(30)\nsession = model.open(DecodeOptions(), lambda said: None)\n"
-        "session.feed(np.full(16000, 0.2, np.float32))\nmodel.wait_ready(30)\n"
-        "print(*model.pids(), flush=True)\ntime.sleep(60)"
+        "from asrctl.providers.recognizer import StreamRequest\n"
+        "from asrctl.providers.voxtral.recognizer import Voxtral\n"
+        "async def main():\n"
+        f"    voxtral = Voxtral(Path({str(program)!r}), Path({str(weights)!r}))\n"
+        "    await voxtral.wait_ready()\n"
+        "    stream = voxtral.open(StreamRequest(DecodeOptions()), print)\n"
+        "    stream.feed(np.full(16000, 0.2, np.float32))\n    await voxtral.wait_ready()\n"
+        "    print(*voxtral.pids(), flush=True)\n    await asyncio.sleep(60)\n"
+        "asyncio.run(main())"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         parent.kill()
     assert len(pids) == 2
-    until(lambda: all(is_over(pid) for pid in pids))
+
+    async def wait() -> None:
+        await until(lambda: all(is_over(pid) for pid in pids))
+
+    asyncio.run(wait())
 
 
-# Starting.
+@in_loop
+async def test_a_mistake_of_ours_is_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in the task that talks to the process, the stream is told that it is lost."""
+    async with closing(standin(tmp_path)) as voxtral:
+        stream = await open_stream(voxtral)
+        pid = pid_of(stream)
+
+        def broken(*_: Any) -> list[Spoken]:
+            raise ZeroDivisionError("a mistake")
+
+        monkeypatch.setattr(Dialogue, "advance", broken)
+        stream.utter(1)
+        assert "voxtral failed: ZeroDivisionError: a mistake" in await lost(stream)
+        monkeypatch.undo()
+        await until(lambda: is_gone(pid))
+
+
+# Starting
 
 
 @pytest.mark.parametrize(
@@ -178,114 +241,156 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         ({"load_s": 60.0}, "taken no audio for 0.6 s"),
     ],
 )
-def test_starts_that_fail_again_and_again_are_given_up(
+@in_loop
+async def test_starts_that_fail_again_and_again_are_given_up(
     script: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     """As often as may be, with waits between; then it says so, at once and for good."""
-    with Voxtral(options_for(tmp_path, {"load_timeout_s": 0.6}, **script)) as model:
+    async with closing(standin(tmp_path, {"load_timeout_s": 0.6}, **script)) as voxtral:
+        await until(lambda: voxtral.state.name == "GAVE_UP")
         with pytest.raises(ProviderError, match="given up after 3 failures in a row") as caught:
-            model.wait_ready(PATIENCE_S)
+            await voxtral.wait_ready()
         assert reason in str(caught.value)
-        assert (model.starts, model.state.name, model.pids()) == (3, "GAVE_UP", [])
+        assert (voxtral.starts, voxtral.pids()) == (3, [])
         with pytest.raises(ProviderError, match="given up"):
-            model.open(DecodeOptions(), print)
+            voxtral.open(request(), Ear())
 
 
-def test_between_failures_it_says_why_it_waits(tmp_path: Path) -> None:
+@in_loop
+async def test_waiting_for_a_process_has_an_end(tmp_path: Path) -> None:
+    """As long as loading may take; then the reason is what is known."""
+    async with closing(standin(tmp_path, {"load_timeout_s": 0.2}, load_s=60.0)) as voxtral:
+        with pytest.raises(ProviderError, match=r"still loading|taken no audio for 0\.2 s"):
+            await voxtral.wait_ready()
+
+
+@in_loop
+async def test_between_failures_it_says_why_it_waits(tmp_path: Path) -> None:
     """While a start is being waited for, the last failure is the reason."""
-    restarts = BackoffOptions(first_s=60.0, max_s=60.0, max_attempts=3)
-    options = options_for(tmp_path, {"restarts": restarts}, load_error="no memory")
-    with Voxtral(options) as model:
-        until(lambda: model.state.name == "WAITING")
+    slow = BackoffOptions(first_s=60.0, max_s=60.0, max_attempts=3)
+    async with closing(standin(tmp_path, restarts=slow, load_error="no memory")) as voxtral:
+        await until(lambda: voxtral.state.name == "WAITING")
         with pytest.raises(ProviderError, match=r"starting again after it failed: .*no memory"):
-            model.open(DecodeOptions(), print)
+            voxtral.open(request(), Ear())
 
 
-def test_a_process_that_dies_of_what_it_hears_is_given_up(tmp_path: Path) -> None:
+@in_loop
+async def test_a_process_that_dies_of_what_it_hears_is_given_up(tmp_path: Path) -> None:
     """Loading is no success: three deaths with nothing completed are three failures in a row."""
-    with Voxtral(options_for(tmp_path, {}, faults={"w1": "exit"})) as model:
+    async with closing(standin(tmp_path, faults={"w1": "exit"})) as voxtral:
         for _ in range(3):
-            stream = Stream(model)
-            stream.speak([1])
-            assert "exit code 3" in stream.lost()
-        until(lambda: model.state.name == "GAVE_UP")
+            stream = await open_stream(voxtral)
+            stream.utter(1)
+            assert "exit code 3" in await lost(stream)
+        await until(lambda: voxtral.state.name == "GAVE_UP")
 
 
-def test_an_utterance_done_forgives_earlier_deaths(tmp_path: Path) -> None:
+@in_loop
+async def test_an_utterance_done_forgives_earlier_deaths(tmp_path: Path) -> None:
     """Streams that work between the deaths keep it going, however many there are."""
-    with Voxtral(options_for(tmp_path, {})) as model:
+    async with closing(standin(tmp_path)) as voxtral:
         for number in range(6):
-            stream = Stream(model)
-            stream.speak([number])
-            assert stream.text() == f"w{number}"
-            os.kill(stream.session.pid, signal.SIGKILL)
-            assert "signal 9" in stream.lost()
-            assert model.state.name != "GAVE_UP"
+            stream = await open_stream(voxtral)
+            stream.utter(number)
+            assert await stream.ear.wait_completed(1) == [f"w{number}"]
+            os.kill(pid_of(stream), signal.SIGKILL)
+            assert "signal 9" in await lost(stream)
+            assert voxtral.state.name != "GAVE_UP"
 
 
-def test_a_missing_program_is_named_at_once(tmp_path: Path) -> None:
-    """With what to do about it."""
-    options = options_for(tmp_path, {"binary": tmp_path / "nowhere"})
-    with pytest.raises(ProviderError, match=r"no program .*nowhere: build voxtral\.c"):
-        Voxtral(options)
+def _cut_tensors(directory: Path) -> None:
+    os.truncate(directory / "voxtral-model" / "consolidated.safetensors", 2_000_000_000)
 
 
-def test_a_program_that_is_not_executable_is_named_at_once(tmp_path: Path) -> None:
-    """With what to do about it."""
-    options = options_for(tmp_path, {})
-    options.binary.chmod(0o644)
-    with pytest.raises(ProviderError, match=r"not executable: chmod \+x"):
-        Voxtral(options)
+def _cut_tokens(directory: Path) -> None:
+    os.truncate(directory / "voxtral-model" / "tekken.json", 1000)
 
 
-def test_a_missing_directory_of_weights_is_named_at_once(tmp_path: Path) -> None:
-    """Before a process is started for nothing."""
-    options = options_for(tmp_path, {"model_dir": tmp_path / "nowhere"})
-    with pytest.raises(ProviderError, match=r"no directory .*nowhere with voxtral's weights"):
-        Voxtral(options)
+def _no_tokens(directory: Path) -> None:
+    (directory / "voxtral-model" / "tekken.json").unlink()
 
 
-def test_a_program_for_another_machine_is_not_tried_twice(tmp_path: Path) -> None:
-    """The system refuses it, and would each time."""
-    options = options_for(tmp_path, {})
-    options.binary.write_bytes(b"\x7fELF\xff\xff\xff\xff")
-    with Voxtral(options) as model:
-        with pytest.raises(ProviderError, match="built for another kind of machine"):
-            model.wait_ready(PATIENCE_S)
-        assert (model.starts, model.state.name) == (1, "GAVE_UP")
+def _other_machine(directory: Path) -> None:
+    (directory / "voxtral").write_bytes(b"\x7fELF\xff\xff\xff\xff")
+
+
+def _true(directory: Path) -> None:
+    (directory / "voxtral").write_text("#!/bin/sh\nexit 0\n")
+
+
+def _usage(directory: Path) -> None:
+    usage = "an explanation of an option that is not one of ours; " * 20
+    (directory / "voxtral").write_text(f"#!/bin/sh\necho 'Usage: other' '{usage}' >&2\nexit 2\n")
+
+
+def _gone(directory: Path) -> None:
+    (directory / "voxtral").unlink()
 
 
 @pytest.mark.parametrize(
-    ("file", "size_bytes", "complaint"),
+    ("harm", "starts", "reason"),
     [
-        ("consolidated.safetensors", 2_000_000_000, r"cut off: it has 2,000,000,000 of at least 8,860"),
-        ("tekken.json", 1000, r"tekken\.json is cut off: it has 1,000"),
-        ("params.json", None, r"params\.json is missing"),
+        (_cut_tensors, 1, r"Failed to load .*cut off: it has 2,000,000,000 of at least 8,860"),
+        (_cut_tokens, 1, r"Failed to load .*tekken\.json is cut off: it has 1,000"),
+        (_no_tokens, 1, r"Failed to load .*tekken\.json is missing"),
+        (_other_machine, 1, "built for another kind of machine"),
+        (_true, 1, "ended with exit code 0"),
+        (_usage, 2, "exit code 2"),  # the second without --monitor
+        (_gone, 1, "there is no such program"),
     ],
 )
-def test_weights_that_are_not_whole_are_named_when_loading_fails(
-    file: str, size_bytes: int | None, complaint: str, tmp_path: Path
+@in_loop
+async def test_what_would_fail_again_is_not_tried_again(
+    harm: Callable[[Path], None], starts: int, reason: str, tmp_path: Path
 ) -> None:
-    """The program says little; the likeliest cause is added."""
-    options = options_for(tmp_path, {}, load_error="" if "consolidated" in file else "cannot load")
-    path = make_weights(options.model_dir) / file
-    if size_bytes is None:
-        path.unlink()
-    else:
-        os.truncate(path, size_bytes)
-    with Voxtral(replace(options, restarts=BackoffOptions(max_attempts=1))) as model:
-        with pytest.raises(ProviderError, match="Failed to load model") as caught:
-            model.wait_ready(PATIENCE_S)
-        caught.match(complaint)
+    """Weights that are not whole and programs that are not voxtral are given up at once, with the reason."""
+    voxtral = standin(tmp_path, load_error="" if harm is _cut_tensors else "cannot load")
+    harm(tmp_path)
+    async with closing(voxtral):
+        with pytest.raises(ProviderError, match=reason):
+            await voxtral.wait_ready()
+        assert (voxtral.starts, voxtral.state.name) == (starts, "GAVE_UP")
 
 
-def test_lost_is_said_once_and_last(tmp_path: Path) -> None:
-    """Utterances that were waiting are not completed after it."""
-    with Voxtral(options_for(tmp_path, {}, faults={"w3": "kill"})) as model:
-        stream = Stream(model)
+@pytest.mark.parametrize("usage_lines", [1, 100])
+@in_loop
+async def test_a_program_from_before_monitor_is_used_without(usage_lines: int, tmp_path: Path) -> None:
+    """However long its usage is, after which the refusal is far from the end of what it said."""
+    async with closing(standin(tmp_path, no_monitor=True, usage_lines=usage_lines)) as voxtral:
+        stream = await open_stream(voxtral)
+        stream.utter(1)
+        assert await stream.ear.wait_completed(1) == ["w1"]
+        assert voxtral.starts == 3
+
+
+@in_loop
+async def test_lost_is_said_once_and_last(tmp_path: Path) -> None:
+    """Utterances that were waiting are not completed after it; the one it died of is named."""
+    async with closing(standin(tmp_path, faults={"w3": "kill"})) as voxtral:
+        stream = await open_stream(voxtral)
         for number in range(1, 6):
-            stream.speak([number])
-        assert [stream.text(), stream.text()] == ["w1", "w2"]
-        stream.lost()
-        model.wait_ready(PATIENCE_S)
-        assert stream.said.empty()
+            stream.utter(number)
+        end = await stream.ear.wait_lost()
+        assert stream.ear.texts == ["w1", "w2"] and end.utterance == 2
+        said = len(stream.ear.spoken)
+        await voxtral.wait_ready()
+        assert len(stream.ear.spoken) == said
+
+
+@in_loop
+async def test_a_program_that_cannot_be_started_for_the_moment_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork that fails once, for want of processes or descriptors, does not end the provider."""
+    spawn, failures = asyncio.create_subprocess_exec, [BlockingIOError(11, "try again"), OSError(24, "many")]
+
+    async def failing(*arguments: Any, **keywords: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await spawn(*arguments, **keywords)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", failing)
+    async with closing(standin(tmp_path)) as voxtral:
+        await voxtral.wait_ready()
+        assert voxtral.starts == 3
+        assert isinstance(voxtral, Voxtral)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from asrctl.errors import ProviderError
 from asrctl.providers.voxtral.locate import (
     REPOSITORY,
     Located,
@@ -16,7 +16,8 @@ from asrctl.providers.voxtral.locate import (
     locate,
     weights_problems,
 )
-from asrctl.providers.voxtral.options import VoxtralOptions
+from asrctl.providers.voxtral.plugin import PLUGIN, found
+from asrctl.providers.voxtral.settings import VoxtralSettings
 
 from .voxtral_standin import install, make_weights
 
@@ -112,12 +113,39 @@ def test_how_to_get_them_names_what_is_needed(tmp_path: Path) -> None:
     assert all(name in command for name in ("consolidated.safetensors", "tekken.json", "params.json"))
 
 
-def test_options_say_what_is_missing(tmp_path: Path) -> None:
-    """The program first, then the weights, each with how to get it; then they are complete."""
-    with pytest.raises(ProviderError, match=r"not on PATH: build voxtral\.c"):
-        VoxtralOptions.found(tmp_path)
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    """The program first, then the weights, each with how to get it; then nothing is."""
+    setup = PLUGIN.setup(models_dir=tmp_path)
+    assert "not on PATH: build voxtral.c, and set [voxtral] binary" in PLUGIN.missing(setup)
     program = install(tmp_path / "bin")
-    with pytest.raises(ProviderError, match=r"weights were not found: get them .* `hf download"):
-        VoxtralOptions.found(tmp_path)
-    weights = make_weights(tmp_path / "voxtral-model")
-    assert VoxtralOptions.found(tmp_path, spares=2) == VoxtralOptions(program, weights, spares=2)
+    assert "its weights are not here: hf download" in PLUGIN.missing(setup)
+    make_weights(tmp_path / "voxtral-model")
+    assert PLUGIN.missing(setup) == ""
+    program.chmod(0o644)
+    nowhere = VoxtralSettings(binary=program, model_dir=tmp_path / "nowhere")
+    assert "chmod +x" in PLUGIN.missing(replace(setup, settings=nowhere))
+    program.chmod(0o755)
+    missing = PLUGIN.missing(replace(setup, settings=nowhere))
+    assert f"no directory {tmp_path / 'nowhere'} with voxtral's weights" in missing
+    gone = VoxtralSettings(binary=tmp_path / "gone")
+    assert f"no program {tmp_path / 'gone'}: build voxtral.c" in PLUGIN.missing(replace(setup, settings=gone))
+
+
+def test_weights_may_be_named_as_the_model(tmp_path: Path) -> None:
+    """`--model DIRECTORY` is enough; a directory that is set goes before it."""
+    program = install(tmp_path / "bin")
+    named, other = make_weights(tmp_path / "mine"), make_weights(tmp_path / "other")
+    setup = PLUGIN.setup(models_dir=tmp_path, model=str(named))
+    assert found(setup) == (program, named)
+    assert found(replace(setup, settings=VoxtralSettings(model_dir=other))) == (program, other)
+
+
+def test_the_directory_that_is_set_is_the_one_that_is_shown(tmp_path: Path) -> None:
+    """`asrctl models` looks where `[voxtral] model_dir` says, and sees what is wrong there."""
+    weights = make_weights(tmp_path / "elsewhere")
+    setup = PLUGIN.setup(models_dir=tmp_path, settings=VoxtralSettings(model_dir=weights))
+    assert PLUGIN.own_weights
+    assert (PLUGIN.own_weights(setup).path, PLUGIN.own_weights(setup).problems) == (weights, [])
+    os.truncate(weights / "tekken.json", 10)
+    assert "tekken.json is cut off" in PLUGIN.own_weights(setup).problems[0]
+    assert PLUGIN.own_weights(PLUGIN.setup(models_dir=tmp_path)).path is None

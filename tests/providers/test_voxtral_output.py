@@ -102,3 +102,18 @@ def test_the_quote_has_the_last_lines_without_marks() -> None:
     assert status.quote().endswith("ggml: no memory; Failed to load")
     assert len(status.quote()) <= 300
     assert said("▶·▪").quote() == ""
+
+
+@pytest.mark.parametrize(
+    ("complaint", "refused"),
+    [
+        ("Unknown option: --monitor\nUsage: voxtral -d DIR\n" + "  -x  what it does\n" * 500, True),
+        ("voxtral: unrecognized option '--monitor'", True),
+        ("  usage: voxtral [options]", True),
+        ("vox_load: cannot open the model, memory usage: 8 GB", False),
+        ("", False),
+    ],
+)
+def test_a_refused_option_is_recognised(complaint: str, refused: bool) -> None:
+    """By the beginning of what it says, however long its usage is; other complaints are none."""
+    assert said(complaint).refused_option is refused

@@ -15,6 +15,7 @@ SCRIPT is a JSON file; all keys may be left out:
     prefix            what a word's number is put behind: "w"
     torn              write each byte by itself
     no_monitor        refuse --monitor, as older versions do
+    usage_lines       how long the usage is that is printed then
     log               file that gets a JSON line, with the time, when it starts, asks for a block, or prints
     faults            {"word": "kill" | "exit" | "hang" | "rubbish" | "flood" | "restart"}
     fault_count       file with the number of faults that are still to happen; without it all do
@@ -261,7 +262,8 @@ class Program:
             ):
                 options[argument] = ""
             else:
-                return self.complain(f"Unknown option: {argument}\nUsage: voxtral -d <model_dir> ...")
+                usage = "  --option  what it is good for\n" * self.script.get("usage_lines", 1)
+                return self.complain(f"Unknown option: {argument}\nUsage: voxtral -d <model_dir>\n{usage}")
         if "-d" not in options or "--stdin" not in options:
             return self.complain("Usage: voxtral -d <model_dir> ...")
         if trouble := self.load(Path(options["-d"])):

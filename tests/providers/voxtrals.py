@@ -1,36 +1,24 @@
-"""Voxtral on its stand-in: models with the options of a test, and streams that remember what was said."""
+"""Voxtral on its stand-in: recognisers with the settings of a test."""
 
 from __future__ import annotations
 
 import contextlib
-import queue
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from asrctl.policy.backoff import BackoffOptions
-from asrctl.providers.base import Completed, DecodeOptions, Heard, Lost, Spoken
-from asrctl.providers.scripted import speak
-from asrctl.providers.voxtral.model import Voxtral
-from asrctl.providers.voxtral.options import VoxtralOptions
+from asrctl.providers.recognizer import StreamRequest
+from asrctl.providers.voxtral.recognizer import Voxtral
+from asrctl.providers.voxtral.settings import VoxtralSettings
 
+from .ears import Stream
 from .voxtral_standin import install, make_weights
 
-PATIENCE_S = 30.0
 SOON = BackoffOptions(first_s=0.01, max_s=0.02, max_attempts=3)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for something to become true."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
 
 
 def is_gone(pid: int) -> bool:
@@ -45,55 +33,32 @@ def is_over(pid: int) -> bool:
     return True
 
 
-def options_for(directory: Path, changes: dict[str, Any], **script: Any) -> VoxtralOptions:
-    """Options for a stand-in with a script, installed in `directory`."""
+def standin(
+    directory: Path, changes: dict[str, Any] | None = None, restarts: BackoffOptions = SOON, **script: Any
+) -> Voxtral:
+    """A recogniser on a stand-in with a script, installed in `directory`; made in a running loop."""
     weights = directory / "voxtral-model"
     if not weights.exists():
         make_weights(weights)
-    return VoxtralOptions(
-        **{"binary": install(directory, **script), "model_dir": weights, "restarts": SOON, **changes}
-    )
+    return Voxtral(install(directory, **script), weights, VoxtralSettings(**changes or {}), restarts)
 
 
-class Stream:
-    """A session, and all it has said."""
-
-    def __init__(self, model: Voxtral, options: DecodeOptions | None = None) -> None:
-        self.said: queue.SimpleQueue[Spoken] = queue.SimpleQueue()
-        model.wait_ready(PATIENCE_S)
-        self.session = model.open(options or DecodeOptions(), self.said.put)
-
-    def feed(self, samples: NDArray[np.float32], chunk_samples: int = 512) -> None:
-        for at in range(0, len(samples), chunk_samples):
-            self.session.feed(samples[at : at + chunk_samples])
-
-    def speak(self, numbers: Iterable[int], chunk_samples: int = 512) -> None:
-        """An utterance."""
-        self.feed(speak(numbers), chunk_samples)
-        self.session.complete()
-
-    def next(self) -> Spoken:
-        return self.said.get(timeout=PATIENCE_S)
-
-    def completed(self) -> tuple[Completed, str]:
-        """The next utterance that is done, and all that was heard of it."""
-        heard = ""
-        while isinstance(said := self.next(), Heard):
-            heard += said.text
-        assert isinstance(said, Completed), said
-        return said, heard
-
-    def text(self) -> str:
-        """The text of the next utterance that is done."""
-        return self.completed()[0].hypothesis.text
-
-    def lost(self) -> str:
-        """Why the stream broke."""
-        while not isinstance(said := self.next(), Lost):
-            assert isinstance(said, Heard), said
-        return str(said.error)
+@asynccontextmanager
+async def closing(recognizer: Voxtral) -> AsyncIterator[Voxtral]:
+    """Close it in the end."""
+    try:
+        yield recognizer
+    finally:
+        await recognizer.close()
 
 
-def words(numbers: Iterable[int], prefix: str = "w") -> str:
-    """What the stand-in makes of `speak(numbers)`."""
-    return " ".join(f"{prefix}{number}" for number in numbers)
+async def open_stream(recognizer: Voxtral, asked: StreamRequest | None = None) -> Stream:
+    """A stream on a process that is ready."""
+    await recognizer.wait_ready()
+    return Stream(recognizer, asked)
+
+
+def pid_of(stream: Stream) -> int:
+    """The process of a stream."""
+    pid: int = stream.stream.pid  # type: ignore[attr-defined]
+    return pid

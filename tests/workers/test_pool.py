@@ -28,7 +28,8 @@ from asrctl.providers.scripted import speak
 from asrctl.transcript import Hypothesis
 from asrctl.workers.options import HealthCheck, PoolOptions, SlotState
 from asrctl.workers.pool import BATCH, WorkerPool
-from asrctl.workers.process import CannotStart, Standby, WorkerProcess
+from asrctl.workers.process import CannotStart, WorkerProcess
+from asrctl.workers.standby import Standby
 
 from .conftest import PoolOf, Script
 

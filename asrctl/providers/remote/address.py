@@ -11,6 +11,8 @@ DIALECTS = ("auto", "openai", "vllm", "transcriptions", "asrctl")
 _SOCKET_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _HTTP_SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 _STREAM_PATH = "/v1/stream"
+_NO_MODEL_IN_URL = "api.openai.com"
+"""There the model in the URL is that of a conversation; other servers want that of the transcription."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,13 @@ class Address:
         return urlsplit(self.url).hostname or ""
 
 
-def address_of(url: str, dialect: str) -> Address:
+def address_of(url: str, dialect: str, model: str = "") -> Address:
     """Complete a URL: what its scheme, path and query leave open follows from the dialect, and vice versa.
+
+    Args:
+        url: As it was set.
+        dialect: One of `DIALECTS`.
+        model: Asked for; some servers of OpenAI's kind want it in the URL.
 
     Raises:
         UsageError: No such dialect, or a URL that cannot be one of a server; no part of it is shown, since
@@ -45,7 +52,7 @@ def address_of(url: str, dialect: str) -> Address:
     parts = _split(url)
     if dialect == "auto":
         dialect = _by_url(parts)
-    parts = _completed(parts, dialect)
+    parts = _completed(parts, dialect, model)
     return Address(dialect, parts.geturl(), f"{parts.scheme}://{parts.netloc}")
 
 
@@ -68,17 +75,21 @@ def _by_url(parts: SplitResult) -> str:
     return "asrctl" if parts.path == _STREAM_PATH else "auto"
 
 
-def _completed(parts: SplitResult, dialect: str) -> SplitResult:
+def _completed(parts: SplitResult, dialect: str, model: str) -> SplitResult:
     if dialect == "transcriptions":
         return _with_path(parts._replace(scheme=_HTTP_SCHEMES[parts.scheme]), "/audio/transcriptions")
     parts = parts._replace(scheme=_SOCKET_SCHEMES[parts.scheme])
     if dialect == "asrctl":
         return parts._replace(path=_STREAM_PATH) if parts.path in ("", "/") else parts
     parts = _with_path(parts, "/realtime")
-    if dialect != "vllm" and "intent" not in parse_qs(parts.query):
-        intent = urlencode({"intent": "transcription"})
-        return parts._replace(query=f"{parts.query}&{intent}" if parts.query else intent)
-    return parts
+    if dialect == "vllm":
+        return parts
+    wanted = {"intent": "transcription"}
+    if model and parts.hostname != _NO_MODEL_IN_URL:
+        wanted["model"] = model
+    given = parse_qs(parts.query, keep_blank_values=True)
+    missing = urlencode({name: value for name, value in wanted.items() if name not in given})
+    return parts._replace(query="&".join(filter(None, (parts.query, missing))))
 
 
 def _with_path(parts: SplitResult, ending: str) -> SplitResult:

@@ -36,13 +36,24 @@ def hypothesis_of(body: bytes, duration_s: float, language: str, inference_s: fl
 
 
 def message_of(body: bytes) -> str:
-    """What an error's body says, for people; empty if it says nothing."""
+    """What an error's body says, for people: OpenAI's `error`, FastAPI's `detail`; empty if it says nothing."""
     try:
-        error = _object(body).get("error")
+        answer = _object(body)
     except DecodeError:
         return ""
-    message = error.get("message") if isinstance(error, Mapping) else error
-    return message if isinstance(message, str) else ""
+    said = answer.get("error") or answer.get("detail") or answer.get("message")
+    if isinstance(said, Mapping):
+        said = said.get("message") or said.get("detail")
+    if isinstance(said, str):
+        return said
+    return "; ".join(filter(None, map(_invalid_field, _objects(said))))
+
+
+def _invalid_field(problem: Mapping[str, Any]) -> str:
+    """One of FastAPI's complaints about a request: which field, and what is wrong with it."""
+    place, message = problem.get("loc"), problem.get("msg")
+    named = [str(part) for part in place if part != "body"] if isinstance(place, list) else []
+    return ": ".join([*filter(None, [".".join(named)]), message]) if isinstance(message, str) else ""
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -1,17 +1,17 @@
-"""The utterances that have no `Completed` yet: their audio, what was heard of them, and what was told.
+"""The utterances of a stream that are not done: their audio, and what was heard and said of them.
 
-Links come and go; the backlog stays. What a new link hears again is not told again.
+Links come and go; the backlog stays. What a new link hears again is not said again.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from asrctl.errors import DecodeError, ProviderError
-from asrctl.providers.base import Completed, Heard, Spoken
+from asrctl.providers.outbox import split_words
+from asrctl.providers.recognizer import Completed, Failed, Heard, Spoken
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
 
@@ -31,8 +31,9 @@ class Utterance:
         ended_at_s: When it ended.
         heard: The text that the present link has given.
         told: The text that was said of it.
-        outcome: What it said in the end.
         refusals: How often the server could not make text of it.
+        failure: Why it is not given to the server any more; None while it may be.
+        dropped: Whether nobody waits for it.
     """
 
     pcm: bytearray = field(default_factory=bytearray)
@@ -40,8 +41,9 @@ class Utterance:
     ended_at_s: float = 0.0
     heard: str = ""
     told: str = ""
-    outcome: Hypothesis | None = None
     refusals: int = 0
+    failure: DecodeError | None = None
+    dropped: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -50,50 +52,62 @@ class Utterance:
 
 
 class Backlog:
-    """One stream's utterances, numbered from 0; at least the last is open. Methods return what is to be said.
+    """One stream's utterances by number; the last is open."""
 
-    What is said follows the order of the utterances: text of a later one waits for the earlier ones'
-    `Completed`.
-    """
-
-    def __init__(self, max_s: float, language: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        max_s: float,
+        language: str,
+        say: Callable[[Spoken], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Begin with one empty utterance.
 
         Args:
             max_s: Most audio that is held.
             language: Of the hypotheses.
+            say: Takes what is to be said.
             clock: Monotonic seconds.
         """
         self._max_bytes = round(max_s * SAMPLE_RATE_HZ) * SAMPLE_BYTES
         self._language = language
+        self._say = say
         self._clock = clock
-        self._utterances = deque([Utterance()])
+        self._utterances = {0: Utterance()}
         self._held_bytes = 0
-        self.first = 0
-        """Number of the oldest utterance that is held."""
-
-    @property
-    def last(self) -> int:
+        self.last = 0
         """Number of the utterance that is open."""
-        return self.first + len(self._utterances) - 1
 
     @property
-    def held_s(self) -> float:
-        """Audio that is held."""
-        return self._held_bytes / SAMPLE_BYTES / SAMPLE_RATE_HZ
+    def first(self) -> int:
+        """Number of the oldest utterance that is not done."""
+        return next(iter(self._utterances))
 
     @property
     def owed(self) -> bool:
-        """Whether an utterance has ended and was not completed."""
+        """Whether an utterance has ended and is not done."""
         return len(self._utterances) > 1
 
+    @property
+    def blamed(self) -> int | None:
+        """The utterance that the server is at work on; None if it was given nothing."""
+        return self.first if self._utterances[self.first].pcm else None
+
     def get(self, number: int) -> Utterance:
-        """An utterance that is held."""
-        return self._utterances[number - self.first]
+        """An utterance that is not done."""
+        return self._utterances[number]
 
     def holds(self, number: int) -> bool:
-        """Whether an utterance is not completed."""
-        return self.first <= number <= self.last and self.get(number).outcome is None
+        """Whether an utterance is not done."""
+        return number in self._utterances
+
+    def next_wanted(self, number: int) -> int:
+        """The first utterance from `number` on that the server should hear; the open one has perhaps no audio."""
+        return next(
+            each
+            for each, utterance in self._utterances.items()
+            if each >= number and utterance.failure is None and not utterance.dropped
+        )
 
     # What the caller does
 
@@ -104,78 +118,79 @@ class Backlog:
             ProviderError: There is no room.
         """
         if self._held_bytes + len(pcm) > self._max_bytes:
-            raise ProviderError(f"the server does not keep up: more than {self.held_s:.0f} s of audio wait")
-        self._utterances[-1].pcm += pcm
+            waiting_s = self._held_bytes / SAMPLE_BYTES / SAMPLE_RATE_HZ
+            raise ProviderError(f"the server does not keep up: more than {waiting_s:.0f} s of audio wait")
+        self._utterances[self.last].pcm += pcm
         self._held_bytes += len(pcm)
 
-    def complete(self) -> list[Spoken]:
+    def end(self) -> None:
         """End the open utterance, and open the next; one without audio needs no server."""
-        utterance = self._utterances[-1]
+        number, utterance = self.last, self._utterances[self.last]
         utterance.ended, utterance.ended_at_s = True, self._clock()
-        self._utterances.append(Utterance())
-        if not utterance.pcm:
-            utterance.outcome = Hypothesis((), self._language, 0.0)
-        return self._release()
+        self.last += 1
+        self._utterances[self.last] = Utterance()
+        if utterance.failure is not None:
+            self._done(number, Failed(number, utterance.failure))
+        elif not utterance.pcm:
+            self.completed(number, ())
+
+    def drop(self, number: int) -> None:
+        """Nobody waits for an utterance that has ended; one that is not on its way is never sent."""
+        if number in self._utterances and number != self.last:
+            self._utterances[number].dropped = True
 
     # What the server says
 
-    def heard(self, number: int, text: str) -> list[Spoken]:
-        """An utterance says `text` so far, by the present link.
+    def heard(self, number: int, text: str, samples: int) -> None:
+        """An utterance says `text` so far, by the present link, which has heard so many samples of it.
+
+        Another wording than what was said before waits for the end of the utterance.
 
         Raises:
             DecodeError: There is no end to it.
         """
         if len(text) > _MAX_TEXT:
             raise DecodeError("the server finds no end")
-        utterance = self.get(number)
+        utterance = self._utterances[number]
         utterance.heard = text
-        return self._tell(utterance) if number == self.first else []
+        if len(text) > len(utterance.told) and text.startswith(utterance.told):
+            utterance.told = text
+            self._say(Heard(number, *split_words(text), samples))
 
-    def said(self, number: int, text: str) -> list[Spoken]:
+    def said(self, number: int, text: str) -> None:
         """An utterance that has ended says `text`, and that is all that is known of it."""
-        utterance, text = self.get(number), text.strip()
-        segments = (Segment(0.0, utterance.duration_s, text, 1.0),) if text else ()
-        return self.completed(number, segments)
+        text, duration_s = text.strip(), self._utterances[number].duration_s
+        self.completed(number, (Segment(0.0, duration_s, text, 1.0),) if text else ())
 
-    def completed(self, number: int, segments: tuple[Segment, ...], language: str = "") -> list[Spoken]:
+    def completed(self, number: int, segments: tuple[Segment, ...]) -> None:
         """An utterance that has ended says this; times are seconds since its first sample."""
-        utterance = self.get(number)
-        waited_s = max(0.0, self._clock() - utterance.ended_at_s)
-        utterance.outcome = Hypothesis(segments, language or self._language, waited_s)
-        return self._release()
+        waited_s = max(0.0, self._clock() - self._utterances[number].ended_at_s)
+        self._done(number, Completed(number, Hypothesis(segments, self._language, waited_s)))
 
     def refused(self, number: int, reason: str) -> None:
-        """The server could not make text of an utterance.
-
-        Raises:
-            DecodeError: Too often.
-        """
-        utterance = self.get(number)
+        """The server could not make text of an utterance; after some times it is not asked again."""
+        utterance = self._utterances[number]
         utterance.refusals += 1
         if utterance.refusals >= MAX_REFUSALS:
-            raise DecodeError(f"the server refuses an utterance: {reason}")
+            self.fail(number, DecodeError(f"the server refuses an utterance: {reason}"))
+
+    def fail(self, number: int, error: DecodeError) -> None:
+        """The server is not asked for an utterance again, which is said when it has ended."""
+        utterance = self._utterances[number]
+        utterance.failure = error
+        if utterance.ended:
+            self._done(number, Failed(number, error))
 
     def rewind(self) -> None:
-        """The link is gone: what is not completed will be heard again."""
-        for utterance in self._utterances:
+        """The link is gone: what is not done will be heard again. What nobody waits for is forgotten."""
+        for number, utterance in list(self._utterances.items()):
             utterance.heard = ""
+            if utterance.dropped:
+                self._forget(number)
 
-    # Inside
+    def _done(self, number: int, spoken: Spoken) -> None:
+        self._forget(number)
+        self._say(spoken)
 
-    def _release(self) -> list[Spoken]:
-        """Complete utterances in their order, and tell what was heard of the one that comes next."""
-        spoken: list[Spoken] = []
-        while (outcome := self._utterances[0].outcome) is not None:
-            spoken.append(Completed(outcome))
-            self._held_bytes -= len(self._utterances.popleft().pcm)
-            self.first += 1
-            spoken += self._tell(self._utterances[0])
-        return spoken
-
-    def _tell(self, utterance: Utterance) -> list[Spoken]:
-        """Say what goes beyond what was said; another wording waits for the end of the utterance."""
-        heard, told = utterance.heard, utterance.told
-        if utterance.outcome is not None or len(heard) <= len(told) or not heard.startswith(told):
-            return []
-        utterance.told = heard
-        return [Heard(heard[len(told) :])]
+    def _forget(self, number: int) -> None:
+        self._held_bytes -= len(self._utterances.pop(number).pcm)

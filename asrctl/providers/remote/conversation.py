@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from asrctl.errors import DecodeError
 from asrctl.network.failures import LinkFailure
-from asrctl.providers.base import Spoken
 from asrctl.providers.remote.backlog import Backlog, Utterance
 from asrctl.providers.remote.dialect import Dialect, News, Piece, Ready, Refused, Said, Send, decode
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
@@ -58,30 +58,10 @@ class Conversation:
         return self._backlog.get(self._number)
 
     def _advance(self) -> bool:
-        """Whether there is something to send, or an end to tell; utterances without audio are passed over."""
-        self._number = max(self._number, self._backlog.first)  # those were completed without us
-        while self._current.ended and not self._current.pcm:
-            self._number += 1
-        return self._current.ended or self._sent_bytes < len(self._current.pcm)
-
-    def _end(self) -> list[str]:
-        self._number += 1
-        self._sent_bytes = 0
-        self._ended += 1
-        self._open += 1
-        return self._dialect.end()
-
-    def receive(self, message: str | bytes) -> list[Spoken]:
-        """Take a message; returns what is to be said.
-
-        Raises:
-            LinkFailure: The link is of no more use.
-            DecodeError: The server cannot be brought to hear an utterance.
-        """
-        spoken: list[Spoken] = []
-        for news in self._dialect.receive(decode(message)):
-            spoken += self._take(news)
-        return spoken
+        """Whether there is something to send, or an end to tell."""
+        if not self._sent_bytes:
+            self._number = self._backlog.next_wanted(self._number)
+        return (self._current.ended and self._sent_bytes > 0) or self._sent_bytes < len(self._current.pcm)
 
     def _audio(self) -> list[str]:
         piece = bytes(self._current.pcm[self._sent_bytes : self._sent_bytes + MESSAGE_BYTES])
@@ -90,29 +70,56 @@ class Conversation:
         self._sent_bytes += len(piece)
         return self._dialect.audio(piece)
 
-    def _take(self, news: News) -> list[Spoken]:
+    def _end(self) -> list[str]:
+        self._number += 1
+        self._sent_bytes = 0
+        self._ended += 1
+        self._open += 1
+        return self._dialect.end()
+
+    def receive(self, message: str | bytes) -> None:
+        """Take a message.
+
+        Raises:
+            LinkFailure: The link is of no more use.
+        """
+        for news in self._dialect.receive(decode(message)):
+            self._take(news)
+
+    def _take(self, news: News) -> None:
         if isinstance(news, Send):
             self._replies.append(news.text)
         elif isinstance(news, Ready):
             self.ready = True
         elif isinstance(news, Refused):
-            self._backlog.refused(self._asked_for(news.number), news.reason)
+            number = self._asked_for(news.number)
+            if self._backlog.holds(number):
+                self._backlog.refused(number, news.reason)
             raise LinkFailure(f"the server failed: {news.reason}")
         else:
-            return self._text(news)
-        return []
+            self._text(news)
 
-    def _text(self, news: Piece | Said) -> list[Spoken]:
+    def _text(self, news: Piece | Said) -> None:
         number = self._asked_for(news.number)
         if not self._backlog.holds(number):  # it has said everything about it already
-            return []
+            return
         if isinstance(news, Piece):
-            return self._backlog.heard(number, self._backlog.get(number).heard + news.text)
+            self._piece(number, news.text)
+            return
         if news.number >= self._ended:
-            raise LinkFailure("the server ended an utterance before it was said to")
+            raise LinkFailure("the server completed an utterance that had not ended")
         self._open -= 1
         self.completed += 1
-        return self._backlog.said(number, news.text)
+        self._backlog.said(number, news.text)
+
+    def _piece(self, number: int, text: str) -> None:
+        utterance = self._backlog.get(number)
+        sent_bytes = self._sent_bytes if number == self._number else len(utterance.pcm)
+        try:
+            self._backlog.heard(number, utterance.heard + text, sent_bytes // SAMPLE_BYTES)
+        except DecodeError as error:
+            self._backlog.fail(number, error)
+            raise LinkFailure(str(error)) from None
 
     def _asked_for(self, number: int) -> int:
         """The backlog's number of an utterance, by this socket's."""

@@ -107,13 +107,18 @@ def encode_audio(pcm: bytes) -> str:
     return encode("input_audio_buffer.append", audio=base64.b64encode(pcm).decode("ascii"))
 
 
-def text_in(event: Event, name: str) -> str:
-    """A field that must be text.
+def text_in(event: Event, name: str, otherwise: str | None = None) -> str:
+    """A field that must be text, unless it may be missing.
 
     Raises:
         LinkFailure: It is not.
     """
-    value = event.get(name)
+    value = event.get(name, otherwise)
     if not isinstance(value, str):
         raise LinkFailure(f"the server's {event['type']} has no text {name!r}")
     return value
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}

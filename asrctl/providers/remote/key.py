@@ -1,4 +1,4 @@
-"""The key to a server: from the options, the environment or the keyring; and kept out of what is said."""
+"""The key to a server: from the settings, the environment or the keyring; and kept out of what is said."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
-from asrctl.providers.remote.options import RemoteOptions
+from asrctl.providers.remote.settings import RemoteSettings
 
 _KEYRING_SERVICE = "asrctl"
 _VENDOR_VARIABLES = {"api.openai.com": "OPENAI_API_KEY"}
@@ -15,15 +15,15 @@ _VENDOR_VARIABLES = {"api.openai.com": "OPENAI_API_KEY"}
 
 
 def find_key(
-    options: RemoteOptions,
+    settings: RemoteSettings,
     environ: Mapping[str, str] = os.environ,
     keyring: Callable[[str], str] | None = None,
 ) -> str:
-    """The first of: `options.api_key`; the vendor's variable at the vendor's host; the keyring's entry for
+    """The first of: `settings.api_key`; the vendor's variable at the vendor's host; the keyring's entry for
     service "asrctl" and the host's name, if the package `keyring` is installed. Empty if there is none."""
-    host = options.address.host
-    if options.api_key:
-        return options.api_key
+    host = settings.address.host
+    if settings.api_key:
+        return settings.api_key
     if key := environ.get(_VENDOR_VARIABLES.get(host, ""), "").strip():
         return key
     return (keyring or _from_keyring)(host)

@@ -4,7 +4,8 @@
                                             ▲──────────────────────────────────────────────────────────┘
 
 The first commit starts a generation, which hears what is appended until the final commit; audio that came
-between that and `transcription.done` would be thrown away by the server, so none is sent.
+between that and `transcription.done` would be thrown away by the server, so none is sent. A generation may
+end by itself before the utterance does; another then hears the rest, and their texts are joined.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ from asrctl.providers.remote.dialect import (
     encode_audio,
     text_in,
 )
+from asrctl.providers.remote.pcm import SAMPLE_BYTES
+from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
 _PERMANENT_CODES = frozenset({"model_not_found", "model_not_validated", "unknown_event", "invalid_json"})
 _AUDIO_CODES = frozenset({"invalid_audio", "processing_error"})
+_LEAST_BYTES = SAMPLE_RATE_HZ // 10 * SAMPLE_BYTES
+"""Silence for a generation that would otherwise hear nothing."""
 
 
 class _Phase(Enum):
@@ -44,6 +49,7 @@ class VllmDialect:
         self._model = model
         self._phase = _Phase.NEW
         self._number = 0
+        self._said_before: list[str] = []
 
     @property
     def takes_audio(self) -> bool:
@@ -60,8 +66,9 @@ class VllmDialect:
 
     def end(self) -> list[str]:
         """See `dialect.Dialect.end`."""
+        silence = self.audio(bytes(_LEAST_BYTES)) if self._phase is _Phase.IDLE else []
         self._phase = _Phase.ENDING
-        return [encode("input_audio_buffer.commit", final=True)]
+        return [*silence, encode("input_audio_buffer.commit", final=True)]
 
     def receive(self, event: Event) -> list[News]:
         """See `dialect.Dialect.receive`; events that are not needed give nothing."""
@@ -71,9 +78,9 @@ class VllmDialect:
             return [Send(encode("session.update", model=self._model)), Ready()]
         if kind == "transcription.delta":
             self._need_generation()
-            return [Piece(self._number, text_in(event, "delta"))]
+            return [Piece(self._number, text_in(event, "delta", ""))]
         if kind == "transcription.done":
-            return [self._done(text_in(event, "text"))]
+            return self._done(text_in(event, "text"))
         if kind == "error":
             return [self._error(str(event.get("error") or ""), str(event.get("code")))]
         return []
@@ -82,13 +89,16 @@ class VllmDialect:
         if self._phase not in (_Phase.RUNNING, _Phase.ENDING):
             raise LinkFailure("the server speaks of audio that it was not sent")
 
-    def _done(self, text: str) -> News:
+    def _done(self, text: str) -> list[News]:
         self._need_generation()
-        if self._phase is _Phase.RUNNING:  # what it had not heard yet, it threw away
-            return Refused(self._number, "the server stopped before the end of an utterance")
-        self._phase = _Phase.IDLE
+        running, self._phase = self._phase is _Phase.RUNNING, _Phase.IDLE
+        self._said_before.append(text)
+        if running:
+            return [Piece(self._number, " ")]
+        said = Said(self._number, join_text(each.strip() for each in self._said_before))
+        self._said_before = []
         self._number += 1
-        return Said(self._number - 1, text)
+        return [said]
 
     def _error(self, message: str, code: str) -> News:
         if code in _AUDIO_CODES and self._phase in (_Phase.RUNNING, _Phase.ENDING):

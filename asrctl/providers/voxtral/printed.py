@@ -42,6 +42,11 @@ class Printed:
             self._check()
         return piece
 
+    @property
+    def text(self) -> str:
+        """The utterance's text so far."""
+        return "".join(self._pieces)
+
     def finish(self) -> str:
         """The utterance's whole text; what is printed from now on belongs to the next."""
         text = "".join([*self._pieces, self._decoder.decode(b"", final=True)])

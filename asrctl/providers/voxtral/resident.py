@@ -1,61 +1,67 @@
-"""A voxtral process with the thread that talks to it: first as a spare, then for one stream."""
+"""A voxtral process with the task that talks to it: first as a spare, then for one stream."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import selectors
-import threading
-import time
+import asyncio
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from asrctl.errors import ProviderError, WorkerCrashed
-from asrctl.providers.base import Lost, Spoken
+from asrctl.providers.recognizer import Lost, Spoken
 from asrctl.providers.voxtral.blocks import duration_s
 from asrctl.providers.voxtral.dialogue import Dialogue
-from asrctl.providers.voxtral.options import VoxtralOptions
 from asrctl.providers.voxtral.process import VoxtralProcess
+from asrctl.providers.voxtral.settings import VoxtralSettings
+
+_log = logging.getLogger(__name__)
 
 
 class Owner(Protocol):
-    """Who is told of a resident's fate, from its thread."""
+    """Who is told of a resident's fate."""
 
-    def became_ready(self, resident: Resident) -> None: ...
-    def ended(self, resident: Resident, error: ProviderError | None) -> None: ...
+    def became_ready(self, resident: Resident) -> None:
+        """It can be given a stream."""
+        ...
+
+    def ended(self, resident: Resident, error: ProviderError | None) -> None:
+        """Its process is gone; without an error, because it was closed."""
+        ...
 
 
 class Resident:
-    """Started when made. Its methods are thread-safe, and none of them waits for the process."""
+    """Started when made. None of its methods but `wait_gone` waits for the process."""
 
-    def __init__(self, options: VoxtralOptions, owner: Owner, *, monitored: bool) -> None:
-        """Start the thread, which starts the process."""
+    def __init__(
+        self, command: Sequence[str], settings: VoxtralSettings, owner: Owner, *, monitored: bool
+    ) -> None:
+        """Start the task, which starts the process."""
         self.monitored = monitored
         self.never_ran = False
         """Whether there was nothing that could be run."""
-        self.complaint = ""
-        """What it wrote to stderr before it ended."""
-        self.pid = 0
-        """Process id, once there is one."""
+        self.exit_code: int | None = None
+        """How the process ended by itself, if it did."""
         self.ready_s: float | None = None
-        """When it became ready, on the monotonic clock."""
-        self._options = options
+        """When it became ready, by the loop's clock."""
+        self._command = command
+        self._settings = settings
         self._owner = owner
-        self._dialogue = Dialogue(options, time.monotonic)
-        self._lock = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._dialogue = Dialogue(settings, self._loop.time)
+        self._process: VoxtralProcess | None = None
         self._inbox: deque[bytes | None] = deque()
         self._waiting_bytes = 0
         self._behind = False
         self._closing = False
-        self._over = False
-        self._speaking = threading.RLock()
         self._say: Callable[[Spoken], None] | None = None
-        self._alarm, self._bell = os.pipe()
-        os.set_blocking(self._alarm, False)
-        os.set_blocking(self._bell, False)
-        self._thread = threading.Thread(target=self._run, name="voxtral", daemon=True)
-        self._thread.start()
+        self._wake = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name="voxtral")
+
+    @property
+    def pid(self) -> int:
+        """Process id, once there is one; else 0."""
+        return self._process.pid if self._process else 0
 
     @property
     def served(self) -> bool:
@@ -67,134 +73,129 @@ class Resident:
         """Whether its stream is closed; the process may live on for a moment."""
         return self._closing
 
+    @property
+    def refused_option(self) -> bool:
+        """Whether the process ended because it does not know one of its options."""
+        return self.ready_s is None and self._dialogue.status.refused_option
+
     def attach(self, language: str, say: Callable[[Spoken], None]) -> bool:
         """Begin the stream; False if the process has ended meanwhile."""
-        with self._lock:
-            if self._over:
-                return False
-            self._say = say
-            self._dialogue.listen(language)
-            return True
+        if self._task.done() or self._closing:
+            return False
+        self._say = say
+        self._dialogue.listen(language)
+        return True
 
     def feed(self, data: bytes | None) -> None:
         """Take s16le audio at 16 kHz, or None for the end of the utterance."""
-        with self._lock:
-            if self._over or self._closing or self._behind:
-                return
-            self._waiting_bytes += len(data or b"")
-            self._behind = duration_s(self._waiting_bytes) > self._options.max_waiting_s
-            if not self._behind:
-                self._inbox.append(data)
-            self._ring()
+        if self._task.done() or self._closing or self._behind:
+            return
+        self._waiting_bytes += len(data or b"")
+        self._behind = duration_s(self._waiting_bytes) > self._settings.max_waiting_s
+        if not self._behind:
+            self._inbox.append(data)
+        self._wake.set()
+
+    def drop(self, utterance: int) -> None:
+        """Nobody waits for this utterance."""
+        self._dialogue.drop(utterance)
 
     def close(self) -> None:
-        """Have the process killed; once this returns, nothing is said any more."""
-        with self._lock:
-            self._closing = True
-            if not self._over:
-                self._ring()
-        with self._speaking:
-            self._say = None
+        """Kill the process."""
+        self._closing = True
+        self._say = None
+        if self._process is not None:
+            self._process.kill()
+        self._wake.set()
 
-    def join(self) -> None:
+    async def wait_gone(self) -> None:
         """Wait until the process is gone."""
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        await asyncio.wait([self._task])
 
-    def _ring(self) -> None:
-        try:
-            os.write(self._bell, b"\0")
-        except BlockingIOError:  # it rings already
-            return
+    # The task
 
-    # The thread.
-
-    def _run(self) -> None:
+    async def _run(self) -> None:
         error: ProviderError | None = None
         try:
-            self._converse()
+            await self._converse()
         except ProviderError as caught:
             error = caught
         except OSError as caught:
             error = ProviderError(f"voxtral: {caught.strerror or caught}")
-        with self._lock:
-            self._over = True
-            os.close(self._alarm)
-            os.close(self._bell)
-            closed = self._closing
-        if error is not None and not closed:
-            self._speak(Lost(error))
-        self._owner.ended(self, None if closed else error)
+        except Exception as caught:  # a mistake of ours: the stream must not wait for ever because of it
+            _log.exception("an unexpected error in voxtral's task")
+            error = ProviderError(f"voxtral failed: {type(caught).__name__}: {caught}")
+        if error is not None and self._say is not None:
+            self._say(Lost(error, self._dialogue.utterance))
+        self._owner.ended(self, None if self._closing else error)
 
-    def _speak(self, spoken: Spoken) -> None:
-        with self._speaking:
-            if self._say is not None:
-                self._say(spoken)
-
-    def _converse(self) -> None:
+    async def _converse(self) -> None:
         try:
-            process = VoxtralProcess(self._options.command(monitored=self.monitored))
+            self._process = process = await VoxtralProcess.start(self._command)
         except ProviderError:
             self.never_ran = True
             raise
-        with process, selectors.DefaultSelector() as selector:
-            self.pid = process.pid
-            for descriptor in (self._alarm, process.stdout, process.stderr):
-                selector.register(descriptor, selectors.EVENT_READ)
-            try:
-                while self._take_inbox():
-                    self._turn(process, selector)
-            except ProviderError as error:
-                raise self._explained(error) from None
+        try:
+            process.watch(self._wake.set)
+            while not self._closing:
+                self._take_inbox()
+                await self._turn(process)
+        except ProviderError as error:
+            raise self._explained(error) from None
+        finally:
+            await process.close()
 
-    def _turn(self, process: VoxtralProcess, selector: selectors.BaseSelector) -> None:
+    async def _turn(self, process: VoxtralProcess) -> None:
         """Write what fits, read what is there, go on, and wait for more."""
         dialogue = self._dialogue
+        self._wake.clear()
         while (data := dialogue.outgoing()) is not None and (count := process.write(data)):
             dialogue.wrote(count)
+        # Looked at before its output is read: what it printed about the input it has taken is there then.
         unread_bytes = process.unread_bytes()
         output, ended = process.read(process.stdout)
-        errors, silenced = process.read(process.stderr)
+        errors, _ = process.read(process.stderr)
         for spoken in dialogue.advance(unread_bytes, output, errors):
-            self._speak(spoken)
+            if self._say is not None:
+                self._say(spoken)
         if dialogue.ready and self.ready_s is None:
-            self.ready_s = time.monotonic()
+            self.ready_s = self._loop.time()
             self._owner.became_ready(self)
         if ended:
-            raise self._dead(process)
-        if silenced and process.stderr in selector.get_map():
-            selector.unregister(process.stderr)
-        self._wait(process, selector)
+            raise await self._dead(process)
+        await self._wait(process)
 
-    def _wait(self, process: VoxtralProcess, selector: selectors.BaseSelector) -> None:
+    async def _wait(self, process: VoxtralProcess) -> None:
+        """Until something was fed or printed, its input has room, or it is time to look again."""
         wants_to_write = self._dialogue.outgoing() is not None
+        patience_s = self._dialogue.patience_s()
+        timer = None if patience_s is None else self._loop.call_later(patience_s, self._wake.set)
         if wants_to_write:
-            selector.register(process.stdin, selectors.EVENT_WRITE)
-        selector.select(self._dialogue.patience_s())
-        if wants_to_write:
-            selector.unregister(process.stdin)
+            process.when_writable(self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if wants_to_write:
+                process.when_writable(None)
+            if timer is not None:
+                timer.cancel()
 
-    def _take_inbox(self) -> bool:
-        """Move what was fed to the dialogue; False once the stream is closed."""
-        with self._lock:
-            if self._closing:
-                return False
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._alarm, 4096)
-            while self._inbox:
-                self._dialogue.feed(self._inbox.popleft())
-            self._waiting_bytes = self._dialogue.waiting_bytes
-            if self._behind:
-                limit_s = self._options.max_waiting_s
-                raise ProviderError(f"voxtral is more than {limit_s:.0f} s behind: it is too slow here")
-        return True
+    def _take_inbox(self) -> None:
+        """Move what was fed to the dialogue."""
+        while self._inbox:
+            self._dialogue.feed(self._inbox.popleft())
+        self._waiting_bytes = self._dialogue.waiting_bytes
+        if self._behind:
+            limit_s = self._settings.max_waiting_s
+            raise ProviderError(f"voxtral is more than {limit_s:.0f} s behind: it is too slow here")
 
-    def _dead(self, process: VoxtralProcess) -> ProviderError:
-        how = process.obituary()
+    async def _dead(self, process: VoxtralProcess) -> ProviderError:
+        how = await process.obituary()
+        self.exit_code = process.exit_code
         self._dialogue.status.take(process.read(process.stderr)[0])
         return WorkerCrashed(how)
 
     def _explained(self, error: ProviderError) -> ProviderError:
         """With what the process said about it."""
-        self.complaint = self._dialogue.status.quote()
-        return type(error)(f"{error}: {self.complaint}" if self.complaint else str(error))
+        complaint = self._dialogue.status.quote()
+        return type(error)(f"{error}: {complaint}" if complaint else str(error))

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import threading
-import time
-from collections.abc import Callable
+import asyncio
+import logging
 from enum import Enum
+from pathlib import Path
 from random import random
 
 from asrctl.errors import ProviderError
-from asrctl.policy.backoff import Backoff
-from asrctl.providers.voxtral.options import VoxtralOptions
+from asrctl.policy.backoff import Backoff, BackoffOptions
+from asrctl.providers.voxtral.locate import weights_problems
 from asrctl.providers.voxtral.resident import Resident
+from asrctl.providers.voxtral.settings import VoxtralSettings
 
-_OPTION_REFUSED = re.compile("--monitor|usage|option|argument", re.IGNORECASE)
+_log = logging.getLogger(__name__)
 
 
 class SparesState(Enum):
-    """How it stands with the next stream."""
+    """Whether the next stream can be had, and why not."""
 
     LOADING = "is loading"
     READY = "is ready"
@@ -28,44 +28,41 @@ class SparesState(Enum):
 
 
 class Spares:
-    """Keeps so many processes ready; thread-safe, and only its own threads ever start one."""
+    """Keeps so many processes ready; the owner of all of them, from start to end."""
 
-    def __init__(self, options: VoxtralOptions, describe: Callable[[str], str] = str) -> None:
-        """Begin to start them.
-
-        Args:
-            options: How many, and how often it is tried.
-            describe: Adds to the reason of a failure what else is known to be wrong.
-        """
-        self._options = options
-        self._describe = describe
-        self._changed = threading.Condition()
+    def __init__(
+        self, settings: VoxtralSettings, program: Path, weights: Path, restarts: BackoffOptions
+    ) -> None:
+        """Begin to start them; arguments as for `Voxtral`."""
+        self._settings = settings
+        self._program = program
+        self._weights = weights
+        self._restarts = restarts
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
         self._loading: set[Resident] = set()
         self._ready: list[Resident] = []
         self._taken: set[Resident] = set()
-        self._backoff = Backoff(options.restarts, random)
-        self._not_before_s = 0.0
+        self._backoff = Backoff(restarts, random)
+        self._retry: asyncio.TimerHandle | None = None
         self._failure = ""
         self._gave_up = False
         self._closed = False
         self._monitored = True
         self.starts = 0
         """Processes started so far."""
-        self._keeper = threading.Thread(target=self._keep, name="voxtral-spares", daemon=True)
-        self._keeper.start()
+        self._fill()
 
     @property
     def state(self) -> SparesState:
-        """How it stands with the next stream."""
-        with self._changed:
-            if self._closed:
-                return SparesState.CLOSED
-            if self._gave_up:
-                return SparesState.GAVE_UP
-            if self._ready:
-                return SparesState.READY
-            waits = self._failure and not self._loading
-            return SparesState.WAITING if waits else SparesState.LOADING
+        """Whether the next stream can be had, and why not."""
+        if self._closed:
+            return SparesState.CLOSED
+        if self._gave_up:
+            return SparesState.GAVE_UP
+        if self._ready:
+            return SparesState.READY
+        return SparesState.WAITING if self._retry is not None else SparesState.LOADING
 
     def take(self) -> Resident:
         """A process that is ready, at once.
@@ -73,88 +70,90 @@ class Spares:
         Raises:
             ProviderError: There is none, and why.
         """
-        with self._changed:
-            if sum(not each.is_closing for each in self._taken) >= self._options.max_streams:
-                raise ProviderError(
-                    f"voxtral has {self._options.max_streams} streams already: as many as may"
-                )
-            if not self._ready or self._gave_up or self._closed:
-                raise ProviderError(self._why_not())
-            resident = self._ready.pop(0)
-            self._taken.add(resident)
-            self._changed.notify_all()
-            return resident
+        if sum(not each.is_closing for each in self._taken) >= self._settings.max_streams:
+            most = self._settings.max_streams
+            raise ProviderError(f"voxtral has {most} streams already: as many as [voxtral] max_streams")
+        if self.state is not SparesState.READY:
+            raise ProviderError(self._why_not())
+        resident = self._ready.pop(0)
+        self._taken.add(resident)
+        self._fill()
+        return resident
 
-    def wait_ready(self, timeout_s: float) -> None:
-        """Block until a process is ready.
+    async def wait_ready(self) -> None:
+        """Wait until a process is ready.
 
         Raises:
             ProviderError: None was in time, or none will be.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._gave_up or self._closed, timeout_s)
-            if not self._ready or self._gave_up or self._closed:
-                raise ProviderError(self._why_not())
+        try:
+            async with asyncio.timeout(self._settings.load_timeout_s):
+                while self.state in (SparesState.LOADING, SparesState.WAITING):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise ProviderError(self._why_not()) from None
+        if self.state is not SparesState.READY:
+            raise ProviderError(self._why_not())
 
     def pids(self) -> list[int]:
         """Process ids of the streams' processes, then of the spares."""
-        with self._changed:
-            return [each.pid for each in (*self._taken, *self._ready, *self._loading) if each.pid]
+        return [each.pid for each in (*self._taken, *self._ready, *self._loading) if each.pid]
 
-    def stream_pids(self) -> list[int]:
-        """Process ids of the streams' processes alone."""
-        with self._changed:
-            return [each.pid for each in self._taken]
-
-    def close(self) -> None:
+    async def close(self) -> None:
         """Kill all processes, and wait until they are gone."""
-        with self._changed:
-            self._closed = True
-            residents = [*self._loading, *self._ready, *self._taken]
-            self._changed.notify_all()
+        self._closed = True
+        self._cancel_retry()
+        self._changed.set()
+        residents = [*self._loading, *self._ready, *self._taken]
         for resident in residents:
             resident.close()
-        self._keeper.join()
         for resident in residents:
-            resident.join()
+            await resident.wait_gone()
 
-    # What the residents call.
+    # What the residents call
 
     def became_ready(self, resident: Resident) -> None:
         """A process has loaded and decoded something."""
-        with self._changed:
-            self._loading.discard(resident)
-            self._ready.append(resident)
-            self._failure = ""
-            self._changed.notify_all()
+        self._loading.discard(resident)
+        self._ready.append(resident)
+        self._failure = ""
+        self._changed.set()
 
     def ended(self, resident: Resident, error: ProviderError | None) -> None:
         """A process is gone; without an error, because its stream was closed."""
-        with self._changed:
-            self._loading.discard(resident)
-            self._taken.discard(resident)
-            if resident in self._ready:
-                self._ready.remove(resident)
-            if resident.served:
-                self._backoff = Backoff(self._options.restarts, random)
-            if error is not None and not self._closed:
-                self._note_failure(resident, error)
-            self._changed.notify_all()
+        self._loading.discard(resident)
+        self._taken.discard(resident)
+        if resident in self._ready:
+            self._ready.remove(resident)
+        if resident.served:
+            self._backoff = Backoff(self._restarts, random)
+        if error is not None and not self._closed:
+            self._note_failure(resident, error)
+        self._fill()
+        self._changed.set()
 
     def _note_failure(self, resident: Resident, error: ProviderError) -> None:
-        refused = resident.ready_s is None and _OPTION_REFUSED.search(resident.complaint)
-        if resident.monitored and refused:
-            self._monitored = False  # an older voxtral: it is asked again without
+        if resident.monitored and resident.refused_option:
+            self._monitored = False  # a voxtral from before that option: it is started without
             return
-        self._failure = self._describe(str(error))
+        problems = [] if resident.ready_s is not None else weights_problems(self._weights)
+        self._failure = "; ".join([str(error), *problems])
         self._backoff.began()
-        lived_s = 0.0 if resident.ready_s is None else time.monotonic() - resident.ready_s
-        wait_s = None if resident.never_ran else self._backoff.failed(lived_s)
-        self._not_before_s = time.monotonic() + (wait_s or 0.0)
-        if wait_s is None:
-            self._gave_up = True
-            for spare in (*self._loading, *self._ready):
-                spare.close()
+        lived_s = 0.0 if resident.ready_s is None else self._loop.time() - resident.ready_s
+        wait_s = self._backoff.failed(lived_s)
+        if wait_s is None or _is_permanent(resident, problems):
+            self._give_up()
+            return
+        _log.warning("%s; another process is started", self._failure)
+        self._cancel_retry()
+        self._retry = self._loop.call_later(wait_s, self._start_again)
+
+    def _give_up(self) -> None:
+        self._gave_up = True
+        self._cancel_retry()
+        for spare in (*self._loading, *self._ready):
+            spare.close()
 
     def _why_not(self) -> str:
         if self._closed:
@@ -167,15 +166,34 @@ class Spares:
             return f"voxtral is starting again after it failed: {self._failure}"
         return "voxtral is still loading" if not self._taken else "voxtral's next process is still loading"
 
-    # The keeper's thread.
+    # Starting
 
-    def _keep(self) -> None:
-        with self._changed:
-            while not self._closed:
-                wait_s = self._not_before_s - time.monotonic()
-                missing = len(self._loading) + len(self._ready) < self._options.spares
-                if missing and not self._gave_up and wait_s <= 0:
-                    self.starts += 1
-                    self._loading.add(Resident(self._options, self, monitored=self._monitored))
-                else:
-                    self._changed.wait(wait_s if missing and wait_s > 0 else None)
+    def _fill(self) -> None:
+        """Start what is missing, unless a failure has to be waited for."""
+        while (
+            not (self._closed or self._gave_up or self._retry)
+            and len(self._loading) + len(self._ready) < self._settings.spares
+        ):
+            self.starts += 1
+            command = self._settings.command(self._program, self._weights, monitored=self._monitored)
+            self._loading.add(Resident(command, self._settings, self, monitored=self._monitored))
+
+    def _start_again(self) -> None:
+        self._retry = None
+        self._fill()
+
+    def _cancel_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+
+def _is_permanent(resident: Resident, problems: list[str]) -> bool:
+    """Whether the next process would fail in the same way.
+
+    That is so where there is no program, weights that are not whole, a program that knows none of our
+    options, or one that is content without having decoded anything.
+    """
+    if resident.never_ran or problems:
+        return True
+    return resident.ready_s is None and (resident.exit_code == 0 or resident.refused_option)

@@ -10,6 +10,7 @@ the silence between utterances.
 from __future__ import annotations
 
 import codecs
+import re
 from collections import deque
 
 _STARTED = "·"
@@ -20,7 +21,8 @@ _WROTE_NOTHING_LATELY = "⚠☠"
 _OTHERS = "▶⌛◦↺⟳↯⌚"
 _MARKS = frozenset(_STARTED + _WAITS_FOR_PROMPT + _FORGOT_ALL + _DECODED + _WROTE_NOTHING_LATELY + _OTHERS)
 
-_PROMPT_STEPS = 39
+RESTART_STEPS = 39
+"""Audio that a restarted decoder takes as its prompt, and writes nothing of."""
 _QUIET_STEPS = 64
 _QUIET_SEEN_STEPS = 32
 _OLD_STEPS = 1500
@@ -28,7 +30,11 @@ _OLD_STEPS = 1500
 
 _SPARE_STEPS = 4
 _KEPT_CHARACTERS = 2000
+"""Of its beginning, where an option is refused, and of its end, where it says why it dies."""
 _QUOTED_CHARACTERS = 300
+_OPTION_REFUSED = re.compile(
+    r"^\s*usage\b|(unknown|unrecogni[sz]ed|invalid|illegal) (option|argument)", re.IGNORECASE | re.MULTILINE
+)
 
 
 class Status:
@@ -37,6 +43,7 @@ class Status:
     def __init__(self) -> None:
         """Begin with nothing said."""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._beginning: list[str] = []
         self._lines: deque[str] = deque(maxlen=_KEPT_CHARACTERS)
         self._waits_for_prompt = False
         self._quiet = False
@@ -50,6 +57,8 @@ class Status:
         for character in self._decoder.decode(data):
             if character not in _MARKS:
                 self._lines.append(character)
+                if len(self._beginning) < _KEPT_CHARACTERS:
+                    self._beginning.append(character)
             elif character == _STARTED:
                 self.starts += 1
                 self._waits_for_prompt = False
@@ -71,7 +80,7 @@ class Status:
         if not self.starts:  # it knows no marks, and does not restart either
             return 0
         if self._waits_for_prompt:
-            return _PROMPT_STEPS + _SPARE_STEPS
+            return RESTART_STEPS + _SPARE_STEPS
         if self._quiet:
             return _QUIET_STEPS - _QUIET_SEEN_STEPS + _SPARE_STEPS
         return _QUIET_STEPS + _SPARE_STEPS if age_steps > _OLD_STEPS else 0
@@ -80,3 +89,8 @@ class Status:
         """The end of what it told people, in one line; empty if it told nothing."""
         lines = [line.strip() for line in "".join(self._lines).splitlines()]
         return "; ".join(line for line in lines if line)[-_QUOTED_CHARACTERS:]
+
+    @property
+    def refused_option(self) -> bool:
+        """Whether it complained about its options; its usage, which it prints then, may be long."""
+        return _OPTION_REFUSED.search("".join(self._beginning)) is not None

@@ -1,0 +1,215 @@
+"""What a provider says about itself: a plug-in, whether it ships with asrctl or comes from another package.
+
+Another package adds a provider by an entry point of the group `asrctl.providers` that leads to a `Plugin`:
+
+    [project.entry-points."asrctl.providers"]
+    mine = "my_package.plugin:PLUGIN"
+
+A provider of windows has `load`, which is called in a worker process; any other has `start`, which is called
+in the event loop of the parent. The module of a plug-in should import nothing heavy: it is imported to list
+the providers, and `load` and `start` can import what they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from asrctl.errors import ModelError
+
+if TYPE_CHECKING:
+    from asrctl.providers.base import ModelSpec, WindowedModel
+    from asrctl.providers.recognizer import Recognizer, WindowDecoder
+
+
+def number(default: Any, least: Any, most: Any) -> Any:
+    """A field of a settings class with bounds, both allowed; checked when settings are read."""
+    return field(default=default, metadata={"least": least, "most": most})
+
+
+@dataclass(frozen=True, slots=True)
+class NoSettings:
+    """For a provider with nothing to set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a provider is set up with.
+
+    Attributes:
+        settings: Of the plug-in's settings class.
+        model: What was asked for as the model: a name, or a path.
+        models_dir: Where models are kept; None for the platform's cache directory.
+    """
+
+    settings: Any = NoSettings()
+    model: str = ""
+    models_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights that a provider looks after itself, as `asrctl models` shows them.
+
+    Attributes:
+        path: Where they are; None if they are nowhere.
+        problems: What is wrong with them; empty if nothing is.
+        how_to_get: What to do to have them, in words that follow "get it with".
+        size_bytes: Size on disk.
+        memory_bytes: Memory that one process needs.
+        multilingual: Whether the model knows more than English.
+    """
+
+    path: Path | None
+    problems: Sequence[str]
+    how_to_get: str
+    size_bytes: int
+    memory_bytes: int
+    multilingual: bool
+
+    def whole(self, name: str) -> Path:
+        """Where they are.
+
+        Raises:
+            ModelError: They are nowhere, or not whole; says how to get them.
+        """
+        how = f"get it ({self.size_bytes / 1e9:.1f} GB) with {self.how_to_get}"
+        if self.path is None:
+            raise ModelError(f"{name} is not there: {how}")
+        if self.problems:
+            raise ModelError(f"{'; '.join(self.problems)}: {how}")
+        return self.path
+
+
+class WindowService(Protocol):
+    """A provider at work that only decodes windows: a `Recognizer` without `open`.
+
+    `asrctl.stream.adapter` makes streams of it.
+    """
+
+    @property
+    def name(self) -> str:
+        """See `Recognizer`."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """See `Recognizer`."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """See `Recognizer`."""
+        ...
+
+    @property
+    def windows(self) -> WindowDecoder:
+        """What decodes."""
+        ...
+
+    async def wait_ready(self) -> None:
+        """See `Recognizer`."""
+        ...
+
+    def pids(self) -> list[int]:
+        """See `Recognizer`."""
+        ...
+
+    async def close(self) -> None:
+        """See `Recognizer`."""
+        ...
+
+
+def nothing_missing(setup: Setup) -> str:
+    """For a provider that can run anywhere."""
+    return ""
+
+
+def takes_no_windows(setup: Setup) -> bool:
+    """For a provider that only listens to streams."""
+    return False
+
+
+def can_translate(setup: Setup) -> bool:
+    """For a provider that translates into English."""
+    return True
+
+
+def model_as_given(setup: Setup) -> str:
+    """The name of the model to show."""
+    return setup.model
+
+
+def path_as_given(setup: Setup) -> Path:
+    """The weights of a provider that is given their path as the model.
+
+    Raises:
+        ModelError: There is nothing there.
+    """
+    path = Path(setup.model).expanduser()
+    if not path.exists():
+        raise ModelError(f"{path}: no such file")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A provider, before it runs. All functions but `load` are called in the parent, and return at once.
+
+    Attributes:
+        name: As in `--provider`, and as the section of the config file.
+        summary: What it is, in one line.
+        settings: A frozen dataclass, every field with a default; bounds are set by `number`.
+        missing: Why it cannot run here as it is set up, and what would enable it; empty if it can.
+        translates: Whether it can translate into English as it is set up.
+        load: Loads weights in a worker process, and decodes windows.
+        weights: Which weights `load` takes: "ggml" or "ctranslate2" from the model store, or "own".
+        locate: Finds weights of the kind "own"; raises ModelError.
+        takes_windows: Whether one with `start` decodes whole windows as it is set up, as files want it.
+        start: Makes a recogniser that runs in the parent's event loop; raises ProviderError or UsageError if
+            something is missing. None for one with `load`.
+        model: The name of the model to show, for one with `start`.
+        own_weights: Weights for `asrctl models` that are not in the store.
+        requires: The module that `load` imports; empty for none.
+    """
+
+    name: str
+    summary: str
+    settings: type[Any] = NoSettings
+    missing: Callable[[Setup], str] = nothing_missing
+    translates: Callable[[Setup], bool] = can_translate
+    load: Callable[[ModelSpec], WindowedModel] | None = None
+    weights: str = ""
+    locate: Callable[[Setup], Path] = path_as_given
+    start: Callable[[Setup], Recognizer | WindowService] | None = None
+    takes_windows: Callable[[Setup], bool] = takes_no_windows
+    model: Callable[[Setup], str] = model_as_given
+    own_weights: Callable[[Setup], Weights] | None = None
+    requires: str = ""
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether it decodes windows in worker processes."""
+        return self.load is not None
+
+    def setup(self, **known: Any) -> Setup:
+        """A setup with the default settings."""
+        return Setup(**{"settings": self.settings(), **known})
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be found; it is not imported, since native imports can crash."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # a package around it is missing, or has no spec
+        return False
+
+
+def missing_package(module: str, enable: str) -> str:
+    """Why a provider cannot run without a module; empty if the module is there."""
+    if is_installed(module):
+        return ""
+    return f"the package {module.strip('_')} is not installed: {enable}"

@@ -1,0 +1,43 @@
+"""The plug-in of the provider `remote`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asrctl.errors import ProviderError
+from asrctl.providers.plugin import Plugin, Setup, missing_package
+from asrctl.providers.remote.settings import RemoteSettings
+
+if TYPE_CHECKING:
+    from asrctl.providers.remote.recognizer import RemoteRecognizer
+    from asrctl.providers.remote.windows import RemoteWindows
+
+
+def _missing(setup: Setup) -> str:
+    settings: RemoteSettings = setup.settings
+    if not settings.url:
+        return "no server is set: [remote] url, or ASRCTL_REMOTE__URL"
+    return missing_package("httpx" if settings.is_windowed else "websockets", 'pip install "asrctl[remote]"')
+
+
+def _start(setup: Setup) -> RemoteRecognizer | RemoteWindows:
+    if reason := _missing(setup):
+        raise ProviderError(reason)
+    if setup.settings.is_windowed:
+        from asrctl.providers.remote.windows import RemoteWindows
+
+        return RemoteWindows(setup.settings)
+    from asrctl.providers.remote.recognizer import RemoteRecognizer
+
+    return RemoteRecognizer(setup.settings)
+
+
+PLUGIN = Plugin(
+    name="remote",
+    summary="a server that recognises speech: OpenAI's API, vLLM, or another asrctl",
+    settings=RemoteSettings,
+    missing=_missing,
+    translates=lambda setup: setup.settings.is_windowed,
+    start=_start,
+    model=lambda setup: setup.settings.model or "remote",
+)
