@@ -63,9 +63,9 @@ MEASURES: Mapping[Level, Measures] = {
 """With partials 1 s apart without load, the factors make it 2, 4 and 8 s."""
 
 _LATE_S = 2.0
-"""A final that waited so long for a worker is not decoded twice. Of ten sessions of noisy speech the queue grows
-without end with re-decodes; a model of the queue with measured costs gives finals after 1.3 s at the median
-without them, 3.1 s where only those that waited over 2 s go without."""
+"""A final that waited so long for a worker is not decoded twice. With re-decodes the queue of ten sessions of
+noisy speech grows without end on two cores; a model of it with measured costs gives finals after 1.3 s at the
+median without them, after 3.1 s where only those that waited over 2 s go without."""
 
 
 def effort_at_start(effort: Effort, measures: Measures, waited_s: float) -> Effort:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from asrctl.engine import events
+from asrctl.stream import events
 from asrctl.protocol import (
     Dropped,
     Final,
@@ -46,7 +46,7 @@ class Positions:
 def message_of(
     event: events.SpeechStarted | events.Partial | events.Final | events.Dropped,
     positions: Positions,
-    books: ServerSession,
+    state: ServerSession,
 ) -> ServerMessage:
     """What to tell the client."""
     match event:
@@ -57,21 +57,21 @@ def message_of(
             return Partial(event.utterance, start_s, end_s, event.stable, event.unstable)
         case events.Final():
             segment = event.segment
-            words = tuple(_word(word, positions) for word in segment.words) if books.start.words else None
+            words = tuple(_word(word, positions) for word in segment.words) if state.start.words else None
             return Final(
                 utterance=event.utterance,
                 start_s=positions.time_s(segment.start_s),
                 end_s=positions.time_s(segment.end_s),
                 text=segment.text,
                 confidence=_share(segment.confidence),
-                from_=min(positions.frames(event.start_sample), books.received),
-                to=min(positions.frames(event.end_sample), books.received),
+                from_=min(positions.frames(event.start_sample), state.received),
+                to=min(positions.frames(event.end_sample), state.received),
                 words=words,
             )
         case events.Dropped():
             return Dropped(
-                from_=min(positions.frames(event.start_sample), books.received),
-                to=min(positions.frames(event.end_sample), books.received),
+                from_=min(positions.frames(event.start_sample), state.received),
+                to=min(positions.frames(event.end_sample), state.received),
                 reason=event.reason[:500],
                 utterance=event.utterance,
             )

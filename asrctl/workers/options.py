@@ -45,7 +45,7 @@ class HealthCheck:
 
 
 Adapt = Callable[[DecodeOptions, Ticket, float], DecodeOptions]
-"""What a decode is done with, given what was asked for, whose it is, and the seconds it waited for a worker."""
+"""How a window is decoded, given what was asked for, whose it is, and the seconds it waited for a worker."""
 
 
 @dataclass(frozen=True, slots=True)

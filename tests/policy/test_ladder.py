@@ -182,7 +182,7 @@ def test_options_that_make_no_sense(wrong: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("level", Level)
 def test_finals_are_decoded_once_under_load_and_after_a_long_wait(level: Level) -> None:
-    """From the first rung on, or when it has waited for 2 s, a final is worth no re-decode; drafts stay drafts."""
+    """From the first rung on, or when it has waited for 2 s, a final is decoded once; drafts stay drafts."""
     measures = MEASURES[level]
     prompt = Effort.LIGHT if level is Level.NORMAL else Effort.HASTY
     assert effort_at_start(Effort.LIGHT, measures, 1.9) is prompt
