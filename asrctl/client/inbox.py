@@ -6,11 +6,11 @@ import asyncio
 from collections import deque
 
 from asrctl.client.state import Phase, State
-from asrctl.protocol import Done, Dropped, Final, GoAway, Metrics, Partial, SpeechStarted, Status
+from asrctl.protocol import Done, Dropped, Final, GoAway, Metrics, Partial, SpeechEnded, SpeechStarted, Status
 
-TOLD = (SpeechStarted, Partial, Final, Dropped, Status, Metrics, GoAway, Done)
+TOLD = (SpeechStarted, SpeechEnded, Partial, Final, Dropped, Status, Metrics, GoAway, Done)
 """What the server says that is passed on as it is."""
-Event = State | SpeechStarted | Partial | Final | Dropped | Status | Metrics | GoAway | Done
+Event = State | SpeechStarted | SpeechEnded | Partial | Final | Dropped | Status | Metrics | GoAway | Done
 
 _LIMIT = 10_000
 _PASSING = (Phase.LIVE, Phase.BUFFERING)

@@ -5,7 +5,8 @@ event once.
          └◄──────────── disconnected, or a close ────┘
 
 Positions are frames since the beginning of the audio, whatever sockets and sessions came and went. The
-audio itself waits in the caller's buffer: it may forget what is before `committed`.
+audio itself waits in the caller's buffer: it may forget what is before `committed`. A server that claims to
+answer for audio which was not sent is taken for broken, before anything is forgotten.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from enum import StrEnum
 
 from asrctl.protocol.codec import decode_server, encode
 from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.fields import Misfit
 from asrctl.protocol.messages import (
     AudioAck,
     ClientMessage,
@@ -32,6 +34,7 @@ from asrctl.protocol.messages import (
     Resume,
     ServerMessage,
     Skip,
+    SpeechEnded,
     SpeechStarted,
     Start,
     Status,
@@ -58,21 +61,9 @@ class Opened:
     resumed: bool
 
 
+_Numbered = SpeechStarted | SpeechEnded | Partial | Final | Dropped
 ClientOutput = (
-    Send
-    | SendAudio
-    | Close
-    | Opened
-    | AudioAck
-    | SpeechStarted
-    | Partial
-    | Final
-    | Dropped
-    | Status
-    | Metrics
-    | Error
-    | GoAway
-    | Done
+    Send | SendAudio | Close | Opened | AudioAck | _Numbered | Status | Metrics | Error | GoAway | Done
 )
 """`Send`, `SendAudio` and `Close` are for the socket; the others are news, each told once."""
 
@@ -97,6 +88,7 @@ class ClientProtocol:
         self._first_utterance = 0
         self._next_utterance = 0
         self._window_end = 0
+        self._sent_end = start.audio_offset
         self._speech = 0
         self._dropped = 0
         self._finish_offset: int | None = None
@@ -158,7 +150,7 @@ class ClientProtocol:
         self._last_event_id = 0
         self._first_utterance = self._next_utterance
         self._finish_sent = False
-        self.next_offset = self.committed
+        self.next_offset = self._sent_end = self.committed
 
     # What the caller sends
 
@@ -167,7 +159,7 @@ class ClientProtocol:
         frames, rest = divmod(len(data), self._start.format.frame_bytes)
         if rest or not 0 < frames <= min(self.sendable_frames, self.max_message_frames):
             raise ValueError(f"{len(data)} bytes are not what may be sent now")
-        self.next_offset += frames
+        self._sent(frames)
         return SendAudio(data)
 
     def skip(self, frames: int, reason: str) -> list[ClientOutput]:
@@ -183,9 +175,13 @@ class ClientProtocol:
         while frames > 0:
             count = min(most, frames)
             frames -= count
-            self.next_offset += count
+            self._sent(count)
             outputs.append(_send(Skip(count, reason[:_REASON] or "lost")))
         return outputs
+
+    def _sent(self, frames: int) -> None:
+        self.next_offset += frames
+        self._sent_end = max(self._sent_end, self.next_offset)
 
     def lost_before(self, offset: int) -> list[ClientOutput]:
         """The caller's buffer had to let go of everything before `offset`, sent or not."""
@@ -222,7 +218,9 @@ class ClientProtocol:
             message = decode_server(text)
             return [] if message is None else self._take(message)
         except Violation as violation:
-            return [Close(violation.close_code, violation.code)]
+            return [Close(violation.close_code, violation.message)]
+        except Misfit as misfit:  # a number that is too large once it is ours
+            return [Close(CloseCode.BAD_REQUEST, str(misfit))]
 
     def receive_binary(self, data: bytes) -> list[ClientOutput]:
         """A server sends no binary frames."""
@@ -234,14 +232,21 @@ class ClientProtocol:
         if isinstance(message, Error | GoAway):
             return [message]
         if self.state is not ClientState.OPEN:
-            raise Violation(CloseCode.BAD_REQUEST, "bad_request", "the first message must be ready or error")
+            raise _bad("the first message must be ready or error")
         if isinstance(message, AudioAck):
+            self._check_sent(max(message.received, message.committed))
             self.committed = max(self.committed, message.committed)
             self._window_end = max(self._window_end, message.received + self._window_samples)
             return [message]
         if isinstance(message, Final | Dropped | Status | Done):
             return self._keep(message)
-        return [self._renumbered(message) if isinstance(message, SpeechStarted | Partial) else message]
+        if isinstance(message, SpeechStarted | SpeechEnded | Partial):
+            return [self._renumbered(message)]
+        return [message]
+
+    def _check_sent(self, position: int) -> None:
+        if position > self._sent_end:
+            raise _bad(f"it answers for audio up to {position}, and {self._sent_end} were sent")
 
     @property
     def _window_samples(self) -> int:
@@ -249,8 +254,9 @@ class ClientProtocol:
 
     def _open(self, ready: Ready) -> list[ClientOutput]:
         if self.state is not ClientState.OPENING:
-            raise Violation(CloseCode.BAD_REQUEST, "bad_request", "ready comes once")
+            raise _bad("ready comes once")
         resumed = self._session is not None
+        self._check_ready(ready)
         self._session = ready
         self.state = ClientState.OPEN
         self.next_offset = ready.audio_offset
@@ -258,33 +264,47 @@ class ClientProtocol:
         self._finish_sent = False
         return [Opened(ready, resumed), *self._declare_lost(), *self.check_finish()]
 
+    def _check_ready(self, ready: Ready) -> None:
+        if self._session is not None and ready.session_id != self._session.session_id:
+            raise _bad("it resumed another session")
+        latest = self._sent_end if self._session is not None else self.committed
+        if not self.committed <= ready.audio_offset <= latest:
+            raise _bad(f"it asks for audio that is not there, from {ready.audio_offset} on")
+        if ready.limits.max_message_bytes < self._start.format.frame_bytes:
+            raise _bad("it takes no messages as long as one frame")
+
     def _keep(self, message: Final | Dropped | Status | Done) -> list[ClientOutput]:
         """An event with an id: told once, acknowledged each time."""
         ack = _send(EventAck(message.id))
         if message.id <= self._last_event_id:
             return [ack]
-        self._last_event_id = message.id
         if isinstance(message, Final | Dropped):
+            news = self._renumbered(message)
             self._cover(message)
-            return [self._renumbered(message), ack]
+            self._last_event_id = message.id
+            return [news, ack]
+        if isinstance(message, Done) and not (self._finish_sent and message.audio_offset == self.next_offset):
+            raise _bad("it ended the session before the audio did")
+        self._last_event_id = message.id
         if isinstance(message, Done):
-            self.committed = max(self.committed, message.audio_offset)
+            self.committed = message.audio_offset
             self.state = ClientState.DONE
             return [message]  # the socket closes now
         return [message, ack]
 
     def _cover(self, message: Final | Dropped) -> None:
         """These frames are answered for; so are all before them, since finals come in order."""
-        frames = message.to - message.from_
+        self._check_sent(message.to)
+        if message.from_ > message.to:
+            raise _bad(f"it answers for the frames from {message.from_} to {message.to}")
+        frames = max(0, message.to - max(message.from_, self.committed))  # none is counted twice
         if isinstance(message, Final):
             self._speech += frames
         else:
             self._dropped += frames
         self.committed = max(self.committed, message.to)
 
-    def _renumbered(
-        self, message: SpeechStarted | Partial | Final | Dropped
-    ) -> SpeechStarted | Partial | Final | Dropped:
+    def _renumbered(self, message: _Numbered) -> _Numbered:
         """Each session counts its utterances from 0; over all of them they go on."""
         if message.utterance is None:
             return message
@@ -303,6 +323,7 @@ class ClientProtocol:
         if gap <= 0:
             return []
         lost = Dropped(self.committed, self.oldest_offset, "the client could not hold it")
+        self._sent_end = self.oldest_offset
         self._cover(lost)
         self.next_offset = self.committed
         return [lost]
@@ -310,3 +331,7 @@ class ClientProtocol:
 
 def _send(message: ClientMessage) -> Send:
     return Send(encode(message))
+
+
+def _bad(message: str) -> Violation:
+    return Violation(CloseCode.BAD_REQUEST, "bad_request", message)

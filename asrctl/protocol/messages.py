@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from asrctl.protocol.fields import (
     Checked,
+    Misfit,
     choice,
     flag,
     number,
@@ -26,6 +27,7 @@ _TEXT = 100_000
 _NAME = 500
 MAX_START = 1 << 52
 """Largest position a session may begin at; far enough below the largest of all for any audio."""
+MAX_SKIP_FRAMES = 1 << 31
 _LEVEL = 4
 
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4}
@@ -77,6 +79,31 @@ class WireWord(Checked):
 
 
 @dataclass(frozen=True, slots=True)
+class Endpointing(Checked):
+    """How a session's speech is cut into utterances; what is None is the server's to choose.
+
+    Attributes:
+        trailing_silence_s: A pause this long ends the utterance.
+        min_speech_s: Less speech than this is judged silence.
+        onset: Speech starts at this probability or above.
+        offset: Speech pauses below this probability; no more than `onset`.
+        max_utterance_s: No utterance is longer.
+    """
+
+    trailing_silence_s: float | None = optional(number(0.05, 10.0))
+    min_speech_s: float | None = optional(number(0.0, 2.0))
+    onset: float | None = optional(number(0.01, 0.99))
+    offset: float | None = optional(number(0.01, 0.99))
+    max_utterance_s: float | None = optional(number(2.0, 29.0))
+
+    def __post_init__(self) -> None:
+        """Check every field, and that the thresholds are in order."""
+        Checked.__post_init__(self)  # super() is not for classes with slots
+        if self.onset is not None and self.offset is not None and self.offset > self.onset:
+            raise Misfit("offset must not be above onset")
+
+
+@dataclass(frozen=True, slots=True)
 class Start(Checked):
     """Begin a session.
 
@@ -90,6 +117,8 @@ class Start(Checked):
         words: Whether finals shall carry the times of their words.
         metrics: Whether `metrics` are wanted, once a second.
         audio_offset: Position of the first frame: not 0 where a lost session is continued by a new one.
+        endpointing: How utterances are to be cut; None for the server's way.
+        partial_interval_s: New audio between partials when there is no load; None for the server's choice.
     """
 
     format: AudioFormat = part(AudioFormat)  # noqa: RUF009 it makes a field
@@ -101,6 +130,8 @@ class Start(Checked):
     words: bool = flag(default=False)
     metrics: bool = flag(default=False)
     audio_offset: int = whole(0, MAX_START, default=0)
+    endpointing: Endpointing | None = optional(part(Endpointing))  # noqa: RUF009
+    partial_interval_s: float | None = optional(number(0.1, 60.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +152,7 @@ class Flush(Checked):
 class Skip(Checked):
     """The client lost so many frames before it could send them; they count as sent, and as dropped."""
 
-    frames: int = whole(1, 1 << 31)
+    frames: int = whole(1, MAX_SKIP_FRAMES)
     reason: str = text(_NAME, 1)
 
 
@@ -176,6 +207,14 @@ class SpeechStarted(Checked):
 
     utterance: int = whole()
     start_s: float = number()
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded(Checked):
+    """The utterance has ended; its final follows, unless it is dropped."""
+
+    utterance: int = whole()
+    end_s: float = number()
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +310,18 @@ ClientMessage = Start | Resume | Flush | Skip | EventAck | Finish
 KeptMessage = Final | Dropped | Status | Done
 """Events with an `id`: kept until acknowledged, replayed on resume."""
 ServerMessage = (
-    Ready | AudioAck | SpeechStarted | Partial | Final | Dropped | Status | Metrics | Error | GoAway | Done
+    Ready
+    | AudioAck
+    | SpeechStarted
+    | SpeechEnded
+    | Partial
+    | Final
+    | Dropped
+    | Status
+    | Metrics
+    | Error
+    | GoAway
+    | Done
 )
 
 CLIENT_TYPES: dict[str, type[ClientMessage]] = {
@@ -286,6 +336,7 @@ SERVER_TYPES: dict[str, type[ServerMessage]] = {
     "ready": Ready,
     "ack": AudioAck,
     "speech_started": SpeechStarted,
+    "speech_ended": SpeechEnded,
     "partial": Partial,
     "final": Final,
     "dropped": Dropped,

@@ -2,6 +2,9 @@
 
 waiting ──start/resume──► opening ──accept──► open ──finish──► finishing ──done──► closed
    └───────────── any violation, `close`, or too much silence ─────────────────────────┘
+
+Every frame that costs the server work is counted against `max_messages_per_s`, also control frames and what
+comes after the server's close frame.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ MAX_SKIP_S = 600.0
 """Most audio that one `Skip` may declare lost, in seconds."""
 _BURST_S = 4.0
 """A client may send the messages of so many seconds at once."""
+_LONG_MESSAGE_S = 0.1
+"""The longest message that PROTOCOL.md recommends: less room than that is no room for many clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,41 +85,61 @@ class ServerProtocol:
         self._clock = clock
         self._tokens = _BURST_S * limits.max_messages_per_s
         self._heard_s = self._refilled_s = clock()
+        self._acknowledged_when_heard = 0
+        self._longest_frames = 0
         self.state = ServerState.WAITING
         self.session: ServerSession | None = None
+        self.must_abort = False
+        """Whether the client floods a socket that is being closed: the connection has to be cut."""
 
     # What the client sends
 
     def receive_text(self, text: str) -> list[ServerOutput]:
         """Take a text frame."""
-        if self.state is ServerState.CLOSED:
-            return []
-        try:
-            self._count(len(text))
-            return self._take(decode_client(text))
-        except Violation as violation:
-            return self.refuse(violation)
+        return self._receive(lambda: self._take(decode_client(text)), _utf8_bytes(text))
 
     def receive_binary(self, data: bytes) -> list[ServerOutput]:
         """Take a binary frame."""
-        if self.state is ServerState.CLOSED:
-            return []
+        return self._receive(lambda: [self._audio(data)], len(data))
+
+    def receive_ping(self) -> list[ServerOutput]:
+        """A ping came, which the transport answers: a sign of life."""
+        return self._receive(list, 0)
+
+    def receive_other(self) -> list[ServerOutput]:
+        """A pong, or a fragment of a message that is not complete yet: counted, and no sign of life."""
+        return self._receive(list, 0, alive=False)
+
+    def _receive(
+        self, take: Callable[[], list[ServerOutput]], length_bytes: int, *, alive: bool = True
+    ) -> list[ServerOutput]:
+        """Hold a frame against the limits, then `take` it."""
         try:
-            self._count(len(data))
-            return [self._audio(data)]
+            self._charge(1.0)
+            if self.state is ServerState.CLOSED:
+                return []
+            if alive and self.state is not ServerState.WAITING:  # nothing but `start` ends the handshake
+                self._heard()
+            if length_bytes > self._limits.max_message_bytes:
+                most = self._limits.max_message_bytes
+                raise Violation(CloseCode.TOO_BIG, "too_big", f"messages may have {most} bytes")
+            return take()
         except Violation as violation:
+            self.must_abort = self.state is ServerState.CLOSED
             return self.refuse(violation)
 
     def check_time(self) -> list[ServerOutput]:
         """To be called now and then: closes a socket that has been silent for too long."""
-        silent_s = self._clock() - self._heard_s
         if self.state in (ServerState.CLOSED, ServerState.OPENING, ServerState.FINISHING):
             return []  # it is not the client's turn
+        if self._is_held_back():
+            self._heard_s = self._clock()  # it has the whole time again once it can send
+        silent_s = self._clock() - self._heard_s
         if self.state is ServerState.WAITING:
             if silent_s < self._limits.handshake_timeout_s:
                 return []
             return self.refuse(Violation(CloseCode.IDLE, "handshake_timeout", "no start or resume came"))
-        if silent_s < self._limits.idle_timeout_s or self._window_is_closed():
+        if silent_s < self._limits.idle_timeout_s:
             return []
         return self.refuse(Violation(CloseCode.IDLE, "idle", "nothing came for too long; resume when ready"))
 
@@ -128,7 +153,7 @@ class ServerProtocol:
             return []
         self.session = session
         self.state = ServerState.OPEN if session.finish_offset is None else ServerState.FINISHING
-        self._heard_s = self._clock()
+        self._heard()
         outputs: list[ServerOutput] = [Send(encode(ready))]
         for event in replay:
             outputs += self.send(event)
@@ -151,6 +176,7 @@ class ServerProtocol:
         if self.state is ServerState.CLOSED:
             return []
         self.state = ServerState.CLOSED
+        self._tokens = _BURST_S * self._limits.max_messages_per_s  # for what is on its way already
         return [Close(code, reason)]
 
     # Inside
@@ -209,6 +235,7 @@ class ServerProtocol:
             raise Violation(CloseCode.POLICY, "window_exceeded", "audio came beyond the window")
         offset = session.received
         session.received += frames
+        self._longest_frames = max(self._longest_frames, frames)
         return Audio(data, offset)
 
     def _opened(self) -> ServerSession:
@@ -216,13 +243,10 @@ class ServerProtocol:
             raise _bad("the first message must be start or resume, and ready the first answer")
         return self.session
 
-    def _count(self, length: int) -> None:
-        """Hold the message against the limits."""
+    def _heard(self) -> None:
+        """A sign of life came."""
         self._heard_s = self._clock()
-        if length > self._limits.max_message_bytes:
-            most = self._limits.max_message_bytes
-            raise Violation(CloseCode.TOO_BIG, "too_big", f"messages may have {most} bytes")
-        self._charge(1.0)
+        self._acknowledged_when_heard = self.session.acknowledged if self.session else 0
 
     def _charge(self, messages: float) -> None:
         now_s, rate = self._clock(), self._limits.max_messages_per_s
@@ -232,10 +256,23 @@ class ServerProtocol:
             raise Violation(CloseCode.POLICY, "too_many_messages", f"more than {rate} messages a second came")
         self._tokens -= messages
 
-    def _window_is_closed(self) -> bool:
-        """Whether it is we who keep the client from sending."""
+    def _is_held_back(self) -> bool:
+        """Whether it is the server that keeps the client from sending.
+
+        A client knows nothing of the room that no ack told it of, and cannot use room for less than one of
+        its messages.
+        """
         session = self.session
-        return session is not None and session.received >= session.acknowledged + session.window_samples
+        if session is None or session.acknowledged == session.received:
+            return False
+        room = session.acknowledged + session.window_samples - session.received
+        message = max(self._longest_frames, int(_LONG_MESSAGE_S * session.start.format.sample_rate))
+        return room < message or session.acknowledged == self._acknowledged_when_heard
+
+
+def _utf8_bytes(text: str) -> int:
+    """How long a text frame is."""
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _bad(message: str) -> Violation:

@@ -15,6 +15,7 @@ from asrctl.protocol import (
     CloseCode,
     Done,
     Dropped,
+    Endpointing,
     Error,
     Final,
     Limits,
@@ -41,6 +42,14 @@ FORMATS = st.builds(
     st.integers(8000, 192_000),
     st.integers(1, 8),
 )
+ENDPOINTING = st.builds(
+    Endpointing,
+    st.none() | st.floats(0.05, 10),
+    st.none() | st.floats(0, 2),
+    st.none() | st.floats(0.5, 0.99),
+    st.none() | st.floats(0.01, 0.5),
+    st.none() | st.floats(2, 29),
+)
 BY_TYPE = {
     "int": COUNT.filter(bool),
     "int | None": st.none() | COUNT,
@@ -51,9 +60,11 @@ BY_TYPE = {
     "bool": st.booleans(),
     "AudioFormat": FORMATS,
     "Limits": st.just(Limits()),
+    "Endpointing | None": st.none() | ENDPOINTING,
     "tuple[WireWord, ...] | None": st.none() | st.tuples() | st.tuples(WORDS, WORDS),
 }
 BY_NAME = {
+    "partial_interval_s": st.none() | st.floats(0.1, 60),
     "source": st.sampled_from(["mic", "system"]),
     "language": st.just("en"),
     "level": st.integers(0, 4),
@@ -122,6 +133,23 @@ def test_defaults() -> None:
     assert AudioFormat("pcm_f32le", 48_000, 2).frame_bytes == 8
 
 
+def test_endpointing_is_asked_for_in_part_or_not_at_all() -> None:
+    """Each key may be left out, and a client that says nothing of it sends what clients always sent."""
+    whole = {"trailing_silence_s": 0.3, "min_speech_s": 0, "onset": 0.6, "offset": 0.6, "max_utterance_s": 20}
+    for keys in ({}, {"onset": 0.2}, {"offset": 0.9}, whole):
+        start = {"type": "start", "format": {}, "endpointing": keys, "partial_interval_s": 0.5}
+        message = decode_client(json.dumps(start))
+        assert message == Start(AudioFormat(), endpointing=Endpointing(**keys), partial_interval_s=0.5)
+        assert json.loads(encode(message))["endpointing"] == keys
+    assert not {"endpointing", "partial_interval_s"} & json.loads(encode(Start(AudioFormat()))).keys()
+
+
+def test_words_of_a_final() -> None:
+    """They are a list of objects on the wire."""
+    final = Final(0, 0, 1, "a", 1.0, 0, 1, words=(WireWord(0, 1, "a", 0.5),))
+    assert json.loads(encode(final))["words"] == [{"start_s": 0, "end_s": 1, "text": "a", "confidence": 0.5}]
+
+
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
@@ -149,6 +177,13 @@ def test_defaults() -> None:
         ('{"type":"start","format":{},"language":""}', 4400, "language must have 1 to 20 characters"),
         ('{"type":"start","format":{},"prompt":"\\ud800"}', 4400, "prompt must not have lone surrogates"),
         ('{"type":"start","format":{},"audio_offset":-1}', 4400, "audio_offset must be from 0"),
+        ('{"type":"start","format":{},"endpointing":[]}', 4400, "endpointing must be an object"),
+        ('{"type":"start","format":{},"endpointing":{"pad":1}}', 4400, "there is no key 'pad' here"),
+        ('{"type":"start","format":{},"endpointing":{"trailing_silence_s":0}}', 4400,
+         "trailing_silence_s must be from 0.05 to 10"),
+        ('{"type":"start","format":{},"endpointing":{"onset":0.4,"offset":0.5}}', 4400,
+         "offset must not be above onset"),
+        ('{"type":"start","format":{},"partial_interval_s":0}', 4400, "partial_interval_s must be from 0.1"),
         ('{"type":"flush","now":1}', 4400, "there is no key 'now' here; known are none"),
         ('{"type":"skip","frames":0,"reason":"x"}', 4400, "frames must be from 1"),
     ],

@@ -138,6 +138,40 @@ def test_messages_per_second() -> None:
     assert closed_with(protocol.receive_text(FLUSH)) == (1008, "too_many_messages")
 
 
+@pytest.mark.parametrize("frame", [ServerProtocol.receive_ping, ServerProtocol.receive_other])
+@pytest.mark.parametrize("protocol", [fresh, asking, lambda: opened(limits=LIMITS), finishing])
+def test_every_frame_counts(
+    protocol: Callable[[], ServerProtocol], frame: Callable[[ServerProtocol], list[ServerOutput]]
+) -> None:
+    """Pings, pongs and fragments cost the server work too, in whatever state it is."""
+    flooded = protocol()
+    outputs = [output for _ in range(41) for output in frame(flooded)]
+    assert closed_with(outputs) == (1008, "too_many_messages")
+    assert not flooded.must_abort
+
+
+def test_frames_after_the_close() -> None:
+    """What was on its way when the socket was closed is let pass; a flood after it cuts the connection."""
+    clock = Clock()
+    protocol = ServerProtocol(LIMITS, clock)
+    for _ in range(41):
+        protocol.receive_ping()
+    assert protocol.state is ServerState.CLOSED
+    for frame in (protocol.receive_ping, protocol.receive_other) * 20:
+        assert frame() == []
+        assert not protocol.must_abort
+    clock.now_s = 0.1
+    assert protocol.receive_text(START) == []
+    assert not protocol.must_abort
+    assert protocol.receive_binary(b"12") == []
+    assert protocol.must_abort
+
+
+def test_length_is_in_bytes() -> None:
+    """A text of 2,000 characters may have more bytes than a message may."""
+    assert closed_with(opened(limits=LIMITS).receive_text("\N{SNOWMAN}" * 2000)) == (1009, "too_big")
+
+
 def test_handshake_timeout() -> None:
     """A socket on which no `start` comes is closed."""
     clock = Clock()
@@ -160,16 +194,91 @@ def test_idle_timeout() -> None:
     assert closed_with(protocol.check_time()) == (4408, "idle")
 
 
-def test_not_idle_while_held_back() -> None:
-    """A client whose window is closed is not to blame for its silence; nor one that waits for the end."""
+def held_back(clock: Clock, received: int, window: int = 16_000, message: int = 800) -> ServerProtocol:
+    """A socket over which so many samples came in messages of one length, of which none is acknowledged."""
+    protocol = opened(clock, Limits(idle_timeout_s=20), window)
+    for at in range(0, received, message):
+        protocol.receive_binary(bytes(2 * min(message, received - at)))
+    return protocol
+
+
+def acknowledge(protocol: ServerProtocol, committed: int, hold: int = 0) -> None:
+    """Tell the client how far things are."""
+    assert protocol.session is not None
+    assert protocol.session.advance(committed, hold) is not None
+
+
+@pytest.mark.parametrize(
+    ("received", "acknowledged", "message"),
+    [
+        (16_000, 800, 800),  # room for one message of the client's, but not for 100 ms
+        (16_000, 1599, 800),
+        (15_000, 0, 800),  # room for some messages, of which no ack told it
+        (16_000, 3_000, 4_000),  # its messages are longer
+    ],
+)
+def test_not_idle_while_held_back(received: int, acknowledged: int, message: int) -> None:
+    """A client without room for a message, or without an ack since it spoke, is not to blame for its silence.
+
+    Once it can speak it has as much time as any other.
+    """
     clock = Clock()
-    protocol = opened(clock, LIMITS, window=10)
-    protocol.receive_binary(bytes(20))
+    protocol = held_back(clock, received, message=message)
+    if acknowledged:
+        acknowledge(protocol, acknowledged)
     clock.now_s = 1000
     assert protocol.check_time() == []
-    assert protocol.session is not None
-    protocol.session.advance(10, 10)
+    acknowledge(protocol, received)
+    clock.now_s = 1019
+    assert protocol.check_time() == []
+    clock.now_s = 1020
     assert closed_with(protocol.check_time()) == (4408, "idle")
+
+
+@pytest.mark.parametrize(("committed", "message"), [(1600, 800), (4_000, 4_000)])
+def test_idle_with_room_enough(committed: int, message: int) -> None:
+    """An ack that leaves room for a message ends the excuse."""
+    clock = Clock()
+    protocol = held_back(clock, 16_000, message=message)
+    acknowledge(protocol, committed)
+    clock.now_s = 20
+    assert closed_with(protocol.check_time()) == (4408, "idle")
+
+
+def test_idle_with_everything_acknowledged() -> None:
+    """A client that is owed no ack has the whole window, whatever its messages were."""
+    clock = Clock()
+    protocol = held_back(clock, 1000, window=1000, message=1000)
+    acknowledge(protocol, 0, hold=1000)
+    clock.now_s = 20
+    assert closed_with(protocol.check_time()) == (4408, "idle")
+
+
+def test_pings_are_life() -> None:
+    """A client that pings is there; one of which only pongs come may be a machine that is asleep."""
+    clock = Clock()
+    protocol = opened(clock, LIMITS)
+    clock.now_s = 19
+    assert protocol.receive_ping() == []
+    clock.now_s = 38
+    assert protocol.receive_other() == protocol.check_time() == []
+    clock.now_s = 39
+    assert closed_with(protocol.check_time()) == (4408, "idle")
+
+
+def test_pings_are_no_handshake() -> None:
+    """A stranger that only pings is sent away as soon as one that is silent."""
+    clock = Clock()
+    protocol = ServerProtocol(LIMITS, clock)
+    clock.now_s = 4
+    assert protocol.receive_ping() == []
+    clock.now_s = 5
+    assert closed_with(protocol.check_time()) == (4408, "handshake_timeout")
+
+
+def test_not_idle_at_the_end() -> None:
+    """A client that waits for `done` need not say anything."""
+    clock = Clock()
     ending = opened(clock, LIMITS)
     ending.receive_text('{"type":"finish","audio_offset":0}')
     clock.now_s = 2000
