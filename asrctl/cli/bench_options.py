@@ -100,7 +100,7 @@ def setup_from(chosen: Settings, recognizer: Recognizer, speech: Speech) -> Setu
     from asrctl.bench.setup import Setup
     from asrctl.cli.live_options import health_check, stream_options
     from asrctl.cli.offline import file_options
-    from asrctl.cli.voice_activity import speech_detector
+    from asrctl.from_settings import speech_detector
 
     if not recognizer.is_pooled:
         name = recognizer.spec.provider

@@ -143,7 +143,7 @@ def _here(
     from asrctl.bench.stage import Here
     from asrctl.cli.live_options import stream_options
     from asrctl.cli.providers import Providers
-    from asrctl.cli.voice_activity import speech_detector
+    from asrctl.from_settings import speech_detector
 
     chosen, recognizer = prepared(settings, speech, provider, model, threads, workers)
     if recognizer.is_pooled:
@@ -174,7 +174,7 @@ def _there(
     from asrctl.bench.remote import There
     from asrctl.cli.bench_options import client_of
     from asrctl.cli.remote_options import refuse_local
-    from asrctl.cli.voice_activity import endpointing
+    from asrctl.from_settings import endpointing
     from asrctl.policy.endpointing import EndpointerOptions
 
     refuse_local(given)

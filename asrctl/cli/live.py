@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from asrctl.audio.live import LiveSource
+from asrctl.audio.live import LiveSource, Lost
 from asrctl.cli.interrupts import STOP_GRACE_S, Interrupts
 from asrctl.cli.live_view import REFRESH_S, LiveView, Status
 from asrctl.cli.scribe import Scribe
@@ -18,11 +18,17 @@ from asrctl.errors import EXIT_INTERRUPTED, ProviderError
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
-from asrctl.settings import LiveSettings, VadSettings
 from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.stream.live import Feeder, Transcriber
 from asrctl.stream.source import Reader
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Transcript
+
+_FEED_GRACE_S = 1.0
+"""How long it may take to count what came too late."""
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,7 @@ class LiveRequest:
         output: The file to write; None is standard output.
         format: What is written.
         words: Whether the format may show the times of words.
-        vad: How speech is found; None to decode everything.
-        live: How often partials are made and where long utterances are cut.
+        vad: Whether speech is looked for; False decodes everything.
         interrupt_code: Exit code after one Ctrl-C: 0 where that is the way to end it.
         paced: Whether the source gives audio at its own pace, and not as fast as it is taken.
     """
@@ -42,8 +47,7 @@ class LiveRequest:
     output: Path | None = None
     format: Format = "txt"
     words: bool = False
-    vad: VadSettings | None = field(default_factory=VadSettings)
-    live: LiveSettings = field(default_factory=LiveSettings)
+    vad: bool = True
     interrupt_code: int = EXIT_INTERRUPTED
     paced: bool = True
 
@@ -94,7 +98,7 @@ class Live:
     """One run: a feeder hears, an ear understands, this writes and draws."""
 
     def __init__(self, ear: Ear, source: LiveSource, request: LiveRequest, view: LiveView, output: Output):
-        """Prepare; nothing is heard yet. The source is closed with the run."""
+        """Prepare; nothing is heard yet."""
         self._ear = ear
         self._source = source
         self._request = request
@@ -103,6 +107,7 @@ class Live:
         writer = WRITERS[request.format](view if to_terminal else output)
         self._wants_words = request.words or writer.needs_words
         self._scribe = Scribe(source, view, writer)
+        self._reader: Reader[NDArray[np.float32] | Lost] | None = None
         self._feeder: Feeder
         self._at_work: dict[str, None] = {}  # whose words they are, in order
         self._account: AudioAccount | None = None
@@ -120,9 +125,9 @@ class Live:
         """
         started_s = time.perf_counter()
         loop = asyncio.get_running_loop()
-        self._reader = Reader(self._source)
-        self._feeder = Feeder(self._reader, self._ear)
         with Interrupts(lambda: loop.call_soon_threadsafe(self._interrupted)) as self._interrupts:
+            self._reader = Reader(self._source)
+            self._feeder = Feeder(self._reader, self._ear)
             feeding = asyncio.create_task(self._feeder.run(), name="feeder")
             try:
                 await self._listen()
@@ -138,6 +143,11 @@ class Live:
         if self._reason and not self._scribe.segments and self._account and not self._account.speech_samples:
             raise ProviderError(f"{self._source.name}: nothing could be transcribed: {self._reason}")
         return self._request.interrupt_code if self._interrupts.count else 0
+
+    @property
+    def has_source(self) -> bool:
+        """Whether the source is being read, and will be closed by whoever reads it."""
+        return self._reader is not None
 
     # While it runs
 
@@ -208,9 +218,10 @@ class Live:
         """Stop what still goes on, and write the end, unless nobody reads it."""
         self._view.close()
         self._feeder.end()
+        assert self._reader is not None
         await self._reader.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(feeding, STOP_GRACE_S)
+            await asyncio.wait_for(feeding, _FEED_GRACE_S)
         await self._ear.close()
         if self._unread:
             return

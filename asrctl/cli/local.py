@@ -6,39 +6,34 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from asrctl.assembly import Plan, start
+from asrctl.api import AsyncEngine
 from asrctl.audio.live import LiveSource
 from asrctl.cli.live import Live, LiveRequest
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.scribe import Scribe
-from asrctl.cli.voice_activity import speech_detector, stream_options
 from asrctl.errors import AudioError
 from asrctl.render.output import Output
 from asrctl.stream.events import Event
-from asrctl.stream.fallback import Fallback
 from asrctl.stream.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream
 from asrctl.stream.stream import SpeechDetector
 from asrctl.transcript import AudioAccount, Timing
-from asrctl.workers.standby import Standby
 
 
 async def listen(
-    plan: Plan,
+    engine: AsyncEngine,
     open_source: Callable[[], LiveSource],
     request: LiveRequest,
     view: LiveView,
     detector: SpeechDetector | None = None,
-    standby: Standby | None = None,
 ) -> int:
     """Transcribe a source until it ends or is interrupted; returns the exit code.
 
     Args:
-        plan: What decodes. It loads while the source is heard already.
+        engine: What decodes. Its model loads while the source is heard already.
         open_source: Opens it; it is closed at the end.
         request: What to do with it.
         view: Where it is shown meanwhile.
-        detector: Finds speech; fresh. None for what the request asks for.
-        standby: A worker process that was started earlier.
+        detector: Finds speech; fresh. None for the usual one.
 
     Raises:
         AudioError: The source failed; what it had given is written.
@@ -46,15 +41,21 @@ async def listen(
         ProviderError: No provider can run.
         AsrctlError: The output cannot be written.
     """
-    recognizer = start(plan, standby=standby)
+    source = open_source()
+    live: Live | None = None
     try:
-        return await _listen_with(recognizer, plan, open_source, request, view, detector)
+        with Output(request.output) as output, view:
+            ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
+            stream = engine.live(vad=request.vad, partials=view.shown, detector=detector, ahead_s=ahead_s)
+            live = Live(_LocalEar(stream, engine), source, request, view, output)
+            return await live.run()
     finally:
-        await recognizer.close()
+        if live is None or not live.has_source:
+            source.close()
 
 
-async def transcribe_streamed(
-    plan: Plan,
+async def listen_to_all(
+    engine: AsyncEngine,
     sources: Sequence[Callable[[], LiveSource]],
     outputs: Sequence[Path | None],
     request: LiveRequest,
@@ -66,58 +67,27 @@ async def transcribe_streamed(
         AsrctlError: An output cannot be written.
     """
     failed, view = 0, LiveView()
-    recognizer = start(plan)
-    try:
-        await recognizer.wait_ready()
-        for open_source, output in zip(sources, outputs, strict=True):
-            once = replace(request, output=output, paced=False)
-            try:
-                await _listen_with(recognizer, plan, open_source, once, view)
-            except AudioError as error:
-                view.say(f"asrctl: error: {error}")
-                failed += 1
-    finally:
-        await recognizer.close()
+    await engine.wait_ready()
+    for open_source, output in zip(sources, outputs, strict=True):
+        try:
+            await listen(engine, open_source, replace(request, output=output, paced=False), view)
+        except AudioError as error:
+            view.say(f"asrctl: error: {error}")
+            failed += 1
     return failed
-
-
-async def _listen_with(
-    recognizer: Fallback,
-    plan: Plan,
-    open_source: Callable[[], LiveSource],
-    request: LiveRequest,
-    view: LiveView,
-    detector: SpeechDetector | None = None,
-) -> int:
-    source = open_source()
-    live: Live | None = None
-    try:
-        options = stream_options(plan.decode, request.vad, request.live)
-        detector = detector or speech_detector(request.vad)
-        with Output(request.output) as output, view:
-            ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
-            stream = LiveStream(detector, options, recognizer, ahead_s=ahead_s)
-            if not view.shown:
-                stream.session.show_partials(None)
-            live = Live(_LocalEar(stream, recognizer, plan), source, request, view, output)
-            return await live.run()
-    finally:
-        if live is None:  # which would have closed it
-            source.close()
 
 
 class _LocalEar:
     """An `Ear` on this machine."""
 
-    def __init__(self, stream: LiveStream, recognizer: Fallback, plan: Plan) -> None:
+    def __init__(self, stream: LiveStream, engine: AsyncEngine) -> None:
         self.feed = stream.feed
         self.skip = stream.skip
         self.finish = stream.finish
         self.wait_for_room = stream.wait_for_room
         self.waiting = stream.waiting
         self._stream = stream
-        self._recognizer = recognizer
-        self._plan = plan
+        self._recognizer = engine.recognizer
 
     @property
     def account(self) -> AudioAccount:

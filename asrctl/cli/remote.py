@@ -81,7 +81,7 @@ async def _transcribe(open_source: Callable[[], LiveSource], request: RemoteRequ
                 live = Live(ear, source, request.live, view, output)
                 return await live.run()
     finally:
-        if live is None:  # which would have closed it
+        if live is None or not live.has_source:
             source.close()
 
 

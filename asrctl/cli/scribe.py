@@ -65,7 +65,7 @@ class Scribe:
         if self._losses > _LOSSES_SHOWN:
             dropped_s = account.dropped_samples / SAMPLE_RATE_HZ
             self.warn(f"dropped {dropped_s:.2f} s in {self._losses} places in all")
-        if not self.segments and not account.dropped_samples and not self._source.warnings:
+        if not self.segments and not account.dropped_samples:
             self.warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s")
 
     def warn(self, line: str) -> None:

@@ -17,6 +17,7 @@ from asrctl.errors import EXIT_INTERRUPTED, UsageError
 from asrctl.render import Format
 
 if TYPE_CHECKING:
+    from asrctl.assembly import Plan
     from asrctl.audio.live import LiveSource
     from asrctl.cli.live import LiveRequest
     from asrctl.cli.sources import RawFormat
@@ -173,25 +174,34 @@ def _here(task: _Task, standby: Standby | None) -> int:
         plan = prepare(task.settings, progress)
     if task.format in ("srt", "vtt"):
         plan = plan.with_words()
-    if task.open_source is not None:
-        from asrctl.cli.live_view import LiveView
-        from asrctl.cli.local import listen
+    return asyncio.run(_run(plan, task, standby))
 
-        return asyncio.run(listen(plan, task.open_source, _live_request(task), LiveView(), standby=standby))
-    if not plan.is_windowed:
-        from asrctl.cli.local import transcribe_streamed
-        from asrctl.cli.sources import whole_files
 
-        sources = whole_files(task.names, task.raw)
-        failed = asyncio.run(transcribe_streamed(plan, sources, task.outputs, _live_request(task)))
-        return 1 if failed else 0
-    from asrctl.cli.files import FilesRequest, transcribe_files
-    from asrctl.cli.view import FileView
+async def _run(plan: Plan, task: _Task, standby: Standby | None) -> int:
+    from asrctl.api import AsyncEngine
+    from asrctl.workers.options import PoolOptions
 
-    vad = task.settings.vad if task.vad else None
-    request = FilesRequest(task.names, task.outputs, task.format, task.raw, vad)
-    with FileView() as view:
-        return asyncio.run(transcribe_files(plan, request, view, standby))
+    is_live = task.open_source is not None
+    # Only live audio needs workers that are warm before the first word.
+    pool = None if is_live else PoolOptions(workers=plan.workers)
+    async with AsyncEngine.of(plan, task.settings, pool, standby) as engine:
+        if task.open_source is not None:
+            from asrctl.cli.live_view import LiveView
+            from asrctl.cli.local import listen
+
+            return await listen(engine, task.open_source, _live_request(task), LiveView())
+        if not plan.is_windowed:
+            from asrctl.cli.local import listen_to_all
+            from asrctl.cli.sources import whole_files
+
+            sources = whole_files(task.names, task.raw)
+            return min(1, await listen_to_all(engine, sources, task.outputs, _live_request(task)))
+        from asrctl.cli.files import FilesRequest, transcribe_files
+        from asrctl.cli.view import FileView
+
+        request = FilesRequest(task.names, task.outputs, task.format, task.raw, task.vad)
+        with FileView() as view:
+            return await transcribe_files(engine, request, view)
 
 
 def _live_request(task: _Task) -> LiveRequest:
@@ -201,8 +211,7 @@ def _live_request(task: _Task) -> LiveRequest:
         output=task.outputs[0],
         format=task.format,
         words=task.settings.word_timestamps,
-        vad=task.settings.vad if task.vad else None,
-        live=task.settings.live,
+        vad=task.vad,
         interrupt_code=task.interrupt_code,
     )
 

@@ -20,6 +20,7 @@ from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import WindowDecoder
 from asrctl.stream.buffer import SampleBuffer
+from asrctl.stream.source import Reader
 from asrctl.stream.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment, Word
 
@@ -136,6 +137,8 @@ class FileTranscription:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if isinstance(self._chunks, Reader):
+                await self._chunks.close()
 
     async def _collect(self, submitted: _Submitted) -> list[Segment]:
         """One window's segments; a window that cannot be decoded is declared dropped."""

@@ -65,16 +65,25 @@ class Reader(Generic[T]):
         self._room.release()
         return self._items.popleft()
 
-    def stop(self) -> None:
-        """End the source after what it has given up to now, where it can."""
-        if (stop := getattr(self._source, "stop", None)) is not None:
-            stop()
+    def stop(self) -> bool:
+        """End the source after what it has given up to now, if it can; whether it can."""
+        if (stop := getattr(self._source, "stop", None)) is None:
+            return False
+        stop()
+        return True
 
     async def close(self) -> None:
-        """Stop reading, and wait until the source is closed, unless that takes too long."""
+        """Stop reading, and wait until the source is closed, unless that takes too long.
+
+        A source that can be stopped gives what it has until then, if somebody still takes it.
+        """
+        if self.stop():
+            await self._wait_for_the_end()
         self._closing = True
         self._room.release()
-        self.stop()
+        await self._wait_for_the_end()
+
+    async def _wait_for_the_end(self) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), _CLOSE_GRACE_S)
 

@@ -12,10 +12,15 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def terminate() -> Iterator[None]:
-    """`main` takes SIGTERM for itself; the test run gets it back."""
-    before = signal.getsignal(signal.SIGTERM)
+    """`main` takes SIGTERM for itself; the test run gets it back.
+
+    SIGINT is what it is in a terminal: a test run in the background of a shell has it ignored.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ import soundfile
 from asrctl.cli.offline import Offline
 from asrctl.cli.offline import Request as OfflineRequest
 from asrctl.cli.recognizer import prepare
+from asrctl.providers.voxtral.options import VoxtralOptions
 
 import asrctl
 from asrctl.cli.serve import options_of
@@ -25,7 +26,6 @@ from asrctl.errors import ProviderError, UsageError
 from asrctl.protocol import Status
 from asrctl.providers.remote import RemoteOptions
 from asrctl.providers.scripted import speak
-from asrctl.providers.voxtral.options import VoxtralOptions
 from asrctl.settings import RemoteSettings, Settings, VoxtralSettings, load
 from tests.engine.streams import LevelDetector, silence
 

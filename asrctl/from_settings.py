@@ -1,4 +1,4 @@
-"""From settings to what finds speech and how it is cut, for files and for live audio."""
+"""From settings to what finds speech and how audio is cut, for files and for live audio."""
 
 from __future__ import annotations
 

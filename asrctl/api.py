@@ -1,0 +1,403 @@
+"""The Python API: a warm engine for many calls, and one-shot functions.
+
+    import asrctl
+
+    transcript = asrctl.transcribe("talk.wav")
+    print(transcript.text)
+
+    with asrctl.Engine(model="base-q8_0", language="de") as engine:      # keeps the model loaded
+        for path in ("one.mp3", "two.mp3"):
+            print(engine.transcribe(path).text)
+
+    async def captions(chunks):                       # float32 samples, mono, 16 kHz, as they come
+        async for event in asrctl.stream(chunks):
+            if isinstance(event, asrctl.Final):
+                print(event.segment.text)
+
+`AsyncEngine` is what the command line runs on too; `Engine` is its synchronous twin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from asrctl.assembly import Plan, prepare, start
+from asrctl.audio.live import LiveSource, Lost
+from asrctl.errors import UsageError
+from asrctl.from_settings import file_options, speech_detector, stream_options
+from asrctl.settings import Settings
+from asrctl.stream.events import Event
+from asrctl.stream.fallback import Fallback
+from asrctl.stream.files import FileTranscription
+from asrctl.stream.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream
+from asrctl.stream.source import Reader, in_thread
+from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Timing, Transcript
+from asrctl.workers.options import PoolOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from asrctl.audio.files import AudioReader
+    from asrctl.stream.stream import SpeechDetector
+    from asrctl.workers.standby import Standby
+
+    Samples = NDArray[np.float32]
+    """Mono float32 at 16 kHz in [-1, 1], shape (n,)."""
+    Recording = str | os.PathLike[str] | Samples
+    """A file, or all of its samples."""
+    LiveAudio = Recording | LiveSource | Iterable[Samples | Lost] | AsyncIterable[Samples | Lost]
+    """A recording, or chunks of samples as they come; blocking iterables are read in a thread."""
+
+
+class AsyncEngine:
+    """Recognises speech with models that stay loaded; an asynchronous context manager, in one event loop.
+
+    Any number of calls may be under way at once; they share the workers, live audio before files.
+    """
+
+    def __init__(self, model: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
+        """Prepare; nothing is loaded before the block is entered.
+
+        Args:
+            model: A name of the catalog such as "tiny.en-q8_0", or a path.
+            settings: All settings, as from `asrctl.settings.load()`; None for the defaults. The config file
+                of the command line is not read unless you do so.
+            **options: Single settings that differ: `language`, `provider`, `workers`, `threads`, `prompt`,
+                `beam_size`, `translate`, `word_timestamps`, `models_dir`.
+
+        Raises:
+            UsageError: There is no such option.
+        """
+        known = {name for name in Settings.__slots__ if name != "model"}
+        if unknown := sorted(set(options) - known):
+            raise UsageError(f"there is no setting {unknown[0]}; there are {', '.join(sorted(known))}")
+        self.settings = (settings or Settings()).overridden(model=model, **options)
+        self._plan: Plan | None = None
+        self._pool: PoolOptions | None = None
+        self._standby: Standby | None = None
+        self._recognizer: Fallback | None = None
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        settings: Settings,
+        pool: PoolOptions | None = None,
+        standby: Standby | None = None,
+    ) -> AsyncEngine:
+        """An engine for what was prepared already; see `asrctl.assembly.start`."""
+        engine = cls(settings=settings)
+        engine._plan, engine._pool, engine._standby = plan, pool, standby
+        return engine
+
+    async def __aenter__(self) -> Self:
+        """Find the weights (fetch them if need be) and start the workers; they load meanwhile.
+
+        Raises:
+            ProviderError: No such provider, or it cannot run here.
+            ModelError: No such model, or it cannot be had.
+            UsageError: The model cannot do what is asked.
+        """
+        if self._plan is None:
+            self._plan = await in_thread(lambda: prepare(self.settings))
+        self._recognizer = start(self._plan, self._pool, standby=self._standby)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._recognizer is not None:
+            await self._recognizer.close()
+
+    @property
+    def plan(self) -> Plan:
+        """What decodes, and how."""
+        assert self._plan is not None, "enter the engine first: async with AsyncEngine(...) as engine"
+        return self._plan
+
+    @property
+    def recognizer(self) -> Fallback:
+        """The recognisers at work."""
+        assert self._recognizer is not None, "enter the engine first: async with AsyncEngine(...) as engine"
+        return self._recognizer
+
+    async def wait_ready(self) -> None:
+        """Wait until the model is loaded; calls made before simply take longer.
+
+        Raises:
+            ModelError: The weights do not load.
+            ProviderError: No provider can run.
+        """
+        await self.recognizer.wait_ready()
+
+    # Recordings
+
+    async def transcribe(self, source: Recording, *, vad: bool = True) -> Transcript:
+        """Transcribe a recording.
+
+        Args:
+            source: A file in any format that asrctl reads, or samples, shape (n,), mono float32 at 16 kHz.
+            vad: Look for speech first; False decodes everything.
+
+        Raises:
+            AudioError: The file cannot be read.
+            ModelError: The weights do not load.
+            ProviderError: No provider can run.
+        """
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        audio = await in_thread(lambda: _opened(source))
+        work = self.file(audio, vad=vad)
+        async with aclosing(work.segments()) as found:
+            segments = [segment async for segment in found]
+        return self.transcript(audio.name, work, segments, loop.time() - started_s)
+
+    async def segments(self, source: Recording, *, vad: bool = True) -> AsyncGenerator[Segment]:
+        """The same, a segment at a time, as they become known."""
+        audio = await in_thread(lambda: _opened(source))
+        async with aclosing(self.file(audio, vad=vad).segments()) as found:
+            async for segment in found:
+                yield segment
+
+    def file(self, audio: AudioReader, *, vad: bool = True) -> FileTranscription:
+        """A transcription of an open input, with its account; iterate over its `segments()` once.
+
+        Raises:
+            UsageError: The provider takes no whole windows; use `stream`.
+        """
+        windows = self.recognizer.windows
+        if windows is None:
+            raise UsageError(f"{self.recognizer.name} only listens to streams: use stream()")
+        found = self.settings.vad if vad else None
+        options = file_options(self.plan.decode, found, audio.duration_s)
+        return FileTranscription(Reader(audio), windows, speech_detector(found), options, audio.name)
+
+    def transcript(
+        self, name: str, work: FileTranscription, segments: list[Segment], wall_s: float
+    ) -> Transcript:
+        """What a transcription gave; audio that was read and is not transcribed counts as dropped."""
+        account = work.account
+        dropped_samples = account.dropped_samples + account.pending_samples
+        at_work = work.providers or [self.recognizer.name]
+        models = dict.fromkeys(self.recognizer.members[provider].model for provider in at_work)
+        return Transcript(
+            source=name,
+            model=", ".join(models),
+            provider=", ".join(at_work),
+            language=work.language or self.plan.decode.language,
+            duration_s=account.received_samples / SAMPLE_RATE_HZ,
+            segments=tuple(segments),
+            audio=replace(account, dropped_samples=dropped_samples),
+            timing=Timing(self.recognizer.load_s, work.inference_s, wall_s),
+        )
+
+    # Live audio
+
+    def live(
+        self,
+        *,
+        vad: bool = True,
+        partials: bool = True,
+        detector: SpeechDetector | None = None,
+        ahead_s: float = LIVE_AHEAD_S,
+    ) -> LiveStream:
+        """A stream to be fed by hand: `feed`, `flush`, `finish`, and its events by iteration.
+
+        Args:
+            vad: Look for speech; False takes everything for speech.
+            partials: Say what open utterances seem to say, too.
+            detector: Finds speech; fresh. None for the usual one.
+            ahead_s: How much may be pending before `wait_for_room` waits; more than the longest utterance.
+        """
+        found = self.settings.vad if vad else None
+        options = stream_options(self.plan.decode, found, self.settings.live)
+        live = LiveStream(detector or speech_detector(found), options, self.recognizer, ahead_s=ahead_s)
+        if not partials:
+            live.session.show_partials(None)
+        return live
+
+    async def stream(
+        self, source: LiveAudio, *, vad: bool = True, partials: bool = True
+    ) -> AsyncGenerator[Event]:
+        """Events of live audio as it comes: `SpeechStarted`, `Partial`, `Final`, `Dropped` … `Finished`.
+
+        Args:
+            source: Chunks of samples, mono float32 at 16 kHz; `Lost` among them declares a gap. A recording
+                is taken as fast as it is transcribed; `asrctl.microphone()` listens.
+            vad: Look for speech; False takes everything for speech.
+            partials: Say what open utterances seem to say, too.
+
+        Raises:
+            AudioError: The source failed; what it had given was said before.
+            ModelError: The weights do not load.
+            ProviderError: No provider can run.
+        """
+        paced = not _is_recording(source)
+        reader: Any = source if hasattr(source, "__aiter__") else Reader(_blocking(source))
+        async with self.live(
+            vad=vad, partials=partials, ahead_s=LIVE_AHEAD_S if paced else FILE_AHEAD_S
+        ) as live:
+            feeder = Feeder(reader, live)
+            feeding = asyncio.create_task(feeder.run(), name="feeder")
+            try:
+                async for event in live:
+                    yield event
+            finally:
+                if isinstance(reader, Reader):
+                    await reader.close()
+                feeding.cancel()
+                await asyncio.gather(feeding, return_exceptions=True)
+        if feeder.failure is not None:
+            raise feeder.failure
+
+
+class Engine:
+    """The synchronous twin of `AsyncEngine`; a context manager, for one thread at a time."""
+
+    def __init__(self, model: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
+        """Prepare; arguments as for `AsyncEngine`."""
+        self._engine = AsyncEngine(model, settings=settings, **options)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        """Start the workers; raises as `AsyncEngine.__aenter__`."""
+        try:
+            self._runner.run(self._engine.__aenter__())
+        except BaseException:
+            self._runner.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._runner.run(self._engine.__aexit__(kind, error, trace))
+        finally:
+            self._runner.close()
+
+    def wait_ready(self) -> None:
+        """Block until the model is loaded; see `AsyncEngine.wait_ready`."""
+        self._runner.run(self._engine.wait_ready())
+
+    def transcribe(self, source: Recording, *, vad: bool = True) -> Transcript:
+        """Transcribe a recording; see `AsyncEngine.transcribe`."""
+        return self._runner.run(self._engine.transcribe(source, vad=vad))
+
+    def segments(self, source: Recording, *, vad: bool = True) -> Iterator[Segment]:
+        """The same, a segment at a time, as they become known."""
+        return self._each(self._engine.segments(source, vad=vad))
+
+    def stream(self, source: LiveAudio, *, vad: bool = True, partials: bool = True) -> Iterator[Event]:
+        """Events of live audio; see `AsyncEngine.stream`. While you do not iterate, nothing is decoded."""
+        return self._each(self._engine.stream(source, vad=vad, partials=partials))
+
+    def _each(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
+        end = object()
+
+        async def following() -> Any:
+            return await anext(items, end)
+
+        try:
+            while (item := self._runner.run(following())) is not end:
+                yield item
+        finally:
+            self._runner.run(items.aclose())
+
+
+def transcribe(
+    source: Recording, model: str | None = None, *, vad: bool = True, **options: Any
+) -> Transcript:
+    """Transcribe one recording; for several, keep an `Engine`. Arguments as for `AsyncEngine`."""
+    with Engine(model, **options) as engine:
+        return engine.transcribe(source, vad=vad)
+
+
+async def stream(
+    source: LiveAudio, model: str | None = None, *, vad: bool = True, partials: bool = True, **options: Any
+) -> AsyncGenerator[Event]:
+    """Events of live audio; for several streams, keep an `AsyncEngine`. See `AsyncEngine.stream`."""
+    async with (
+        AsyncEngine(model, **options) as engine,
+        aclosing(engine.stream(source, vad=vad, partials=partials)) as events,
+    ):
+        async for event in events:
+            yield event
+
+
+def microphone(device: str | None = None) -> LiveSource:
+    """A microphone as a source for `stream`; needs the extra "mic".
+
+    Args:
+        device: Its number or a part of its name; None for the system's default.
+
+    Raises:
+        AudioError: There is none, or nothing to reach it with.
+        UsageError: There is none of that name.
+    """
+    from asrctl.audio.devices import choose_device, input_devices, load_portaudio
+    from asrctl.audio.mic import Microphone
+
+    portaudio = load_portaudio()
+    return Microphone(portaudio, choose_device(input_devices(portaudio), device))
+
+
+def _is_recording(source: object) -> bool:
+    return isinstance(source, str | os.PathLike) or hasattr(source, "dtype")
+
+
+def _opened(source: Recording) -> AudioReader:
+    from asrctl.audio.files import open_audio
+
+    if isinstance(source, str | os.PathLike):
+        return open_audio(os.fspath(source))
+    return _Chunks(_checked(source))  # type: ignore[return-value]
+
+
+def _blocking(source: Any) -> Any:
+    if _is_recording(source):
+        return _opened(source)
+    return source if hasattr(source, "close") else _Chunks(source)
+
+
+def _checked(samples: Any) -> list[Any]:
+    """Samples as a list of one chunk.
+
+    Raises:
+        UsageError: They are not mono float32.
+    """
+    import numpy as np
+
+    array = np.asarray(samples)
+    if array.ndim != 1 or array.dtype != np.float32:
+        shape = f"{array.dtype} of shape {array.shape}"
+        raise UsageError(f"samples must be float32 of shape (n,), mono at 16 kHz, not {shape}")
+    return [
+        np.ascontiguousarray(array[at : at + SAMPLE_RATE_HZ]) for at in range(0, len(array), SAMPLE_RATE_HZ)
+    ]
+
+
+class _Chunks:
+    """Chunks of samples, as an open input."""
+
+    name = "samples"
+
+    def __init__(self, chunks: Iterable[Any]) -> None:
+        self._chunks = chunks
+        self.warnings: list[str] = []
+        self.duration_s = None
+        if isinstance(chunks, list):
+            self.duration_s = sum(len(chunk) for chunk in chunks) / SAMPLE_RATE_HZ
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._chunks)
+
+    def close(self) -> None:
+        """Nothing is held."""
