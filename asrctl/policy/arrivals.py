@@ -1,8 +1,8 @@
 """How far behind a live stream is: when its audio was due, whatever the network did with it.
 
 Audio is due when it arrives, but no faster than one speaks: a burst, such as a file, or what a client held
-while its connection was lost, is taken as if it were spoken from its arrival on. So a stream falls behind only
-where its audio is answered more slowly than real time.
+while its connection was lost, is taken as if it were spoken from its arrival on. So a stream falls behind
+only where its audio is answered more slowly than real time.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ class Connection:
                 self._pass_on(output)
 
     def _note_close(self, close: Close, cause: str) -> None:
-        """A line of the log for each socket that the server closes, with the cause as the client was told it."""
+        """A line of the log for each socket that the server closes, with the cause as its client was told."""
         if close.code == CloseCode.NORMAL:
             return
         session = self._session.state.session_id if self._session else None

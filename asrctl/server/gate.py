@@ -63,7 +63,7 @@ class Gate:
             name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
         except ValueError:
             return False
-        if name in self._hosts or "." not in name and ":" not in name:
+        if name in self._hosts or ("." not in name and ":" not in name):
             return True
         return _is_address(name) or name.endswith((".localhost", ".local"))
 

@@ -38,7 +38,7 @@ _FINISHED_KEPT = 256
 """Sessions that are done are kept for a client that lost its socket just then; no more than this."""
 _NOT_READY_RETRY_S = 2
 _SILENT_TTL_S = 5.0
-"""A session in which nothing was spoken waits for a lost client no longer than this: it has nothing to lose."""
+"""A session in which nothing was spoken waits for a lost client no longer: it has nothing to lose."""
 
 
 class Hub:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from asrctl.errors import AsrctlError
+from asrctl.server.doorkeeper import Doorkeeper
 from asrctl.server.options import ServeOptions
-from asrctl.server.sockets import Doorkeeper, protocols
+from asrctl.server.sockets import protocols
 from asrctl.server.tls import check_certificate
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Listener(uvicorn.Server):
         """
         if options.certificate is not None:
             check_certificate(options.certificate, options.private_key)
-        http, web_socket = protocols(doorkeeper, options.limits.max_messages_per_s)
+        http, web_socket = protocols(doorkeeper)
         config = uvicorn.Config(
             app,
             loop="asyncio",

@@ -81,8 +81,8 @@ class ServeOptions:
         max_connections_per_peer: The same for one address; 0 for no bound of its own.
         resume_ttl_s: How long a session lives without a socket.
         grace_s: How long a shutdown waits for finals.
-        watchdog_s: A decode may take so long, and twice its audio; then its worker is replaced. A server where
-            nothing is decoded for so long although work waits is not ready.
+        watchdog_s: A decode may take so long, and twice its audio; then its worker is replaced. A server
+            where nothing is decoded for so long although work waits is not ready.
         retry_s: When a model that failed is tried again for the first time.
         admission: How many sessions.
         ladder: When less work is done.

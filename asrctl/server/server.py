@@ -10,6 +10,7 @@ from typing import Any
 
 from asrctl.errors import AsrctlError
 from asrctl.server.app import Application
+from asrctl.server.doorkeeper import Doorkeeper
 from asrctl.server.engine import Engine
 from asrctl.server.governor import Governor
 from asrctl.server.hub import Hub
@@ -17,7 +18,6 @@ from asrctl.server.journal import Journal
 from asrctl.server.listener import Listener, bound
 from asrctl.server.metrics import Metrics
 from asrctl.server.options import ServeOptions
-from asrctl.server.sockets import Doorkeeper
 from asrctl.stream.stream import SpeechDetector
 
 _BEAT_S = 0.25
@@ -153,9 +153,7 @@ class Server:
             self._listener.should_exit = True
             return
         engine = self.engine
-        self.journal.note(
-            "ready", model=engine.model.name, runs_on=engine.description, load_s=engine.load_s
-        )
+        self.journal.note("ready", model=engine.model.name, runs_on=engine.description, load_s=engine.load_s)
 
     # The end
 

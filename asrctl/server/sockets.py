@@ -1,15 +1,18 @@
-"""Connections before and beside sessions: how many there may be, and how long, how much and how often a
-stranger may say something. Thin layers over uvicorn's protocols, which have no such bounds."""
+"""Connections: how much a stranger may say, and how it is looked at.
+
+Thin layers over uvicorn's protocols, which have no such bounds.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from asrctl.server.doorkeeper import Doorkeeper
 
 MAX_HEADER_BYTES = 16 * 1024
 """All of a request, since no page takes a body."""
@@ -25,98 +28,6 @@ _MAX_AFTER_CLOSE_BYTES = 1 << 16
 
 SOCKET = "asrctl.socket"
 """Among the extensions of an ASGI scope, the `WebSocketConnection` that it came through."""
-
-
-class Guarded(Protocol):
-    """A connection as the doorkeeper sees it."""
-
-    transport: asyncio.Transport
-    idle_since_s: float
-    """Since when it has had no session and no answer, by the loop's clock."""
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether it is a WebSocket that was let in, and is not being closed."""
-        ...
-
-
-class Doorkeeper:
-    """Bounds connections in number, in all and for each address, and in time.
-
-    Where there are too many, one that was not let in to a session makes way: the one that has waited longest,
-    of the address that has most of them. A client that shakes hands at once gets in even during a flood.
-    """
-
-    def __init__(
-        self, most: int, most_per_peer: int, timeout_s: float, refused: Callable[[], None] = lambda: None
-    ) -> None:
-        """Begin with none.
-
-        Args:
-            most: Connections at once.
-            most_per_peer: The same for one address.
-            timeout_s: How long one may be open without having been let in.
-            refused: Told of each that had to go, or could not come in.
-        """
-        self._most, self._most_per_peer = most, most_per_peer
-        self._timeout_s = timeout_s
-        self._refused = refused
-        self._peers: dict[Guarded, str] = {}
-
-    def __len__(self) -> int:
-        return len(self._peers)
-
-    def enter(self, connection: Guarded) -> bool:
-        """A connection was made; False if there is no room and nobody makes way."""
-        peer = peer_of(connection.transport)
-        count = sum(other == peer for other in self._peers.values())
-        if count >= self._most_per_peer and not self._make_way(peer):
-            self._refused()
-            return False
-        if len(self._peers) >= self._most and not self._make_way(None):
-            self._refused()
-            return False
-        self._peers[connection] = peer
-        return True
-
-    def replace(self, old: Guarded, new: Guarded) -> None:
-        """An upgrade: another protocol has the connection."""
-        if (peer := self._peers.pop(old, None)) is not None:
-            self._peers[new] = peer
-
-    def leave(self, connection: Guarded) -> None:
-        """A connection is gone."""
-        self._peers.pop(connection, None)
-
-    def _make_way(self, peer: str | None) -> bool:
-        strangers = [each for each in self._peers if not each.is_accepted]
-        if peer is None and strangers:
-            peer = Counter(self._peers[each] for each in strangers).most_common(1)[0][0]
-        strangers = [each for each in strangers if self._peers[each] == peer]
-        if not strangers:
-            return False
-        self._cut(min(strangers, key=lambda each: each.idle_since_s))
-        self._refused()
-        return True
-
-    def sweep(self) -> None:
-        """Cut those that have had their time, or do not take their last bytes; to be called once a second."""
-        now_s = asyncio.get_running_loop().time()
-        for connection in list(self._peers):
-            if connection.is_accepted:
-                connection.idle_since_s = now_s  # when it is closed, it has its time to close
-            elif now_s - connection.idle_since_s >= self._timeout_s:
-                self._cut(connection)
-
-    def _cut(self, connection: Guarded) -> None:
-        self.leave(connection)
-        connection.transport.abort()
-
-
-def peer_of(transport: asyncio.BaseTransport) -> str:
-    """The address at the other end."""
-    name = transport.get_extra_info("peername")
-    return str(name[0]) if isinstance(name, tuple) else ""
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -234,11 +145,10 @@ class _PacedTransport:
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
-    """A WebSocket whose frames are looked at piece by piece, and whose control frames are counted."""
+    """A WebSocket whose frames are looked at piece by piece, and whose control frames are told of."""
 
     doorkeeper: Doorkeeper
-    max_frames_per_s: int
-    """Control frames and fragments; both are set in a subclass, by `protocols`."""
+    """Set in a subclass, by `protocols`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """As uvicorn makes it."""
@@ -249,8 +159,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """Told of each control frame and fragment; True for a ping."""
         self._backlog = bytearray()
         self._bytes_after_close = 0
-        self._tokens = 4.0 * self.max_frames_per_s
-        self._refilled_s = self.loop.time()
         self._paced: _PacedTransport | None = None
 
     @property
@@ -313,45 +221,32 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.scope["extensions"][SOCKET] = self
 
     def handle_ping(self) -> None:
-        """Count it, and answer."""
-        if self._may_control(ping=True):
-            super().handle_ping()
+        """Have it counted, and answer."""
+        self.on_control(True)
+        super().handle_ping()
 
     def handle_pong(self, event: Any) -> None:
-        """Count it."""
-        if self._may_control():
-            super().handle_pong(event)
+        """Have it counted."""
+        self.on_control(False)
+        super().handle_pong(event)
 
     def handle_cont(self, event: Any) -> None:
-        """Count a fragment; a message is whole with the last one."""
-        if self._may_control():
-            super().handle_cont(event)
+        """Have a fragment counted; with the last one a message is whole."""
+        if not event.fin:
+            self.on_control(False)
+        super().handle_cont(event)
 
     def handle_text(self, event: Any) -> None:
-        """Count the first fragment of a message like the others."""
-        if event.fin or self._may_control():
-            super().handle_text(event)
+        """Have the first fragment of a message counted like the others."""
+        if not event.fin:
+            self.on_control(False)
+        super().handle_text(event)
 
     def handle_bytes(self, event: Any) -> None:
-        """Count the first fragment of a message like the others."""
-        if event.fin or self._may_control():
-            super().handle_bytes(event)
-
-    def _may_control(self, *, ping: bool = False) -> bool:
-        """Whether one more control frame or fragment is within the limit; else the socket is closed."""
-        now_s, rate = self.loop.time(), self.max_frames_per_s
-        self._tokens = min(4.0 * rate, self._tokens + (now_s - self._refilled_s) * rate)
-        self._refilled_s = now_s
-        if self._tokens < 1:
-            if self.is_accepted:
-                self.conn.send_close(1008, "too_many_messages")
-                self.handle_parser_exception()
-            else:
-                self.abort()
-            return False
-        self._tokens -= 1
-        self.on_control(ping)
-        return True
+        """Have the first fragment of a message counted like the others."""
+        if not event.fin:
+            self.on_control(False)
+        super().handle_bytes(event)
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -359,9 +254,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.transport.abort()
 
 
-def protocols(
-    doorkeeper: Doorkeeper, max_frames_per_s: int
-) -> tuple[type[HttpConnection], type[WebSocketConnection]]:
+def protocols(doorkeeper: Doorkeeper) -> tuple[type[HttpConnection], type[WebSocketConnection]]:
     """The two protocols of one server, for uvicorn, which makes them."""
 
     class Http(HttpConnection):
@@ -371,5 +264,4 @@ def protocols(
         pass
 
     Http.doorkeeper = WebSocket.doorkeeper = doorkeeper
-    WebSocket.max_frames_per_s = max_frames_per_s
     return Http, WebSocket

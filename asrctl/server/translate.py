@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from asrctl.stream import events
 from asrctl.protocol import (
     Dropped,
     Final,
@@ -17,6 +16,7 @@ from asrctl.protocol import (
     Status,
     WireWord,
 )
+from asrctl.stream import events
 from asrctl.transcript import SAMPLE_RATE_HZ, Word
 
 _MS = 3

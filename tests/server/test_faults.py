@@ -13,11 +13,11 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from asrctl.engine.slot import PoolOptions
 from asrctl.protocol import ClientState, Done, Dropped, Final, GoAway, Opened
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.server.options import ServeOptions
+from asrctl.workers.options import PoolOptions
 
 from .servers import (
     HEALTH,
@@ -293,7 +293,7 @@ def end(
         workers = server.server.engine.pids()
         talker = Talker(server.url, audio).connect()
         talker.send(1.6)
-        until(lambda: server.server.hub.sessions[0].books.received == talker.protocol.next_offset)
+        until(lambda: server.server.hub.sessions[0].state.received == talker.protocol.next_offset)
         act(server, talker)
         while talker.receive():
             pass

@@ -14,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 
 from asrctl.engine.lineup import Lineup, Member
-from asrctl.engine.slot import PoolOptions
 from asrctl.engine.stream import Stream
 from asrctl.policy.ladder import MEASURES, LadderOptions, Level
 from asrctl.policy.priority import Kind, Ticket
@@ -35,10 +34,11 @@ from asrctl.providers.scripted import listen, speak
 from asrctl.server.options import Models, NamedModel
 from asrctl.server.session import LiveSession
 from asrctl.transcript import Hypothesis, Segment
+from asrctl.workers.options import PoolOptions
 
-from ..engine.streams import LevelDetector, silence
 from ..engine.voices import PuppetModel, PuppetSession
 from .servers import HEALTH, Talker, check_account, options_for, pcm, running, spoken, until
+from .speech import LevelDetector, silence
 
 Scripted = Callable[..., ModelSpec]
 

@@ -15,8 +15,8 @@ from asrctl.protocol import Partial
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 
-from ..engine.streams import silence
 from .servers import Running, Talker, open_socket, options_for, pcm, running, spoken, until
+from .speech import silence
 
 Scripted = Callable[..., ModelSpec]
 SPEECH = pcm(np.concatenate((speak(range(12)), silence(0.8))))
@@ -62,8 +62,9 @@ MOVING = {
     "asrctl_memory_bytes",
     "asrctl_resumes_total",
     "asrctl_closes_total 1000",
-    "asrctl_watchdog_restarts_total",
+    "asrctl_stalls_total",
     "asrctl_spooled_seconds",
+    "asrctl_lag_seconds",
     "asrctl_ready",
 }
 
@@ -97,13 +98,13 @@ def test_everything_moves(scripted: Scripted) -> None:
             with contextlib.suppress(InvalidStatus):
                 open_socket(server.url, origin=origin)
         held = server.server.hub.find(system.protocol.session_id or "")
-        assert held is not None and server.server._loop is not None
-        server.server._loop.call_soon_threadsafe(held.obey, MEASURES[Level.FINALS_ONLY])
+        assert held is not None
+        server.call(lambda: held.obey(MEASURES[Level.FINALS_ONLY]))
         system.send()
         talker.send()
         until(lambda: "asrctl_spooled_seconds" not in still())
         talker.cut()
-        until(lambda: not still() & {"asrctl_sessions detached", "asrctl_watchdog_restarts_total"})
+        until(lambda: not still() & {"asrctl_sessions detached", "asrctl_stalls_total"})
         talker.connect()
         talker.finish()
         system.finish()

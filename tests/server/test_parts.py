@@ -30,9 +30,9 @@ from asrctl.server.translate import Positions
 from asrctl.stream.events import Dropped, Final
 from asrctl.transcript import Hypothesis, Segment
 
-from ..engine.streams import LevelDetector, rig, silence, speak
 from ..protocol.sides import Clock
 from .servers import Running, Talker, check_account, spoken, until
+from .speech import LevelDetector, rig, silence, speak
 
 Scripted = Callable[..., ModelSpec]
 

@@ -8,8 +8,8 @@ import pytest
 from asrctl.protocol import AudioFormat, Dropped, Final, Metrics, Partial, SpeechStarted
 from asrctl.providers.scripted import speak
 
-from ..engine.streams import silence
 from .servers import PCM, Running, Talker, check_account, pcm, spoken, until
+from .speech import silence
 
 
 def test_a_session(shared: Running) -> None:
