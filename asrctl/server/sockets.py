@@ -23,7 +23,8 @@ _SLICE_BYTES = 8 * 1024
 """Frames are looked at in pieces of this size, between which others have their turn."""
 _MAX_BACKLOG_BYTES = 1 << 20
 _MAX_AFTER_CLOSE_BYTES = 1 << 16
-"""What a client may have on its way when the server closes its socket, and a little more."""
+"""What a client may have on its way when the server closes its socket."""
+_LINGER_S = 1.0
 
 
 SOCKET = "asrctl.socket"
@@ -194,7 +195,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if not piece:
             return
         if self.close_sent and self._too_much_after_close(len(piece)):
-            self.abort()
+            self._backlog.clear()
             return
         super().data_received(piece)
         del self._backlog[:_SLICE_BYTES]
@@ -211,8 +212,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.loop.call_soon(self._look)
 
     def _too_much_after_close(self, length: int) -> bool:
+        """Whether a client goes on as if nothing was; it is cut as soon as it can have read why."""
+        is_first = self._bytes_after_close <= _MAX_AFTER_CLOSE_BYTES
         self._bytes_after_close += length
-        return self._bytes_after_close > _MAX_AFTER_CLOSE_BYTES
+        if self._bytes_after_close <= _MAX_AFTER_CLOSE_BYTES:
+            return False
+        if is_first:
+            self.loop.call_later(_LINGER_S, self.abort)
+        return True
 
     def handle_connect(self, event: Any) -> None:
         """Let the application know whose request it is."""
