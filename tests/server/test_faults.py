@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -32,6 +33,7 @@ from .servers import (
     spoken,
     until,
 )
+from .speech import silence
 
 Scripted = Callable[..., ModelSpec]
 WORDS = [f"w{number}" for number in range(8)]
@@ -187,7 +189,8 @@ def test_audio_that_kills_every_worker(scripted: Scripted) -> None:
 def test_the_watchdog(scripted: Scripted) -> None:
     """A worker that hangs is replaced at its deadline, /ready says so meanwhile, and the words come."""
     options = options_for(scripted(hang_on=["w7"], crashes=1), watchdog_s=1.0)
-    speech = pcm(speak(range(7, 17))) + spoken(20)  # 2 s: its deadline is long after the first second
+    # 2 s of speech: its deadline comes long after the first second.
+    speech = pcm(np.concatenate((speak(range(7, 17)), silence(0.8), speak([20]), silence(0.8))))
     with running(options) as server, Talker(server.url, speech, partials=False) as talker:
         talker.send()
         until(lambda: json.loads(server.get("/ready")[1])["reason"].startswith("nothing is decoded"))

@@ -293,7 +293,7 @@ async def test_gathered_audio_is_handed_on_in_larger_pieces() -> None:
 
 
 async def test_what_the_converter_holds_goes_before_a_gap() -> None:
-    """A resampler holds samples back: they are flushed before the audio that was lost, and positions agree."""
+    """A resampler holds samples back: they are flushed before audio that was lost, and positions agree."""
     said: list[protocol.ServerMessage] = []
     start = protocol.Start(protocol.AudioFormat("pcm_s16le", 48_000, 1))
     state = protocol.ServerSession("s", "t", start, 10**7)
@@ -327,7 +327,7 @@ async def test_what_the_converter_holds_goes_before_a_gap() -> None:
 
 
 async def test_a_session_whose_task_dies_is_ended() -> None:
-    """An exception nobody foresaw closes the session's socket with 1011, and the reason is kept for the log."""
+    """An exception nobody foresaw closes the session's socket with 1011; the reason is kept for the log."""
 
     class Broken(LevelDetector):
         def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
