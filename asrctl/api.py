@@ -358,7 +358,9 @@ def _opened(source: Recording) -> AudioReader:
 
     if isinstance(source, str | os.PathLike):
         return open_audio(os.fspath(source))
-    return _Chunks(_checked(source))  # type: ignore[return-value]
+    chunks = _checked(source)
+    duration_s = sum(len(chunk) for chunk in chunks) / SAMPLE_RATE_HZ
+    return _Chunks(chunks, duration_s)  # type: ignore[return-value]
 
 
 def _blocking(source: Any) -> Any:
@@ -389,12 +391,10 @@ class _Chunks:
 
     name = "samples"
 
-    def __init__(self, chunks: Iterable[Any]) -> None:
-        self._chunks = chunks
+    def __init__(self, chunks: Iterable[Any], duration_s: float | None = None) -> None:
         self.warnings: list[str] = []
-        self.duration_s = None
-        if isinstance(chunks, list):
-            self.duration_s = sum(len(chunk) for chunk in chunks) / SAMPLE_RATE_HZ
+        self.duration_s = duration_s
+        self._chunks = chunks
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._chunks)

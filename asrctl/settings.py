@@ -61,8 +61,16 @@ class LiveSettings:
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """Audio that a server transcribes: how long it is tried, and how much audio waits for it meanwhile."""
+    """Audio that a server transcribes: how long it is tried, and how much audio waits for it meanwhile.
 
+    Attributes:
+        wait_for_server_s: How long a server is waited for that has never answered.
+        max_attempts: How often a connection is tried again before the server is given up.
+        max_wait_s: The longest wait between two attempts.
+        disk_mib: Audio of a microphone that is held on disk meanwhile.
+    """
+
+    wait_for_server_s: float = _number(5.0, 0.0, 86_400.0)
     max_attempts: int = _number(15, 1, 1000)
     max_wait_s: float = _number(60.0, 0.01, 3600.0)
     disk_mib: int = _number(512, 0, 1 << 20)

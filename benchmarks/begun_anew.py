@@ -93,8 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     with patch.object(vad, "_FORGET_FRAMES", _NEVER):
         rows = [try_all("carried on", talks)]
     rows.append(try_all("afresh after speech", talks))
-    print(table(list(asdict(rows[0])), [list(asdict(row).values()) for row in rows]))
-    keep(options, {"rows": [asdict(row) for row in rows]})
+    found = table(list(asdict(rows[0])), [list(asdict(row).values()) for row in rows])
+    keep(options, {"rows": [asdict(row) for row in rows]}, found)
     return 0
 
 

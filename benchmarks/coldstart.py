@@ -26,10 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     command = [sys.executable, "-m", "asrctl", "bench", "coldstart", "--json"]
     command += ["--model", options.model, "--rounds", str(options.rounds), "--provider", "whisper_cpp"]
     found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    for row in found["rows"]:
-        print(f"\n{row['name']}\n")
-        print(table(["part", "median"], row["figures"].items()))
-    save("coldstart", {"machine": machine(), **{key: found[key] for key in ("versions", "rows")}})
+    tables = [table(["part", "median"], row["figures"].items(), row["name"]) for row in found["rows"]]
+    print(*tables, sep="\n\n")
+    save("coldstart", {"machine": machine(), **{key: found[key] for key in ("versions", "rows")}}, *tables)
     return 0
 
 

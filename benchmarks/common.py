@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import sys
 import wave
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -112,12 +113,49 @@ def _processor_name() -> str:
     return f"{name} ({', '.join(wide)})" if wide else name
 
 
-def save(name: str, result: dict[str, Any]) -> Path:
-    """Write a result with the machine's description to `results/<name>.json`."""
+def save(name: str, data: dict[str, Any], *tables: Table) -> Path:
+    """Write `results/<name>.json`: the tables of RESULTS.md, how they were made, and the raw data.
+
+    Args:
+        name: Of the file.
+        data: Raw figures; its "machine" is that at the beginning of the measurement.
+        tables: What `python -m benchmarks.report` shows.
+    """
+    about = data.get("machine") or machine()
+    document = {
+        "command": command(),
+        "date": about["measured_at"][:10],
+        "commit": _commit(),
+        "machine": about,
+        "tables": [asdict(each) for each in tables],
+        "data": {key: value for key, value in data.items() if key != "machine"},
+    }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     return path
+
+
+def command() -> str:
+    """The command that runs now, as a reader can use it elsewhere: of paths, only the last part."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    start = ["python", "-m", module.name] if module else ["python", sys.argv[0]]
+    return " ".join(Path(word).name if os.sep in word else word for word in [*start, *sys.argv[1:]])
+
+
+def _commit() -> str:
+    """The commit that is measured, with a + if files differ from it."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+            cwd=RESULTS.parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
 
 
 def median_of(values: Sequence[float]) -> float:
@@ -125,13 +163,32 @@ def median_of(values: Sequence[float]) -> float:
     return round(median(values), 4)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; the first column is aligned left, the others right."""
-    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    lines = [" | ".join(_aligned(row, widths)) for row in cells]
-    rule = " | ".join("-" * (width - 1) + (":" if i else "-") for i, width in enumerate(widths))
-    return "\n".join(f"| {line} |" for line in [lines[0], rule, *lines[1:]])
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as it is printed and kept.
+
+    Attributes:
+        header: Of each column.
+        rows: As text; the first column is aligned left, the others right.
+        title: What it shows, where a result has several.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+
+    def __str__(self) -> str:
+        """Markdown."""
+        cells = [self.header, *self.rows]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(self.header))]
+        lines = [" | ".join(_aligned(row, widths)) for row in cells]
+        rule = " | ".join("-" * (width - 1) + (":" if i else "-") for i, width in enumerate(widths))
+        return "\n".join(f"| {line} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:
+    """A table of any values."""
+    return Table(list(header), [[_cell(value) for value in row] for row in rows], title)
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:

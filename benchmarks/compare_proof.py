@@ -39,18 +39,16 @@ _SPEED = ("rtf", "cpu_per_audio_s")
 def measure(setup: Setup, speech: Speech, slowdown: float, rounds: int) -> list[Comparison]:
     """One try: what `bench compare` says of A and B."""
     found: tuple[list[Round], list[Round]] = ([], [])
-    with rtf.ready_pool(setup, pool(0.0)) as first, rtf.ready_pool(setup, pool(slowdown)) as second:
+    with (
+        rtf.ready_workers(setup, SlowedStandby(0.0)) as first,
+        rtf.ready_workers(setup, SlowedStandby(slowdown)) as second,
+    ):
         for number in range(rounds):
             for side in (0, 1) if number % 2 == 0 else (1, 0):
-                found[side].append(rtf.decode(setup, speech, (first, second)[side]))
+                found[side].append(rtf.decode(speech, (first, second)[side]))
     rows = [Row(setup.name, setup.description, side) for side in found]
     before, after = (_read_back(Result("rtf", [row], speech.description)) for row in rows)
     return compare(before, after)
-
-
-def pool(share: float) -> rtf.MakePool:
-    """Makes a pool of one worker that is slower by a share."""
-    return lambda spec, options: rtf.TimedPool(spec, options, SlowedStandby(share))
 
 
 def _read_back(result: Result) -> Result:
@@ -96,7 +94,8 @@ def main(arguments: list[str] | None = None) -> int:
         tries.append((kind, number, measure(setup, speech, slowdown, options.rounds)))
         note("  ".join(map(str, line(*tries[-1]))))
     header = ["tries", "#", "RTF, B / A", "noise", "CPU, B / A", "noise", "called a difference"]
-    print(table(header, [line(*each) for each in tries]))
+    found = table(header, [line(*each) for each in tries])
+    print(found)
     print(f"{setup.name}, {options.rounds} rounds, load average {about['load_average_1m']} at the beginning")
     wrong = [metric for kind, _, found in tries if kind == "same" for metric in different(found)]
     print(f"no change: {len(wrong)} of all lines called a difference in {options.same} tries")
@@ -108,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
         rows = [
             {"kind": kind, "try": at, "found": [asdict(each) for each in found]} for kind, at, found in tries
         ]
-        save("compare_proof", {"machine": about, "options": vars(options), "rows": rows})
+        save("compare_proof", {"machine": about, "options": vars(options), "rows": rows}, found)
     missed = [found for found in slowed if not any(seen(found, metric) for metric in _SPEED)]
     return 1 if wrong or missed else 0
 

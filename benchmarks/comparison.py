@@ -19,10 +19,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from asrctl.bench.plane import Point, draw
 from asrctl.models.store import ModelStore
 from benchmarks.accuracy import Accuracy, accuracy
-from benchmarks.common import CORPUS, RESULTS, machine, median_of, note, save, table, wav_duration_s
+from benchmarks.common import CORPUS, Table, machine, median_of, note, save, table, wav_duration_s
 from benchmarks.contestants import OURS, Contestant, Peers, contestants
 from benchmarks.measurement import Measurement, RunFailed, measure, plain
 
@@ -95,15 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.keep_outputs:
         keep_outputs(entries, options.keep_outputs)
     duration_s = wav_duration_s(audio)
-    print(report(entries, duration_s))
-    result = as_result(entries, duration_s, options.rounds, options.cores)
-    save(options.name, result)
-    points = [
-        Point(e.contestant.name, e.contestant.side, duration_s / e.wall_s, e.accuracy.wer_percent)
-        for e in entries
-    ]
-    title = f"{duration_s / 60:.0f} minutes of speech, {options.cores} cores, tiny.en"
-    (RESULTS / f"{options.name}.svg").write_text(draw(points, title), encoding="utf-8")
+    plane = plane_table(entries, duration_s)
+    print(plane, "", *target_lines(entries), "", *dominance_lines(entries), sep="\n")
+    save(options.name, as_result(entries, duration_s, options.rounds, options.cores), plane)
     return 0
 
 
@@ -139,14 +132,12 @@ def keep_outputs(entries: Sequence[Entry], directory: Path) -> None:
         path.write_text(entry.contestant.words(entry.runs[-1].stdout), encoding="utf-8")
 
 
-def report(entries: Sequence[Entry], duration_s: float) -> str:
-    """The whole plane as a table, the targets, and where a peer still dominates."""
+def plane_table(entries: Sequence[Entry], duration_s: float) -> Table:
+    """Speed, cost and word errors of all."""
     header = ["contestant", "wall s", "x real time", "CPU s", "first text s"]
-    header += ["peak RSS MB", "peak PSS MB", "WER %", "sub", "del", "ins"]
+    header += ["peak RSS MiB", "peak PSS MiB", "WER %", "sub", "del", "ins"]
     ordered = sorted(entries, key=lambda entry: entry.wall_s)
-    rows = [_row(entry, duration_s) for entry in ordered]
-    lines = [table(header, rows), "", *target_lines(entries), "", *dominance_lines(entries)]
-    return "\n".join(lines)
+    return table(header, [_row(entry, duration_s) for entry in ordered])
 
 
 def _row(entry: Entry, duration_s: float) -> list[object]:
@@ -221,7 +212,6 @@ def _dominates(one: Entry, other: Entry) -> bool:
 def as_result(entries: Sequence[Entry], duration_s: float, rounds: int, cores: int) -> dict[str, Any]:
     """Everything as JSON, each run included."""
     return {
-        "schema": 1,
         "machine": machine(),
         "audio_s": duration_s,
         "rounds": rounds,

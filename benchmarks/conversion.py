@@ -4,8 +4,7 @@ what does it cost?
 Run it from the project's directory, with the wheels it is to use installed:
 
     pip install -e '.[tiny-en,base]'
-    python -m benchmarks.conversion             # a table
-    python -m benchmarks.conversion --json      # the same, to be kept
+    python -m benchmarks.conversion
 
 Each step runs in a process of its own, so that its peak of resident memory is its own. Time is that of
 making, writing and hashing the file, without starting Python. Exits with 1 if a file is not as published.
@@ -15,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -29,6 +26,7 @@ from pathlib import Path
 from asrctl.models.catalog import CATALOG
 from asrctl.models.files import Record
 from asrctl.models.store import ModelStore
+from benchmarks.common import Table, save, table
 
 BASES = ("tiny.en", "base")
 # From the wheel: convert. From the wheel: convert and quantise at once. From the f16 file: quantise.
@@ -108,24 +106,27 @@ def in_new_process(name: str, made_from: str, root: Path) -> Step:
     return Step(**json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
 
 
-def table(steps: list[Step]) -> str:
-    """The steps as Markdown."""
-    lines = [
-        f"{platform.machine()}, {os.cpu_count()} CPUs, CPython {platform.python_version()}, {sys.platform}",
-        "",
-        "| model | made from | bytes | seconds | peak RSS, MB | SHA-1 | as published |",
-        "|---|---|---:|---:|---:|---|---|",
+def as_table(steps: list[Step]) -> Table:
+    """The steps for people."""
+    rows = [
+        [
+            step.name,
+            step.made_from,
+            f"{step.size_bytes:,}",
+            f"{step.elapsed_s:.2f}",
+            round(step.peak_rss_bytes / 1e6),
+            round(step.idle_rss_bytes / 1e6),
+            step.sha1,
+            "yes" if step.published else "NO",
+        ]
+        for step in steps
     ]
-    for step in steps:
-        peak = f"{step.peak_rss_bytes / 1e6:.0f} ({step.idle_rss_bytes / 1e6:.0f} before)"
-        cells = (step.name, step.made_from, f"{step.size_bytes:,}", f"{step.elapsed_s:.2f}", peak)
-        lines.append(f"| {' | '.join(cells)} | `{step.sha1}` | {'yes' if step.published else '**no**'} |")
-    return "\n".join(lines)
+    header = ["model", "made from", "bytes", "seconds", "peak RSS MB", "before", "SHA-1", "as published"]
+    return table(header, rows)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--repeat", type=int, default=3, help="keep the fastest of so many runs (3)")
     parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -134,7 +135,9 @@ def main() -> int:
         print(json.dumps(asdict(make(name, made_from, Path(root)))))
         return 0
     steps = list(run(options.repeat))
-    print(json.dumps([asdict(step) for step in steps], indent=2) if options.json else table(steps))
+    found = as_table(steps)
+    print(found)
+    save("conversion", {"steps": [asdict(step) for step in steps]}, found)
     return 0 if all(step.published for step in steps) else 1
 
 

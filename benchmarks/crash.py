@@ -16,6 +16,7 @@ import sys
 import time
 
 import numpy as np
+from asrctl.engine.events import Dropped, Event, Final, Finished, Partial
 
 from asrctl.audio.sample import sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
@@ -25,8 +26,7 @@ from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream
 from asrctl.models.store import ModelStore
 from asrctl.providers.base import ModelSpec
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial
-from benchmarks.common import SAMPLE_RATE_HZ, machine, median_of, note, save
+from benchmarks.common import SAMPLE_RATE_HZ, machine, median_of, note, save, table
 
 _PATIENCE_S = 60.0
 
@@ -86,9 +86,10 @@ def main(arguments: list[str] | None = None) -> int:
                 note(f"try {number}: {text!r} instead of {expected!r}")
         restarts = pool.restarts
     plain, killed = median_of(plain_s), median_of(killed_s)
-    print(f"{good} of {options.tries} finals came whole; {restarts} workers were lost and replaced")
-    print(f"median seconds from the last audio to the final: {plain:.2f} undisturbed, {killed:.2f} killed")
-    print(f"added by the kill: {killed - plain:.2f} s, at most {max(killed_s) - plain:.2f} s")
+    header = ["kills", "finals whole", "workers replaced", "seconds to the final, undisturbed", "killed"]
+    cells = [options.tries, good, restarts, plain, killed, killed - plain, max(killed_s) - plain]
+    found = table([*header, "added, median", "added at most"], [cells])
+    print(found)
     save(
         "crash",
         {
@@ -98,6 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
             "plain_s": plain_s,
             "killed_s": killed_s,
         },
+        found,
     )
     return int(good != options.tries)
 

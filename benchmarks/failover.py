@@ -180,13 +180,14 @@ def main() -> int:
     args = parser.parse_args()
     results = measure(args.losses, args.parallel, args.seed)
     whole, broken = results["whole"], results["broken"]
-    print(table(["", "whole", "broken"], [[key, whole[key], broken[key]] for key in whole]))
+    found = table(["figure", "whole", "broken"], [[key, whole[key], broken[key]] for key in whole])
+    print(found)
     print(
         f"delay added: p50 {broken['final p50 s'] - whole['final p50 s']:.3f} s, "
         f"p95 {broken['final p95 s'] - whole['final p95 s']:.3f} s"
     )
     if args.output:
-        save("failover", {"machine": machine(), "arguments": vars(args), **results})
+        save("failover", {"machine": machine(), "arguments": vars(args), **results}, found)
     bad = ("lost", "repeated", "out of order", "stable text changed", "unbalanced")
     return int(any(result[key] for result in results.values() for key in bad))
 

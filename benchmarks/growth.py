@@ -91,12 +91,10 @@ def main(arguments: list[str] | None = None) -> int:
         ]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         rows[case] = [float(value) for value in done.stdout.split()]
-    print(
-        table(
-            ["parameters", "RSS MB after 10 %", "50 %", "100 %"], [[key, *row] for key, row in rows.items()]
-        )
-    )
-    note(str(save("growth", {"machine": machine(), "decodes": options.decodes, "rss_mb": rows})))
+    header = ["parameters", "RSS MB after 10 %", "50 %", "100 %"]
+    found = table(header, [[key, *row] for key, row in rows.items()])
+    print(found)
+    note(str(save("growth", {"machine": machine(), "decodes": options.decodes, "rss_mb": rows}, found)))
     return 0
 
 

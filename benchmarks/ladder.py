@@ -234,15 +234,11 @@ def main(arguments: list[str] | None = None) -> int:
         rungs.append(work)
         words.append(sum(len(each.text.split()) for each in listened))
         note(f"rung {rung}: {work}; {words[-1]} words, balanced {sum(each.balances for each in listened)}")
-    print(f"{options.sessions} sessions of {options.seconds:.0f} s on each rung; per second of audio:\n")
-    print(table(HEADER, [work.cells for work in rungs]))
     print(f"\nwords heard on each rung, in the end: {words}")
     less = [(after.cpu_s or 0.0) < (before.cpu_s or 0.0) for before, after in pairwise(rungs)]
     print(f"each rung costs less processor time than the one before: {less}")
     overload = bench.overloaded() if options.overload else []
     if overload:
-        print(f"\n{options.overload} sessions at once, then none; per second of audio received:\n")
-        print(table(HEADER, [work.cells for work in overload]))
         levels = [work.level for work in overload]
         print(f"\nrungs, in order: {levels}")
     keep(
@@ -255,6 +251,16 @@ def main(arguments: list[str] | None = None) -> int:
             "words": words,
             "overload": [asdict(work) for work in overload],
         },
+        table(
+            HEADER,
+            [work.cells for work in rungs],
+            f"{options.sessions} sessions of {options.seconds:.0f} s on each rung; per second of audio",
+        ),
+        table(
+            HEADER,
+            [work.cells for work in overload],
+            f"{options.overload} sessions at once, then none; per second of audio received",
+        ),
     )
     return int(not all(less))
 

@@ -19,7 +19,8 @@ import numpy as np
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench.cost import Cost
-from asrctl.bench.paced import Heard, Talk, latencies, play
+from asrctl.bench.engine import play
+from asrctl.bench.paced import Heard, Talk, latencies
 from asrctl.detect.cpus import threads_per_worker
 from asrctl.engine.files import FileOptions, FileTranscription
 from asrctl.engine.pool import WorkerPool
@@ -33,6 +34,7 @@ from benchmarks.common import (
     CORPUS,
     SAMPLE_RATE_HZ,
     Clip,
+    Table,
     machine,
     note,
     read_manifest,
@@ -131,6 +133,39 @@ def _spread(values: Sequence[float]) -> tuple[float, float]:
     return (round(float(np.median(values)), 3), round(float(np.percentile(values, 95)), 3))
 
 
+def as_table(rows: Sequence[Figures]) -> Table:
+    """Latencies are p50 / p95 in seconds; CPU is in seconds per second of audio."""
+    header = [
+        "sessions",
+        "first partial",
+        "final after decision",
+        "after speech",
+        "after cut",
+        "partials/utterance",
+    ]
+    header += ["WER %", "offline WER %", "dropped s", "CPU parent", "CPU workers", "RSS MB"]
+    return table(
+        header,
+        [
+            [
+                row.sessions,
+                "{} / {}".format(*row.first_partial_s),
+                "{} / {}".format(*row.final_after_decision_s),
+                "{} / {}".format(*row.final_after_speech_s),
+                "{} / {}".format(*row.final_after_cut_s),
+                row.partials_per_utterance,
+                row.wer_percent,
+                row.offline_wer_percent,
+                row.dropped_s,
+                row.parent_cpu_per_audio_s,
+                row.worker_cpu_per_audio_s,
+                row.peak_rss_mb,
+            ]
+            for row in rows
+        ],
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
@@ -157,37 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
                 heard = play(pool, talks, stream_options, lambda: SileroVad(weights))
         rows.append(figures(talks, heard, stream_options, cost, offline_percent))
         note(str(rows[-1]))
-    header = [
-        "sessions",
-        "first partial",
-        "final after decision",
-        "after speech",
-        "after cut",
-        "partials/utterance",
-    ]
-    header += ["WER %", "offline WER %", "dropped s", "CPU parent", "CPU workers", "RSS MB"]
-    print(
-        table(
-            header,
-            [
-                [
-                    row.sessions,
-                    "{} / {}".format(*row.first_partial_s),
-                    "{} / {}".format(*row.final_after_decision_s),
-                    "{} / {}".format(*row.final_after_speech_s),
-                    "{} / {}".format(*row.final_after_cut_s),
-                    row.partials_per_utterance,
-                    row.wer_percent,
-                    row.offline_wer_percent,
-                    row.dropped_s,
-                    row.parent_cpu_per_audio_s,
-                    row.worker_cpu_per_audio_s,
-                    row.peak_rss_mb,
-                ]
-                for row in rows
-            ],
-        )
-    )
+    found = as_table(rows)
+    print(found)
     save(
         options.name,
         {
@@ -197,6 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
             "model": options.model,
             "rows": [asdict(row) for row in rows],
         },
+        found,
     )
     return 0
 

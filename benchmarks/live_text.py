@@ -126,11 +126,14 @@ def main(arguments: list[str] | None = None) -> int:
     header = ["cut at s", "effort", "words", "errors", "WER %", "offline WER %", "gap of each talk"]
     header += ["utterances", "cuts", "longest s", "decoding s"]
     cells = [{**asdict(each), "gaps": " ".join(f"{gap:+.2f}" for gap in each.gaps)} for each in rows]
-    print(table(header, [list(each.values()) for each in cells]))
     for each in rows:
         mean, worst = sum(each.gaps) / len(each.gaps), max(each.gaps)
         print(f"{each.cut_at_s:g} s, {each.effort}: {mean:+.2f} points on average, worst {worst:+.2f}")
-    keep(options, {"rows": [asdict(each) for each in rows]})
+    keep(
+        options,
+        {"rows": [asdict(each) for each in rows]},
+        table(header, [list(each.values()) for each in cells]),
+    )
     return 0
 
 

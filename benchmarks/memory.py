@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.common import CORPUS, machine, median_of, note, save, table, wav_duration_s
+from benchmarks.common import CORPUS, Table, machine, median_of, note, save, table, wav_duration_s
 from benchmarks.contestants import asrctl_command
 from benchmarks.longfile import repeated
 from benchmarks.measurement import Measurement, MemorySample, RunFailed, measure, plain
@@ -43,9 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         audio.unlink()
     result = summary(run, audio_s / 3600)
-    print(report(result))
-    record = {"schema": 1, "machine": machine(), "command": plain(command), "audio_s": audio_s, **result}
-    save(options.name, record)
+    tables = report(result)
+    print(*tables, sep="\n\n")
+    record = {"machine": machine(), "measured": plain(command), "audio_s": audio_s, **result}
+    save(options.name, record, *tables)
     return 0
 
 
@@ -97,19 +98,16 @@ def _slope(points: Sequence[tuple[float, int]]) -> float | None:
     return round(median(slopes), 3) if slopes else None
 
 
-def report(result: dict[str, Any]) -> str:
+def report(result: dict[str, Any]) -> list[Table]:
     """The figures for people."""
     sizes = ("rss_median_bytes", "rss_max_bytes", "pss_median_bytes", "pss_max_bytes")
     rows = [[part["part"], *(round(part[size] / MIB, 1) for size in sizes)] for part in result["parts"]]
-    header = ["part of the run", "RSS median MB", "RSS max", "PSS median", "PSS max"]
-    lines = [
-        table(header, rows),
-        f"peak: RSS {result['peak_rss_bytes'] / MIB:.0f} MB, PSS {result['peak_pss_bytes'] / MIB:.0f} MB, "
-        f"{result['processes']} processes, {result['wall_s']:.0f} s",
-        f"slope per hour of audio: RSS {result['rss_slope_mib_per_audio_hour']} MB, "
-        f"PSS {result['pss_slope_mib_per_audio_hour']} MB",
-    ]
-    return "\n".join(lines)
+    header = ["part of the run", "RSS median MiB", "RSS max", "PSS median", "PSS max"]
+    peaks = [round(result[f"peak_{kind}_bytes"] / MIB) for kind in ("rss", "pss")]
+    slopes = [result[f"{kind}_slope_mib_per_audio_hour"] for kind in ("rss", "pss")]
+    whole = [[*peaks, result["processes"], result["wall_s"], *slopes]]
+    of_all = ["peak RSS MiB", "peak PSS MiB", "processes", "wall s", "RSS slope MiB/h of audio", "PSS slope"]
+    return [table(header, rows), table(of_all, whole)]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -33,7 +33,7 @@ from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions, BreakerState
 from benchmarks.accuracy import normalise
-from benchmarks.common import machine, note, save
+from benchmarks.common import machine, note, save, table
 from benchmarks.serve_process import ServerProcess, end_on_sigterm
 from benchmarks.serve_sessions import Listened, listen, wait_live
 
@@ -207,8 +207,21 @@ def main(arguments: list[str] | None = None) -> int:
                 storm = Storm(server.url, options, Path(salvage))
                 asyncio.run(storm.run(server, away_s))
             records.append(report(storm, title))
+    header = ["run", "clients", "most attempts in a row", "breakers open", "ended"]
+    rows = [
+        [
+            each["title"],
+            len(each["attempts"]),
+            each["most_in_a_row"],
+            each["breaker_open"],
+            str(each["ended"]),
+        ]
+        for each in records
+    ]
+    found = table(header, rows)
+    print(found)
     if options.output:
-        save(options.output, {"machine": machine(), "compress": options.compress, "runs": records})
+        save(options.output, {"machine": machine(), "compress": options.compress, "runs": records}, found)
     first, second = records
     served = first["ended"].get("heard all") == options.clients == first["right"]
     bounded = max(record["most_in_a_row"] for record in records) <= BackoffOptions().max_attempts

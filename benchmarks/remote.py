@@ -26,10 +26,10 @@ from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
+from asrctl.providers.remote.model import RemoteModel
 
 from asrctl.providers.base import Completed, DecodeOptions, Lost, Spoken
 from asrctl.providers.remote import RemoteOptions
-from asrctl.providers.remote.model import RemoteModel
 from asrctl.providers.remote.windows import RemoteWindows
 from asrctl.providers.scripted import speak
 from benchmarks.common import machine, note, save, table
@@ -229,13 +229,16 @@ def main(arguments: list[str] | None = None) -> int:
             "repeated": repeated,
         }
     print(f"machine: {results['machine']}\n")
-    print("From the end of an utterance to its text, over loopback, the scripted server included:")
-    print(table(["dialect", "utterances", "p50 ms", "p95 ms"], latency))
-    print("\nThe same while the link was cut at random bytes; `added` is beyond the good link's median:")
+    good_title = "From the end of an utterance to its text, over loopback, the scripted server included"
     header = ["dialect", "cuts", "utterances", "words once", "lost", "repeated"]
-    print(table([*header, "added p50 ms", "added p95 ms", "added max ms", "took s"], cuts))
+    header += ["added p50 ms", "added p95 ms", "added max ms", "took s"]
+    tables = [
+        table(["dialect", "utterances", "p50 ms", "p95 ms"], latency, good_title),
+        table(header, cuts, "With the link cut at random bytes; `added` is beyond the good link's median"),
+    ]
+    print(*tables, sep="\n\n")
     if options.output:
-        save("remote", results)
+        save("remote", results, *tables)
     return int(bad > 0)
 
 

@@ -153,11 +153,19 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     same = [pair[0].text == pair[1].text for pair in zip(alone, served, strict=False)]
     rows = _rows(alone, served)
-    print(table(["session", "WER alone %", "WER in the crowd %", "between them %", "to the sample"], rows))
-    print(
-        f"\nserved: {len(served)} of {options.clients}; the same words as alone: {sum(same)} of {len(same)}"
-    )
-    print(f"final after the end of speech, s: alone {spread(late[0])}, in the crowd {spread(late[1])}")
+    quickest = [
+        max((each.after_s for each in refusals), default=0.0) for refusals in (crowd.refusals, crowd.again)
+    ]
+    figures = [
+        ["clients", options.clients],
+        ["served", len(served)],
+        ["served with the words they have alone", sum(same)],
+        ["refused at once", len(crowd.refusals)],
+        ["refused within ms, at most", round(1000 * quickest[0])],
+        ["refused later within ms, at most", round(1000 * quickest[1])],
+        ["final after the end of speech alone, p50 / p95 s", spread(late[0])],
+        ["final in the crowd, p50 / p95 s", spread(late[1])],
+    ]
     print(f"ladder: alone {levels(alone) or 0}, in the crowd {levels(served) or 0}")
     good = _report(crowd, options.clients - options.places)
     print(f"refusals that the server counted: {rejected:.0f}")
@@ -169,6 +177,8 @@ def main(arguments: list[str] | None = None) -> int:
             "again_s": [each.after_s for each in crowd.again],
             "final_s": {"alone": late[0], "crowd": late[1]},
         },
+        table(["figure", "value"], figures),
+        table(["session", "WER alone %", "WER in the crowd %", "between them %", "to the sample"], rows),
     )
     return int(not good or len(served) != options.places or not all(each.balances for each in served))
 

@@ -41,7 +41,7 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
 from asrctl.protocol import Final, KeptMessage, Resume, encode
 from benchmarks.accuracy import accuracy, normalise
-from benchmarks.common import note, table
+from benchmarks.common import Table, note, table
 from benchmarks.serve_process import ServerProcess
 from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
 from benchmarks.serve_sessions import Listened, failures, feed_paced, keep, listen, parser, talks_of
@@ -211,8 +211,8 @@ async def run(faults: Faults, talks: Sequence[Talk], options: Any) -> list[Verdi
     return verdicts
 
 
-def report(verdicts: Sequence[Verdict], faults: Faults) -> bool:
-    """Print the summary; whether nothing was lost or doubled."""
+def report(verdicts: Sequence[Verdict], faults: Faults) -> tuple[bool, tuple[Table, Table]]:
+    """Whether nothing was lost or doubled, and the summary."""
     groups = {
         "resumed or undisturbed": [each for each in verdicts if not each.anew],
         "begun anew after a restart": [each for each in verdicts if each.anew],
@@ -232,12 +232,14 @@ def report(verdicts: Sequence[Verdict], faults: Faults) -> bool:
         ]
         for name, group in groups.items()
     ]
-    print(table(header, rows))
-    print(f"\nconnections harmed: {dict(sorted(faults.harmed.items()))}")
-    print(f"sessions taken over by another socket: {faults.usurped}; restarts: {dict(faults.restarts)}")
+    happened = [
+        *sorted(faults.harmed.items()),
+        ("taken over by another socket", faults.usurped),
+        *((f"server ended by {name}", times) for name, times in faults.restarts.items()),
+    ]
     whole = all(each.once and each.balances and (each.same or each.anew) for each in verdicts)
     print(f"lost, doubled or changed by faults alone: {'nothing' if whole else 'see above'}")
-    return whole
+    return whole, (table(header, rows), table(["fault", "times"], happened))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -248,7 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
     with ServerProcess(*command, port=_free_port(), environ=NEVER_BUSY) as server:
         faults = Faults(server, options.seed, options.mean_bytes, options.plans)
         verdicts = asyncio.run(run(faults, talks, options))
-    good = report(verdicts, faults)
+    good, tables = report(verdicts, faults)
     keep(
         options,
         {
@@ -258,6 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
             "usurped": faults.usurped,
             "restarts": dict(faults.restarts),
         },
+        *tables,
     )
     return int(not good)
 

@@ -19,7 +19,7 @@ from asrctl.bench.paced import Latencies, Talk, latencies
 from asrctl.client import ClientOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.accuracy import accuracy
-from benchmarks.common import note, table
+from benchmarks.common import Table, note, table
 from benchmarks.serve_process import ServerProcess, Watch
 from benchmarks.serve_sessions import (
     Listened,
@@ -107,37 +107,40 @@ def main(arguments: list[str] | None = None) -> int:
     heard = [each.heard for each in listened]
     late = latencies(talks, heard, served.roomy_stream.endpointing)
     slopes = watch.slopes_mb_per_hour(min(_SETTLE_S, watch.wall_s / 3))
-    report(rows, watch, slopes, late)
     steps = [(round(at_s), rung) for at_s, rung in levels(listened)]
     print(f"ladder, seconds and rung: {steps or 'at 0 all along'}")
     print(f"lost connections: {failures(listened) or 'none'}; the server's exit code: {code}")
     errors = [each.error for each in listened if each.error]
-    keep(options, {"workers": options.workers, **_result(talks, rows, watch, slopes, late, metrics)})
+    result = {"workers": options.workers, **_result(talks, rows, watch, slopes, late, metrics)}
+    keep(options, result, *report(rows, watch, slopes, late))
     return int(bool(errors) or not all(each.good for each in rows))
 
 
-def report(rows: Sequence[Row], watch: Watch, slopes: tuple[float, float], late: Latencies) -> None:
-    """Print the figures."""
-    header = ["session", "sent s", "WER %", "offline WER %", "live vs offline %"]
+def report(
+    rows: Sequence[Row], watch: Watch, slopes: tuple[float, float], late: Latencies
+) -> tuple[Table, Table]:
+    """The sessions, and the figures of all together."""
+    header = ["session", "sent s", "WER %", "WER as a file %", "live against file %"]
     header += ["speech s", "silence s", "dropped s", "to the sample", "lost links"]
-    print(table(header, [list(asdict(each).values()) for each in rows]))
     parent, all_mb = [each.parent_mb for each in watch.memory], [each.rss_mb for each in watch.memory]
-    worst = max(each.wer - each.offline_wer for each in rows)
-    print(f"\nworst session: {worst:+.2f} points of WER against its offline transcript (goal: at most +1)")
-    print(f"books that balance to the sample: {sum(each.balances for each in rows)} of {len(rows)}")
-    print(
-        f"processor of the parent: {watch.parent_percent:.1f} % of a core (goal: at most 10 at 10 sessions)"
-    )
-    print(f"processor of the workers: {watch.workers_percent:.1f} % of a core")
-    print(
-        f"memory, MB: parent {parent[0]:.0f} to {max(parent):.0f}, all {all_mb[0]:.0f} to {max(all_mb):.0f}"
-    )
-    print(f"slope, MB an hour: parent {slopes[0]:+.1f}, workers {slopes[1]:+.1f}")
-    print(f"final after the end of speech, s, median / p95: {spread(late.final_s)}")
-    print(
-        f"final after a cut: {spread(late.cut_s)}; first partial after onset: {spread(late.first_partial_s)}"
-    )
-    print(f"{late.utterances} utterances, {late.partials} partials")
+    figures: list[list[object]] = [
+        ["worst session against its file, points of WER", max(each.wer - each.offline_wer for each in rows)],
+        ["accounts that balance to the sample", sum(each.balances for each in rows)],
+        ["parent, % of a core", watch.parent_percent],
+        ["workers, % of a core", watch.workers_percent],
+        ["parent, MB at most", max(parent)],
+        ["all processes, MB at the start", all_mb[0]],
+        ["all processes, MB at most", max(all_mb)],
+        ["parent's slope, MB/h", slopes[0]],
+        ["workers' slope, MB/h", slopes[1]],
+        ["final after the end of speech, p50 / p95 s", spread(late.final_s)],
+        ["final after a cut", spread(late.cut_s)],
+        ["first partial after onset", spread(late.first_partial_s)],
+        ["utterances", late.utterances],
+        ["partials", late.partials],
+    ]
+    sessions = table(header, [list(asdict(each).values()) for each in rows])
+    return sessions, table(["figure", "value"], figures)
 
 
 def _result(

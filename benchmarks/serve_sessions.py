@@ -23,7 +23,7 @@ from asrctl.protocol import Done, Dropped, Final, Partial, SpeechStarted, Status
 from asrctl.server.options import ServeOptions
 from asrctl.stream import events
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment
-from benchmarks.common import CORPUS, Clip, machine, note, read_manifest, save
+from benchmarks.common import CORPUS, Clip, Table, machine, note, read_manifest, save
 from benchmarks.live import conversation, offline_texts
 from benchmarks.serve_process import end_on_sigterm
 
@@ -195,10 +195,11 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def keep(options: argparse.Namespace, result: dict[str, Any]) -> None:
-    """Save a result if that was asked for."""
+def keep(options: argparse.Namespace, result: dict[str, Any], *tables: Table) -> None:
+    """Print tables, and save them with a result if that was asked for."""
+    print(*tables, sep="\n\n")
     if options.output:
-        note(str(save(options.output, {"machine": machine(), "model": options.model, **result})))
+        note(str(save(options.output, {"machine": machine(), "model": options.model, **result}, *tables)))
 
 
 def clips_of(corpus: Path) -> list[Clip]:

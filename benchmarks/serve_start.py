@@ -44,17 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
         python_s.append(interpreter_start())
         note(f"round {number + 1}: engine {engine_s[-1]:.3f} s, server {server_s[-1]:.3f} s")
     rows = {"engine to ready": engine_s, "server, exec to /ready": server_s, "python -c pass": python_s}
-    print(
-        table(
-            ["start", "median s", "least", "most"],
-            [[name, median(values), min(values), max(values)] for name, values in rows.items()],
-        )
+    starts = table(
+        ["start", "median s", "least", "most"],
+        [[name, median(values), min(values), max(values)] for name, values in rows.items()],
     )
     added_s = median(server_s) - median(engine_s)
     most = max(idle, key=lambda memory: memory.rss_mb)
     print(f"\nthe server takes {1000 * added_s:.0f} ms more (goal: at most {1000 * _GOAL_S:.0f})")
-    parts = f"{most.processes} processes, RSS {most.rss_mb:.0f} MB (parent {most.parent_mb:.0f})"
-    print(f"idle and ready: {parts}, PSS {most.pss_mb:.0f} MB (goal: RSS below {_GOAL_MB:.0f})")
+    header = ["idle and ready: processes", "RSS MB", "parent MB", "PSS MB"]
+    idle_memory = table(header, [[most.processes, most.rss_mb, most.parent_mb, most.pss_mb]])
     keep(
         options,
         {
@@ -65,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
             "idle_rss_mb": [memory.rss_mb for memory in idle],
             "idle_pss_mb": [memory.pss_mb for memory in idle],
         },
+        starts,
+        idle_memory,
     )
     return int(added_s > _GOAL_S or most.rss_mb >= _GOAL_MB)
 

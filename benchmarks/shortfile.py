@@ -20,6 +20,7 @@ from benchmarks.accuracy import accuracy
 from benchmarks.common import (
     CORPUS,
     Clip,
+    Table,
     machine,
     median_of,
     note,
@@ -53,10 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
     for clip in clips:
         runs = in_turns(chosen, options.corpus / clip.file, options.rounds, options.cores)
         results.append(clip_result(clip, chosen, runs))
-        print(f"\n{clip.duration_s:.1f} s: {clip.text!r}\n{clip_table(results[-1])}")
     start = help_result(options.rounds)
-    print(f"\nasrctl --help: {start['wall_s']:.3f} s; numpy imported: {start['imports_numpy']}")
-    save(options.name, {"schema": 1, "machine": machine(), "clips": results, "help": start})
+    numpy = "yes" if start["imports_numpy"] else "no"
+    tables = [clip_table(each) for each in results]
+    tables.append(
+        table(["command", "wall s (median)", "imports numpy"], [["asrctl --help", start["wall_s"], numpy]])
+    )
+    print(*tables, sep="\n\n")
+    save(options.name, {"machine": machine(), "clips": results, "help": start}, *tables)
     return 0
 
 
@@ -107,7 +112,7 @@ def clip_result(
     }
 
 
-def clip_table(result: dict[str, Any]) -> str:
+def clip_table(result: dict[str, Any]) -> Table:
     """One clip's figures for people."""
     header = ["contestant", "wall s (median)", "fastest", "slowest", "CPU s", "WER %"]
     rows = [
@@ -121,7 +126,7 @@ def clip_table(result: dict[str, Any]) -> str:
         ]
         for one in result["contestants"]
     ]
-    return table(header, rows)
+    return table(header, rows, f"Clip of {result['duration_s']:.1f} s")
 
 
 def help_result(rounds: int) -> dict[str, Any]:

@@ -62,10 +62,16 @@ def main(arguments: list[str] | None = None) -> int:
         restarts = pool.restarts
     settled = np.array(rows[round(len(rows) * _SETTLED_SHARE) :])
     slopes = [60 * float(np.polyfit(settled[:, 0], settled[:, column], 1)[0]) for column in (1, 2)]
-    print(table(["minute", "parent MB", "worker MB"], rows[:: max(1, len(rows) // 12)]))
-    print(f"slope after the first quarter, MB an hour: parent {slopes[0]:+.2f}, worker {slopes[1]:+.2f}")
-    print(f"{len(drops)} drops, {restarts} workers replaced, account {session.account}")
-    save("soak", {"machine": machine(), "rows": rows, "slopes_mb_per_hour": slopes, "drops": len(drops)})
+    header = ["slope after the first quarter, MB/h: parent", "worker", "drops", "workers replaced"]
+    tables = [
+        table(["minute", "parent MB", "worker MB"], rows[:: max(1, len(rows) // 12)]),
+        table(
+            [*header, "samples received"], [[*slopes, len(drops), restarts, session.account.received_samples]]
+        ),
+    ]
+    print(*tables, sep="\n\n")
+    data = {"machine": machine(), "rows": rows, "slopes_mb_per_hour": slopes, "drops": len(drops)}
+    save("soak", data, *tables)
     return 0
 
 

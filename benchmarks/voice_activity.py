@@ -68,8 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
     samples = read_wav(options.file).astype(np.float32) / np.float32(32768)
     choices = {"carried on": _NEVER, "afresh 0.5 s after speech": vad._FORGET_FRAMES}
     rows = {name: measure(samples, frames) for name, frames in choices.items()}
-    print(table(["state", *next(iter(rows.values()))], [[name, *row.values()] for name, row in rows.items()]))
-    note(str(save("voice_activity", {"machine": machine(), "file": options.file.name, "rows": rows})))
+    header = ["state", *next(iter(rows.values()))]
+    found = table(header, [[name, *row.values()] for name, row in rows.items()])
+    print(found)
+    note(str(save("voice_activity", {"machine": machine(), "file": options.file.name, "rows": rows}, found)))
     return 0
 
 

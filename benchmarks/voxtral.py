@@ -27,6 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from asrctl.providers.voxtral.model import Voxtral
+from asrctl.providers.voxtral.options import VoxtralOptions
+from asrctl.providers.voxtral.session import VoxtralSession
 
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import WorkerPool
@@ -36,9 +39,6 @@ from asrctl.engine.stream import Stream
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import Completed, DecodeOptions, Heard, ModelSpec, Spoken
 from asrctl.providers.scripted import speak
-from asrctl.providers.voxtral.model import Voxtral
-from asrctl.providers.voxtral.options import VoxtralOptions
-from asrctl.providers.voxtral.session import VoxtralSession
 from asrctl.stream.events import Event, Final, Finished, ProviderChanged
 from benchmarks.common import SAMPLE_RATE_HZ, machine, save, table
 from tests.engine.streams import LevelDetector, silence
@@ -335,12 +335,14 @@ def main(arguments: list[str] | None = None) -> int:
             result["ends"].append({"step_ms": step_ms, "by": name, "values_s": values_s})
             rows.append([f"word's end to its text, {name}", step_ms, *percentiles_ms(values_s)])
         print(f"{run['good']} of {options.utterances} utterances whole, {run['starts']} processes started")
-    print(table(["milliseconds", "step", "p50", "p95", "max"], rows))
     result["deaths"] = fate = deaths(options.deaths, random.Random(options.seed))
-    print(f"{fate['killed']} killed: {fate['good']} of {fate['utterances']} utterances whole, each once;")
-    print(f"the provider changed {fate['provider_changes']} times")
+    tables = [
+        table(["milliseconds", "step", "p50", "p95", "max"], rows),
+        table(list(fate), [list(fate.values())]),
+    ]
+    print(*tables, sep="\n\n")
     if options.output:
-        save("voxtral", result)
+        save("voxtral", result, *tables)
     return int(not good or fate["good"] != fate["utterances"])
 
 

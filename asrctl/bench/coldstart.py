@@ -12,9 +12,9 @@ from importlib.resources import as_file, files
 
 import psutil
 
+from asrctl.bench.engine import Workers
 from asrctl.bench.results import AT_S, Round, Row
 from asrctl.bench.setup import Setup, Tell, silent
-from asrctl.engine.pool import BATCH, WorkerPool
 from asrctl.errors import AsrctlError
 from asrctl.providers.registry import PROVIDERS
 
@@ -53,14 +53,13 @@ def run(setup: Setup, *, cold: bool = False) -> Round:
     if cold:
         evict(setup)
     started = time.perf_counter()
-    with WorkerPool(setup.spec, setup.pool) as pool:
-        pool.wait_ready()
+    with Workers(setup) as workers:
+        workers.wait_ready()
         ready_s = time.perf_counter() - started
-        disk_mb = _read_mb(pool.pids())
-        pool.submit(setup.health.samples, setup.files.decode, BATCH).result()
+        disk_mb = _read_mb(workers.pids())
+        workers.decode_once()
         words_s = time.perf_counter() - started
-        loaded_s = max(slot.load_s for slot in pool.slots)
-        warm_up_s = max(slot.warm_up_s for slot in pool.slots)
+        loaded_s, warm_up_s = workers.start_s
     figures = {
         AT_S: at_s,
         "interpreter_s": interpreter_s,
@@ -113,7 +112,7 @@ def can_evict(setup: Setup) -> bool:
 
 
 def evict(setup: Setup) -> None:
-    """Have the weights leave the page cache; they do where nobody else has them open."""
+    """Evict the weights from the page cache; they stay if another process has them open."""
     if sys.platform != "win32" and hasattr(os, "posix_fadvise"):
         descriptor = os.open(setup.spec.path, os.O_RDONLY)
         try:
@@ -125,7 +124,7 @@ def evict(setup: Setup) -> None:
 
 def _imports(provider: str) -> str:
     """What a worker imports, and nothing of what it does then."""
-    modules = ["asrctl.engine.worker", f"asrctl.providers.{provider}", PROVIDERS[provider].requires]
+    modules = ["asrctl.workers.child", f"asrctl.providers.{provider}", PROVIDERS[provider].requires]
     return f"import os, {', '.join(filter(None, modules))}; os._exit(0)"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from asrctl.bench.results import AT_S, Result, Row, busy_notes
-from asrctl.bench.stats import CONFIDENCE, LEAST_ROUNDS, Ratio, ratio
+from asrctl.bench.stats import CONFIDENCE, MIN_ROUNDS, Ratio, ratio
 from asrctl.errors import UsageError
 
 _NOT_COMPARED = frozenset({AT_S, "busy_share", "disk_mb", "utterances", "partials_per_utterance"})
@@ -38,8 +38,8 @@ class Comparison:
         """In words."""
         if self.ratio is None:
             return NO_DIFFERENCE if self.before == self.after else f"was {self.before:.3g}"
-        if self.ratio.rounds < LEAST_ROUNDS:
-            return f"too few rounds to tell: {self.ratio.rounds} of {LEAST_ROUNDS}"
+        if self.ratio.rounds < MIN_ROUNDS:
+            return f"too few rounds to tell: {self.ratio.rounds} of {MIN_ROUNDS}"
         if not self.ratio.differs:
             return NO_DIFFERENCE
         return f"{abs(self.ratio.value - 1):.1%} {'more' if self.ratio.value > 1 else 'less'}"
@@ -72,7 +72,7 @@ def caveats(before: Result, after: Result) -> list[str]:
         if before.machine.get(part) != after.machine.get(part):
             found.append("the two ran on different machines, or on one that was set up differently")
             break
-    enough = [pair for pair in _pairs(before.rows, after.rows) if len(pair[0].rounds) >= LEAST_ROUNDS]
+    enough = [pair for pair in _pairs(before.rows, after.rows) if len(pair[0].rounds) >= MIN_ROUNDS]
     if enough and not any(take_turns(*pair) for pair in enough):
         found.append("the two did not take turns: what changed on the machine between them counts too")
     for name, result in (("A", before), ("B", after)):
@@ -108,22 +108,11 @@ def _row(before: Row, after: Row, seed: int) -> Iterator[Comparison]:
     before, after = (_in_order(row) if paired else row for row in (before, after))
     for metric in shared:
         first, second = before.values(metric), after.values(metric)
-        comparable = min(*first, *second) > 0
-        yield Comparison(
-            name,
-            metric,
-            median(first),
-            median(second),
-            ratio(
-                first,
-                second,
-                seed,
-                paired=paired and len(first) == len(second) == len(before.rounds),
-                confidence=1 - (1 - CONFIDENCE) / len(shared),
-            )
-            if comparable
-            else None,
-        )
+        found = None
+        if min(*first, *second) > 0:  # a ratio to or of zero says nothing
+            pairs = paired and len(first) == len(second) == len(before.rounds)
+            found = ratio(first, second, seed, paired=pairs, confidence=1 - (1 - CONFIDENCE) / len(shared))
+        yield Comparison(name, metric, median(first), median(second), found)
 
 
 def _in_order(row: Row) -> Row:

@@ -6,25 +6,19 @@ event is there.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from asrctl.bench.setup import Samples
-from asrctl.engine.lineup import Lineup, Recognizer
-from asrctl.engine.session import Session
-from asrctl.engine.stream import SpeechDetector, Stream, StreamOptions
+from asrctl.bench.setup import Dropped, Event, Final, Finished, Partial, Samples, SpeechStarted
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
-from asrctl.transcript import SAMPLE_RATE_HZ, join_text
+from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
 
 CHUNK_SAMPLES = 800
 """50 ms, as devices deliver."""
 ONSET_DBFS = -45.0
-_HEAD_START_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +27,26 @@ class Talk:
 
     Attributes:
         samples: Shape (n,), float32 at 16 kHz.
-        text: What is said in it; None if nobody knows.
+        text: Its reference transcript; None if unknown.
         starts_s: How much later than the first session's it begins.
     """
 
     samples: Samples
     text: str | None
     starts_s: float = 0.0
+
+    @property
+    def offset_s(self) -> float:
+        """`starts_s` in whole chunks."""
+        return round(self.starts_s * SAMPLE_RATE_HZ) // CHUNK_SAMPLES * CHUNK_SAMPLES / SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaced:
+    """What is heard of a talk that is given as a file, as fast as it goes."""
+
+    text: str
+    words: Sequence[Word]
 
 
 @dataclass(slots=True)
@@ -63,7 +70,12 @@ class Heard:
     @property
     def text(self) -> str:
         """All finals."""
-        return join_text(event.segment.text for _, event in self.events if isinstance(event, Final))
+        return join_text(segment.text for segment in self.segments)
+
+    @property
+    def segments(self) -> list[Segment]:
+        """Those of all finals."""
+        return [event.segment for _, event in self.events if isinstance(event, Final)]
 
     @property
     def dropped_samples(self) -> int:
@@ -101,48 +113,32 @@ class Latencies:
         return len(self.final_s) + len(self.cut_s)
 
 
-def play(
-    recognizer: Recognizer | Lineup,
-    talks: Sequence[Talk],
-    options: StreamOptions,
-    detector: Callable[[], SpeechDetector],
-    tell: Callable[[float], None] = lambda _: None,
-) -> list[Heard]:
-    """Run all talks at once at real time.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What microphones deliver at one moment.
 
-    Args:
-        recognizer: Where they are decoded; ready.
-        talks: One for each session.
-        options: How they are cut and decoded.
-        detector: Makes what finds speech.
-        tell: Told every now and then which share is played.
+    Attributes:
+        due_s: When, in seconds since the beginning.
+        chunks: The number of each talk that has something, its samples, and whether they are its last.
+        share: Of all that is played.
     """
-    heard = [Heard() for _ in talks]
-    sessions = [
-        Session(Stream(detector(), options), recognizer, listener, name=str(index))
-        for index, listener in enumerate(heard)
-    ]
-    offsets = [round(talk.starts_s * SAMPLE_RATE_HZ) // CHUNK_SAMPLES * CHUNK_SAMPLES for talk in talks]
-    started_s = time.monotonic() + _HEAD_START_S
-    for listener, offset in zip(heard, offsets, strict=True):
-        listener.started_s = started_s + offset / SAMPLE_RATE_HZ
+
+    due_s: float
+    chunks: Sequence[tuple[int, Samples, bool]]
+    share: float
+
+
+def pieces(talks: Sequence[Talk]) -> Iterator[Piece]:
+    """All talks at once, at the pace of speech."""
+    offsets = [round(talk.offset_s * SAMPLE_RATE_HZ) for talk in talks]
     longest = max(offset + len(talk.samples) for offset, talk in zip(offsets, talks, strict=True))
-    clock = threading.Event()  # never set: a wait that ends on time
-    try:
-        for at in range(0, longest, CHUNK_SAMPLES):
-            clock.wait(max(0.0, started_s + (at + CHUNK_SAMPLES) / SAMPLE_RATE_HZ - time.monotonic()))
-            for talk, session, offset in zip(talks, sessions, offsets, strict=True):
-                if at >= offset and len(chunk := talk.samples[at - offset : at - offset + CHUNK_SAMPLES]):
-                    session.feed(chunk)
-                    if at - offset + CHUNK_SAMPLES >= len(talk.samples):
-                        session.finish()
-            tell(at / longest)
-        for session in sessions:
-            session.wait_finished()
-    finally:
-        for session in sessions:
-            session.close()
-    return heard
+    for at in range(0, longest, CHUNK_SAMPLES):
+        chunks = []
+        for index, (talk, offset) in enumerate(zip(talks, offsets, strict=True)):
+            end = at - offset + CHUNK_SAMPLES
+            if at >= offset and len(chunk := talk.samples[at - offset : end]):
+                chunks.append((index, chunk, end >= len(talk.samples)))
+        yield Piece((at + CHUNK_SAMPLES) / SAMPLE_RATE_HZ, chunks, at / longest)
 
 
 def latencies(talks: Sequence[Talk], heard: Sequence[Heard], endpointing: EndpointerOptions) -> Latencies:

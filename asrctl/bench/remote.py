@@ -19,16 +19,16 @@ import psutil
 
 from asrctl import protocol
 from asrctl.bench.cost import Cost
-from asrctl.bench.paced import CHUNK_SAMPLES, Heard, Talk
-from asrctl.bench.stage import Played, Remembered, TellShare, Unpaced
+from asrctl.bench.paced import Heard, Talk, Unpaced, pieces
+from asrctl.bench.setup import Finished
+from asrctl.bench.stage import Played, Remembered, TellShare
 from asrctl.client import Client, ClientOptions
-from asrctl.client import Event as ClientEvent
 from asrctl.client.link import stream_url
 from asrctl.errors import ServerError
 from asrctl.network.hosts import is_loopback
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
-from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
+from asrctl.remote_events import event_of, words_of
+from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
 _HEAD_START_S = 0.1
 _UNSENT_SAMPLES = 10 * SAMPLE_RATE_HZ
@@ -51,7 +51,7 @@ class _Session:
             async for event in self.client:
                 if self.client.ready is not None:
                     self.settled.set()
-                if (known := engine_event(event)) is not None:
+                if (known := event_of(event)) is not None:
                     self.heard(known)
             self.heard(Finished(self.client.account))
         except ServerError as error:
@@ -76,7 +76,7 @@ class There:
         """
         self._url = stream_url(url)
         self._options = replace(options, backoff=replace(options.backoff, max_attempts=1))
-        self._endpointing = endpointing
+        self.endpointing = endpointing
         self._unpaced = Remembered()
         self._known: dict[str, Any] = {}
 
@@ -89,11 +89,6 @@ class There:
     def description(self) -> dict[str, Any]:
         """What the server says it runs."""
         return {"server": self._url, **self._known}
-
-    @property
-    def endpointing(self) -> EndpointerOptions:
-        """What was given."""
-        return self._endpointing
 
     def play(self, talks: Sequence[Talk], tell: TellShare) -> Played:
         """Play all talks at once; those that the server refuses are counted.
@@ -130,13 +125,13 @@ class There:
             await feeding
             if client.ready is not None:
                 self._known = {"model": client.ready.model, "provider": client.ready.provider}
-        words = [word for final in finals for word in _words(final)]
+        words = [word for final in finals for word in words_of(final)]
         return Unpaced(join_text(final.text for final in finals), words)
 
     async def _play(self, talks: Sequence[Talk], tell: TellShare) -> list[_Session]:
         async with AsyncExitStack() as stack:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="asrctl-"))
-            options = replace(self._options, salvage_dir=Path(directory))  # nobody misses this audio
+            options = replace(self._options, salvage_dir=Path(directory))  # this audio need not be kept
             clients = [Client(self._url, options) for _ in talks]
             sessions = [_Session(await stack.enter_async_context(client)) for client in clients]
             listening = [asyncio.create_task(session.listen()) for session in sessions]
@@ -153,22 +148,17 @@ class There:
 
 async def _pace(talks: Sequence[Talk], sessions: Sequence[_Session], tell: TellShare) -> None:
     """Feed each session as a microphone would."""
-    offsets = [round(talk.starts_s * SAMPLE_RATE_HZ) // CHUNK_SAMPLES * CHUNK_SAMPLES for talk in talks]
     started_s = time.monotonic() + _HEAD_START_S
-    for session, offset in zip(sessions, offsets, strict=True):
-        session.heard.started_s = started_s + offset / SAMPLE_RATE_HZ
-    longest = max(offset + len(talk.samples) for offset, talk in zip(offsets, talks, strict=True))
-    for at in range(0, longest, CHUNK_SAMPLES):
-        due_s = started_s + (at + CHUNK_SAMPLES) / SAMPLE_RATE_HZ
-        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-        for talk, session, offset in zip(talks, sessions, offsets, strict=True):
-            chunk = talk.samples[max(0, at - offset) : max(0, at - offset + CHUNK_SAMPLES)]
-            if session.heard.failure or not len(chunk):
-                continue
-            session.client.feed(chunk)
-            if at - offset + CHUNK_SAMPLES >= len(talk.samples):
-                session.client.finish()
-        tell(at / longest)
+    for session, talk in zip(sessions, talks, strict=True):
+        session.heard.started_s = started_s + talk.offset_s
+    for piece in pieces(talks):
+        await asyncio.sleep(max(0.0, started_s + piece.due_s - time.monotonic()))
+        for index, chunk, last in piece.chunks:
+            if not sessions[index].heard.failure:
+                sessions[index].client.feed(chunk)
+                if last:
+                    sessions[index].client.finish()
+        tell(piece.share)
 
 
 async def _feed_all(client: Client, talk: Talk) -> None:
@@ -176,24 +166,6 @@ async def _feed_all(client: Client, talk: Talk) -> None:
         await client.wait_unsent_below(_UNSENT_SAMPLES)
         client.feed(talk.samples[at : at + SAMPLE_RATE_HZ])
     client.finish()
-
-
-def engine_event(event: ClientEvent) -> Event | None:
-    """A server's event as a session here would have it; None for what is about the link."""
-    if isinstance(event, protocol.SpeechStarted):
-        return SpeechStarted(event.utterance, event.start_s)
-    if isinstance(event, protocol.Partial):
-        return Partial(event.utterance, 0, event.start_s, event.end_s, event.stable, event.unstable)
-    if isinstance(event, protocol.Final):
-        segment = Segment(event.start_s, event.end_s, event.text, event.confidence, _words(event))
-        return Final(event.utterance, segment, event.from_, event.to)
-    if isinstance(event, protocol.Dropped):
-        return Dropped(event.utterance, event.from_, event.to, event.reason)
-    return None
-
-
-def _words(final: protocol.Final) -> tuple[Word, ...]:
-    return tuple(Word(word.start_s, word.end_s, word.text, word.confidence) for word in final.words or ())
 
 
 def processes_of(url: str) -> list[int]:

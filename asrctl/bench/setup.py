@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 
 from asrctl.audio.files import open_audio
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
-from asrctl.engine.files import FileOptions
-from asrctl.engine.slot import HealthCheck, PoolOptions
-from asrctl.engine.stream import SpeechDetector, StreamOptions
 from asrctl.providers.base import ModelSpec
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
+from asrctl.stream.files import FileOptions
+from asrctl.stream.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.workers.options import HealthCheck
 
 Samples = NDArray[np.float32]
 """Shape (n,), mono at 16 kHz."""
+
+__all__ = ["Dropped", "Event", "Final", "Finished", "Partial", "SpeechStarted"]
+"""The events of a session."""
 
 BUILTIN_NOTE = "the built-in speech is one synthetic sentence, repeated: a recording of yours tells more"
 _CHUNK_SAMPLES = SAMPLE_RATE_HZ
@@ -28,13 +32,13 @@ _PAUSES_S = (0.7, 2.5)
 
 
 class Tell(Protocol):
-    """Told how far a benchmark is: what it does, and how much is done of how much."""
+    """Progress callback: what is measured, and how much of the total is done."""
 
     def __call__(self, what: str, done: float, total: float) -> None: ...
 
 
 def silent(what: str, done: float, total: float) -> None:
-    """Tells nobody."""
+    """No progress is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,6 @@ class Setup:
         return f"{self.model} {self.spec.provider} {self.workers}x{self.spec.threads}"
 
     @property
-    def pool(self) -> PoolOptions:
-        """How its workers are kept."""
-        return PoolOptions(workers=self.workers, health=self.health)
-
-    @property
     def description(self) -> dict[str, Any]:
         """For the record."""
         spec = asdict(self.spec)
@@ -87,7 +86,7 @@ class Speech:
         name: A path, or "built-in".
         duration_s: Its length.
         chunks: Opens it; the samples in order.
-        reference: What is said; None if nobody knows.
+        reference: The reference transcript; None if unknown.
         builtin: It ships with asrctl.
     """
 

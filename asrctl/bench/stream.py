@@ -5,17 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from asrctl.bench.paced import Talk, latencies
 from asrctl.bench.results import AT_S, Round, Row
 from asrctl.bench.setup import Speech, Tell, builtin, silent
-from asrctl.bench.stage import Played, Stage, TellShare
-from asrctl.bench.stats import percentile
+from asrctl.bench.stage import Here, Played, TellShare
 from asrctl.bench.wer import WordErrors, word_errors
 from asrctl.bench.wordlag import word_lags
 from asrctl.transcript import SAMPLE_RATE_HZ
 
+if TYPE_CHECKING:
+    from asrctl.bench.remote import There  # needs a package that may be missing
+
+    Stage = Here | There
+
 MOST_SESSIONS = 64
+_PERCENTS = (50, 95, 99)
 _SPREAD_S = 5.0
 """Sessions begin over this time, about an utterance and a pause, so that their finals do not come at once."""
 
@@ -60,7 +68,7 @@ def measure(
         counts: Numbers of sessions.
         rounds: How often each.
         seconds: Of the speech, for each session.
-        tell: Told how far it is.
+        tell: Progress callback.
     """
     found: list[list[Round]] = [[] for _ in counts]
     total = rounds * len(counts)
@@ -139,7 +147,9 @@ def _late(stage: Stage, given: Sequence[Talk], played: Played) -> dict[str, floa
     )
     for name, values in named:
         if values:
-            figures |= {f"{name}_p{percent}_s": percentile(values, percent) for percent in (50, 95, 99)}
+            figures |= {
+                f"{name}_p{percent}_s": float(np.percentile(values, percent)) for percent in (50, 95, 99)
+            }
     return figures
 
 

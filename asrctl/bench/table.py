@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from asrctl.bench.compare import Comparison
-from asrctl.bench.promises import Promise
 from asrctl.bench.results import Result, Row
 
 
@@ -99,13 +98,6 @@ def _compared(found: Comparison) -> list[str]:
     figures = [f"{found.before:.4g}", f"{found.after:.4g}"]
     shown = [f"{ratio.value:.3f}", f"{ratio.low:.3f} to {ratio.high:.3f}"] if ratio else ["-", "-"]
     return [found.row, found.metric, *figures, *shown, found.verdict]
-
-
-def promise_table(promises: Iterable[Promise]) -> str:
-    """One line for each promise."""
-    words = {True: "kept", False: "BROKEN", None: "-"}
-    lines = [[each.name, each.target, each.found, words[each.kept]] for each in promises]
-    return table(["promise", "target", "here", ""], lines, left=(0, 1, 2, 3))
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:

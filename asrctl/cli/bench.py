@@ -1,4 +1,4 @@
-"""`asrctl bench`: speed, cold start, live latency, comparisons, and the promises."""
+"""`asrctl bench`: speed, cold start, live sessions and comparisons."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ from asrctl.cli.bench_options import (
     setup_of,
     speech_of,
 )
-from asrctl.cli.bench_promises import bench_promises
 from asrctl.cli.bench_stream import bench_stream
-from asrctl.cli.bench_view import Plot, draw, draw_comparison, print_json, progress, say, show
+from asrctl.cli.bench_view import Plot, print_json, progress, say, show
 from asrctl.cli.config import ConfigFile
 from asrctl.errors import UsageError
 
@@ -37,12 +36,11 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measure: speed, cold start, live latency."
 )
 app.command("stream")(bench_stream)
-app.command("promises")(bench_promises)
 _WhisperCli = Annotated[
     Path | None,
-    typer.Option(metavar="PATH", help="whisper.cpp's own program, beside ours; by default the one on PATH."),
+    typer.Option(metavar="PATH", help="whisper.cpp's command line, measured too (default: the one on PATH)."),
 ]
-_Peers = Annotated[bool, typer.Option("--peers/--no-peers", help="Whether programs on PATH take part.")]
+_Peers = Annotated[bool, typer.Option("--peers/--no-peers", help="Measure programs found on PATH too.")]
 
 
 @app.command("rtf")
@@ -50,9 +48,9 @@ def bench_rtf(
     file: File = None,
     reference: Reference = None,
     models: Annotated[str | None, typer.Option(metavar="A,B", help="Names or paths.")] = None,
-    providers: Annotated[str | None, typer.Option(metavar="A,B", help="Recognisers.")] = None,
+    providers: Annotated[str | None, typer.Option(metavar="A,B", help="Providers.")] = None,
     threads: Annotated[str | None, typer.Option(metavar="1,2", help="Threads for each worker.")] = None,
-    workers: Annotated[str | None, typer.Option(metavar="1,2", help="Processes that decode.")] = None,
+    workers: Annotated[str | None, typer.Option(metavar="1,2", help="Worker processes.")] = None,
     rounds: Rounds = 7,
     whisper_cli: _WhisperCli = None,
     peers: _Peers = True,
@@ -72,10 +70,12 @@ def bench_rtf(
       asrctl bench rtf meeting.wav --threads 1,2,4 --json > a.json
       asrctl bench rtf --providers whisper_cpp,faster_whisper --whisper-cli ~/whisper.cpp/whisper-cli
     """
+    from asrctl.bench import plot as plots
     from asrctl.bench import rtf
     from asrctl.bench.results import Result
     from asrctl.settings import load
 
+    plots.check(plot)
     settings = load(config).settings
     speech = speech_of(file, reference, BUILTIN_S)
     if plot not in (None, "-") and speech.reference is None:
@@ -87,12 +87,11 @@ def bench_rtf(
         for setup in [setup_of(settings, speech, provider, model, each, processes)]
     }
     programs = peers_of(list(setups.values()), whisper_cli, look=peers)
-    contestants: list[rtf.Contestant] = [*(rtf.Ours(setup) for setup in setups.values()), *programs]
+    contestants = [*map(rtf.ours, setups.values()), *programs]
     with progress() as tell:
         rows = rtf.measure(contestants, speech, rounds, tell)
     result = Result("rtf", rows, speech.description, machine(settings), notes_on(speech))
-    show(result, as_json)
-    draw(result, plot)
+    show(result, as_json, plot)
 
 
 @app.command("coldstart")
@@ -115,22 +114,22 @@ def bench_coldstart(
     Example: asrctl bench coldstart --rounds 10
     """
     from asrctl.bench import coldstart
+    from asrctl.bench import plot as plots
     from asrctl.bench.results import Result
     from asrctl.settings import load
 
+    plots.check(plot)
     settings = load(config).settings
     setup = setup_of(settings, speech_of(None, None, 0.0), provider, model, threads, workers)
     with progress() as tell:
         rows = coldstart.measure(setup, rounds, tell)
-    result = Result("coldstart", rows, {}, machine(settings))
-    show(result, as_json)
-    draw(result, plot)
+    show(Result("coldstart", rows, {}, machine(settings)), as_json, plot)
 
 
 @app.command("compare")
 def bench_compare(
-    before: Annotated[Path, typer.Argument(metavar="A.json", help="What --json printed before.")],
-    after: Annotated[Path, typer.Argument(metavar="B.json", help="The same, afterwards.")],
+    before: Annotated[Path, typer.Argument(metavar="A.json", help="Output of --json, before.")],
+    after: Annotated[Path, typer.Argument(metavar="B.json", help="Output of --json, after.")],
     plot: Plot = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -150,10 +149,12 @@ def bench_compare(
         new/bin/asrctl bench rtf --rounds 1 --json >> b.json
       done; asrctl bench compare a.json b.json
     """
+    from asrctl.bench import plot as plots
     from asrctl.bench.compare import caveats, compare
     from asrctl.bench.results import SCHEMA, read
     from asrctl.bench.table import comparison_table
 
+    plots.check(plot)
     first, second = read(before), read(after)
     found, warnings = compare(first, second), caveats(first, second)
     if as_json:
@@ -162,4 +163,4 @@ def bench_compare(
     else:
         typer.echo(comparison_table(found))
         say(warnings)
-    draw_comparison(found, plot)
+    plots.draw(plot, found)

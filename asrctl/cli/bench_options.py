@@ -14,9 +14,9 @@ import typer
 from asrctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from asrctl.assembly import Plan
+    from asrctl.bench.rtf import Contestant
     from asrctl.bench.setup import Setup, Speech
-    from asrctl.bench.whisper_cli import WhisperCli
-    from asrctl.cli.recognizer import Recognizer
     from asrctl.client import ClientOptions
     from asrctl.settings import Settings
 
@@ -25,10 +25,10 @@ BUILTIN_S = 40.0
 
 File = Annotated[
     str | None,
-    typer.Argument(metavar="[FILE]", help="Audio to decode; without it, built-in speech."),
+    typer.Argument(metavar="[FILE]", help="Audio to decode (default: built-in speech)."),
 ]
 Reference = Annotated[
-    Path | None, typer.Option(metavar="TXT", help="A text file with what is said in FILE, for word errors.")
+    Path | None, typer.Option(metavar="TXT", help="Reference transcript of FILE, for word errors.")
 ]
 Provider = Annotated[
     str | None,
@@ -39,14 +39,15 @@ Model = Annotated[
     typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),
 ]
 Threads = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
+    int | None,
+    typer.Option(metavar="N", min=1, max=1024, help="Threads of each worker (default: all)."),
 ]
-Workers = Annotated[int | None, typer.Option(metavar="N", min=1, max=64, help="Processes that decode.")]
-Rounds = Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How often each is measured.")]
+Workers = Annotated[int | None, typer.Option(metavar="N", min=1, max=64, help="Worker processes.")]
+Rounds = Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Measurements of each.")]
 Seconds = Annotated[
-    float, typer.Option(metavar="SECONDS", min=1.0, max=86_400.0, help="Audio for each session.")
+    float, typer.Option(metavar="SECONDS", min=1.0, max=86_400.0, help="Length of each session.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, as `bench compare` reads it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, the input of `bench compare`.")]
 
 
 def speech_of(file: str | None, reference: Path | None, builtin_s: float) -> Speech:
@@ -89,7 +90,7 @@ def setup_of(
     return setup_from(*prepared(settings, speech, provider, model, threads, workers), speech)
 
 
-def setup_from(chosen: Settings, recognizer: Recognizer, speech: Speech) -> Setup:
+def setup_from(chosen: Settings, plan: Plan, speech: Speech) -> Setup:
     """The same of what is prepared.
 
     Raises:
@@ -97,21 +98,19 @@ def setup_from(chosen: Settings, recognizer: Recognizer, speech: Speech) -> Setu
     """
     from functools import partial
 
+    from asrctl.assembly import health_check
     from asrctl.bench.setup import Setup
-    from asrctl.cli.live_options import health_check, stream_options
-    from asrctl.cli.offline import file_options
-    from asrctl.from_settings import speech_detector
+    from asrctl.from_settings import file_options, speech_detector, stream_options
 
-    if not recognizer.is_pooled:
-        name = recognizer.spec.provider
-        raise UsageError(f"{name} loads no model here: measure it live, with asrctl bench stream")
+    if not plan.is_pooled:
+        raise UsageError(f"{plan.provider} loads no model here: measure it live, with asrctl bench stream")
     return Setup(
-        model=recognizer.model,
-        spec=recognizer.spec,
-        workers=recognizer.workers,
-        health=health_check(recognizer),
-        files=file_options(recognizer.decode, chosen.vad, speech.duration_s),
-        stream=stream_options(recognizer.decode, chosen.vad, chosen.live),
+        model=plan.model,
+        spec=plan.spec,
+        workers=plan.workers,
+        health=health_check(plan),
+        files=file_options(plan.decode, chosen.vad, speech.duration_s),
+        stream=stream_options(plan.decode, chosen.vad, chosen.live),
         detector=partial(speech_detector, chosen.vad),
     )
 
@@ -123,9 +122,9 @@ def prepared(
     model: str | None,
     threads: int | None,
     workers: int | None,
-) -> tuple[Settings, Recognizer]:
+) -> tuple[Settings, Plan]:
     """The settings with these flags on top, and what will decode; raises as `setup_of` does."""
-    from asrctl.cli.recognizer import prepare
+    from asrctl.assembly import prepare
     from asrctl.cli.view import bytes_progress
 
     chosen = settings.overridden(provider=provider, model=model, threads=threads, workers=workers)
@@ -135,7 +134,7 @@ def prepared(
         return chosen, prepare(chosen, progress)
 
 
-def peers_of(setups: Sequence[Setup], whisper_cli: Path | None, *, look: bool) -> list[WhisperCli]:
+def peers_of(setups: Sequence[Setup], whisper_cli: Path | None, *, look: bool) -> list[Contestant]:
     """whisper.cpp's own program with the weights and threads of each setup that it can have.
 
     Args:
@@ -148,7 +147,7 @@ def peers_of(setups: Sequence[Setup], whisper_cli: Path | None, *, look: bool) -
     """
     import shutil
 
-    from asrctl.bench.whisper_cli import PROGRAM, WhisperCli
+    from asrctl.bench.whisper_cli import PROGRAM, contestant
 
     wanted = str(whisper_cli.expanduser()) if whisper_cli else PROGRAM
     program = shutil.which(wanted) if whisper_cli or look else None
@@ -157,7 +156,7 @@ def peers_of(setups: Sequence[Setup], whisper_cli: Path | None, *, look: bool) -
         raise UsageError(f"--whisper-cli: there is no program {wanted}")
     if whisper_cli and not suiting:
         raise UsageError("--whisper-cli needs a model of the provider whisper_cpp, with one worker")
-    return [WhisperCli(program, each) for each in suiting] if program else []
+    return [contestant(program, each) for each in suiting] if program else []
 
 
 def names(given: str | None) -> list[str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,37 +24,36 @@ from asrctl.cli.bench_options import (
     setup_from,
     speech_of,
 )
-from asrctl.cli.bench_view import Plot, draw, progress, show
+from asrctl.cli.bench_view import Plot, progress, show
 from asrctl.cli.config import ConfigFile
 from asrctl.errors import UsageError
 
 if TYPE_CHECKING:
     from asrctl.bench.results import Row
     from asrctl.bench.setup import Speech
-    from asrctl.bench.stage import Stage
-    from asrctl.bench.stream import Target
+    from asrctl.bench.stream import Stage, Target
     from asrctl.settings import Settings
 
 _Sessions = Annotated[
-    str | None, typer.Option(metavar="1,2,4", help="How many at once; 1 if nothing is said.")
+    str | None, typer.Option(metavar="1,2,4", help="Numbers of concurrent sessions (default 1).")
 ]
-_Find = Annotated[bool, typer.Option("--find", help="Look for the most sessions that meet the target.")]
+_Find = Annotated[bool, typer.Option("--find", help="Search for the most sessions that meet the target.")]
 _Target = Annotated[
     float,
     typer.Option(
-        metavar="SECONDS", min=0.1, max=60.0, help="95 of 100 finals come within this after speech ends."
+        metavar="SECONDS", min=0.1, max=60.0, help="Target for the 95th percentile of the final latency."
     ),
 ]
 _Server = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Play them to a server that runs, such as ws://127.0.0.1:8765."),
+    typer.Option(metavar="URL", help="Stream to a running server, such as ws://127.0.0.1:8765."),
 ]
 _ApiKey = Annotated[
-    str | None, typer.Option(metavar="KEY", envvar="ASRCTL_API_KEY", help="What the server lets you in for.")
+    str | None, typer.Option(metavar="KEY", envvar="ASRCTL_API_KEY", help="API key for --server.")
 ]
 _StreamRounds = Annotated[
     int | None,
-    typer.Option("--rounds", metavar="N", min=1, max=1000, help="How often each is measured; once."),
+    typer.Option("--rounds", metavar="N", min=1, max=1000, help="Measurements of each (default 1)."),
 ]
 
 
@@ -87,30 +86,29 @@ def bench_stream(
       asrctl bench stream --find --target 1.5
       asrctl bench stream --server ws://127.0.0.1:8765 --sessions 1,5,10
     """
+    from asrctl.bench import plot as plots
     from asrctl.bench.results import Result
     from asrctl.bench.stream import MOST_SESSIONS, Target
     from asrctl.settings import load
 
     if find and (sessions or rounds):
         raise UsageError("--find chooses the numbers of sessions itself, and tries each once")
+    plots.check(plot)
     counts = [count or 1 for count in numbers(sessions, MOST_SESSIONS)]
     settings = load(config).settings
     speech = speech_of(file, reference, seconds)
     if reference and speech.duration_s > seconds:
         raise UsageError(f"--reference is for all of FILE: give --seconds {speech.duration_s:.0f} or more")
+    ours = (provider, threads, workers)
     if server is None:
-        stage = _here(settings, speech, provider, model, threads, workers)
+        stage = _here(settings, speech, model, *ours)
     else:
-        given = {"--provider": provider, "--threads": threads, "--workers": workers}
-        stage = _there(settings, speech, server, api_key, model, given)
-    wanted = Target(target)
-    rows, answer = _measured(stage, speech, wanted, seconds, None if find else (counts, rounds or 1))
+        stage = _there(settings, speech, server, api_key, model, ours)
+    listed = None if find else (counts, rounds or 1)
+    rows, answer = _measured(stage, speech, Target(target), seconds, listed)
     extra = {"target": {"final_p95_s": target, **answer}}
     result = Result("stream", rows, speech.description, machine(settings), notes_on(speech), extra)
-    show(result, as_json)
-    if not as_json:
-        typer.echo(_verdict(extra["target"]))
-    draw(result, plot)
+    show(result, as_json, plot)
 
 
 def _measured(
@@ -131,29 +129,27 @@ def _measured(
 def _here(
     settings: Settings,
     speech: Speech,
-    provider: str | None,
     model: str | None,
+    provider: str | None,
     threads: int | None,
     workers: int | None,
 ) -> Stage:
     """Workers of ours, or what is fed and loads no model of ours."""
-    from functools import partial
+    from asrctl.assembly import start
+    from asrctl.bench.engine import Streams
+    from asrctl.bench.stage import Here, pooled
+    from asrctl.from_settings import speech_detector, stream_options
 
-    from asrctl.bench.fed import Fed
-    from asrctl.bench.stage import Here
-    from asrctl.cli.live_options import stream_options
-    from asrctl.cli.providers import Providers
-    from asrctl.from_settings import speech_detector
+    chosen, plan = prepared(settings, speech, provider, model, threads, workers)
+    if plan.is_pooled:
+        return pooled(setup_from(chosen, plan, speech))
+    name = f"{plan.model} {plan.provider}"
+    options = stream_options(plan.decode, chosen.vad, chosen.live)
 
-    chosen, recognizer = prepared(settings, speech, provider, model, threads, workers)
-    if recognizer.is_pooled:
-        return Here(setup_from(chosen, recognizer, speech))
-    return Fed(
-        f"{recognizer.model} {recognizer.spec.provider}",
-        partial(Providers, recognizer),
-        stream_options(recognizer.decode, chosen.vad, chosen.live),
-        partial(speech_detector, chosen.vad),
-    )
+    def streams() -> Streams:
+        return Streams(lambda: start(plan), options, lambda: speech_detector(chosen.vad))
+
+    return Here(name, {"provider": name}, options.endpointing, streams)
 
 
 def _there(
@@ -162,7 +158,7 @@ def _there(
     server: str,
     api_key: str | None,
     model: str | None,
-    given: Mapping[str, object],
+    ours: Sequence[object],
 ) -> Stage:
     """A server, and what is asked of it.
 
@@ -177,13 +173,6 @@ def _there(
     from asrctl.from_settings import endpointing
     from asrctl.policy.endpointing import EndpointerOptions
 
-    refuse_local(given)
+    refuse_local(dict(zip(("--provider", "--threads", "--workers"), ours, strict=True)))
     options = client_of(settings, speech, model, api_key)
     return There(server, options, endpointing(settings.vad, EndpointerOptions()))
-
-
-def _verdict(target: dict[str, Any]) -> str:
-    bound = f"95 of 100 finals within {target['final_p95_s']:g} s and nothing dropped"
-    if "most_sessions" in target:
-        return f"{bound}: up to {target['most_sessions']} sessions"
-    return f"{bound}: {', '.join(map(str, target['met_by'])) or 'none'} of these"

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from asrctl.bench.compare import Comparison
     from asrctl.bench.results import Result
     from asrctl.bench.setup import Tell
 
 Plot = Annotated[
     str | None,
-    typer.Option("--plot", metavar="SVG|-", help="Draw the figures into this file, or with - on the screen."),
+    typer.Option(metavar="FILE|-", help="Plot into this .svg, .png or .pdf file; - plots on the terminal."),
 ]
 
 
-def show(result: Result, as_json: bool) -> None:
-    """A result as JSON, or as a table with its notes on standard error."""
+def show(result: Result, as_json: bool, plot: str | None) -> None:
+    """A result as JSON, or as a table with its notes on standard error; and its picture."""
+    from asrctl.bench.plot import draw
     from asrctl.bench.results import as_json as document
     from asrctl.bench.results import busy_notes
     from asrctl.bench.table import result_table
@@ -35,36 +33,17 @@ def show(result: Result, as_json: bool) -> None:
         print_json(document(result))
     else:
         typer.echo(result_table(result))
+        if target := result.extra.get("target"):
+            typer.echo(_verdict(target))
         say(result.notes)
+    draw(plot, result)
 
 
-def draw(result: Result, plot: str | None) -> None:
-    """The picture of a result.
-
-    Raises:
-        UsageError: There is nothing to draw for a file.
-    """
-    from asrctl.bench.bars import bars_of
-    from asrctl.bench.lanes import stacks_of
-    from asrctl.bench.plane import plot_of
-
-    svg_of = stacks_of if result.bench == "coldstart" else plot_of
-    _draw(plot, partial(bars_of, result), partial(svg_of, result))
-
-
-def draw_comparison(found: Sequence[Comparison], plot: str | None) -> None:
-    """The picture of what differs."""
-    from asrctl.bench import bars, lanes
-
-    _draw(plot, partial(bars.intervals_of, found), partial(lanes.intervals_of, found))
-
-
-def _draw(plot: str | None, bars: Callable[[], str], svg: Callable[[], str]) -> None:
-    """Bars on standard error, which leaves JSON alone, or a file."""
-    if plot == "-":
-        print(bars(), file=sys.stderr)
-    elif plot is not None:
-        Path(plot).write_text(svg(), encoding="utf-8")
+def _verdict(target: Mapping[str, Any]) -> str:
+    bound = f"95 of 100 finals within {target['final_p95_s']:g} s and nothing dropped"
+    if "most_sessions" in target:
+        return f"{bound}: up to {target['most_sessions']} sessions"
+    return f"{bound}: {', '.join(map(str, target['met_by'])) or 'none'} of these"
 
 
 def print_json(document: dict[str, Any]) -> None:

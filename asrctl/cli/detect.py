@@ -1,4 +1,4 @@
-"""`asrctl detect`: look at this machine, measure it, write the config."""
+"""`asrctl detect`: probe this machine, measure it, write the config."""
 
 from __future__ import annotations
 
@@ -30,35 +30,34 @@ if TYPE_CHECKING:
 def detect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write nothing; show what would change.")
+        bool, typer.Option("--dry-run", help="Show what would change and write nothing.")
     ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the config here, not where it is read from."
+            "--output", "-o", metavar="FILE", help="Write the config to this file instead of the default one."
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Look only, measure nothing: a blink instead of half a minute.")
+        bool, typer.Option("--quick", help="Probe without measuring: under a second instead of up to 25 s.")
     ] = False,
     sessions: Annotated[
-        int, typer.Option(metavar="N", min=1, max=64, help="Live sessions at once that there should be.")
+        int, typer.Option(metavar="N", min=1, max=64, help="Concurrent live sessions to plan for.")
     ] = 1,
     target_latency: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", min=0.6, max=60.0, help="When a final should be there after speech ends."
+            metavar="SECONDS", min=0.6, max=60.0, help="Bound for the 95th percentile of the final latency."
         ),
     ] = 2.0,
     language: Annotated[
-        str | None, typer.Option(metavar="CODE", help="What is spoken; by default, what the config says.")
+        str | None, typer.Option(metavar="CODE", help="Spoken language; default: the configured one.")
     ] = None,
-    voxtral: Annotated[bool, typer.Option("--voxtral", help="Propose voxtral where it can run.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Look at this machine, measure what it can do, and write the config that the other commands read.
+    """Probe this machine, measure its models, and write the config that the other commands read.
 
-    A config that is there is shown as a diff and kept as a backup; what else you set in it is taken over.
+    An existing config is shown as a diff and kept as a backup; other settings in it are preserved.
 
     \b
     Examples:
@@ -73,9 +72,9 @@ def detect(
     path = output or config or _default_path()
     existing = read_existing(path)
     if existing.problem:
-        _say(f"asrctl: warning: {existing.problem}; nothing of it is taken over")
+        _say(f"asrctl: warning: {existing.problem}; none of its settings are preserved")
     wish = Wish(sessions, target_latency, language or _setting("language", existing) or "auto")
-    report = _examine(path, existing, wish, quick=quick, voxtral=voxtral)
+    report = _examine(path, existing, wish, quick=quick)
     _conclude(report, existing, as_json=as_json, dry_run=dry_run)
 
 
@@ -83,12 +82,19 @@ def _conclude(report: Report, existing: Existing, *, as_json: bool, dry_run: boo
     """Tell what was found, and put the config in place.
 
     Raises:
-        AsrctlError: It cannot be written; everything else was told.
+        AsrctlError: Nothing could be measured, or it cannot be written; everything else was told.
     """
     from asrctl.detect.config_file import write
 
     if not as_json:
         _print(report)
+    if (calibration := report.calibration) and not calibration.measured:
+        if as_json:
+            _print_json(report, False, None)
+        raise AsrctlError(
+            f"{report.path} is not written, since nothing could be measured "
+            f"({calibration.busy_share:.0%} of the processors were busy); try again later, or take --quick"
+        )
     changed = report.text != existing.text
     if changed:
         _show_difference(report, existing)
@@ -105,7 +111,7 @@ def _conclude(report: Report, existing: Existing, *, as_json: bool, dry_run: boo
     _tell_written(report.path, changed, dry_run, backup)
 
 
-def _examine(path: Path, existing: Existing, wish: Wish, *, quick: bool, voxtral: bool) -> Report:
+def _examine(path: Path, existing: Existing, wish: Wish, *, quick: bool) -> Report:
     from asrctl.detect import survey
     from asrctl.detect.probes import QUICK, probe_machine
     from asrctl.detect.report import Report
@@ -120,9 +126,6 @@ def _examine(path: Path, existing: Existing, wish: Wish, *, quick: bool, voxtral
             calibration = survey.calibrated(machine, store, wish, survey.LIMIT_S - probe_s, tell)
     recommendation = survey.recommended(machine, calibration, wish)
     notes = survey.notes_on(machine)
-    if voxtral:
-        recommendation, obstacles = survey.with_voxtral(machine, recommendation)
-        notes += obstacles
     text = _config_text(machine, recommendation, existing)
     return Report(machine, wish, calibration, recommendation, notes, path, text, probe_s)
 
@@ -175,11 +178,11 @@ def _show_difference(report: Report, existing: Existing) -> None:
 
 
 def _tell_written(path: Path, changed: bool, dry_run: bool, backup: Path | None) -> None:
-    kept = f"; what was there is kept as {backup}" if backup else ""
+    kept = f"; the previous config is kept as {backup}" if backup else ""
     if not changed:
-        _say(f"{path} is as it should be")
+        _say(f"{path} is up to date")
     elif dry_run:
-        _say(f"{path} is not written, since this is a dry run")
+        _say(f"{path} is not written (dry run)")
     else:
         _say(f"{path} is written{kept}")
 
@@ -192,7 +195,7 @@ def _progress() -> Iterator[Tell | None]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status("looking at what there is to measure") as status:
+    with Console(stderr=True).status("probing the machine") as status:
 
         def tell(candidate: Candidate, number: int, count: int) -> None:
             what = f"{candidate.model} with {candidate.provider}, {candidate.workers} x {candidate.threads}"

@@ -85,8 +85,8 @@ class Ear(Transcriber, Protocol):
         """Where the time went."""
         ...
 
-    def conclude(self, scribe: Scribe, heard_samples: int, interrupted: bool, complete: bool) -> None:
-        """Say what a user should know at the end; it was left early, by an interrupt or a failure."""
+    def conclude(self, scribe: Scribe, heard_samples: int, interrupts: int, complete: bool) -> None:
+        """Say what a user should know at the end, of a source that was read to its end or not."""
         ...
 
     async def close(self) -> None:
@@ -240,7 +240,7 @@ class Live:
         lost_samples = heard_samples - (answered.received_samples - answered.pending_samples)
         account = self._scribe.balance(answered, heard_samples, lost_samples)
         complete = feeder.complete or feeder.failure is not None
-        self._ear.conclude(self._scribe, heard_samples, self._interrupts.count > 1, complete)
+        self._ear.conclude(self._scribe, heard_samples, self._interrupts.count, complete)
         return account
 
     def _transcript(self, account: AudioAccount, started_s: float) -> Transcript:

@@ -112,7 +112,7 @@ class _LocalEar:
     def timing(self, wall_s: float) -> Timing:
         return Timing(self._recognizer.load_s, self._recognizer.inference_s, wall_s)
 
-    def conclude(self, scribe: Scribe, heard_samples: int, interrupted: bool, complete: bool) -> None:
+    def conclude(self, scribe: Scribe, heard_samples: int, interrupts: int, complete: bool) -> None:
         """Nothing but what the account says."""
 
     async def close(self) -> None:

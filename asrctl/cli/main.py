@@ -92,7 +92,9 @@ def _report(error: Exception) -> int:
     else:
         advice = f"this is a bug in asrctl: please report it with what {DEBUG_VARIABLE}=1 prints"
         message, code = f"{type(error).__name__}: {error}; {advice}", EXIT_BUG
-    print("asrctl: error:", " ".join(message.split()), file=sys.stderr)
+    from asrctl.network.text import safe_text  # the message may quote a server, or a file's name
+
+    print("asrctl: error:", " ".join(safe_text(message).split()), file=sys.stderr)
     return code
 
 

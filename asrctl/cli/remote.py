@@ -14,14 +14,14 @@ from asrctl.cli.live_view import LiveView
 from asrctl.cli.scribe import Scribe
 from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.client.link import stream_url
+from asrctl.client.source import SOURCE_BUFFER
 from asrctl.errors import AudioError
+from asrctl.remote_events import event_of
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
-from asrctl.stream.events import Dropped, Event, Final, Partial, ProviderChanged
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Word
+from asrctl.stream.events import Event, ProviderChanged
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing
 
-_AHEAD_SAMPLES = 5 * SAMPLE_RATE_HZ
-"""A source that can wait is read so far ahead of what the server takes."""
 _UNKNOWN = math.nan
 """What only the server knows; null in JSON."""
 
@@ -76,6 +76,8 @@ async def _transcribe(open_source: Callable[[], LiveSource], request: RemoteRequ
         with Output(request.live.output) as output, view:
             wants_words = request.live.words or WRITERS[request.live.format].needs_words
             options = replace(request.client, words=wants_words, partials=view.shown)
+            if Path(source.name).is_file():  # it can be read again
+                options = replace(options, buffer=SOURCE_BUFFER, salvage=False)
             async with Client(request.url, options) as client:
                 ear = _RemoteEar(client, source, view, request)
                 live = Live(ear, source, request.live, view, output)
@@ -101,7 +103,7 @@ class _RemoteEar:
 
     async def wait_for_room(self) -> None:
         if not self._request.live.paced:
-            await self._client.wait_unsent_below(_AHEAD_SAMPLES)
+            await self._client.wait_for_room()
 
     @property
     def account(self) -> AudioAccount:
@@ -155,27 +157,12 @@ class _RemoteEar:
     def timing(self, wall_s: float) -> Timing:
         return Timing(_UNKNOWN, _UNKNOWN, wall_s)
 
-    def conclude(self, scribe: Scribe, heard_samples: int, interrupted: bool, complete: bool) -> None:
+    def conclude(self, scribe: Scribe, heard_samples: int, interrupts: int, complete: bool) -> None:
         """Where a file was left in the middle, say where; save live audio that no server answered for."""
-        if interrupted and self._request.live.paced and (kept := self._client.salvage()):
+        if interrupts > 1 and self._request.live.paced and (kept := self._client.salvage()):
             scribe.warn(kept)
-        if not (self._request.live.paced or complete or interrupted):
+        if not (self._request.live.paced or complete or interrupts):
             scribe.warn(f"stopped: not read beyond {heard_samples / SAMPLE_RATE_HZ:.2f} s")
 
     async def close(self) -> None:
         """The client's context does it."""
-
-
-def event_of(event: object) -> Event | None:
-    """A server's event as a session here would have it; None for what is about the link."""
-    if isinstance(event, protocol.Partial):
-        return Partial(event.utterance, 0, event.start_s, event.end_s, event.stable, event.unstable)
-    if isinstance(event, protocol.Final):
-        words = tuple(
-            Word(word.start_s, word.end_s, word.text, word.confidence) for word in event.words or ()
-        )
-        segment = Segment(event.start_s, event.end_s, event.text, event.confidence, words)
-        return Final(event.utterance, segment, event.from_, event.to)
-    if isinstance(event, protocol.Dropped):
-        return Dropped(event.utterance, event.from_, event.to, event.reason)
-    return None

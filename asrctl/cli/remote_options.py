@@ -44,6 +44,7 @@ def client_options(settings: Settings, source: str, model: str | None, api_key: 
             max_s=client.max_wait_s,
             max_attempts=client.max_attempts,
         ),
+        wait_for_server_s=client.wait_for_server_s,
         buffer=BufferOptions(disk_bytes=client.disk_mib << 20),
         salvage_dir=Path.cwd(),
     )

@@ -51,6 +51,7 @@ def transcribe(
     partial_interval: given.PartialInterval = None,
     server: given.Server = None,
     api_key: given.ApiKey = None,
+    wait_for_server: given.WaitForServer = None,
     raw_rate: given.RawRate = None,
     raw_channels: given.RawChannels = 1,
     raw_encoding: given.RawEncoding = "s16le",
@@ -98,6 +99,9 @@ def transcribe(
     )
     if partial_interval is not None:
         settings = settings.overridden(live=replace(settings.live, partial_interval_s=partial_interval))
+    if wait_for_server is not None:
+        client = replace(settings.client, wait_for_server_s=wait_for_server)
+        settings = settings.overridden(client=client)
     wanted = format or _format_of(output) or settings.format
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")

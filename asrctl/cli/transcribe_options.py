@@ -81,13 +81,20 @@ Server = Annotated[
 ]
 ApiKey = Annotated[
     str | None,
+    typer.Option("--api-key", metavar="KEY", envvar=API_KEY_VARIABLE, help="API key for --server."),
+]
+WaitForServer = Annotated[
+    float | None,
     typer.Option(
-        "--api-key", metavar="KEY", envvar=API_KEY_VARIABLE, help="What the server lets you in for."
+        metavar="SECONDS",
+        min=0.0,
+        max=86_400.0,
+        help="How long to wait for a server that has never answered (default 5).",
     ),
 ]
 RawRate = Annotated[
     int | None,
     typer.Option("--raw-rate", metavar="HZ", help="The inputs are headerless PCM of this rate."),
 ]
-RawChannels = Annotated[int, typer.Option("--raw-channels", metavar="N", min=1, help="Their channels.")]
-RawEncoding = Annotated[Literal["s16le", "f32le"], typer.Option("--raw-encoding", help="Their samples.")]
+RawChannels = Annotated[int, typer.Option("--raw-channels", metavar="N", min=1, help="Number of channels.")]
+RawEncoding = Annotated[Literal["s16le", "f32le"], typer.Option("--raw-encoding", help="Sample format.")]

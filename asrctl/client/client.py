@@ -15,15 +15,10 @@ from asrctl.client.link import stream_url
 from asrctl.client.options import ClientOptions
 from asrctl.client.replay import ReplayBuffer
 from asrctl.client.salvage import what_is_left
+from asrctl.client.source import AHEAD_SAMPLES, HELD_SAMPLES, SOURCE_BUFFER, Source, chunks_of, pcm_of
 from asrctl.client.state import State
-from asrctl.network.retry import Retry
 from asrctl.policy.breaker import CircuitBreaker
-from asrctl.protocol import (
-    ClientProtocol,
-    ClientState,
-    Done,
-    Ready,
-)
+from asrctl.protocol import ClientProtocol, ClientState, Done, Ready
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:
@@ -31,8 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FRAME_BYTES = 2
-_BUFFERING_SAMPLES = SAMPLE_RATE_HZ
-"""So much unsent audio is called buffering."""
 
 
 class Client:
@@ -54,6 +47,7 @@ class Client:
         url: str,
         options: ClientOptions | None = None,
         *,
+        source: Source | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
@@ -64,6 +58,9 @@ class Client:
         Args:
             url: Such as ws://127.0.0.1:8765, or wss:// for TLS.
             options: What to ask for.
+            source: Audio that can wait, such as a file's: it is read by the client, as fast as the server
+                takes it. So none of it has to be dropped, and none needs a copy on disk. None where audio
+                is fed.
             clock: Monotonic seconds.
             sleep: Waits so many seconds.
             random: Numbers in [0, 1), for the jitter.
@@ -73,32 +70,38 @@ class Client:
             UsageError: The URL is none.
         """
         self._options = options or ClientOptions()
+        self._url = stream_url(url)
+        self._source = source
+        self._source_error: Exception | None = None
         self._protocol = ClientProtocol(self._options.start)
-        self._buffer = ReplayBuffer(_FRAME_BYTES, self._options.buffer)
+        self._buffer = ReplayBuffer(_FRAME_BYTES, self._options.buffer if source is None else SOURCE_BUFFER)
         self._inbox = Inbox()
-        breaker = breaker or CircuitBreaker(self._options.breaker, clock)
         self._connections = Connections(
-            stream_url(url),
+            self._url,
             self._options,
             self._protocol,
             self._buffer,
             self._inbox,
-            Retry(self._options.backoff, breaker, clock, random),
+            self._what_is_left,
+            breaker or CircuitBreaker(self._options.breaker, clock),
             clock,
             sleep,
+            random,
         )
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._finished = False
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._connections.run())
+        self._tasks = [asyncio.create_task(self._connections.run())]
+        if self._source is not None:
+            self._tasks.append(asyncio.create_task(self._read(self._source)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in reversed(self._tasks):
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
         self._buffer.close()
         self._finished = True
 
@@ -107,9 +110,12 @@ class Client:
 
         Raises:
             ServerError: The server was given up; the message says why, and where the audio is.
+            Exception: What the source raised; what it had given before was transcribed.
         """
         while (event := await self._inbox.get()) is not None:
             yield event
+        if self._source_error is not None:
+            raise self._source_error
 
     @property
     def ready(self) -> Ready | None:
@@ -143,17 +149,15 @@ class Client:
 
     # Audio
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: NDArray[np.float32] | bytes) -> None:
         """Take audio; never waits. What does not fit into the buffer is declared dropped, oldest first.
 
         Args:
-            samples: Mono float32 in [-1, 1] at 16 kHz, shape (n,); what is no number becomes silence.
+            samples: Mono float32 in [-1, 1] at 16 kHz, shape (n,); what is no number becomes silence. Or
+                16-bit little-endian PCM.
         """
-        import numpy as np
-
         self._refuse_after_finish()
-        scaled = np.rint(np.nan_to_num(samples).clip(-1.0, 1.0) * np.float32(32768))
-        self._buffer.append(scaled.clip(max=32767).astype("<i2").tobytes())
+        self._buffer.append(pcm_of(samples))
         self._wake()
 
     def skip(self, count: int, reason: str) -> None:
@@ -163,7 +167,10 @@ class Client:
         self._wake()
 
     def finish(self) -> None:
-        """No more audio comes; once. The iteration ends when the server has said all there is to say."""
+        """No more audio comes; once. The iteration ends when the server has said all there is to say.
+
+        A source is stopped where it is; without this it is read to its end.
+        """
         self._refuse_after_finish()
         self._finished = True
         outputs = self._protocol.finish(self._buffer.end)
@@ -183,12 +190,11 @@ class Client:
         """
         connections, asked = self._connections, None
         while self._protocol.committed < self._buffer.end and not connections.over:
-            connections.moved.clear()
             may_ask = self._protocol.state is ClientState.OPEN and not self.unsent_samples
             if may_ask and connections.link is not asked:
                 asked = connections.link
                 self.flush()
-            await connections.moved.wait()
+            await self._moved()
         if not connections.over:
             connections.settled()
         await self._inbox.wait_taken()
@@ -196,8 +202,36 @@ class Client:
     async def wait_unsent_below(self, samples: int) -> None:
         """Wait until less than so much audio waits to be sent, or none will be any more."""
         while self.unsent_samples >= samples and not self._connections.over:
-            self._connections.moved.clear()
-            await self._connections.moved.wait()
+            await self._moved()
+
+    async def wait_for_room(self) -> None:
+        """Wait until audio that can wait, such as a file's, may be fed: not too far ahead of the server."""
+        while self._is_ahead and not self._connections.over:
+            await self._moved()
+
+    async def _moved(self) -> None:
+        self._connections.moved.clear()
+        await self._connections.moved.wait()
+
+    async def _read(self, source: Source) -> None:
+        """Feed what the source gives, when there is room for it; then say that it was all."""
+        try:
+            async for pcm in chunks_of(source):
+                await self.wait_for_room()
+                if self._finished or self._connections.over:
+                    return
+                self.feed(pcm)
+        except Exception as error:  # the source's own; what it gave is transcribed before it is raised
+            self._source_error = error
+        if not self._finished:
+            self.finish()
+
+    @property
+    def _is_ahead(self) -> bool:
+        held = self._buffer.end - self._protocol.committed
+        return self.unsent_samples >= AHEAD_SAMPLES or held >= HELD_SAMPLES
+
+    # Leaving
 
     def salvage(self) -> str:
         """Save the audio that no server answered for, for whoever leaves early.
@@ -206,6 +240,14 @@ class Client:
             What became of it, and where it is, for people; empty if there is none.
         """
         return what_is_left(self._buffer, self._options.salvage_dir)
+
+    def _what_is_left(self) -> str:
+        """What becomes of the audio when the server is given up."""
+        wanted = self._options.salvage
+        if self._source is None if wanted is None else wanted:
+            return self.salvage()
+        answered_s = self._protocol.committed / SAMPLE_RATE_HZ
+        return f"transcribed up to {answered_s:.1f} s" if answered_s else ""
 
     def _refuse_after_finish(self) -> None:
         if self._finished:

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
+from asrctl.client.finishing import Finishing
 from asrctl.client.inbox import TOLD, Inbox
 from asrctl.client.link import Link, open_socket
 from asrctl.client.options import ClientOptions
 from asrctl.client.replay import ReplayBuffer
-from asrctl.client.salvage import what_is_left
 from asrctl.client.state import Phase, State
 from asrctl.errors import ServerError
 from asrctl.network.failures import LinkFailure
-from asrctl.network.retry import Retry
-from asrctl.protocol import (
-    AudioAck,
-    ClientOutput,
-    ClientProtocol,
-    ClientState,
-    Done,
-    Opened,
-    Ready,
-)
+from asrctl.network.retry import Attempts, GaveUp
+from asrctl.policy.breaker import CircuitBreaker
+from asrctl.protocol import AudioAck, ClientOutput, ClientProtocol, ClientState, Done, Opened, Ready
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 _BUFFERING_SAMPLES = SAMPLE_RATE_HZ
 """So much unsent audio is called buffering."""
+_LAST_TRY_S = 1.0
+"""A connection has at least so long to come about, also where patience is about to end."""
 
 
 class Connections:
@@ -38,6 +32,7 @@ class Connections:
         ready: What the server said about itself and the session; None before.
         done: The server's account of the last session; None before the end.
         moved: Set whenever audio was fed, sent or answered for, and at the end.
+        over: Whether nothing will be sent any more.
     """
 
     def __init__(
@@ -47,9 +42,11 @@ class Connections:
         protocol: ClientProtocol,
         buffer: ReplayBuffer,
         inbox: Inbox,
-        retry: Retry,
+        what_is_left: Callable[[], str],
+        breaker: CircuitBreaker,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[object]],
+        random: Callable[[], float],
     ) -> None:
         """Prepare; nothing is sent before `run`.
 
@@ -59,34 +56,49 @@ class Connections:
             protocol: Fresh.
             buffer: Holds what is not committed.
             inbox: Gets the events, and is closed at the end.
-            retry: Says when to try again.
+            what_is_left: Called when the server is given up: makes the audio safe, and says where it is.
+            breaker: Says when the server is left alone.
             clock: Monotonic seconds.
             sleep: Waits so many seconds.
+            random: Numbers in [0, 1), for the jitter.
         """
         self.link: Link | None = None
         self.ready: Ready | None = None
         self.done: Done | None = None
         self.moved = asyncio.Event()
+        self.over = False
         self._url = url
         self._options = options
         self._protocol = protocol
         self._buffer = buffer
         self._inbox = inbox
-        self._retry = retry
-        self._clock = clock
-        self._sleep = sleep
-        self._state = State(Phase.CONNECTING)
-        self._wait_until_s = 0.0
-        self._over = False
+        self._what_is_left = what_is_left
+        self._phase = Phase.CONNECTING
+        self._given_up = ""
+        self._attempts = Attempts(
+            options.backoff,
+            breaker,
+            wait_for_answer_s=options.wait_for_server_s,
+            changed=self._trying,
+            clock=clock,
+            sleep=sleep,
+            random=random,
+        )
+        self._finishing = Finishing(protocol, options.finish_timeout_s)
 
     @property
     def state(self) -> State:
         """What is going on now."""
-        return replace(
-            self._state,
-            wait_s=max(0.0, self._wait_until_s - self._clock()),
+        tries = self._attempts
+        trying = self._phase in (Phase.CONNECTING, Phase.RECONNECTING)
+        return State(
+            self._phase,
+            attempt=tries.number + bool(tries.wait_s) if trying else 0,
+            max_attempts=tries.max_number if trying and tries.answered else 0,
+            wait_s=tries.wait_s,
             unsent_s=self.unsent_samples / SAMPLE_RATE_HZ,
-            breaker=self._retry.breaker,
+            reason=self._given_up or (tries.reason if trying else ""),
+            breaker=tries.breaker,
         )
 
     @property
@@ -95,44 +107,26 @@ class Connections:
         live = self._protocol.state is not ClientState.DISCONNECTED
         return self._buffer.end - (self._protocol.next_offset if live else self._protocol.committed)
 
-    @property
-    def over(self) -> bool:
-        """Whether nothing will be sent any more."""
-        return self._over
-
     async def run(self) -> None:
         """Connect and connect again."""
+        phase, error = Phase.GAVE_UP, ServerError(f"{self._url}: the client was closed")
         try:
-            while not await self._try():
-                pass
-        except ServerError as error:
-            self._set(State(Phase.GAVE_UP, reason=str(error)))
-            self._inbox.close(error)
-        except BaseException:
-            self._inbox.close(ServerError(f"{self._url}: the client failed"))
-            raise
-        else:
-            self._set(State(Phase.DONE))
-            self._inbox.close()
+            async for attempt in self._attempts:
+                with attempt:
+                    await self._one_link()
+            phase = Phase.DONE
+        except GaveUp as gave_up:
+            error = self._giving_up(str(gave_up))
+        except Exception as fault:  # ours; it must not cost anybody their audio
+            error = self._giving_up(f"the client failed: {fault or type(fault).__name__}")
+            error.__cause__ = fault
         finally:
-            self._over = True
+            done = phase is Phase.DONE
+            self._given_up = "" if done else str(error)
+            self._set(phase)
+            self._inbox.close(None if done else error)
+            self.over = True
             self.moved.set()
-
-    async def _try(self) -> bool:
-        """One connection, and the wait after it; whether all is said."""
-        retry = self._retry
-        while not retry.begin(resuming=self._protocol.session_id is not None):
-            await self._wait(retry.shut_s)
-        self._set(replace(self._state, attempt=retry.attempts, max_attempts=retry.max_attempts, wait_s=0.0))
-        try:
-            await self._one_link()
-        except LinkFailure as failure:
-            await self._wait(self._wait_after(failure))
-            return False
-        retry.done()
-        if self._protocol.committed < self._buffer.end:
-            raise self._giving_up("the server ended the session before the audio did")
-        return True
 
     async def _one_link(self) -> None:
         """Connect, and speak until it is over.
@@ -140,21 +134,27 @@ class Connections:
         Raises:
             LinkFailure: It is over before all is said.
         """
-        options, protocol = self._options, self._protocol
-        close_code: int | None = None
+        options, protocol, left_s = self._options, self._protocol, self._attempts.left_s
+        resuming = protocol.session_id is not None
+        timeout_s = options.connect_timeout_s
+        if left_s is not None:
+            timeout_s = min(timeout_s, max(left_s, _LAST_TRY_S))
         socket = await open_socket(
-            self._url, protocol.session_id, options.api_key, options.connect_timeout_s, options.keepalive_s
+            self._url, protocol.session_id, options.api_key, timeout_s, options.keepalive_s
         )
+        self._attempts.heard()
         try:
             self._declare_lost()
             self.link = Link(socket, protocol, self._buffer, self._tell, self._inbox.room, self.progressed)
-            await self.link.run(options.connect_timeout_s)
+            async with self._finishing.bounded():
+                await self.link.run(options.connect_timeout_s)
         except LinkFailure as failure:
-            close_code = failure.close_code
+            protocol.disconnected(failure.close_code)
+            failure.at_once = resuming and protocol.session_id is None  # the server is well
             raise
         finally:
             self.link = None
-            protocol.disconnected(close_code)
+            protocol.disconnected()
 
     def _declare_lost(self) -> None:
         """A new session begins after what the buffer could not hold."""
@@ -164,61 +164,45 @@ class Connections:
             if piece.data is None:
                 self._protocol.lost_before(position + piece.frames)
 
-    def _wait_after(self, failure: LinkFailure) -> float:
-        """Seconds to wait before the next attempt.
-
-        Raises:
-            ServerError: There shall be none.
-        """
-        retry = self._retry
-        wait_s = retry.failed(failure)
-        if wait_s is None:
-            tried = "" if failure.fatal else f"; gave up after {retry.attempts} attempts"
-            raise self._giving_up(failure.reason + tried)
-        self._set(State(Phase.RECONNECTING, retry.attempts + 1, retry.max_attempts, reason=failure.reason))
-        return wait_s
-
-    async def _wait(self, wait_s: float) -> None:
-        if wait_s > 0.0:
-            self._wait_until_s = self._clock() + wait_s
-            self._set(self._state)
-            await self._sleep(wait_s)
-            self._wait_until_s = 0.0
-
     def _giving_up(self, reason: str) -> ServerError:
         """The error, once the audio that no server answered for is safe."""
-        kept = what_is_left(self._buffer, self._options.salvage_dir) if self._options.salvage else ""
-        return ServerError("; ".join(filter(None, [f"{self._url}: {reason}", kept])))
+        return ServerError("; ".join(filter(None, [f"{self._url}: {reason}", self._what_is_left()])))
 
     # What comes back
 
     def _tell(self, news: ClientOutput) -> None:
         if isinstance(news, Opened):
             self.ready = news.ready
-            self._retry.ready()
-            self._set(State(Phase.LIVE))
+            self._attempts.ready()
+            self._set(Phase.LIVE)
         elif isinstance(news, AudioAck):
-            self._retry.alive()
+            self._attempts.alive()
             self.moved.set()
         elif isinstance(news, TOLD):
             if isinstance(news, Done):
                 self.done = news
             self._inbox.put(news)
             self.moved.set()
+        self._finishing.check()
 
     def settled(self) -> None:
         """The server has answered for everything: what went wrong before counts no more."""
-        self._retry.proved()
+        self._attempts.proved()
 
     def progressed(self) -> None:
         """More was fed, or sent: say so if that makes a difference."""
         self.moved.set()
-        phase, unsent = self._state.phase, self.unsent_samples
-        if phase is Phase.LIVE and unsent >= _BUFFERING_SAMPLES:
-            self._set(State(Phase.BUFFERING))
-        elif phase is Phase.BUFFERING and not unsent:
-            self._set(State(Phase.LIVE))
+        self._finishing.check()
+        if self._phase is Phase.LIVE and self.unsent_samples >= _BUFFERING_SAMPLES:
+            self._set(Phase.BUFFERING)
+        elif self._phase is Phase.BUFFERING and not self.unsent_samples:
+            self._set(Phase.LIVE)
 
-    def _set(self, state: State) -> None:
-        self._state = state
+    def _trying(self) -> None:
+        """An attempt begins, or a wait for one."""
+        again = self._attempts.reason and self._attempts.answered
+        self._set(Phase.RECONNECTING if again else Phase.CONNECTING)
+
+    def _set(self, phase: Phase) -> None:
+        self._phase = phase
         self._inbox.put(self.state)

@@ -18,7 +18,12 @@ from asrctl.protocol import CloseCode, Error
 
 _RETRIED_STATUS = frozenset({408, 425, 429})
 """Besides those from 500 on."""
-_REFUSED = {401: "the server wants another API key", 403: "the server does not let this client in"}
+_REFUSED = {
+    401: "invalid API key (401)",
+    403: "the server does not let this client in (403)",
+    404: "the server has nothing at this address (HTTP 404)",
+    503: "the server is full, or still loading (503)",
+}
 _FATAL_CODES = frozenset(
     {CloseCode.UNSUPPORTED_DATA, CloseCode.INVALID_DATA, CloseCode.TOO_BIG, CloseCode.BAD_REQUEST}
 )
@@ -55,6 +60,8 @@ def link_failure(error: BaseException, said: Error | None = None) -> LinkFailure
 
 def _closed(error: ConnectionClosed, said: Error | None) -> LinkFailure:
     if error.rcvd is None:
+        if error.sent is not None and error.sent.code == CloseCode.TOO_BIG:
+            return LinkFailure("the server sends messages that are too long", fatal=True)
         silent = error.sent is not None and error.sent.code == CloseCode.INTERNAL  # no pong came
         return LinkFailure("the server stopped answering" if silent else "the connection was lost")
     code = error.rcvd.code
@@ -64,6 +71,7 @@ def _closed(error: ConnectionClosed, said: Error | None) -> LinkFailure:
         retry_after_s=said.retry_after_s if said else None,
         fatal=code in _FATAL_CODES,
         soon=code == CloseCode.RESTART,
+        answered=True,
         close_code=code,
     )
 
@@ -71,5 +79,6 @@ def _closed(error: ConnectionClosed, said: Error | None) -> LinkFailure:
 def _status(error: InvalidStatus) -> LinkFailure:
     status, headers = error.response.status_code, error.response.headers
     retried = status >= 500 or status in _RETRIED_STATUS
-    reason = _REFUSED.get(status) or ("the server is full" if status == 503 else f"HTTP {status}")
-    return LinkFailure(reason, retry_after_s_of(headers) if retried else None, fatal=not retried)
+    reason = _REFUSED.get(status, f"HTTP {status}")
+    retry_after_s = retry_after_s_of(headers) if retried else None
+    return LinkFailure(reason, retry_after_s, fatal=not retried, answered=True)

@@ -39,6 +39,8 @@ _MAX_MESSAGE_BYTES = 8 << 20
 _GOING_AWAY = 1001
 _IDLE_SHARE = 0.5
 """A sign of life is given after this share of what the server calls idle."""
+_MIN_IDLE_S = 0.05
+"""No more often than so, whatever the server calls idle."""
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -144,15 +146,10 @@ class Link:
                 self._said = output
             elif not isinstance(output, SendAudio):
                 if isinstance(output, Opened):
-                    self._opened(output)
+                    self._idle_s = max(_MIN_IDLE_S, _IDLE_SHARE * output.ready.limits.idle_timeout_s)
                 self._tell(output)
         self._buffer.forget(self._protocol.committed)
         self._work.set()
-
-    def _opened(self, opened: Opened) -> None:
-        self._idle_s = opened.ready.limits.idle_timeout_s
-        if not self._buffer.start <= opened.ready.audio_offset <= self._buffer.end:
-            raise LinkFailure("the server asks for audio that is not there", fatal=True)
 
     async def run(self, ready_timeout_s: float) -> None:
         """Speak the protocol until `done`.
@@ -241,7 +238,7 @@ class Link:
 
     async def _rest(self) -> None:
         """Wait for work; the server is told now and then that there is somebody."""
-        due_s = None if self._idle_s is None else self._sent_at_s + _IDLE_SHARE * self._idle_s
+        due_s = None if self._idle_s is None else self._sent_at_s + self._idle_s
         try:
             async with asyncio.timeout_at(due_s):
                 await self._work.wait()

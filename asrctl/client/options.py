@@ -8,7 +8,7 @@ from pathlib import Path
 from asrctl.client.replay import BufferOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.protocol import AudioFormat, Start
+from asrctl.protocol import AudioFormat, Endpointing, Start
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 
@@ -24,13 +24,18 @@ class ClientOptions:
         partials: Whether partials are wanted.
         words: Whether finals shall carry the times of their words.
         metrics: Whether the server shall tell once a second how the session stands.
+        endpointing: How utterances are to be cut; None for the server's way, which all servers know.
+        partial_interval_s: New audio between partials; None for the server's choice.
         api_key: Proves that the client may use the server.
         backoff: Attempts, and the waits between them.
         breaker: When the server is left alone for longer.
         buffer: How much audio is held meanwhile.
+        wait_for_server_s: How long a server is waited for that has never answered; 0 for `backoff` alone.
+        finish_timeout_s: How long the server may answer for nothing more once the audio has ended.
         connect_timeout_s: For the handshake, and again for the server to be ready.
         keepalive_s: A ping is sent so often, and the link is lost if it is not answered for as long.
-        salvage: Whether audio that no server took is saved when the server is given up.
+        salvage: Whether audio that no server took is saved when the server is given up; None for audio that
+            is fed, and not for a `source`, which has it still.
         salvage_dir: Where audio is saved that no server took; None for the system's temporary directory.
     """
 
@@ -41,13 +46,17 @@ class ClientOptions:
     partials: bool = True
     words: bool = False
     metrics: bool = False
+    endpointing: Endpointing | None = None
+    partial_interval_s: float | None = None
     api_key: str | None = None
     backoff: BackoffOptions = field(default_factory=BackoffOptions)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     buffer: BufferOptions = field(default_factory=BufferOptions)
+    wait_for_server_s: float = 5.0
+    finish_timeout_s: float = 300.0
     connect_timeout_s: float = 10.0
     keepalive_s: float = 10.0
-    salvage: bool = True
+    salvage: bool | None = None
     salvage_dir: Path | None = None
 
     @property
@@ -62,4 +71,6 @@ class ClientOptions:
             partials=self.partials,
             words=self.words,
             metrics=self.metrics,
+            endpointing=self.endpointing,
+            partial_interval_s=self.partial_interval_s,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import wave
 from collections.abc import Iterable
@@ -62,12 +63,16 @@ def _new_file(directory: Path | None, now: datetime) -> tuple[Path, IO[bytes]]:
         return _created(temporary, now)
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)  # speech is nobody else's business
+
+
 def _created(directory: Path, now: datetime) -> tuple[Path, IO[bytes]]:
     """A file that was not there before."""
     name, copy = f"asrctl-unsent-{now:%Y%m%d-%H%M%S}", 1
     while True:
         path = directory / (f"{name}.wav" if copy == 1 else f"{name}-{copy}.wav")
         try:
-            return path, path.open("xb")
+            return path, open(path, "xb", opener=_private)
         except FileExistsError:
             copy += 1

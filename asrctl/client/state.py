@@ -26,7 +26,7 @@ class State:
     Attributes:
         phase: What is going on.
         attempt: Which connection is tried, or will be tried next, from 1; 0 where none is.
-        max_attempts: How many may be tried in a row.
+        max_attempts: How many may be tried in a row; 0 while it is time that counts, and not attempts.
         wait_s: How long until the attempt begins; 0 if it has begun.
         unsent_s: Audio that was fed and not sent yet, in seconds.
         reason: Why the last attempt or link failed; empty if none did.
@@ -45,8 +45,10 @@ class State:
         """Such as "live", "buffering 12 s", "reconnecting 3/15 in 4 s, 12 s buffered"."""
         if self.phase is Phase.BUFFERING:
             return f"buffering {self.unsent_s:.0f} s"
+        wait = f" in {self.wait_s:.0f} s" if self.wait_s else ""
+        if self.phase is Phase.CONNECTING and self.reason:
+            return f"connecting, attempt {self.attempt}{wait}"
         if self.phase is not Phase.RECONNECTING:
             return str(self.phase.value)
-        wait = f" in {self.wait_s:.0f} s" if self.wait_s else ""
         buffered = f", {self.unsent_s:.0f} s buffered" if self.unsent_s >= 0.5 else ""
         return f"reconnecting {self.attempt}/{self.max_attempts}{wait}{buffered}"

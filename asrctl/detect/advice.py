@@ -4,34 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from asrctl.detect.machine import Machine, Voxtral
+from asrctl.detect.machine import Machine
 
-_BUILD_FLAGS = {"cuda": "GGML_CUDA=1", "vulkan": "GGML_VULKAN=1", "metal": "GGML_METAL=1"}
-_VOXTRAL_BYTES = 16_000_000_000
+_BUILD_FLAGS = {"cuda": "GGML_CUDA=1", "metal": "GGML_METAL=1"}
 
 
 def advice(machine: Machine) -> list[str]:
     """What to do, most useful first; empty where there is nothing to gain."""
-    return [*_gpu(machine), *_rosetta(machine), *_wsl(machine), *_container(machine)]
-
-
-def voxtral_obstacles(voxtral: Voxtral, memory_bytes: int | None) -> list[str]:
-    """Why voxtral cannot be used here; empty if it can."""
-    missing = []
-    if not voxtral.binary:
-        missing.append("its program `voxtral` is not on PATH")
-    if not voxtral.weights:
-        missing.append("its weights were not found: `asrctl models pull voxtral` says how to get them")
-    if voxtral.problem:
-        missing.append(voxtral.problem)
-    if memory_bytes is None or memory_bytes < _VOXTRAL_BYTES:
-        missing.append("it needs 16 GB of memory")
-    return missing
+    return [*_gpu(machine), *_rosetta(machine), *_container(machine)]
 
 
 def _gpu(machine: Machine) -> Iterator[str]:
     gpu = machine.unused_gpu
-    if gpu is not None and not _is_intel_mac(machine):
+    if gpu is not None:
         yield (
             f"{gpu.name} is not used: this whisper.cpp was built without {gpu.api.upper()}; with the build "
             f"tools of {gpu.api.upper()} installed, {_BUILD_FLAGS[gpu.api]} pip install --force-reinstall "
@@ -44,19 +29,9 @@ def _gpu(machine: Machine) -> Iterator[str]:
         )
 
 
-def _is_intel_mac(machine: Machine) -> bool:
-    """whisper.cpp's fast paths want a GPU of Apple's family 7 or later, which no Intel Mac has."""
-    return machine.system.name == "macOS" and not machine.cpu.model.startswith("Apple")
-
-
 def _rosetta(machine: Machine) -> Iterator[str]:
     if machine.cpu.model.startswith("Apple") and machine.system.architecture == "x86_64":
         yield "this Python runs under Rosetta, several times slower: install one for arm64"
-
-
-def _wsl(machine: Machine) -> Iterator[str]:
-    if machine.system.environment.startswith("WSL"):
-        yield "WSL gives Linux half of the machine's memory unless .wslconfig says more"
 
 
 def _container(machine: Machine) -> Iterator[str]:

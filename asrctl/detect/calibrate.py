@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.slot import HealthCheck, PoolOptions
 from asrctl.errors import AsrctlError, ModelError, ProviderError
 from asrctl.models.store import ModelStore
 from asrctl.policy.capacity import Costs
@@ -27,7 +25,12 @@ from asrctl.policy.sizing import Wish
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.registry import PROVIDERS
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.workers.options import HealthCheck, PoolOptions
+from asrctl.workers.pool import WorkerPool
+
+Samples = NDArray[np.float32]
+"""Shape (n,), mono at 16 kHz."""
 
 _PAUSE_S = 0.4
 _LONG_REPEATS = 3
@@ -38,7 +41,7 @@ _HOPELESS_S = 4.0
 """One that took so long is not tried a second time either."""
 _BUSY_WINDOW_S = 0.2
 _LEAST_S = 1.0
-"""With less time left no candidate is begun."""
+"""With less time left no candidate is started."""
 
 Tell = Callable[[Candidate, int, int], None]
 """Told which candidate is measured, its number from 1, and how many there are at most."""
@@ -73,8 +76,8 @@ class Calibration:
 class Speech:
     """What is decoded: a short and a long utterance, shape (n,), mono float32 at 16 kHz."""
 
-    short: NDArray[np.float32]
-    long: NDArray[np.float32]
+    short: Samples
+    long: Samples
 
     @classmethod
     def sample(cls) -> Speech:
@@ -100,19 +103,19 @@ def calibrate(
         wish: What the session count is for.
         cores: Usable ones.
         limit_s: When everything is over, also what still loads or decodes then.
-        tell: Told how far it is.
+        tell: Progress callback.
     """
     started = time.monotonic()
     deadline_s = started + limit_s
     busy_share = psutil.cpu_percent(_BUSY_WINDOW_S) / 100
     speech = Speech.sample()
-    listening_share = listening_cpu(speech.long) / cores
+    detection_share = detection_cpu(speech.long) / cores
     measured: list[Capacity] = []
     unmeasured: list[Unmeasured] = []
     longest_s = _LEAST_S
     for number, candidate in enumerate(candidates, 1):
-        begun = time.monotonic()
-        if deadline_s - begun < longest_s:
+        begin_s = time.monotonic()
+        if deadline_s - begin_s < longest_s:
             unmeasured.append(Unmeasured(candidate, f"the {limit_s:.3g} s for calibration were used up"))
         elif not worth_measuring(candidate, measured):
             unmeasured.append(Unmeasured(candidate, "smaller ones are too slow here already"))
@@ -124,13 +127,13 @@ def calibrate(
             except AsrctlError as error:
                 unmeasured.append(Unmeasured(candidate, str(error)))
             else:
-                costs = replace(found.costs, listening_share=listening_share)
+                costs = replace(found.costs, detection_share=detection_share)
                 measured.append(capacity(replace(found, costs=costs), wish))
-                longest_s = max(_LEAST_S, 0.8 * (time.monotonic() - begun))
+                longest_s = max(_LEAST_S, 0.8 * (time.monotonic() - begin_s))
     return Calibration(tuple(measured), tuple(unmeasured), time.monotonic() - started, busy_share)
 
 
-def listening_cpu(samples: NDArray[np.float32]) -> float:
+def detection_cpu(samples: Samples) -> float:
     """Processor time that finding speech takes, per second of audio."""
     detector = SileroVad(SileroWeights.load())
     started = time.process_time()
@@ -162,14 +165,20 @@ def measure(candidate: Candidate, store: ModelStore, speech: Speech, deadline_s:
         attempts=1,
         health=HealthCheck(speech.short, SAMPLE_WORDS, decode),
     )
+    return asyncio.run(_measured(candidate, spec, options, speech, deadline_s))
+
+
+async def _measured(
+    candidate: Candidate, spec: ModelSpec, options: PoolOptions, speech: Speech, deadline_s: float
+) -> Measurement:
     started = time.monotonic()
-    with WorkerPool(spec, options) as pool:
-        pool.wait_ready()
+    decode = DecodeOptions(language="en", word_timestamps=True)
+    async with WorkerPool(spec, options) as pool:
+        await pool.wait_ready()
         load_s = time.monotonic() - started
-        runs = _Runs(pool, candidate.workers, deadline_s)
-        short_s = runs.time(speech.short, decode)
-        long_s = runs.time(speech.long, decode)
-        draft_s = runs.time(speech.short, replace(decode, effort=Effort.DRAFT))
+        seconds = partial(_decode_s, pool, candidate.workers, deadline_s)
+        short_s, long_s = [await seconds(samples, decode) for samples in (speech.short, speech.long)]
+        draft_s = await seconds(speech.short, replace(decode, effort=Effort.DRAFT))
         memory_bytes = sum(_resident(pid) for pid in pool.pids())
         where = pool.slots[0].description
     return Measurement(
@@ -182,34 +191,27 @@ def measure(candidate: Candidate, store: ModelStore, speech: Speech, deadline_s:
     )
 
 
-class _Runs:
-    """Times decodes with every worker busy at once, since that is what a full machine is like."""
+async def _decode_s(
+    pool: WorkerPool, workers: int, deadline_s: float, samples: Samples, options: DecodeOptions
+) -> float:
+    """Seconds for one decode with every worker busy at once: the median of all, in the quickest round.
 
-    def __init__(self, pool: WorkerPool, workers: int, deadline_s: float) -> None:
-        self._pool = pool
-        self._workers = workers
-        self._deadline_s = deadline_s
-
-    def time(self, samples: NDArray[np.float32], options: DecodeOptions) -> float:
-        """Seconds for one decode: the median of all workers, in the quickest round.
-
-        What else the machine does makes rounds longer and never shorter: on one that was three quarters
-        busy, single decodes of two threads took up to ten times what they take alone.
-        """
-        rounds: list[float] = []
-        while len(rounds) < _ROUNDS and sum(rounds) < (_LONG_S if len(rounds) > 1 else _HOPELESS_S):
-            futures = [
-                self._pool.submit(samples, options, Ticket(f"calibration {number}", Kind.FINAL))
-                for number in range(self._workers)
-            ]
-            rounds.append(statistics.median(self._result(future).inference_s for future in futures))
-        return min(rounds)
-
-    def _result(self, future: Future[Hypothesis]) -> Hypothesis:
+    What else the machine does makes rounds longer and never shorter: on one that was three quarters
+    busy, single decodes of two threads took up to ten times what they take alone.
+    """
+    rounds: list[float] = []
+    while len(rounds) < _ROUNDS and sum(rounds) < (_LONG_S if len(rounds) > 1 else _HOPELESS_S):
+        decodes = [
+            pool.decode(samples, options, Ticket(f"calibration {number}", Kind.FINAL))
+            for number in range(workers)
+        ]
         try:
-            return future.result(max(0.0, self._deadline_s - time.monotonic()))
-        except (FutureTimeout, CancelledError):
+            async with asyncio.timeout(deadline_s - time.monotonic()):
+                found = await asyncio.gather(*decodes)
+        except TimeoutError:
             raise ProviderError("it was not done in the time that calibration has") from None
+        rounds.append(statistics.median(each.inference_s for each in found))
+    return min(rounds)
 
 
 def _weights(candidate: Candidate, store: ModelStore) -> Path:

@@ -79,14 +79,16 @@ def entries(recommendation: Recommendation, known: Collection[str]) -> list[Entr
         Entry(
             "providers",
             list(recommendation.providers),
-            "Recognisers that were measured here with this model, the best first: `auto` takes the first that"
-            " can run, and those after it stand in where it fails.",
+            "Providers that were measured here with this model, best first: `auto` takes the first that"
+            " can run, and the others are its fallbacks.",
         ),
         Entry("model", recommendation.model, f"The model, by name or path. Chosen because {why}."),
         Entry("threads", recommendation.threads, "Threads of each worker process; 0 chooses by the machine."),
         Entry("workers", recommendation.workers, "Worker processes; each holds the model in memory."),
         Entry(
-            "serve.max_sessions", sessions, "Live sessions that this machine sustained when it was measured."
+            "serve.max_sessions",
+            sessions,
+            "Live sessions that this machine sustains, by its measured costs.",
         ),
         Entry(
             "live.partial_interval_s",
@@ -104,10 +106,8 @@ def entries(recommendation: Recommendation, known: Collection[str]) -> list[Entr
 def _provider(recommendation: Recommendation) -> Entry:
     """`auto` where there is an order to go by; else the one that was found, or asked for, by name."""
     if recommendation.providers:
-        return Entry("provider", "auto", "The recogniser: `auto` goes by the order of `providers`.")
-    return Entry(
-        "provider", recommendation.provider, "The recogniser; nobody stands in for one that is named."
-    )
+        return Entry("provider", "auto", "The provider: `auto` follows the order of `providers`.")
+    return Entry("provider", recommendation.provider, "The provider; one that is named has no fallback.")
 
 
 def kept_values(existing: Existing, decided: Collection[Entry], known: Collection[str]) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def render(heading: str, decided: Collection[Entry], kept: Mapping[str, Any]) ->
         decided: The settings to write, with comments.
         kept: Settings taken over from the file that was there, by dotted key.
     """
-    own = "Taken over from the file that was here before."
+    own = "Kept from the previous config file."
     every = [*decided, *(Entry(key, value, own) for key, value in kept.items())]
     lines = [*_comment(heading), *_comment("Variables ASRCTL_* and flags override what is in here.")]
     for table in dict.fromkeys(["", *(entry.key.rpartition(".")[0] for entry in every)]):

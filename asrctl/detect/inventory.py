@@ -1,12 +1,11 @@
-"""What is installed: models, recognisers, voxtral."""
+"""What is installed: models, recognisers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from asrctl.detect.machine import ModelState, ProviderState, Trouble, Voxtral
+from asrctl.detect.machine import ModelState, ProviderState, Trouble
 from asrctl.errors import ModelError
 from asrctl.models.catalog import CATALOG, CatalogEntry
 from asrctl.models.ct2_directory import kept_path
@@ -14,7 +13,6 @@ from asrctl.models.files import Record
 from asrctl.models.store import ModelStore
 from asrctl.policy.sizing import Model
 from asrctl.providers.registry import AUTO_ORDER, PROVIDERS
-from asrctl.providers.voxtral.locate import locate, weights_problems
 
 _CT2_MEMORY_FACTOR = 3
 """faster-whisper took 671 MB where whisper.cpp took 222 (tiny.en, int8 and q8_0, 2 cores, x86-64)."""
@@ -83,12 +81,3 @@ def _has_ct2(store: ModelStore, entry: CatalogEntry) -> bool:
         return False
     directory = files.directory if len(files.parts) == 1 else kept
     return Record.load(directory / "model.bin", beside=kept) is not None
-
-
-def find_voxtral(places: Iterable[Path]) -> Voxtral:
-    """The binary on PATH; the weights beside it, in one of `places`, or where others fetch them to."""
-    located = locate(places)
-    binary = str(located.binary or "")
-    if located.weights is None:
-        return Voxtral(binary)
-    return Voxtral(binary, str(located.weights), "; ".join(weights_problems(located.weights)))

@@ -1,4 +1,4 @@
-"""What Linux says of itself in files: processor, memory, distribution, and where it runs."""
+"""What Linux says of its processor, and what a container leaves of the memory."""
 
 from __future__ import annotations
 
@@ -12,64 +12,20 @@ _X86_SIMD = ("sse3", "ssse3", "sse4_1", "avx", "f16c", "fma", "avx2", "avx_vnni"
 _ARM_SIMD = ("neon", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme")
 _X86_NAMES = {"pni": "sse3"}  # as Linux calls it
 
-_ARM_CORES = {
-    (0x41, 0xD03): "Cortex-A53",
-    (0x41, 0xD05): "Cortex-A55",
-    (0x41, 0xD08): "Cortex-A72",
-    (0x41, 0xD0B): "Cortex-A76",
-    (0x41, 0xD0C): "Neoverse-N1",
-    (0x41, 0xD40): "Neoverse-V1",
-    (0x41, 0xD49): "Neoverse-N2",
-    (0x41, 0xD4F): "Neoverse-V2",
-}
-"""(implementer, part), by Arm's reference manuals: those that people run servers and boards on."""
-
 
 def parse_cpuinfo(text: str) -> Cpu:
-    """/proc/cpuinfo, of x86 or ARM; usable cores are not its matter."""
+    """/proc/cpuinfo, of x86 or ARM; usable cores are found elsewhere."""
     blocks = [_fields(block) for block in re.split(r"\n\s*\n", text.strip()) if "processor" in block]
     if not blocks:
         return Cpu()
     first = blocks[0]
     cores = {(block.get("physical id", "0"), block["core id"]) for block in blocks if "core id" in block}
     return Cpu(
-        model=first.get("model name") or _arm_model(blocks) or _fields(text).get("Model", ""),
+        model=first.get("model name") or _fields(text).get("Model", ""),
         physical_cores=len(cores) or (len(blocks) if "CPU part" in first else None),
         logical_cores=len(blocks),
         features=_features(first),
     )
-
-
-def parse_meminfo(text: str) -> Memory:
-    """/proc/meminfo."""
-    sizes = {
-        name: int(kib) * 1024 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB$", text, flags=re.MULTILINE)
-    }
-    return Memory(sizes.get("MemTotal"), sizes.get("MemAvailable", sizes.get("MemFree")))
-
-
-def parse_os_release(text: str) -> str:
-    """/etc/os-release: the distribution's name for people."""
-    found = re.search(r'^PRETTY_NAME=["\']?([^"\'\n]*)', text, flags=re.MULTILINE)
-    return found[1] if found else ""
-
-
-def environment(proc_version: str, init_cgroup: str, marks: frozenset[str], mounts: str = "") -> str:
-    """Whether this is WSL or a container.
-
-    Args:
-        proc_version: /proc/version.
-        init_cgroup: /proc/1/cgroup.
-        marks: Of /.dockerenv, /run/.containerenv and the variable "container", those that are there.
-        mounts: /proc/self/mounts. LXC's groups look like a machine's, but it covers files of /proc.
-    """
-    lowered = proc_version.lower()
-    in_group = re.search(r"/(docker|kubepods|lxc|podman|libpod)", init_cgroup)
-    if marks or in_group or re.search(r"^lxcfs /proc/", mounts, flags=re.MULTILINE):
-        return "container"
-    if "microsoft" in lowered:
-        return "WSL 2" if "wsl2" in lowered or "microsoft-standard" in lowered else "WSL 1"
-    return ""
 
 
 def within(memory: Memory, limits: Limits) -> Memory:
@@ -91,16 +47,3 @@ def _features(block: dict[str, str]) -> tuple[str, ...]:
     flags = set((block.get("flags") or block.get("Features") or "").split())
     flags |= {_X86_NAMES[flag] for flag in flags & set(_X86_NAMES)}
     return tuple(name for name in (*_X86_SIMD, *_ARM_SIMD) if name in flags)
-
-
-def _arm_model(blocks: list[dict[str, str]]) -> str:
-    """The kinds of cores, by name where it is known: "4 x Cortex-A76"."""
-    counts: dict[str, int] = {}
-    for block in blocks:
-        try:
-            key = (int(block["CPU implementer"], 16), int(block["CPU part"], 16))
-        except (KeyError, ValueError):
-            return ""
-        name = _ARM_CORES.get(key, f"ARM core {key[0]:#x}/{key[1]:#x}")
-        counts[name] = counts.get(name, 0) + 1
-    return ", ".join(f"{count} x {name}" for name, count in counts.items())

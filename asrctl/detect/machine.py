@@ -13,13 +13,11 @@ class System:
         name: "Linux", "macOS" or "Windows".
         version: As the system calls it: "Debian GNU/Linux 12 (bookworm)", "15.5".
         architecture: "x86_64", "arm64", "aarch64".
-        environment: "WSL 2", "WSL 1", "container", or "" for none of these.
     """
 
     name: str = ""
     version: str = ""
     architecture: str = ""
-    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +68,13 @@ class Gpu:
 
     Attributes:
         name: As its driver calls it.
-        api: What it was found through: "metal", "cuda" or "vulkan".
+        api: "metal", "cuda" or "vulkan".
         memory_bytes: Its own, or what it may use of the machine's.
-        unified: It shares the machine's memory.
-        driver: Version.
     """
 
     name: str
     api: str
     memory_bytes: int | None = None
-    unified: bool = False
-    driver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +84,6 @@ class WhisperBuild:
     Attributes:
         simd: Instructions that it was built for and this processor has.
         backends: What it was built with besides the CPU, in lower case: "metal", "cuda", "vulkan", "blas".
-        core_ml: It was built with Core ML.
-        openvino: It was built with OpenVINO.
         devices: Graphics processors that it found.
         in_use: Where it put a model that it loaded: "Metal", "CUDA0", "CPU"; "" if none was loaded.
         device_memory_bytes: What its GPU device may use, where it says so.
@@ -99,8 +91,6 @@ class WhisperBuild:
 
     simd: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
-    core_ml: bool = False
-    openvino: bool = False
     devices: tuple[str, ...] = ()
     in_use: str = ""
     device_memory_bytes: int | None = None
@@ -145,23 +135,6 @@ class AudioInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
-    """What reads m4a, mp4 and the like."""
-
-    ffmpeg: str = ""
-    pyav: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Voxtral:
-    """Paths of the voxtral binary and of the directory with its weights, and what is wrong with those."""
-
-    binary: str = ""
-    weights: str = ""
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Trouble:
     """A probe that gave no answer, and why."""
 
@@ -181,8 +154,6 @@ class Machine:
     providers: tuple[ProviderState, ...] = ()
     models: tuple[ModelState, ...] = ()
     audio_inputs: tuple[AudioInput, ...] | None = None
-    media: Media = field(default_factory=Media)
-    voxtral: Voxtral = field(default_factory=Voxtral)
     troubles: tuple[Trouble, ...] = ()
 
     @property

@@ -14,11 +14,11 @@ from asrctl.policy.sizing import sessions_for, threads_for
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """Values for settings that nobody set.
+    """Defaults of settings.
 
     Attributes:
         threads: For each worker.
-        workers: Processes; a second one costs another copy of the model, so that somebody has to ask for it.
+        workers: Processes; more than one only on request, as each holds a copy of the model.
         sessions: Live ones that a server should let in.
     """
 
@@ -28,10 +28,10 @@ class Defaults:
 
 
 def defaults(workers: int = 0) -> Defaults:
-    """What suits this machine as far as a glance can tell: its cores, as affinity and quota leave them.
+    """What suits this machine's cores, as far as affinity and quota allow their use.
 
     Args:
-        workers: Processes that somebody asked for; 0 for none.
+        workers: Processes that were asked for; 0 for none.
     """
     cores, workers = available_cpus(), workers or 1
     return Defaults(threads_for(cores, fast_cpus(), workers), workers, sessions_for(cores))

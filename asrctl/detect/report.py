@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asrctl.detect.config_file import MARK, masked
-from asrctl.detect.machine import AudioInput, Cpu, Machine, Memory
-from asrctl.policy.recommend import Recommendation
+from asrctl.detect.machine import AudioInput, Cpu, Machine, Memory, WhisperBuild
+from asrctl.policy.recommend import Capacity, Recommendation
 from asrctl.policy.sizing import Wish
 
 if TYPE_CHECKING:
@@ -107,27 +107,24 @@ def heading(machine: Machine, version: str) -> str:
 
 def _machine(machine: Machine) -> Iterator[str]:
     system, whisper = machine.system, machine.whisper
-    where = {"container": "in a container"}.get(system.environment, system.environment)
-    yield _line("system", _list([f"{system.name} {system.version}".strip(), system.architecture, where]))
+    yield _line("system", _list([f"{system.name} {system.version}".strip(), system.architecture]))
     yield _line("processor", _processor(machine.cpu))
-    simd = whisper.simd if whisper else machine.cpu.features
-    yield _line("SIMD", " ".join(simd).upper() or "none that whisper.cpp uses")
+    yield _line("SIMD", " ".join(machine.cpu.features).upper() or "unknown")
     yield _line("memory", _memory(machine.memory))
     yield _line("GPU", _list(f"{gpu.name} ({gpu.api})" for gpu in machine.gpus) or "none found")
-    if whisper:
-        built = [*whisper.backends, *(["Core ML"] if whisper.core_ml else [])]
-        used = f"runs on {whisper.in_use}, " if whisper.in_use else ""
-        yield _line("whisper.cpp", f"{used}built for {_list(['CPU', *built])}")
     for provider in machine.providers:
-        yield _line(provider.name, provider.missing or "ready")
+        build = _build(whisper) if whisper and provider.name == "whisper_cpp" else ""
+        yield _line(provider.name, provider.missing or f"ready{build}")
     ready = [model.name for model in machine.models if model.source == "cached"]
     yield _line("models", _list(ready) or "none yet")
     if machine.audio_inputs is not None:
         yield _line("microphones", _microphones(machine.audio_inputs))
-    media = ["ffmpeg" if machine.media.ffmpeg else "", "PyAV" if machine.media.pyav else ""]
-    yield _line("media", _list(media) or "neither ffmpeg nor PyAV")
-    if machine.voxtral.binary:
-        yield _line("voxtral", machine.voxtral.binary + ("" if machine.voxtral.weights else ", no weights"))
+
+
+def _build(whisper: WhisperBuild) -> str:
+    used = f", runs on {whisper.in_use}" if whisper.in_use else ""
+    simd = f" with {' '.join(whisper.simd)}" if whisper.simd else ""
+    return f"{used}, built for {_list([f'CPU{simd}', *whisper.backends])}"
 
 
 def _processor(cpu: Cpu) -> str:
@@ -153,55 +150,52 @@ def _memory(memory: Memory) -> str:
 
 def _measured(report: Report) -> Iterator[str]:
     calibration = report.calibration
-    if calibration is None or not (calibration.measured or calibration.unmeasured):
+    if calibration is None:
         return
-    rows = [("provider", "model", "processes x threads", "x real time", "memory", "load", "live sessions")]
-    for each in calibration.measured:
-        done = each.measurement
-        candidate = done.candidate
-        rows.append(
-            (
-                candidate.provider,
-                candidate.model,
-                f"{candidate.workers} x {candidate.threads}",
-                f"{1 / done.rtf:.1f}",
-                f"{done.memory_bytes / 1e6:.0f} MB",
-                f"{done.load_s:.1f} s",
-                str(each.sessions),
-            )
-        )
-    if len(rows) > 1:
-        yield from _table(rows)
+    if calibration.measured:
+        yield from _table([_HEADER, *map(_row, calibration.measured)])
     if calibration.busy_share > _BUSY:
         share = f"{calibration.busy_share:.0%} of the processors"
-        yield from _wrapped(f"{share} were busy with other work: on a quiet machine these figures are better")
+        yield _NOTE.fill(f"{share} were busy with other work: on a quiet machine these figures are better")
     for missed in calibration.unmeasured:
         candidate = missed.candidate
         what = f"{candidate.provider} {candidate.model} {candidate.workers} x {candidate.threads}"
-        yield from _wrapped(f"{what}: not measured: {missed.reason}")
+        yield _NOTE.fill(f"{what}: not measured: {missed.reason}")
+
+
+_HEADER = ("provider", "model", "processes x threads", "x real time", "memory", "load", "live sessions")
+
+
+def _row(each: Capacity) -> Sequence[str]:
+    done, candidate = each.measurement, each.measurement.candidate
+    return (
+        *(candidate.provider, candidate.model, f"{candidate.workers} x {candidate.threads}"),
+        *(f"{1 / done.rtf:.1f}", f"{done.memory_bytes / 1e6:.0f} MB", f"{done.load_s:.1f} s"),
+        str(each.sessions),
+    )
 
 
 def _recommended(report: Report) -> Iterator[str]:
     found = report.recommendation
     yield _line("model", f"{found.model} with {found.provider}")
     if found.stand_ins:
-        yield _line("stand-ins", _list(found.stand_ins))
+        yield _line("fallbacks", _list(found.stand_ins))
     layout = f"{_plural(found.workers, 'process', 'processes')} with {_plural(found.threads, 'thread')} each"
     yield _line("layout", layout)
     if found.sessions is not None:
         late = f"finals within {report.wish.latency_s:g} s of the end of speech"
         yield _line("live sessions", f"{found.sessions} at once, {late}")
     for reason in found.reasons:
-        yield from _wrapped(f"- {reason}")
+        yield _NOTE.fill(f"- {reason}")
     if found.command:
-        yield from _wrapped(f"- get the model with: {found.command}")
+        yield _NOTE.fill(f"- get the model with: {found.command}")
 
 
 def _notes(report: Report) -> Iterator[str]:
     for line in report.advice:
-        yield from _wrapped(f"- {line}")
+        yield _NOTE.fill(f"- {line}")
     for trouble in report.machine.troubles:
-        yield from _wrapped(f"- {trouble.probe}: {trouble.reason}")
+        yield _NOTE.fill(f"- {trouble.probe}: {trouble.reason}")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -216,21 +210,13 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _line(label: str, text: str) -> str:
-    indent = " " * (_LABEL + 2)
-    return textwrap.fill(
-        text, _WIDTH, initial_indent=f"  {label:<{_LABEL}}", subsequent_indent=indent, break_long_words=False
-    )
+    first, rest = f"  {label:<{_LABEL}}", " " * (_LABEL + 2)
+    return textwrap.fill(text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False)
 
 
-def _wrapped(text: str) -> Iterator[str]:
-    yield textwrap.fill(
-        text,
-        _WIDTH,
-        initial_indent="  ",
-        subsequent_indent="    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+_NOTE = textwrap.TextWrapper(
+    _WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+)
 
 
 def _list(items: Iterable[str]) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from asrctl.detect.advice import advice, voxtral_obstacles
+from asrctl.detect.advice import advice
 from asrctl.detect.inventory import as_model, loadable
 from asrctl.detect.machine import Machine
 from asrctl.models.store import ModelStore
-from asrctl.policy.recommend import Candidate, Recommendation, candidates, recommend
+from asrctl.policy.recommend import Candidate, Recommendation, candidates, recommend, untested
 from asrctl.policy.sizing import Resources, Wish
 from asrctl.providers.registry import PROVIDERS
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
 LIMIT_S = 25.0
 """For probes and calibration together; with start-up the command stays under 30 s, also on a busy machine."""
-VOXTRAL = "voxtral"
 _KINDS = ("ggml", "ctranslate2")
 """Weights that calibration knows how to find."""
 
@@ -61,34 +58,12 @@ def calibrated(
 
 
 def recommended(machine: Machine, calibration: Calibration | None, wish: Wish) -> Recommendation:
-    """The best of what was measured, else by the machine's size."""
+    """The best of what was measured; the smallest where that failed; by size where it was not tried."""
     measured = calibration.measured if calibration else ()
     models = [as_model(state) for state in machine.models]
+    if calibration and not measured:  # no larger model than what was too slow to measure
+        return untested(calibration.unmeasured[0].candidate)
     return recommend(measured, models, _runnable(machine), resources_of(machine), wish)
-
-
-def with_voxtral(
-    machine: Machine, recommendation: Recommendation, known: Callable[[str], bool] = PROVIDERS.__contains__
-) -> tuple[Recommendation, Sequence[str]]:
-    """Voxtral where it was asked for and can run; else the same recommendation, and why not."""
-    obstacles = voxtral_obstacles(machine.voxtral, machine.memory.usable_bytes)
-    if not known(VOXTRAL):
-        obstacles.append("this asrctl has no such provider")
-    if obstacles:
-        return recommendation, [f"voxtral is not proposed: {'; '.join(obstacles)}"]
-    reason = (
-        f"voxtral was asked for, and {machine.voxtral.binary} and its weights are here; it was not measured"
-    )
-    proposal = replace(
-        recommendation,
-        provider=VOXTRAL,
-        model=machine.voxtral.weights,
-        sessions=None,
-        stand_ins=(),
-        reasons=(reason,),
-        command="",
-    )
-    return proposal, []
 
 
 def notes_on(machine: Machine) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from asrctl.detect.machine import WhisperBuild
 
-_APIS = {"MTL": "metal", "METAL": "metal", "CUDA": "cuda", "ROCM": "rocm", "MUSA": "musa", "SYCL": "sycl"}
-"""Names of ggml's backends, as they print themselves; the others are taken in lower case."""
+_APIS = {"MTL": "metal"}
+"""Names of ggml's backends as they print themselves; the others are taken in lower case."""
 _NOT_SIMD = ("OPENMP", "REPACK", "LLAMAFILE", "ACCELERATE", "KLEIDIAI")
 _OWN = ("WHISPER", "CPU")
 
@@ -18,22 +18,16 @@ def parse_build(system_info: str, log: Iterable[str] = ()) -> WhisperBuild:
 
     The line is a list of "NAME = 1" in sections that begin "SECTION : "; a section may be empty.
     """
-    flags: dict[str, bool] = {}
     sections: list[str] = []
     for cell in system_info.split("|"):
-        *opened, flag = cell.split(" : ") if " : " in cell else [cell]
+        *opened, _ = cell.split(" : ") if " : " in cell else [cell]
         sections += [name.strip() for name in opened if name.strip()]
-        name, equals, value = flag.partition("=")
-        if equals:
-            flags[name.strip()] = value.strip() == "1"
     apis = [_APIS.get(name.upper(), name.lower()) for name in sections if name not in _OWN]
     simd = [name for name in _in_cpu_section(system_info) if name not in _NOT_SIMD]
     lines = [line.rstrip() for line in log]
     return WhisperBuild(
         simd=tuple(simd),
         backends=tuple(dict.fromkeys([*apis, *_backends_of(lines)])),
-        core_ml=flags.get("COREML", False),
-        openvino=flags.get("OPENVINO", False),
         devices=tuple(dict.fromkeys(_devices(lines))),
         in_use=_in_use(lines),
         device_memory_bytes=_device_memory(lines),

@@ -9,21 +9,20 @@ import ssl
 import time
 from collections.abc import Mapping
 
-from asrctl.protocol import CloseCode
-
-_AT_ONCE_CODES = frozenset({CloseCode.SESSION_GONE, CloseCode.OFFSET_GAP, CloseCode.UNAUTHORISED})
-"""The server is well, and a new session is all that it takes."""
+from asrctl.network.text import safe_text
 
 
 class LinkFailure(Exception):
     """A connection that failed, or a link that was lost.
 
     Attributes:
-        reason: For people, in a few words.
+        reason: For people, in a few words; safe to print, whoever's words they are.
         retry_after_s: What the server asked for.
         fatal: Whether trying again would end the same way.
         soon: Whether the server restarts, and wants its clients back soon.
+        answered: Whether the other side said anything, so that somebody is there.
         close_code: Of the close frame, if one came.
+        at_once: Whether the next attempt needs no wait, since the server is well; set by whoever knows.
     """
 
     def __init__(
@@ -33,19 +32,17 @@ class LinkFailure(Exception):
         *,
         fatal: bool = False,
         soon: bool = False,
+        answered: bool = False,
         close_code: int | None = None,
     ) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = safe_text(reason)
         self.retry_after_s = retry_after_s
         self.fatal = fatal
         self.soon = soon
+        self.answered = answered
         self.close_code = close_code
-
-    @property
-    def at_once(self) -> bool:
-        """Whether a new session on a new socket will do, without any wait."""
-        return self.close_code in _AT_ONCE_CODES
+        self.at_once = False
 
 
 def network_failure(error: OSError) -> LinkFailure:

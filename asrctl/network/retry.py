@@ -1,49 +1,105 @@
-"""When to try again: backoff, breaker and what the server asked for, put together."""
+"""Trying again: the one loop that connects, waits and connects again, and knows when to stop.
+
+    attempts = Attempts(BackoffOptions(), CircuitBreaker(BreakerOptions(), time.monotonic))
+    async for attempt in attempts:
+        with attempt:  # keeps a `LinkFailure`: there is another attempt then, or `GaveUp`
+            async with connect(timeout_s=attempts.left_s) as link:
+                attempts.ready()
+                ...
+
+The iteration ends after an attempt that did not fail.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import random as random_module
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
 
 from asrctl.network.failures import LinkFailure
 from asrctl.policy.backoff import Backoff, BackoffOptions
 from asrctl.policy.breaker import BreakerState, CircuitBreaker
 
 
-class Retry:
-    """What one client knows about how its connections went."""
+class GaveUp(Exception):
+    """There shall be no further attempt; the text says why the last one failed, and what was tried."""
+
+
+class Attempt:
+    """One attempt; as a context manager it keeps the failure in which the attempt ends, if it does."""
+
+    failure: LinkFailure | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, LinkFailure):
+            self.failure = error
+        return self.failure is not None
+
+
+class Attempts:
+    """An asynchronous iterator of attempts, and what is known about how they went."""
 
     def __init__(
         self,
         options: BackoffOptions,
         breaker: CircuitBreaker,
-        clock: Callable[[], float],
-        random: Callable[[], float],
+        *,
+        wait_for_answer_s: float | None = None,
+        outage_s: float | None = None,
+        changed: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float] = random_module.random,
     ) -> None:
         """Begin with no attempt made.
 
         Args:
             options: Waits, and how many attempts.
             breaker: Asked before each attempt.
+            wait_for_answer_s: A server that has never answered is tried for so long, however often that is;
+                None or 0 to treat it like any other.
+            outage_s: The longest time without a link that works; None for any.
+            changed: Called when a wait begins, and when an attempt does.
             clock: Monotonic seconds.
-            random: Numbers in [0, 1).
+            sleep: Waits so many seconds.
+            random: Numbers in [0, 1), for the jitter.
         """
+        self.answered = not wait_for_answer_s
+        """Whether the server has ever answered, or need not have."""
+        self.reason = ""
+        """Why the last attempt failed, or the link that it made; empty while one goes well."""
         self._options = options
         self._breaker = breaker
+        self._wait_for_answer_s = wait_for_answer_s
+        self._outage_s = outage_s
+        self._changed = changed
         self._clock = clock
+        self._sleep = sleep
         self._backoff = Backoff(options, random)
+        self._random = random
+        self._away_since_s: float | None = None
+        self._working = False
         self._ready_at_s: float | None = None
-        self._resuming = False
         self._proved = False
+        self._wait_until_s = 0.0
+        self._last: Attempt | None = None
 
     @property
-    def attempts(self) -> int:
+    def number(self) -> int:
         """Attempts in a row."""
         return self._backoff.attempts
 
     @property
-    def max_attempts(self) -> int:
+    def max_number(self) -> int:
         """How many there may be."""
-        return self._backoff.max_attempts
+        return self._options.max_attempts
 
     @property
     def breaker(self) -> BreakerState:
@@ -51,47 +107,106 @@ class Retry:
         return self._breaker.state
 
     @property
-    def shut_s(self) -> float:
-        """For how long the breaker lets nothing through."""
-        return self._breaker.wait_s()
+    def wait_s(self) -> float:
+        """What is left of the present wait."""
+        return max(0.0, self._wait_until_s - self._clock())
 
-    def begin(self, *, resuming: bool) -> bool:
-        """Begin an attempt, if the breaker allows it; `resuming` a session, or to begin one."""
-        if not self._breaker.allow():
-            return False
-        self._backoff.began()
-        self._ready_at_s, self._resuming, self._proved = None, resuming, False
-        return True
+    @property
+    def left_s(self) -> float | None:
+        """How long an attempt may take; None for as long as it likes."""
+        if self._patience_s is None or self._working:
+            return None
+        away_s = 0.0 if self._away_since_s is None else self._clock() - self._away_since_s
+        return max(0.0, self._patience_s - away_s)
+
+    @property
+    def _patience_s(self) -> float | None:
+        """How long it may last until a link works, or until there is any answer."""
+        return self._outage_s if self.answered else self._wait_for_answer_s
+
+    # What the caller tells
+
+    def heard(self) -> None:
+        """The server answered at all: from now on it is attempts that count."""
+        if not self.answered:
+            self.answered, self._backoff = True, Backoff(self._options, self._random)
+            self._backoff.began()
 
     def ready(self) -> None:
         """The server is ready; this is not success yet."""
-        self._ready_at_s = self._clock()
+        self.heard()
+        self.reason, self._ready_at_s = "", self._clock()
 
     def alive(self) -> None:
         """The server does its work: a link for which that is true long enough has succeeded."""
+        self._working = True
         if self._ready_s >= self._options.forgive_after_s:
             self._breaker.succeeded()
 
     def proved(self) -> None:
         """The server gave what was asked for: this link has succeeded, however long it lasts."""
-        self._proved = True
+        self._working = self._proved = True
         self._breaker.succeeded()
 
-    def done(self) -> None:
-        """All was said."""
-        self._breaker.succeeded()
+    # The iteration
 
-    def failed(self, failure: LinkFailure) -> float | None:
-        """Seconds to wait before the next attempt; None if there shall be none."""
-        new_session_will_do = failure.at_once and self._resuming
-        if new_session_will_do or self._ready_s >= self._options.forgive_after_s:
+    def __aiter__(self) -> Attempts:
+        return self
+
+    async def __anext__(self) -> Attempt:
+        """Wait until an attempt may be made.
+
+        Raises:
+            GaveUp: There shall be none.
+        """
+        if self._last is not None:
+            if self._last.failure is None:
+                self._breaker.succeeded()
+                raise StopAsyncIteration
+            await self._wait_after(self._last.failure)
+        else:
+            self._away_since_s = self._clock()
+        while not self._breaker.allow():
+            await self._wait(self._breaker.wait_s())
+        self._backoff.began()
+        self._ready_at_s, self._proved = None, False
+        self._last = Attempt()
+        self._changed()
+        return self._last
+
+    async def _wait_after(self, failure: LinkFailure) -> None:
+        self.reason = failure.reason
+        if failure.answered:
+            self.heard()
+        if self._working:
+            self._working, self._away_since_s = False, self._clock()
+        if failure.at_once or self._ready_s >= self._options.forgive_after_s:
             self._breaker.succeeded()
         else:
             self._breaker.failed()
         wait_s = self._backoff.failed(self._ready_s, failure.retry_after_s, failure.soon)
-        if wait_s is None or failure.fatal:
-            return None
-        return 0.0 if new_session_will_do else max(wait_s, self._breaker.wait_s())
+        if failure.fatal:
+            raise GaveUp(failure.reason)
+        if wait_s is None:
+            if self.answered:
+                raise GaveUp(f"{failure.reason}; gave up after {self.number} attempts")
+            wait_s = self._options.max_s
+        if not failure.at_once:
+            await self._wait(max(wait_s, self._breaker.wait_s()), asked=failure.retry_after_s is not None)
+
+    async def _wait(self, wait_s: float, *, asked: bool = False) -> None:
+        """Wait, but no longer than there is time for another attempt, unless the server asked for it."""
+        left_s = self.left_s
+        if left_s is not None and wait_s >= left_s:
+            if left_s == 0.0 or asked:
+                reason = self.reason or "it failed too often to be tried"
+                raise GaveUp(f"{reason}; gave up after {self._patience_s:g} s")
+            wait_s = left_s
+        if wait_s > 0.0:
+            self._wait_until_s = self._clock() + wait_s
+            self._changed()
+            await self._sleep(wait_s)
+            self._wait_until_s = 0.0
 
     @property
     def _ready_s(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from asrctl.policy.capacity import Costs, sustained_sessions
 from asrctl.policy.sizing import (
@@ -172,10 +172,7 @@ def recommend(
         reasons.append(f"nothing that was measured sustains that many; {candidate.model} comes nearest")
     reasons.append(_layout_reason(best))
     return Recommendation(
-        provider=candidate.provider,
-        model=candidate.model,
-        threads=candidate.threads,
-        workers=candidate.workers,
+        **asdict(candidate),
         sessions=best.sessions,
         partial_interval_s=_partial_interval_s(costs),
         reasons=tuple(reasons),
@@ -189,6 +186,12 @@ def _stand_ins(measured: Sequence[Capacity], chosen: Candidate) -> tuple[str, ..
     ranked = sorted(able, key=_sessions_first, reverse=True)
     names = dict.fromkeys(each.measurement.candidate.provider for each in ranked)
     return tuple(name for name in names if name != chosen.provider)
+
+
+def untested(smallest: Candidate) -> Recommendation:
+    """The smallest candidate, where none could be measured."""
+    reason = f"nothing could be measured; {smallest.model} is the smallest model that is here"
+    return Recommendation(**asdict(smallest), sessions=None, partial_interval_s=1.0, reasons=(reason,))
 
 
 def by_size(

@@ -126,7 +126,7 @@ def fits(model: Model, resources: Resources, workers: int = 1) -> bool:
 
 def threads_for(cores: int, fast_cores: int | None = None, workers: int = 1) -> int:
     """Threads of each worker so that together they fill the machine: threads wait for the slowest of them,
-    so that slow cores help nobody."""
+    so slow cores do not help."""
     return max(1, min(MAX_THREADS, min(cores, fast_cores or cores) // workers))
 
 

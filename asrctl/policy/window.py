@@ -30,9 +30,8 @@ class Effort(StrEnum):
     HASTY = "hasty"
     """For finals of live speech that are late already: as LIGHT, without its re-decodes."""
     LIGHT = "light"
-    """For finals of live speech: as little of the encoder; what is at all doubtful is decoded again, behind a
-    known sentence or with more of the encoder. On 3,357 live words WER is 3.72 % against NORMAL's 4.23, for
-    1.15 times its time."""
+    """For finals of live speech: as little of the encoder; what is at all doubtful is decoded again with more
+    of it. On 3,357 live words WER is 3.93 % against NORMAL's 4.23, for 1.06 times its time."""
     NORMAL = "normal"
     """The fitted part of the encoder; what looks wrong is decoded again with more of it."""
     THOROUGH = "thorough"

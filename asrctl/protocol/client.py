@@ -107,6 +107,11 @@ class ClientProtocol:
         return self._session.session_id if self._session else None
 
     @property
+    def finish_sent(self) -> bool:
+        """Whether this session was told of the end of the audio."""
+        return self._finish_sent
+
+    @property
     def sendable_frames(self) -> int:
         """How many frames may be sent now."""
         if self.state is not ClientState.OPEN or self._finish_sent:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.policy.window import Effort, audio_context, has_loop, second_audio_context, token_budget
-from asrctl.providers import lead_in
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.remainder import decode_whole
 from asrctl.providers.tokens import (
@@ -104,9 +102,9 @@ class WhisperCpp:
         """Decode one window; see `WindowedModel.transcribe`.
 
         Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
-        done again with more of the encoder and, should it run in circles there too, whisper.cpp's own
-        temperature fallback. With LIGHT effort one doubtful segment is enough, and short English is first
-        tried behind a sentence that leads in. What it leaves over at the end is decoded too.
+        done again with more of the encoder and, should it end in a repetition loop there too, whisper.cpp's
+        own temperature fallback. With LIGHT effort one doubtful segment is enough. What it leaves over at the
+        end is decoded too.
         """
         started = time.perf_counter()
         self._should_abort = should_abort
@@ -131,54 +129,27 @@ class WhisperCpp:
         hypothesis = self._decode(samples, options, audio_ctx, budget)
         if effort is Effort.DRAFT:
             return hypothesis
-        if self._runs_in_circles(hypothesis, budget):
+        if self._is_loop(hypothesis, budget):
             longer = 2 * budget + _LOOP_TOKENS
             return self._decode(samples, options, second_ctx, longer, fallback=True)
         if effort is Effort.HASTY:
             return hypothesis
         if effort is Effort.LIGHT:
-            return self._look_again(samples, options, hypothesis, duration_s)
+            doubtful = is_doubtful(hypothesis, duration_s)
+            again = self._with_more_encoder(samples, options, duration_s) if doubtful else None
+            return again or hypothesis
         if audio_ctx < second_ctx and is_unsure(hypothesis, duration_s):
             again = self._decode(samples, options, second_ctx, budget)
             return max(hypothesis, again, key=confidence)
         return hypothesis
 
-    def _look_again(
-        self, samples: NDArray[np.float32], options: DecodeOptions, first: Hypothesis, duration_s: float
-    ) -> Hypothesis:
-        """Doubtful speech again: with more of the encoder, or behind a sentence that leads in."""
-        if lead_in.helps(first.language, duration_s):
-            return self._look_again_at_short(samples, options, first, duration_s)
-        if not is_doubtful(first, duration_s):
-            return first
-        return self._with_more_encoder(samples, options, duration_s) or first
-
-    def _look_again_at_short(
-        self, samples: NDArray[np.float32], options: DecodeOptions, first: Hypothesis, duration_s: float
-    ) -> Hypothesis:
-        """The surest of up to three: alone, behind a sentence, with more of the encoder."""
-        if not is_doubtful(first, duration_s, lead_in.SURE_ALONE):
-            return first
-        best = _surer(first, self._behind_lead_in(samples, options))
-        if not is_doubtful(best, duration_s, lead_in.SURE_BEHIND):
-            return best
-        return _surer(best, self._with_more_encoder(samples, options, duration_s))
-
-    def _behind_lead_in(self, samples: NDArray[np.float32], options: DecodeOptions) -> Hypothesis | None:
-        """None if it runs in circles, or the sentence cannot be told from what follows it."""
-        longer = lead_in.led_in(samples)
-        duration_s = len(longer) / SAMPLE_RATE_HZ
-        budget, audio_ctx = token_budget(duration_s), audio_context(duration_s, Effort.LIGHT)
-        heard = self._decode(longer, replace(options, word_timestamps=True), audio_ctx, budget)
-        return None if self._runs_in_circles(heard, budget) else lead_in.without_lead_in(heard)
-
     def _with_more_encoder(
         self, samples: NDArray[np.float32], options: DecodeOptions, duration_s: float
     ) -> Hypothesis | None:
-        """None if it runs in circles."""
+        """Decode again with more of the encoder; None if that ends in a repetition loop."""
         budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
         heard = self._decode(samples, options, second_audio_context(duration_s), budget)
-        return None if self._runs_in_circles(heard, budget) else heard
+        return None if self._is_loop(heard, budget) else heard
 
     def _decode(
         self,
@@ -214,7 +185,7 @@ class WhisperCpp:
     def _language(self, options: DecodeOptions) -> str:
         return options.language if self._multilingual else "en"
 
-    def _runs_in_circles(self, hypothesis: Hypothesis, budget: int) -> bool:
+    def _is_loop(self, hypothesis: Hypothesis, budget: int) -> bool:
         tokens = sum(self._native.whisper_full_n_tokens(self._context, i) for i in range(self._count()))
         return tokens >= budget or has_loop(hypothesis.text)
 
@@ -273,10 +244,6 @@ class WhisperCpp:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _surer(one: Hypothesis, other: Hypothesis | None) -> Hypothesis:
-    return other if other is not None and other.confidence > one.confidence else one
 
 
 def _clean_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +13,17 @@ import pytest
 pytest.importorskip("starlette")
 
 from asrctl import protocol
-from asrctl.bench import enforced, stream
+from asrctl.bench import stream
 from asrctl.bench.paced import Talk
 from asrctl.bench.remote import There, engine_event, processes_of
+from asrctl.bench.setup import Dropped, Final, SpeechStarted
 from asrctl.client import ClientOptions, Phase, State
 from asrctl.errors import ServerError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.providers.scripted import speak
-from asrctl.stream.events import Dropped, Final, SpeechStarted
+from benchmarks import promises
 from tests.engine.streams import silence
 from tests.server.servers import options_for, running, script
 
@@ -89,4 +91,4 @@ def test_another_machines_processes_are_unknown() -> None:
 def test_a_client_gives_up_where_it_should(attempts: int) -> None:
     """So many connections really are made."""
     options = ClientOptions(backoff=BackoffOptions(max_attempts=attempts))
-    assert enforced.reconnects(options) == {"attempts": attempts}
+    assert asyncio.run(promises.attempts(options)) == attempts

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
-from asrctl.bench import bars, lanes
-from asrctl.bench.bars import bars_of
 from asrctl.bench.compare import NO_DIFFERENCE, caveats, compare, take_turns
-from asrctl.bench.lanes import stacks_of
-from asrctl.bench.plane import plot_of
 from asrctl.bench.results import AT_S, Result, Row, as_json, busy_notes, read
 from asrctl.bench.table import comparison_table, result_table
 from asrctl.errors import UsageError
@@ -179,90 +173,3 @@ def test_tables_show_medians_and_gaps() -> None:
     assert line.split()[:3] == ["tiny", "5.0", "0.2000"]
     assert "0.500" in line
     assert "-/-" in line
-
-
-def late(sessions: int, p95_s: float) -> Row:
-    """Live sessions."""
-    return Row(
-        f"tiny {sessions} sessions", {"sessions": sessions}, [{"final_p95_s": p95_s, "word_lag_p95_s": 2.0}]
-    )
-
-
-def test_latencies_are_drawn_over_sessions() -> None:
-    """Each that was measured, at its number of sessions."""
-    svg = plot_of(Result("stream", [late(1, 0.5), late(10, 1.9)], {"name": "talk.wav"}))
-    assert "1: final 0.50 s" in svg and "10: final 1.90 s" in svg and "10: word lag 2.00 s" in svg
-    assert "sessions at once" in svg and "first partial" not in svg
-
-
-def test_nothing_to_draw_is_told() -> None:
-    """Rather than an empty picture."""
-    with pytest.raises(UsageError, match="nothing to draw"):
-        plot_of(Result("rtf", [result([0.1]).rows[0]], {"name": "talk.wav"}))
-
-
-def test_bars_are_as_long_as_what_they_show() -> None:
-    """The longest is the most; each says its figure."""
-    fast, slow = bars_of(
-        Result("rtf", [result([0.1], "fast").rows[0], result([0.4], "slow").rows[0]])
-    ).splitlines()
-    assert fast.startswith("fast") and "10.0 x real time" in fast and "2.5 x real time" in slow
-    assert fast.count("█") == 4 * slow.count("█") == 48
-    lines = bars_of(Result("stream", [late(4, 0.5)])).splitlines()
-    assert lines[0].startswith("4 sessions, final") and len(lines) == 2
-    assert bars_of(Result("rtf", [])) == ""
-
-
-def start(name: str, load_s: float) -> Row:
-    """Cold starts that differ in one part."""
-    parts = {"interpreter_s": 0.1, "imports_s": 0.1, "load_s": load_s, "warm_up_s": 0.2}
-    return Row(name, {}, [{**parts, "ready_s": sum(parts.values())}])
-
-
-def test_a_cold_start_is_drawn_in_its_parts() -> None:
-    """One after the other, to one scale: what takes twice as long is twice as wide."""
-    found = Result("coldstart", [start("warm", 0.2), start("cold", 0.8)])
-    warm, cold, shades = bars_of(found).splitlines()
-    assert cold.count("▓") == 4 * warm.count("▓") == 32
-    assert cold.count("█") == warm.count("█") == 8
-    assert "0.600 s until ready" in warm and "▓ load" in shades
-    svg = stacks_of(found)
-    widths = [float(width) for width in re.findall(r'width="([\d.]+)" height="16"', svg)]
-    warm_px, cold_px = widths[:4], widths[4:]
-    assert cold_px[2] == pytest.approx(4 * warm_px[2], abs=0.2)
-    assert cold_px[:2] + cold_px[3:] == pytest.approx(warm_px[:2] + warm_px[3:], abs=0.2)
-    assert "load: 0.800 s" in svg and "1.200 s until ready" in svg
-
-
-def test_ratios_are_drawn_with_their_intervals() -> None:
-    """On a scale with 1 in the middle; what has no ratio has its verdict alone."""
-    rounds = [1.00, 1.01, 0.99, 1.0, 1.0, 1.0, 1.0]
-    before = result(rounds, peak_rss_mb=200.0, dropped_s=0.0)
-    found = compare(before, result([1.25 * each for each in rounds], peak_rss_mb=200.0, dropped_s=1.0))
-    scale, slower, memory, dropped = bars.intervals_of(found).splitlines()
-    one = scale.rindex("1 ")
-    assert slower.index("●") > one == memory.index("●") == dropped.index("│")
-    assert "─" in slower and "25.0% more" in slower
-    assert "─" not in memory and "no difference seen" in memory
-    assert "●" not in dropped and dropped.endswith("was 0")
-    svg = lanes.intervals_of(found)
-    assert svg.count("<circle") == 2 and "tiny: dropped_s" in svg
-    slower_px, memory_px = (float(x) for x in re.findall(r'<circle cx="([\d.]+)"', svg))
-    assert f'<line x1="{memory_px}" y1="50"' in svg  # that of 1
-    assert slower_px > memory_px
-
-
-def test_names_are_no_markup() -> None:
-    """In whatever a picture says."""
-    found = compare(result([1.0] * 7, "<a> & b"), result([1.0] * 7, "<a> & b"))
-    for svg in (lanes.intervals_of(found), stacks_of(Result("coldstart", [start("<a> & b", 0.1)]))):
-        assert "".join(ElementTree.fromstring(svg).itertext()).count("<a> & b") >= 1
-
-
-def test_the_plot_has_every_row_with_word_errors() -> None:
-    """Rows without are left out."""
-    row = result([0.1], "with errors", wer_percent=5.0).rows[0]
-    svg = plot_of(Result("rtf", [row, result([0.1], "without").rows[0]], {"name": "talk.wav"}))
-    assert svg.startswith("<svg")
-    assert "with errors" in svg
-    assert "without" not in svg

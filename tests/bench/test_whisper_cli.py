@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from asrctl.audio.vad import SileroVad, SileroWeights
+from asrctl.bench.rtf import Contestant
 from asrctl.bench.setup import Setup, builtin
-from asrctl.bench.whisper_cli import WhisperCli
+from asrctl.bench.whisper_cli import contestant
+from asrctl.cli.bench_options import peers_of
 from asrctl.engine.files import FileOptions
 from asrctl.engine.slot import HealthCheck
 from asrctl.engine.stream import StreamOptions
-from asrctl.errors import AsrctlError
+from asrctl.errors import AsrctlError, UsageError
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
 
@@ -27,13 +30,13 @@ whisper_print_timings:   encode time =   200.00 ms /     1 runs
 whisper_print_timings:    total time =   600.00 ms
 """
 SPEECH = builtin(0.0)
-Program = Callable[[str], WhisperCli]
+Program = Callable[[str], Contestant]
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    """Makes a contestant of a shell script."""
-    setup = Setup(
+def setup(tmp_path: Path) -> Setup:
+    """What it is to run."""
+    return Setup(
         "tiny",
         ModelSpec("whisper_cpp", tmp_path / "weights.bin", 3),
         1,
@@ -43,11 +46,16 @@ def program(tmp_path: Path) -> Program:
         lambda: SileroVad(SileroWeights.load()),
     )
 
-    def make(script: str) -> WhisperCli:
+
+@pytest.fixture
+def program(tmp_path: Path, setup: Setup) -> Program:
+    """Makes a contestant of a shell script."""
+
+    def make(script: str) -> Contestant:
         path = tmp_path / "whisper-cli"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-        return WhisperCli(str(path), setup)
+        return contestant(str(path), setup)
 
     return make
 
@@ -88,7 +96,25 @@ def test_its_failures_are_told(program: Program, script: str, says: str) -> None
         program(script).run(SPEECH)
 
 
-def test_a_program_that_is_none(program: Program) -> None:
+def test_a_program_that_is_none(setup: Setup) -> None:
     """The system says why."""
     with pytest.raises(AsrctlError, match="cannot run"):
-        replace(program("true"), program="/nonexistent/whisper-cli").run(SPEECH)
+        contestant("/nonexistent/whisper-cli", setup).run(SPEECH)
+
+
+def test_it_takes_part_where_it_can(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program that was named, or the one on PATH, for each model that it can load."""
+    program = tmp_path / "whisper-cli"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    two = replace(setup, workers=2)
+    (found,) = peers_of([setup, two], program, look=True)
+    assert found.description["program"] == str(program)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    (found,) = peers_of([setup], None, look=True)
+    assert found.description["program"] == str(program)
+    assert peers_of([setup], None, look=False) == []
+    with pytest.raises(UsageError, match="one worker"):
+        peers_of([two], program, look=True)
+    with pytest.raises(UsageError, match="there is no program"):
+        peers_of([setup], tmp_path / "none", look=True)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from asrctl.cli.detect import _progress
+from asrctl.detect.calibrate import Calibration, Unmeasured
 from asrctl.policy.recommend import Candidate
 from asrctl.settings import load
 from tests.cli.commands import asrctl, run
@@ -65,6 +66,26 @@ def test_a_measurement_without_a_model_guesses(models: Path, capsys: pytest.Capt
     assert document["machine"]["whisper"]["simd"]
 
 
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_machine_too_busy_to_measure_writes_no_config(
+    flags: tuple[str, ...],
+    models: Path,
+    no_settings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing larger is guessed: exit code 1, one line on what to do, and everything else is told first."""
+    tiny = Candidate("whisper_cpp", "tiny.en-q8_0", 2, 1)
+    nothing = Calibration((), (Unmeasured(tiny, "it was not done in time"),), 25.0, 0.95)
+    monkeypatch.setattr("asrctl.detect.survey.calibrated", lambda *_: nothing)
+    assert run("detect", *flags) == 1
+    captured = capsys.readouterr()
+    assert "tiny.en-q8_0" in captured.out and "it was not done in time" in captured.out
+    assert captured.err.startswith(f"asrctl: error: {no_settings} is not written, since nothing could be")
+    assert "95% of the processors were busy" in captured.err
+    assert no_settings.read_text(encoding="utf-8") == ""
+
+
 @pytest.mark.integration
 def test_a_real_run(real_models: Path, tmp_path: Path) -> None:
     """Probed, measured with real weights, recommended, written; then `config show` has it in force."""
@@ -104,7 +125,7 @@ def test_a_config_that_is_there_is_shown_and_kept(
     err = capsys.readouterr().err
     backup = no_settings.with_name("config.toml.bak")
     assert '-model = "medium"' in err and "+model = " in err
-    assert err.endswith(f"{no_settings} is written; what was there is kept as {backup}\n")
+    assert err.endswith(f"{no_settings} is written; the previous config is kept as {backup}\n")
     assert backup.read_text(encoding="utf-8") == 'model = "medium"\nprompt = "Zoë"\n'
     settings = load(no_settings, {}).settings
     assert settings.prompt == "Zoë" and settings.model != "medium"
@@ -118,7 +139,7 @@ def test_a_second_run_has_nothing_to_do(
     before = no_settings.stat().st_mtime_ns, sorted(no_settings.parent.iterdir())
     capsys.readouterr()
     assert run("detect", "--quick") == 0
-    assert capsys.readouterr().err == f"{no_settings} is as it should be\n"
+    assert capsys.readouterr().err == f"{no_settings} is up to date\n"
     assert (no_settings.stat().st_mtime_ns, sorted(no_settings.parent.iterdir())) == before
 
 
@@ -142,7 +163,7 @@ def test_a_broken_config_does_not_stop_it(
     no_settings.write_text("model = ")
     assert run("detect", "--quick") == 0
     err = capsys.readouterr().err
-    assert "is not valid TOML" in err and "nothing of it is taken over" in err
+    assert "is not valid TOML" in err and "none of its settings are preserved" in err
     assert load(no_settings, {}).settings
     assert no_settings.with_name("config.toml.bak").read_text() == "model = "
 
@@ -174,13 +195,12 @@ def test_a_place_below_a_file(models: Path, tmp_path: Path, capsys: pytest.Captu
     assert captured.out == "" and "cannot read the config file" in captured.err
 
 
-def test_hanging_and_crashing_tools(tool: Tool, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A glance waits for nobody: it asks neither, the rest is there, the exit code is good."""
+def test_a_hanging_tool(tool: Tool, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A glance waits for nobody: it is not asked, the rest is there, the exit code is good."""
     tool("nvidia-smi", HANG)
-    tool("vulkaninfo", "kill -SEGV $$")
     assert run("detect", "--quick", "--json", "--dry-run") == 0
     document = json.loads(capsys.readouterr().out)
-    assert not {"CUDA", "Vulkan"} & {each["probe"] for each in document["machine"]["troubles"]}
+    assert "CUDA" not in {each["probe"] for each in document["machine"]["troubles"]}
     assert document["machine"]["cpu"]["model"]
 
 
@@ -194,14 +214,6 @@ def test_the_language_bounds_the_model(
         document = json.loads(capsys.readouterr().out)
         assert document["wish"]["language"] == "de"
         assert ".en" not in document["recommendation"]["model"]
-
-
-def test_voxtral_is_proposed_only_when_asked_for(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without its program there is a line that says what is missing."""
-    assert run("detect", "--quick", "--dry-run", "--voxtral") == 0
-    assert "voxtral is not proposed: its program `voxtral` is not on PATH" in capsys.readouterr().out
-    assert run("detect", "--quick", "--dry-run") == 0
-    assert "not proposed" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

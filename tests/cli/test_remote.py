@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from asrctl.audio.live import LiveSource, Lost
 from asrctl.cli import transcribe
+from asrctl.cli.live import LiveRequest
 from asrctl.cli.live_view import LiveView, Status
 from asrctl.cli.remote import RemoteRequest, transcribe_remotely
 from asrctl.client import ClientOptions
@@ -151,10 +152,10 @@ class Screen(LiveView):
 
 def listen(server: ScriptedServer, source: LiveSource, view: LiveView | None = None, **request: Any) -> int:
     """Have one live source transcribed."""
-    asked = {"client": QUICK, "paced": True, "interrupt_code": 0, **request}
-    return transcribe_remotely(
-        [lambda: source], [None], RemoteRequest(server.url, **asked), view or LiveView()
-    )
+    client = request.pop("client", QUICK)
+    live = LiveRequest(**{"paced": True, "interrupt_code": 0, **request})
+    asked = RemoteRequest(server.url, client, live)
+    return asyncio.run(transcribe_remotely([lambda: source], [None], asked, view or LiveView()))
 
 
 def test_a_file(serve: Serve, spoken: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,16 +238,16 @@ def test_gives_up(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 5, one line with the path of a WAV of what was not transcribed, and what was is written."""
-    monkeypatch.chdir(tmp_path)
-    server = serve([Restart(20_000), Refuse(401)])
     monkeypatch.setenv("ASRCTL_CLIENT__MAX_WAIT_S", "0.01")
-    raw = tmp_path / "raw"
-    raw.write_bytes(pcm(0, SAMPLES).tobytes())
-    assert run("transcribe", "--server", server.url, str(raw), "--raw-rate", "16000") == 5
-    out, err = capsys.readouterr()
+    server = serve([Restart(20_000), Refuse(401)])
+    args = ["transcribe", "--server", server.url, "-", "--raw-rate", "16000"]
+    monkeypatch.chdir(tmp_path)
+    done = asrctl(args, pcm(0, SAMPLES).tobytes())
+    out, err = done.stdout, done.stderr
     heard = out.split()
+    assert done.returncode == 5
     assert heard == words(SAMPLES)[: len(heard)] and heard
-    assert re.search(r"raw: stopped: the last \d\.\d\d s are not transcribed", err)
+    assert re.search(r"stdin: stopped: the last \d\.\d\d s are not transcribed", err)
     (saved,) = tmp_path.glob("asrctl-unsent-*.wav")
     last = err.splitlines()[-1]
     assert last.startswith("asrctl: error: ws://127.0.0.1") and last.endswith(f"kept in {saved}")
@@ -256,12 +257,26 @@ def test_gives_up(
     assert np.array_equal(data, pcm(start, start + len(data)))
 
 
-def test_attempts_are_a_setting(spoken: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+def test_a_file_is_not_copied_when_the_server_is_given_up(
+    serve: Serve, spoken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is on the disk anyway: the error says how far it was transcribed, and nothing is left beside it."""
+    monkeypatch.chdir(spoken.parent)
+    monkeypatch.setenv("ASRCTL_CLIENT__MAX_WAIT_S", "0.01")
+    assert run("transcribe", "--server", serve([Restart(20_000), Refuse(401)]).url, str(spoken)) == 5
+    err = capsys.readouterr().err
+    assert re.search(r"transcribed up to \d\.\d s\n", err)
+    assert not list(spoken.parent.glob("asrctl-unsent-*"))
+
+
+def test_attempts_are_a_setting(
+    serve: Serve, spoken: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
     """How often it is tried can be set; the error says how often it was."""
     monkeypatch.chdir(spoken.parent)
     monkeypatch.setenv("ASRCTL_CLIENT__MAX_ATTEMPTS", "2")
     monkeypatch.setenv("ASRCTL_CLIENT__MAX_WAIT_S", "0.01")
-    assert run("transcribe", "--server", "ws://127.0.0.1:1", str(spoken)) == 5
+    assert run("transcribe", "--server", serve([Refuse(503)] * 2).url, str(spoken)) == 5
     assert "gave up after 2 attempts" in capsys.readouterr().err
 
 
@@ -333,7 +348,13 @@ def test_no_speech(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
 def interrupted(server: ScriptedServer, wanted: Callable[[str], bool]) -> tuple[int, str, str]:
     """A client on endless standard input that gets a Ctrl-C once its output is as wanted."""
     args = [sys.executable, "-m", "asrctl", "transcribe", "--server", server.url, "-", "--raw-rate", "16000"]
-    child = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        args,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     watchdog = threading.Timer(DEADLINE_S, child.kill)
     watchdog.start()
     try:

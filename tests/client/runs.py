@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from asrctl.client import ClientOptions
-from tests.client.clients import Heard, hear, run
+from tests.client.clients import DEADLINE_S, Heard, hear, run
 from tests.client.server import (
     Fault,
     ScriptedServer,
@@ -40,3 +44,24 @@ def assert_all_heard(heard: Heard, samples: int = SAMPLES) -> None:
     assert heard.client is not None
     account = heard.client.account
     assert (account.received_samples, account.pending_samples, account.dropped_samples) == (samples, 0, 0)
+
+
+@contextmanager
+def serving(server: ScriptedServer) -> Iterator[ScriptedServer]:
+    """A server in a thread of its own, for clients that have no event loop, or one of their own."""
+    loop, stop, started = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
+
+    async def main() -> None:
+        async with server.running():
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
+    thread.start()
+    assert started.wait(DEADLINE_S)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(DEADLINE_S)
+        loop.close()

@@ -46,6 +46,8 @@ from asrctl.protocol import (
 
 WORD_SAMPLES = 1600
 """Each tenth of a second is a word, called after its number, if its samples are what they should be."""
+_TICK_S = 0.02
+"""How often a conversation looks at the clock."""
 _PERIOD = 65_521
 """A prime near 2^16: samples say where they belong."""
 
@@ -117,7 +119,14 @@ class Stall:
     after_bytes: int
 
 
-Fault = Refuse | CloseWith | Mute | Say | Cut | Restart | Stall
+@dataclass(frozen=True)
+class Busy:
+    """Take audio, but do nothing with it for so long; the client is told nothing meanwhile."""
+
+    for_s: float
+
+
+Fault = Refuse | CloseWith | Mute | Say | Cut | Restart | Stall | Busy
 
 
 @dataclass
@@ -255,9 +264,18 @@ class _Conversation:
         self._protocol = ServerProtocol(limits, asyncio.get_running_loop().time)
         self._session: Session | None = None
         self._heard_bytes = 0
+        self._free_at_s = 0.0
+        if isinstance(fault, Busy):
+            self._free_at_s = asyncio.get_running_loop().time() + fault.for_s
 
     async def run(self) -> None:
-        async for message in self._socket:
+        while True:
+            try:
+                async with asyncio.timeout(_TICK_S):
+                    message = await self._socket.recv()
+            except TimeoutError:
+                await self._tick()
+                continue
             if isinstance(message, str):
                 self._server.said_by_clients.append(message)
                 outputs = self._protocol.receive_text(message)
@@ -268,6 +286,12 @@ class _Conversation:
                 await self._take(output)
             if await self._misbehave():
                 return
+
+    async def _tick(self) -> None:
+        if self._limits.idle_timeout_s:
+            await self._say(self._protocol.check_time())
+        if self._session is not None:
+            await self._recognise(whole=False)
 
     async def _misbehave(self) -> bool:
         fault = self._fault
@@ -298,6 +322,7 @@ class _Conversation:
             await self._recognise(whole=True)
             await self._drop(output)
         elif isinstance(output, Finish):
+            await asyncio.sleep(self._free_at_s - asyncio.get_running_loop().time())
             await self._recognise(whole=True)
             await self._done()
         else:
@@ -325,6 +350,8 @@ class _Conversation:
         """Turn complete words, or all there is, into finals."""
         session = self._session
         assert session is not None
+        if asyncio.get_running_loop().time() < self._free_at_s:
+            return
         while session.audio:
             end = min(
                 (session.place // WORD_SAMPLES + 1) * WORD_SAMPLES, session.place + len(session.audio) // 2

@@ -93,7 +93,7 @@ def test_the_map_is_complete(kind: type[WebSocketException]) -> None:
         (closed(3999, "odd"), "the server closed the connection: 3999 odd"),
         (closed(1000), "the server closed the connection: 1000"),
         (refused(500), "HTTP 500"),
-        (refused(503), "the server is full"),
+        (refused(503), "the server is full, or still loading (503)"),
     ],
 )
 def test_worth_another_try(error: Exception, reason: str) -> None:
@@ -133,19 +133,34 @@ def test_what_the_server_said_before() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "soon", "at_once"),
+    ("code", "soon"),
+    [(CloseCode.RESTART, True), (CloseCode.SESSION_GONE, False), (CloseCode.INTERNAL, False)],
+)
+def test_when_to_come_back(code: CloseCode, soon: bool) -> None:
+    """After a restart soon; a server that closes is there."""
+    failure = link_failure(closed(code))
+    assert (failure.soon, failure.close_code, failure.answered) == (soon, code, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "answered"),
     [
-        (CloseCode.RESTART, True, False),
-        (CloseCode.SESSION_GONE, False, True),
-        (CloseCode.OFFSET_GAP, False, True),
-        (CloseCode.UNAUTHORISED, False, True),
-        (CloseCode.INTERNAL, False, False),
+        (ConnectionRefusedError(111, "Connection refused"), False),
+        (TimeoutError(), False),
+        (closed(None), False),
+        (refused(503), True),
+        (refused(404), True),
     ],
 )
-def test_when_to_come_back(code: CloseCode, soon: bool, at_once: bool) -> None:
-    """After a restart soon; with a new session at once."""
-    failure = link_failure(closed(code))
-    assert (failure.soon, failure.at_once, failure.close_code) == (soon, at_once, code)
+def test_whether_anybody_answered(error: Exception, answered: bool) -> None:
+    """A network that refuses or is silent is no answer; a status or a close frame is one."""
+    assert link_failure(error).answered is answered
+
+
+def test_messages_that_are_too_long() -> None:
+    """A server whose messages this side refused would send them again."""
+    failure = link_failure(closed(None, sent=1009))
+    assert (failure.reason, failure.fatal) == ("the server sends messages that are too long", True)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -31,6 +32,9 @@ from tests.client.server import (
     always,
     sound,
 )
+
+GONE = ClientOptions(wait_for_server_s=0.0)
+"""For a server that may have been there before: it is attempts that count."""
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -117,7 +121,7 @@ def test_an_overloaded_server_names_its_time_too() -> None:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (Refuse(401), "the server wants another API key"),
+        (Refuse(401), "invalid API key (401)"),
         (Refuse(403), "does not let this client in"),
         (Refuse(404), "HTTP 404"),
         (CloseWith(4400, Error("bad_request", "no such model")), "no such model"),
@@ -139,7 +143,7 @@ def test_a_storm_of_reconnects() -> None:
         time = Time()
         with pytest.raises(ServerError, match="gave up after 15 attempts"):
             client = Client(
-                "ws://127.0.0.1:1", clock=time, sleep=time.sleep, random=random.Random(seed).random
+                "ws://127.0.0.1:1", GONE, clock=time, sleep=time.sleep, random=random.Random(seed).random
             )
             async with client:
                 async for _ in client:
@@ -157,12 +161,67 @@ def test_a_storm_of_reconnects() -> None:
         assert busiest < 50 * (0.5 if number == 0 else 0.25), f"attempt {number + 2} comes in a crowd"
 
 
-def test_a_server_that_is_not_there() -> None:
-    """No server: attempts, then an error that says so."""
+def test_a_server_that_was_never_there() -> None:
+    """It is given up within seconds, and the error says so; meanwhile the client is connecting."""
     heard = run(hear("ws://127.0.0.1:1", 100))
-    assert heard.error is not None
-    assert "gave up after 15 attempts" in str(heard.error)
-    assert heard.error.exit_code == 5
+    assert "connection refused; gave up after 5 s; the audio from 0.0 to 0.0 s" in str(heard.error)
+    assert heard.error is not None and heard.error.exit_code == 5
+    assert heard.time.now_s == pytest.approx(5.0)
+    assert len(heard.time.slept_s) == 3
+    assert heard.phases == [Phase.CONNECTING, Phase.GAVE_UP]
+    assert "connecting, attempt 2 in 1 s" in map(str, heard.states)
+
+
+def test_a_server_that_has_been_there() -> None:
+    """Once a server has answered, its being away is an outage: it is tried as often as any."""
+
+    async def main() -> Heard:
+        time = Time()
+        server = ScriptedServer([Refuse(503)])
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(server.running())
+
+            async def gone(_: Client) -> None:
+                while not time.slept_s:
+                    await asyncio.sleep(0)
+                await stack.aclose()
+
+            return await hear(server.url, 0, feed=gone, time=time)
+
+    heard = run(main())
+    assert "connection refused; gave up after 15 attempts" in str(heard.error)
+    assert len(heard.time.slept_s) == 14
+
+
+def test_a_server_that_is_awaited() -> None:
+    """Whoever wants to wait for a server that is not there yet may, however many attempts that takes."""
+    options = ClientOptions(wait_for_server_s=3600.0)
+    heard = run(hear("ws://127.0.0.1:1", 0, options))
+    assert "gave up after 3600 s" in str(heard.error)
+    assert heard.time.now_s == pytest.approx(3600.0)
+    assert len(heard.time.slept_s) > 30
+
+
+def test_a_server_that_accepts_and_is_silent() -> None:
+    """A port at which somebody listens and says nothing is given up as soon as one where nobody does."""
+
+    async def main(port: int) -> tuple[Heard, float]:
+        loop = asyncio.get_running_loop()
+        began_s, heard = loop.time(), Heard()
+        client = Client(
+            f"ws://127.0.0.1:{port}", ClientOptions(wait_for_server_s=0.3), sleep=heard.time.sleep
+        )
+        async with client:
+            with pytest.raises(ServerError) as caught:
+                async for event in client:
+                    heard.events.append(event)
+        heard.error = caught.value
+        return heard, loop.time() - began_s
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        heard, took_s = run(main(listening.getsockname()[1]))
+    assert "no answer in time; gave up after 0.3 s" in str(heard.error)
+    assert took_s < 5.0
 
 
 def test_a_server_that_says_nothing() -> None:
@@ -230,7 +289,7 @@ def test_waits_count_down() -> None:
             if len(shown) > 4:
                 await asyncio.Event().wait()
 
-        async with Client("ws://127.0.0.1:1", clock=time, sleep=sleep, random=lambda: 0.5) as client:
+        async with Client("ws://127.0.0.1:1", GONE, clock=time, sleep=sleep, random=lambda: 0.5) as client:
             while len(shown) < 6:
                 await asyncio.sleep(0)
         return shown
@@ -259,7 +318,7 @@ def test_a_shared_breaker() -> None:
                 await asyncio.Event().wait()
 
             for _ in range(5):
-                client = Client(server.url, clock=time, sleep=sleep, breaker=breaker)
+                client = Client(server.url, GONE, clock=time, sleep=sleep, breaker=breaker)
                 await stack.enter_async_context(client)
             while len(asleep) < 4 or not server.handshakes:
                 await asyncio.sleep(0)

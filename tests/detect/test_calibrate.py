@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from asrctl.detect import calibrate as module
-from asrctl.detect.calibrate import Speech, _Runs, calibrate, listening_cpu, measure
+from asrctl.detect.calibrate import Speech, _decode_s, calibrate, detection_cpu, measure
 from asrctl.engine.pool import WorkerPool
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.models.store import ModelStore
@@ -39,7 +39,7 @@ def test_the_speech_has_two_lengths() -> None:
 
 def test_listening_is_measured() -> None:
     """Finding speech takes some processor time, far less than the audio is long."""
-    assert 0.0 < listening_cpu(Speech.sample().long) < 1.0
+    assert 0.0 < detection_cpu(Speech.sample().long) < 1.0
 
 
 @pytest.mark.integration
@@ -59,7 +59,7 @@ def test_a_real_measurement(store: ModelStore, tiny_en: Path) -> None:
     assert 50e6 < found.measurement.memory_bytes < 1e9
     assert found.measurement.costs.final_s(3.0) > 0
     assert 0 < found.measurement.costs.draft_factor <= 1
-    assert found.measurement.costs.listening_share > 0
+    assert found.measurement.costs.detection_share > 0
     assert "1 thread" in found.measurement.where
     assert found.sessions >= 1
 
@@ -174,6 +174,7 @@ class Paced:
 def test_the_quickest_round_counts(workers: int, times_s: list[float], found_s: float, left: int) -> None:
     """What else runs makes rounds longer only; what takes long is not tried again and again."""
     pool = Paced(*times_s)
-    runs = _Runs(cast("WorkerPool", pool), workers, time.monotonic() + 60)
-    assert runs.time(np.zeros(10, np.float32), DecodeOptions()) == pytest.approx(found_s)
+    samples = np.zeros(10, np.float32)
+    taken_s = _decode_s(cast("WorkerPool", pool), workers, time.monotonic() + 60, samples, DecodeOptions())
+    assert taken_s == pytest.approx(found_s)
     assert len(pool.times_s) == left

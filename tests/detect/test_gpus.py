@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asrctl.detect.gpus import parse_nvidia_driver, parse_nvidia_smi, parse_vulkaninfo
+from asrctl.detect.gpus import parse_nvidia_driver, parse_nvidia_smi
 from asrctl.detect.machine import Cpu, Gpu, Machine, System, WhisperBuild
 from asrctl.detect.whisper_build import parse_build
 from tests.detect.recorded import recording
@@ -17,18 +17,16 @@ def build_of(name: str) -> WhisperBuild:
 
 
 def test_nvidia_cards() -> None:
-    """Name, memory and driver of each."""
+    """Name and memory of each."""
     assert parse_nvidia_smi(recording("nvidia-smi-two-cards.csv")) == (
-        Gpu("NVIDIA GeForce RTX 3090", "cuda", 24576 << 20, driver="580.126.09"),
-        Gpu("NVIDIA GeForce RTX 3090", "cuda", 24576 << 20, driver="580.126.09"),
+        Gpu("NVIDIA GeForce RTX 3090", "cuda", 24576 << 20),
+        Gpu("NVIDIA GeForce RTX 3090", "cuda", 24576 << 20),
     )
 
 
 def test_a_chip_that_shares_the_memory() -> None:
     """Its tool gives no size, since it is the machine's."""
-    assert parse_nvidia_smi(recording("nvidia-smi-spark.csv")) == (
-        Gpu("NVIDIA GB10", "cuda", None, unified=True, driver="580.142"),
-    )
+    assert parse_nvidia_smi(recording("nvidia-smi-spark.csv")) == (Gpu("NVIDIA GB10", "cuda", None),)
 
 
 def test_a_missing_driver_is_told() -> None:
@@ -45,42 +43,19 @@ def test_no_card_is_no_trouble() -> None:
 def test_a_laptop_in_wsl() -> None:
     """Windows' driver, seen from Linux."""
     (found,) = parse_nvidia_smi(recording("nvidia-smi-wsl2-laptop.csv"))
-    assert found == Gpu("NVIDIA GeForce RTX 4060 Laptop GPU", "cuda", 8188 << 20, driver="591.44")
+    assert found == Gpu("NVIDIA GeForce RTX 4060 Laptop GPU", "cuda", 8188 << 20)
 
 
-@pytest.mark.parametrize(
-    ("version", "driver"),
-    [("nvidia-driver-version.txt", "535.183.01"), ("nvidia-driver-version-open.txt", "570.133.07")],
-)
-def test_the_driver_shows_its_cards_without_its_tool(version: str, driver: str) -> None:
+def test_the_driver_shows_its_cards_without_its_tool() -> None:
     """By name; an excluded one is left out, and garbage is no card."""
     card = recording("nvidia-driver-information.txt")
     excluded = card.replace("GPU Excluded:\t No", "GPU Excluded:\t Yes")
-    found = parse_nvidia_driver([card, excluded, "garbage"], recording(version))
-    assert found == (Gpu("NVIDIA GeForce RTX 3080", "cuda", driver=driver),)
-    assert parse_nvidia_driver([card])[0].driver == ""
+    assert parse_nvidia_driver([card, excluded, "garbage"]) == (Gpu("NVIDIA GeForce RTX 3080", "cuda"),)
 
 
 def test_a_card_that_the_driver_cannot_start_is_none() -> None:
     """It is listed without a name, and its tool fails."""
     assert parse_nvidia_driver([recording("nvidia-driver-unknown-information.txt")]) == ()
-
-
-def test_vulkan_leaves_the_cpu_out() -> None:
-    """llvmpipe is the processor in disguise."""
-    assert parse_vulkaninfo(recording("vulkaninfo-nvidia-llvmpipe.txt")) == (
-        Gpu("NVIDIA GeForce RTX 2060", "vulkan", None, driver="525.125.06"),
-    )
-
-
-def test_vulkan_counts_a_device_once() -> None:
-    """Two drivers for one card show it twice."""
-    assert len(parse_vulkaninfo(recording("vulkaninfo-amd-twice.txt"))) == 1
-
-
-def test_vulkan_says_nothing() -> None:
-    """Garbage has no devices."""
-    assert parse_vulkaninfo("ERROR: [Loader Message] Code 0 : vkCreateInstance failed") == ()
 
 
 @pytest.mark.parametrize(
@@ -108,9 +83,8 @@ def test_whisper_cpp_says_where_it_runs(
     assert not {"OPENMP", "REPACK", "ACCELERATE", "EMBED_LIBRARY"} & set(build.simd)
 
 
-def test_core_ml_and_metal_memory() -> None:
-    """The build says Core ML, the device log what the GPU may use."""
-    assert build_of("macos-m1").core_ml and not build_of("macos-m3").core_ml
+def test_metal_memory() -> None:
+    """The device log says what the GPU may use."""
     assert build_of("macos-m3").device_memory_bytes == 12_713_120_000
     assert build_of("macos-intel").device_memory_bytes == 8_589_930_000
     assert build_of("linux-x86").device_memory_bytes is None

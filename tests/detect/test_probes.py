@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from asrctl.detect.child import main as child_main
-from asrctl.detect.inventory import find_models, find_voxtral, loadable, provider_states
+from asrctl.detect.inventory import find_models, loadable, provider_states
 from asrctl.detect.machine import Gpu, Machine
 from asrctl.detect.probes import QUICK, ProbeOptions, probe_machine
 from asrctl.models.store import ModelStore
@@ -23,6 +21,18 @@ from tests.models.mini import write_ggml
 assert child_main  # its module must import without what it asks
 ANSWER_S = 30.0
 """No probe of a healthy machine needs it; nothing here waits for it."""
+
+
+class Spoken:
+    """A child that wrote something."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    def output(self, *, partial: bool) -> str:
+        """All of it."""
+        assert partial
+        return self.said
 
 
 def reasons(machine: Machine) -> dict[str, str]:
@@ -54,27 +64,23 @@ def test_whisper_cpp_tells_where_it_puts_a_model(store: ModelStore, tiny_en: Pat
     assert "tiny.en-q8_0" in {model.name for model in machine.models if model.source == "cached"}
 
 
-def test_hanging_tools_end_with_their_time(tool: Tool, empty: ModelStore) -> None:
-    """Both are told as such, and everything else is there."""
+def test_a_hanging_tool_ends_with_its_time(tool: Tool, empty: ModelStore) -> None:
+    """It is told as such, and everything else is there."""
     tool("nvidia-smi", HANG)
-    tool("vulkaninfo", HANG)
     machine = probe_machine(empty, ProbeOptions(3.0))
-    assert set(reasons(machine)) >= {"CUDA", "Vulkan"}
-    assert all("3 s" in reasons(machine)[name] for name in ("CUDA", "Vulkan"))
+    assert "3 s" in reasons(machine)["CUDA"]
     assert machine.cpu.model and machine.memory.total_bytes
 
 
-def test_a_process_that_nothing_moves_is_left_behind(
-    empty: ModelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A driver can hang so that not even SIGKILL ends the tool: the others' answers come all the same."""
-    stuck = threading.Event()
-    monkeypatch.setattr("asrctl.detect.probes._nvidia", lambda limit_s: stuck.wait())
-    try:
-        machine = probe_machine(empty, ProbeOptions(0.2, ask_libraries=False))
-    finally:
-        stuck.set()
-    assert reasons(machine)["CUDA"] == "no answer within 0.2 s"
+def test_a_surprise_in_one_probe_is_told(empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others' answers come all the same."""
+
+    def surprise(_: object) -> tuple[Gpu, ...]:
+        raise KeyError("card")
+
+    monkeypatch.setattr("asrctl.detect.gpus.parse_nvidia_driver", surprise)
+    machine = probe_machine(empty, QUICK)
+    assert reasons(machine)["CUDA"] == "KeyError: 'card'"
     assert machine.cpu.model
 
 
@@ -96,36 +102,30 @@ def test_a_tool_that_fails_is_a_line_in_the_report(
     assert reason in reasons(machine)["CUDA"] and machine.gpus == ()
 
 
-def test_cards_are_found_by_the_tools_on_path(tool: Tool, empty: ModelStore) -> None:
-    """CUDA and Vulkan by their own tools."""
+def test_cards_are_found_by_the_tool_on_path(tool: Tool, empty: ModelStore) -> None:
+    """Each that it lists."""
     tool("nvidia-smi", "cat <<'END'\n" + recording("nvidia-smi-two-cards.csv") + "END")
-    tool("vulkaninfo", "cat <<'END'\n" + recording("vulkaninfo-nvidia-llvmpipe.txt") + "END")
     machine = probe_machine(empty, ProbeOptions(ANSWER_S, ask_libraries=False))
-    assert [(gpu.api, gpu.name) for gpu in machine.gpus] == [
-        ("cuda", "NVIDIA GeForce RTX 3090"),
-        ("cuda", "NVIDIA GeForce RTX 3090"),
-        ("vulkan", "NVIDIA GeForce RTX 2060"),
-    ]
+    assert machine.gpus == (Gpu("NVIDIA GeForce RTX 3090", "cuda", 24576 << 20),) * 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked in another way")
 def test_a_mac_by_its_own_tools(tool: Tool, empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path that Macs take, with what their tools print."""
     tool("sysctl", "cat <<'END'\n" + recording("macos-m3-max-sysctl.txt") + "END")
-    tool("system_profiler", "cat <<'END'\n" + recording("macos-m3-pro-displays.json") + "END")
     monkeypatch.setattr("asrctl.detect.probes.platform.system", lambda: "Darwin")
     monkeypatch.setattr("asrctl.detect.probes.platform.machine", lambda: "arm64")
     machine = probe_machine(empty, ProbeOptions(ANSWER_S))
     assert machine.system.name == "macOS" and machine.cpu.model == "Apple M3 Max"
-    assert machine.gpus == (Gpu("Apple M3 Pro", "metal", None, unified=True),)
+    assert machine.gpus == (Gpu("Apple M3 Max", "metal"),)
     assert machine.memory.total_bytes
     glance = probe_machine(empty, QUICK)
-    assert glance.gpus == (Gpu("Apple M3 Max", "metal", None, unified=True),) and glance.gpu
+    assert glance.gpus == machine.gpus and glance.gpu
 
 
 def test_a_glance_starts_no_child(empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--quick` asks neither whisper.cpp nor PortAudio, and says so by knowing nothing of them."""
-    monkeypatch.setattr("asrctl.detect.probes.run_child", lambda *_: pytest.fail("a child was started"))
+    monkeypatch.setattr("asrctl.detect.probes.child", lambda *_, **__: pytest.fail("a child was started"))
     machine = probe_machine(empty, QUICK)
     assert machine.whisper is None and machine.audio_inputs is None and machine.cpu.model
 
@@ -136,14 +136,12 @@ def test_a_glance_reads_the_drivers_files(
 ) -> None:
     """A tool that hangs does not keep it waiting: it is not asked."""
     tool("nvidia-smi", HANG)
-    tool("vulkaninfo", HANG)
     card = tmp_path / "nvidia" / "gpus" / "0000:01:00.0" / "information"
     card.parent.mkdir(parents=True)
     card.write_text(recording("nvidia-driver-information.txt"))
-    (tmp_path / "nvidia" / "version").write_text(recording("nvidia-driver-version.txt"))
     monkeypatch.setattr("asrctl.detect.probes._NVIDIA_DRIVER", tmp_path / "nvidia")
     machine = probe_machine(empty, QUICK)
-    assert machine.gpus == (Gpu("NVIDIA GeForce RTX 3080", "cuda", driver="535.183.01"),)
+    assert machine.gpus == (Gpu("NVIDIA GeForce RTX 3080", "cuda"),)
     assert reasons(machine) == {}
 
 
@@ -160,7 +158,7 @@ def test_a_glance_asks_the_tool_where_there_are_no_such_files(
 @pytest.mark.parametrize("output", ["", "{", "[]\n", '{"error": "OSError: no PortAudio"}\n'])
 def test_a_child_without_an_answer(empty: ModelStore, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
     """Half a line, nothing, or an error is a reason, and never an exception."""
-    monkeypatch.setattr("asrctl.detect.probes.run_child", lambda *_: output)
+    monkeypatch.setattr("asrctl.detect.probes.child", lambda *_, **__: Spoken(output))
     machine = probe_machine(empty, ProbeOptions(ANSWER_S))
     assert {"whisper.cpp", "microphones"} <= set(reasons(machine))
     assert machine.whisper is None and machine.audio_inputs is None
@@ -171,7 +169,7 @@ def test_half_of_the_childs_answers_is_better_than_none(
 ) -> None:
     """A crash while a model loads leaves what was said before."""
     said = '{"system_info": "CPU : AVX2 = 1 | ", "log": []}\n{"system_in'
-    monkeypatch.setattr("asrctl.detect.probes.run_child", lambda *_: said)
+    monkeypatch.setattr("asrctl.detect.probes.child", lambda *_, **__: Spoken(said))
     machine = probe_machine(empty, ProbeOptions(ANSWER_S))
     assert machine.whisper and machine.whisper.simd == ("AVX2",)
 
@@ -182,14 +180,13 @@ def test_whisper_cpp_and_the_system_complete_each_other(
     """A card that only whisper.cpp sees is there; one that both see is there once, with its memory."""
     info, *log = recording("whisper-cuda-a10.txt").splitlines()
     said = json.dumps({"system_info": info, "log": log, "inputs": []})
-    monkeypatch.setattr("asrctl.detect.probes.run_child", lambda *_: said)
+    monkeypatch.setattr("asrctl.detect.probes.child", lambda *_, **__: Spoken(said))
     tool("nvidia-smi", "exit 1")
-    tool("vulkaninfo", "exit 1")
     machine = probe_machine(empty, ProbeOptions(ANSWER_S))
     assert machine.gpus == (Gpu("NVIDIA A10", "cuda"),) and machine.gpu
     tool("nvidia-smi", "echo 'NVIDIA A10, 23028, 580.65.06'")
     machine = probe_machine(empty, ProbeOptions(ANSWER_S))
-    assert machine.gpus == (Gpu("NVIDIA A10", "cuda", 23028 << 20, driver="580.65.06"),)
+    assert machine.gpus == (Gpu("NVIDIA A10", "cuda", 23028 << 20),)
 
 
 def test_a_damaged_model_is_told(empty: ModelStore) -> None:
@@ -220,29 +217,4 @@ def test_providers_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each with what would enable it."""
     monkeypatch.setattr("asrctl.providers.plugin.is_installed", lambda _: False)
     states = {state.name: state.missing for state in provider_states()}
-    assert "pip install" in states["faster_whisper"]
-
-
-def test_voxtral_is_found_beside_its_program(tool: Tool, tmp_path: Path) -> None:
-    """The binary on PATH, the weights beside it or in a named place; half of them are none."""
-    binary = tool("voxtral", "exit 0")
-    assert find_voxtral([tmp_path]).binary == str(binary)
-    weights = tmp_path / "bin" / "voxtral-model"
-    weights.mkdir()
-    (weights / "consolidated.safetensors").touch()
-    assert find_voxtral([tmp_path]).weights == ""
-    (weights / "tekken.json").touch()
-    assert find_voxtral([tmp_path]).weights == str(weights)
-
-
-def test_probes_run_at_the_same_time(empty: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two tools that wait for each other both come to an answer."""
-    meeting = threading.Barrier(2)
-
-    def meet(limit_s: float) -> tuple[Gpu, ...]:
-        meeting.wait(ANSWER_S)
-        return (Gpu(f"card {time.monotonic()}", "cuda"),)
-
-    monkeypatch.setattr("asrctl.detect.probes._nvidia", meet)
-    monkeypatch.setattr("asrctl.detect.probes._vulkan", meet)
-    assert len(probe_machine(empty, ProbeOptions(ANSWER_S, ask_libraries=False)).gpus) == 2
+    assert "pip install" in states["faster_whisper"] and "scripted" not in states

@@ -263,7 +263,7 @@ def test_faults_that_pass(name: str, fault: Fault) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (Refuse(401), "wants another API key"),
+        (Refuse(401), "invalid API key (401)"),
         (Refuse(403), "does not let this client in"),
         (Refuse(404), "HTTP 404"),
         (After(code=3000, reason="invalid_request_error.invalid_api_key"), "3000"),

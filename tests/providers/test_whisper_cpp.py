@@ -234,62 +234,6 @@ def test_doubtful_words_are_heard_again(tiny_en: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_short_doubtful_speech_is_heard_behind_a_sentence(tiny_en: Path) -> None:
-    """The second decode has it in front, the words have not; speech of 4 s and more is heard alone."""
-    program = """
-    from dataclasses import replace
-    from asrctl.policy.window import Effort
-    from asrctl.providers.lead_in import led_in
-    noise = np.random.default_rng(0).normal(0, 0.03, 2 * len(speech)).astype(np.float32)
-    lengths, decode = [], model._decode
-    def counted(samples, *rest, **named):
-        lengths.append(len(samples))
-        return decode(samples, *rest, **named)
-    model._decode = counted
-    def heard(samples, effort=Effort.LIGHT):
-        lengths.clear()
-        return model.transcribe(samples, replace(DecodeOptions(), effort=effort), bool)
-    short, long = speech + noise[: len(speech)], np.concatenate([speech, speech]) + noise
-    once = heard(short)
-    assert lengths[:2] == [len(short), len(led_in(short))] and once.text.count("Monday") == 1, once
-    assert once.confidence > heard(short, Effort.DRAFT).confidence
-    assert once.segments[-1].end_s <= len(short) / 16_000
-    assert "Monday" in heard(long).text and set(lengths) == {len(long)}
-"""
-    done = run(program, tiny_en)
-    assert done.returncode == 0, done.stderr
-
-
-def test_of_three_looks_at_short_speech_the_surest_is_taken(tiny_en: Path) -> None:
-    """No second where the first is sure, no third where one of two is; what runs in circles is no look."""
-    program = """
-    from dataclasses import replace
-    from asrctl.audio.sample import SAMPLE_TEXT
-    from asrctl.policy.window import Effort
-    from asrctl.transcript import Hypothesis, Segment, Word
-    def look(text, sure):
-        words = tuple(Word(0.1 * at, 0.1 * at + 0.1, word, sure) for at, word in enumerate(text.split()))
-        return Hypothesis((Segment(0.0, 2.0, text, sure, words),), "en", 0.0)
-    def behind(text, sure):
-        heard = look(SAMPLE_TEXT + " " + text, sure)
-        return replace(heard, segments=(replace(heard.segments[0], end_s=5.2),))
-    def taken(*looks):
-        left = list(looks)
-        model._decode = lambda *_, **__: left.pop(0)
-        text = model.transcribe(speech[:32_000], replace(DecodeOptions(), effort=Effort.LIGHT), bool).text
-        return text, len(left)
-    assert taken(look("one", 0.9)) == ("one", 0)
-    assert taken(look("one", 0.8), behind("two", 0.7)) == ("one", 0)
-    assert taken(look("one", 0.5), behind("two", 0.7)) == ("two", 0)
-    assert taken(look("one", 0.5), behind("two", 0.55), look("three", 0.4)) == ("two", 0)
-    assert taken(look("one", 0.5), look("two", 0.9), look("three", 0.4)) == ("one", 0)
-    assert taken(look("one", 0.5), behind("no no no", 0.9), look("three", 0.52)) == ("three", 0)
-    assert taken(look("one", 0.5), behind("two", 0.4), look("no no no", 0.9)) == ("one", 0)
-"""
-    done = run(program, tiny_en)
-    assert done.returncode == 0, done.stderr
-
-
 def test_arrays_of_other_kinds(tiny_en: Path) -> None:
     """Samples need not be contiguous or writable: slices and read-only views give the same words."""
     program = """

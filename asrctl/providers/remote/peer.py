@@ -187,6 +187,7 @@ def _client_options(options: RemoteOptions, key: str, decode: DecodeOptions) -> 
         backoff=options.backoff,
         breaker=options.breaker,
         buffer=BufferOptions(memory_bytes, 0),
+        wait_for_server_s=0.0,  # an outage is bounded here, in `_watch`
         connect_timeout_s=options.connect_timeout_s,
         keepalive_s=options.keepalive_s,
         salvage=False,

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 
 from asrctl.errors import ProviderError
 from asrctl.network.failures import LinkFailure
-from asrctl.network.retry import Retry
 from asrctl.policy.breaker import CircuitBreaker
 from asrctl.providers.base import DecodeOptions, Spoken
 from asrctl.providers.remote.backlog import Backlog
@@ -18,6 +17,7 @@ from asrctl.providers.remote.guess import dialect_for
 from asrctl.providers.remote.link import Link
 from asrctl.providers.remote.loop import allow
 from asrctl.providers.remote.options import RemoteOptions
+from asrctl.providers.remote.retry import Retry
 from asrctl.providers.remote.socket import open_socket
 
 

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from asrctl.errors import DecodeError, ProviderError
 from asrctl.network.failures import LinkFailure
-from asrctl.network.retry import Retry
 from asrctl.policy.breaker import CircuitBreaker
 from asrctl.providers.base import Aborted, DecodeOptions
 from asrctl.providers.remote.answer import hypothesis_of, message_of
@@ -20,6 +19,7 @@ from asrctl.providers.remote.multipart import form_of, wav_of
 from asrctl.providers.remote.options import RemoteOptions
 from asrctl.providers.remote.pcm import pcm_of
 from asrctl.providers.remote.request import Answer, Poster
+from asrctl.providers.remote.retry import Retry
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 
 if TYPE_CHECKING:

@@ -1,0 +1,37 @@
+"""What a server says, as the events of a session on this machine; its text is made safe to show."""
+
+from __future__ import annotations
+
+from asrctl import protocol
+from asrctl.network.text import safe_text
+from asrctl.stream.events import Dropped, Event, Final, Partial, SpeechStarted
+from asrctl.transcript import Segment, Word
+
+
+def event_of(message: object) -> Event | None:
+    """A server's message as an event; None for what is about the link."""
+    if isinstance(message, protocol.SpeechStarted):
+        return SpeechStarted(message.utterance, message.start_s)
+    if isinstance(message, protocol.Partial):
+        return Partial(
+            message.utterance,
+            0,
+            message.start_s,
+            message.end_s,
+            safe_text(message.stable),
+            safe_text(message.unstable),
+        )
+    if isinstance(message, protocol.Final):
+        words = words_of(message)
+        segment = Segment(message.start_s, message.end_s, safe_text(message.text), message.confidence, words)
+        return Final(message.utterance, segment, message.from_, message.to)
+    if isinstance(message, protocol.Dropped):
+        return Dropped(message.utterance, message.from_, message.to, safe_text(message.reason))
+    return None
+
+
+def words_of(final: protocol.Final) -> tuple[Word, ...]:
+    """The words of a final, if they were asked for."""
+    return tuple(
+        Word(word.start_s, word.end_s, safe_text(word.text), word.confidence) for word in final.words or ()
+    )

@@ -1,0 +1,230 @@
+"""The Python API: the same words as the command line, from files, samples and live audio, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+import asrctl
+from asrctl.errors import AudioError, ModelError, ProviderError, UsageError
+from asrctl.providers.scripted import speak
+from asrctl.settings import Settings
+from tests.engine.streams import LevelDetector, silence
+from tests.workers.conftest import Script
+
+MONDAY = Path(asrctl.__file__).parent / "assets" / "monday.wav"
+MONDAY_TEXT = "Please call me on Monday morning about the meeting."
+SPEECH = np.concatenate([silence(0.5), speak([1, 2, 3]), silence(1), speak([4, 5]), silence(1)])
+WORDS = "w1 w2 w3 w4 w5"
+
+
+@pytest.fixture(autouse=True)
+def levels_are_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the scripted provider understands is no speech to the usual detector."""
+    monkeypatch.setattr("asrctl.audio.vad.SileroVad", lambda _weights: LevelDetector())
+
+
+@pytest.fixture
+def scripted(script: Script) -> dict[str, Any]:
+    """Options of an engine over the scripted provider."""
+    return {"model": str(script().path), "provider": "scripted"}
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    """The speech in a file."""
+    path = tmp_path / "speech.wav"
+    soundfile.write(path, SPEECH, 16_000, subtype="FLOAT")
+    return path
+
+
+def text_of(events: list[asrctl.Event]) -> str:
+    return " ".join(event.segment.text for event in events if isinstance(event, asrctl.Final))
+
+
+def test_a_file_in_one_call(scripted: dict[str, Any], wav: Path) -> None:
+    """All words, with the account of the audio."""
+    transcript = asrctl.transcribe(wav, **scripted)
+    assert transcript.text == WORDS
+    assert transcript.source == str(wav) and transcript.provider == "scripted"
+    audio = transcript.audio
+    assert audio.received_samples == len(SPEECH)
+    assert audio.pending_samples == audio.dropped_samples == 0
+
+
+def test_samples_instead_of_a_file(scripted: dict[str, Any]) -> None:
+    """An array is as good as a file."""
+    assert asrctl.transcribe(SPEECH, **scripted).text == WORDS
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [SPEECH.astype(np.float64), (SPEECH * 32767).astype(np.int16), np.stack([SPEECH, SPEECH])],
+    ids=["float64", "int16", "stereo"],
+)
+def test_samples_that_are_something_else(scripted: dict[str, Any], samples: NDArray[Any]) -> None:
+    """They are refused with what is wanted, since guessing would transcribe noise."""
+    with pytest.raises(UsageError, match=r"float32 of shape \(n,\), mono at 16 kHz, not "):
+        asrctl.transcribe(samples, **scripted)
+
+
+def test_an_engine_keeps_its_model(scripted: dict[str, Any], wav: Path) -> None:
+    """Two calls are served by the same process, which is gone afterwards."""
+    with asrctl.Engine(**scripted) as engine:
+        engine.wait_ready()
+        (pid,) = engine._engine.recognizer.pids()
+        assert [engine.transcribe(source).text for source in (wav, SPEECH)] == [WORDS, WORDS]
+        assert engine._engine.recognizer.pids() == [pid]
+    assert not psutil.pid_exists(pid)
+
+
+def test_segments_one_by_one(scripted: dict[str, Any], wav: Path) -> None:
+    """They come as they are found; leaving early stops the work."""
+    with asrctl.Engine(**scripted) as engine:
+        assert " ".join(segment.text for segment in engine.segments(wav)) == WORDS
+        for segment in engine.segments(wav):
+            assert segment.text.startswith("w1")
+            break
+        assert engine.transcribe(wav).text == WORDS
+
+
+def test_live_audio_without_asyncio(scripted: dict[str, Any]) -> None:
+    """Chunks from any iterable; a gap that is declared is in the account."""
+    chunks: list[Any] = [SPEECH[at : at + 800] for at in range(0, len(SPEECH), 800)]
+    chunks.insert(3, asrctl.Lost(1600, "late"))
+    with asrctl.Engine(**scripted) as engine:
+        events = list(engine.stream(chunks))
+    assert text_of(events) == WORDS
+    finished = events[-1]
+    assert isinstance(finished, asrctl.Finished)
+    assert finished.account.dropped_samples == 1600 and finished.account.pending_samples == 0
+
+
+async def test_live_audio_as_it_comes(scripted: dict[str, Any]) -> None:
+    """An asynchronous source; speech starts, is shown, ends, and is final, in this order."""
+
+    async def chunks() -> AsyncIterator[NDArray[np.float32]]:
+        for at in range(0, len(SPEECH), 1600):
+            yield SPEECH[at : at + 1600]
+            await asyncio.sleep(0)
+
+    kinds: list[type] = []
+    events: list[asrctl.Event] = []
+    async for event in asrctl.stream(chunks(), **scripted):
+        kinds.append(type(event))
+        events.append(event)
+    assert text_of(events) == WORDS
+    order = [kinds.index(kind) for kind in (asrctl.SpeechStarted, asrctl.SpeechEnded, asrctl.Final)]
+    assert order == sorted(order) and kinds[-1] is asrctl.Finished
+
+
+async def test_many_at_once(scripted: dict[str, Any], wav: Path) -> None:
+    """Files and live audio share an engine."""
+
+    async def live() -> str:
+        return text_of([event async for event in engine.stream(SPEECH)])
+
+    async with asrctl.AsyncEngine(**scripted) as engine:
+        files = [engine.transcribe(wav) for _ in range(3)]
+        texts = await asyncio.gather(live(), live(), *files)
+    assert texts[:2] == [WORDS, WORDS] and [each.text for each in texts[2:]] == [WORDS] * 3
+
+
+async def test_a_stream_that_is_left_early(scripted: dict[str, Any]) -> None:
+    """Nothing goes on behind the caller's back; the engine can be used again."""
+    async with asrctl.AsyncEngine(**scripted) as engine:
+        events = engine.stream(SPEECH)
+        async for event in events:
+            if isinstance(event, asrctl.Final):
+                break
+        await events.aclose()
+        names = {task.get_name() for task in asyncio.all_tasks()}
+        assert not names & {"feeder", "session live", "end", "ready"}
+        assert (await engine.transcribe(SPEECH)).text == WORDS
+
+
+async def test_a_source_that_fails(scripted: dict[str, Any]) -> None:
+    """What it gave is said first, then its error is raised."""
+
+    def chunks() -> Iterator[NDArray[np.float32]]:
+        yield SPEECH
+        raise AudioError("the microphone was unplugged")
+
+    events: list[asrctl.Event] = []
+    with pytest.raises(AudioError, match="unplugged"):
+        async for event in asrctl.stream(chunks(), **scripted):
+            events.append(event)
+    assert text_of(events) == WORDS
+
+
+async def test_weights_that_do_not_load(script: Script, wav: Path) -> None:
+    """The loader's reason, from files and from live audio, and no wait."""
+    options = {"model": str(script(fail_load="broken weights").path), "provider": "scripted"}
+    async with asrctl.AsyncEngine(**options) as engine:
+        with pytest.raises(ModelError, match="broken weights"):
+            await engine.transcribe(wav)
+        with pytest.raises(ModelError, match="broken weights"):
+            async for _ in engine.stream(SPEECH):
+                pass
+
+
+def test_mistakes_have_names(wav: Path, scripted: dict[str, Any]) -> None:
+    """A misspelt option, a provider that does not exist, a file that is not there."""
+    with pytest.raises(UsageError, match=r"there is no setting langauge; there are .*language"):
+        asrctl.Engine(langauge="de")
+    with pytest.raises(ProviderError, match="no provider called 'nobody'"):
+        asrctl.transcribe(wav, provider="nobody")
+    with pytest.raises(AudioError, match=r"nowhere\.wav: no such file"):
+        asrctl.transcribe("nowhere.wav", **scripted)
+
+
+def test_settings_can_be_given_whole(scripted: dict[str, Any], wav: Path) -> None:
+    """As a program does that has a config of its own."""
+    settings = Settings().overridden(**scripted)
+    with asrctl.Engine(settings=settings) as engine:
+        assert engine.transcribe(wav).text == WORDS
+
+
+def test_importing_it_is_cheap() -> None:
+    """`import asrctl` loads nothing of weight; a name is imported when it is used."""
+    heavy = "{'numpy', 'asyncio', 'pydantic', 'rich', 'typer', 'soundfile'}"
+    code = f"import sys, asrctl; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_name_is_there() -> None:
+    """What `__all__` promises can be had, and is the same for type checkers."""
+    assert all(getattr(asrctl, name) is not None for name in asrctl.__all__)
+    assert set(asrctl.__all__) == set(asrctl._HOME_OF)
+    source = Path(asrctl.__file__).read_text()
+    checked = set(re.findall(r"\b[A-Za-z]+\b", source.split("if TYPE_CHECKING:")[1].split("__version__")[0]))
+    assert set(asrctl.__all__) <= checked
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = asrctl.nonsense
+
+
+@pytest.mark.integration
+def test_the_example_of_the_documentation(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With real weights and the usual detector."""
+    monkeypatch.undo()
+    assert asrctl.transcribe(MONDAY, str(tiny_en)).text == MONDAY_TEXT
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """See `tests.workers.conftest.script`."""
+    from tests.workers.conftest import script as make
+
+    return make.__wrapped__(tmp_path)  # type: ignore[attr-defined, no-any-return]
