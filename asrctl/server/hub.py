@@ -5,10 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
-from asrctl.errors import UsageError
-from asrctl.languages import AUTO, check_language
 from asrctl.policy.admission import Admission, Refusal
 from asrctl.policy.ladder import Ladder, LevelChange
 from asrctl.policy.pacing import gather_s
@@ -31,7 +28,8 @@ from asrctl.server.journal import Journal
 from asrctl.server.metrics import Metrics
 from asrctl.server.options import ServeOptions
 from asrctl.server.session import Bounds, Listener, LiveSession, Surroundings
-from asrctl.stream.stream import SpeechDetector, StreamOptions
+from asrctl.server.wishes import suited
+from asrctl.stream.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 _FINISHED_KEPT = 256
@@ -128,7 +126,7 @@ class Hub:
         if refusal is not None:
             self.metrics.rejected.labels("source").inc()
             raise overload(refusal)
-        stream_options = self._stream_options(start)
+        stream_options = suited(self.options.roomy_stream, start, self.options.shown)
         window = round(self.options.window_s * start.format.sample_rate)
         session = LiveSession(
             ServerSession(session_id, secrets.token_urlsafe(32), start, window),
@@ -150,19 +148,6 @@ class Hub:
         """The models by their providers."""
         main, shown = self.options.models.main, self.options.shown
         return {main.spec.provider: main.name, shown.spec.provider: shown.name}
-
-    def _stream_options(self, start: Start) -> StreamOptions:
-        main = self.options.shown
-        if start.model not in (None, main.name):
-            raise _bad(f"this server has no model {start.model!r}: it serves {main.name}")
-        try:
-            language = start.language if start.language != AUTO else self.options.stream.decode.language
-            language = check_language(language, multilingual=main.multilingual, model=main.name)
-        except UsageError as error:
-            raise _bad(str(error)) from None
-        stream = self.options.roomy_stream
-        prompt = start.prompt or stream.decode.prompt
-        return replace(stream, decode=replace(stream.decode, language=language, prompt=prompt))
 
     def resume(self, request: Resume, listener: Listener) -> tuple[LiveSession, list[KeptMessage]]:
         """Take a session up on another socket; the newest wins.
@@ -338,7 +323,3 @@ class Hub:
 def overload(refusal: Refusal) -> Violation:
     """A refusal that comes after the upgrade."""
     return Violation(CloseCode.OVERLOAD, "overload", refusal.reason, float(refusal.retry_after_s))
-
-
-def _bad(message: str) -> Violation:
-    return Violation(CloseCode.BAD_REQUEST, "bad_request", message)

@@ -27,7 +27,7 @@ from asrctl.protocol import (
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.spool import Lost, Mark, Spool, Step
 from asrctl.server.translate import Positions, message_of, status_of
-from asrctl.stream.events import Event, Finished, ProviderChanged, SpeechEnded, SpeechStarted
+from asrctl.stream.events import Event, Finished, ProviderChanged, SpeechStarted
 from asrctl.stream.session import Session
 from asrctl.stream.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 
 _ENCODINGS: dict[str, StreamEncoding] = {"pcm_s16le": "s16le", "pcm_f32le": "f32le"}
 
+_SHED_TO = 0.5
+"""Beyond the bound on lag speech is given up down to this share of it, so that what is left can be decoded
+before it is too late as well: one by one, each utterance would be on its worker just when its time is over."""
+_CALM = 2.0
+"""A session is late until nothing was given up for so many times the bound."""
 _CATCH_UP_S = 10.0
 """Spooled audio goes to the recogniser in pieces of this length, each when little of the last is pending."""
 _LITTLE_S = 40.0
@@ -117,8 +122,8 @@ class LiveSession:
         """Why it cannot go on; empty while it can."""
         self.has_spoken = False
         """Whether speech was heard in it."""
-        self.is_late = False
-        """Whether its client was told that finals come late."""
+        self._shed_s: float | None = None
+        """When speech was given up last; None where the client was told that this is over."""
         self._bounds, self._surroundings = bounds, surroundings
         self._gathered = b""
         self._bytes_per_s = format_.sample_rate * format_.frame_bytes
@@ -240,26 +245,23 @@ class LiveSession:
         Returns:
             What the client is to be told, if that is news.
         """
-        lag_s, most_s = self.lag_s, self._bounds.max_lag_s
+        now_s, lag_s, most_s = self._surroundings.clock(), self.lag_s, self._bounds.max_lag_s
         self._arrivals.forget(self._session.committed_sample)
-        if self.is_late and lag_s < most_s / 2:
-            self.is_late = False
-            return "not late any more"
         if lag_s <= most_s:
-            return None
-        self._session.shed(self._arrivals.due_before(most_s), f"its final was more than {most_s:g} s late")
-        if self.is_late:
-            return None
-        self.is_late = True
-        return f"late: finals are {lag_s:.0f} s behind; the oldest speech is dropped"
+            if self._shed_s is None or now_s - self._shed_s < _CALM * most_s or lag_s > _SHED_TO * most_s:
+                return None
+            self._shed_s = None
+            return "not late any more"
+        reason = f"finals were more than {most_s:g} s late"
+        self._session.shed(self._arrivals.due_before(_SHED_TO * most_s), reason)
+        is_news, self._shed_s = self._shed_s is None, now_s
+        return f"late: finals are {lag_s:.0f} s behind; the oldest speech is dropped" if is_news else None
 
     # What the recogniser says
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Finished):
             self._finish(event.account)
-        elif isinstance(event, SpeechEnded):
-            return
         elif isinstance(event, ProviderChanged):
             self.say(status_of(event, self._level, self._surroundings.models))
         else:

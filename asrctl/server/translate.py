@@ -12,6 +12,7 @@ from asrctl.protocol import (
     Partial,
     ServerMessage,
     ServerSession,
+    SpeechEnded,
     SpeechStarted,
     Status,
     WireWord,
@@ -44,7 +45,7 @@ class Positions:
 
 
 def message_of(
-    event: events.SpeechStarted | events.Partial | events.Final | events.Dropped,
+    event: events.SpeechStarted | events.SpeechEnded | events.Partial | events.Final | events.Dropped,
     positions: Positions,
     state: ServerSession,
 ) -> ServerMessage:
@@ -52,6 +53,8 @@ def message_of(
     match event:
         case events.SpeechStarted():
             return SpeechStarted(event.utterance, positions.time_s(event.start_s))
+        case events.SpeechEnded():
+            return SpeechEnded(event.utterance, positions.time_s(event.end_s))
         case events.Partial():
             start_s, end_s = positions.time_s(event.start_s), positions.time_s(event.end_s)
             return Partial(event.utterance, start_s, end_s, event.stable, event.unstable)
