@@ -7,6 +7,7 @@ then for a partial; in a pause the final is decoded before the end is certain, a
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
@@ -117,7 +118,7 @@ class WindowedStream:
 
     def want_partials(self, interval_factor: float | None) -> None:
         """Decode for partials more or less often; see `UtteranceStream`."""
-        self._partials = interval_factor is not None and self._request.pacing is not None
+        self._partials = interval_factor not in (None, math.inf) and self._request.pacing is not None
         self._pacer.factor = interval_factor or 1.0
 
     def close(self) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Self
 
 from asrctl.policy.priority import Source
 from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest
+from asrctl.stream.commands import Drop, End, Feed, Pause
 from asrctl.stream.events import Event, Finished
-from asrctl.stream.stream import Drop, End, Feed, Output, Pause, Stream, StreamOptions
+from asrctl.stream.stream import Output, Stream, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Session:
         return self._stream.awaits_finals
 
     @property
+    def waiting_sample(self) -> int | None:
+        """The end of the utterance that has waited longest for its final; None if none waits."""
+        return self._stream.waiting_sample
+
+    @property
     def language(self) -> str:
         """What finals are in; "auto" until the first one showed it."""
         return self._stream.language
@@ -110,6 +116,10 @@ class Session:
         """Declare that `count` samples were lost on their way here."""
         self._put(lambda: self._stream.skip(count, reason))
 
+    def shed(self, before_sample: int, reason: str) -> None:
+        """Give up the utterances that ended by then and still wait for their finals."""
+        self._put(lambda: self._stream.shed(before_sample, reason))
+
     def flush(self) -> None:
         """Finalise now what was fed so far."""
         self._put(self._stream.flush)
@@ -119,7 +129,8 @@ class Session:
         self._put(self._stream.finish)
 
     def show_partials(self, interval_factor: float | None) -> None:
-        """Make partials so many times rarer than the options say; None for not at all. Finals always come."""
+        """Make partials so many times rarer than the options say; None for not at all, infinity where nothing
+        may be decoded in vain either. Finals always come."""
         self._stream.show_partials(interval_factor)
         self._recognizer.want_partials(interval_factor)
 

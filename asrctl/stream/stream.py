@@ -8,6 +8,7 @@ shell that runs it. At every moment, to the sample:
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Heard, Spoken, Switched
 from asrctl.stream.buffer import SampleBuffer
+from asrctl.stream.commands import Command, Drop, End, Feed, Pause
 from asrctl.stream.events import (
     Dropped,
     Event,
@@ -61,33 +63,6 @@ class StreamOptions:
     max_backlog_s: float = 120.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Feed:
-    """For the recogniser: the next samples of the open utterance."""
-
-    samples: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """For the recogniser: the speaker has paused for so long."""
-
-    silence_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """For the recogniser: the open utterance is complete."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """For the recogniser: nobody waits for this utterance any more."""
-
-    utterance: int
-
-
-Command = Feed | Pause | End | Drop
 Output = Event | Command
 
 
@@ -119,8 +94,8 @@ class Stream:
         """Who recognised the last final."""
 
     def show_partials(self, interval_factor: float | None) -> None:
-        """Show partials so many times rarer than the options say; None for not at all."""
-        self._shows_partials = interval_factor is not None
+        """Show partials so many times rarer than the options say; None or infinity for not at all."""
+        self._shows_partials = interval_factor not in (None, math.inf)
         self._pacer.factor = interval_factor or 1.0
 
     @property
@@ -263,9 +238,28 @@ class Stream:
         ended = SpeechEnded(utterance.number, span.end_sample / SAMPLE_RATE_HZ)
         return [*outputs, ended, *self._shed(), *self._release()]
 
+    @property
+    def _waiting(self) -> list[Utterance]:
+        """Utterances that have ended and whose finals have not come, the oldest first."""
+        return [item for item in self._closing if isinstance(item, Utterance) and item.outcome is None]
+
+    @property
+    def waiting_sample(self) -> int | None:
+        """The end of the utterance that has waited longest for its final; None if none waits."""
+        return next((item.span.end_sample for item in self._waiting if item.span), None)
+
+    def shed(self, before_sample: int, reason: str) -> list[Output]:
+        """Give up the utterances that ended by then and still wait; they are declared dropped."""
+        outputs: list[Output] = []
+        for utterance in self._waiting:
+            if utterance.span is not None and utterance.span.end_sample <= before_sample:
+                utterance.outcome = TimeoutError(reason)
+                outputs.append(Drop(utterance.number))
+        return [*outputs, *self._release()]
+
     def _shed(self) -> list[Output]:
-        """Declare the oldest utterances dropped that wait beyond the bound."""
-        waiting = [item for item in self._closing if isinstance(item, Utterance) and item.outcome is None]
+        """Give up the oldest utterances that wait beyond the bound."""
+        waiting = self._waiting
         excess = sum(utterance.length_samples for utterance in waiting)
         excess -= round(self._options.max_backlog_s * SAMPLE_RATE_HZ)
         outputs: list[Output] = []
