@@ -9,13 +9,14 @@ server's has the interpreter and all imports in it. Both take turns.
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
 from statistics import median
 
-from asrctl.engine.pool import WorkerPool
 from asrctl.server.options import ServeOptions
+from asrctl.workers.pool import WorkerPool
 from benchmarks.common import note, table
 from benchmarks.serve_process import Memory, ServerProcess
 from benchmarks.serve_sessions import keep, parser, serve_options
@@ -71,10 +72,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def engine_start(options: ServeOptions) -> float:
     """From nothing to a worker that understands."""
-    started = time.perf_counter()
-    with WorkerPool(options.models.main.spec, options.pool) as pool:
-        pool.wait_ready()
-        return time.perf_counter() - started
+
+    async def start() -> float:
+        started = time.perf_counter()
+        async with WorkerPool(options.models.main.spec, options.pool) as pool:
+            await pool.wait_ready()
+            return time.perf_counter() - started
+
+    return asyncio.run(start())
 
 
 def server_start(model: str) -> tuple[float, Memory]:

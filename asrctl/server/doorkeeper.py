@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
+
+
+_KEPT = 64
+"""File descriptors that are kept for workers, files and the log."""
+_FEWEST = 16
 
 
 class Guarded(Protocol):
@@ -98,3 +104,13 @@ def peer_of(transport: asyncio.BaseTransport) -> str:
     """The address at the other end."""
     name = transport.get_extra_info("peername")
     return str(name[0]) if isinstance(name, tuple) else ""
+
+
+def affordable(connections: int) -> int:
+    """So many connections, or as many as this process has file descriptors for."""
+    if sys.platform == "win32":
+        return connections
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return connections if soft == resource.RLIM_INFINITY else max(_FEWEST, min(connections, soft - _KEPT))

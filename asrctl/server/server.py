@@ -10,7 +10,7 @@ from typing import Any
 
 from asrctl.errors import AsrctlError
 from asrctl.server.app import Application
-from asrctl.server.doorkeeper import Doorkeeper
+from asrctl.server.doorkeeper import Doorkeeper, affordable
 from asrctl.server.engine import Engine
 from asrctl.server.governor import Governor
 from asrctl.server.hub import Hub
@@ -58,7 +58,7 @@ class Server:
         metrics = Metrics()
         engine.listen(metrics.decoded)
         self.doorkeeper = Doorkeeper(
-            options.connections,
+            affordable(options.connections),
             options.connections_per_peer,
             options.limits.handshake_timeout_s,
             metrics.rejected.labels("connections").inc,

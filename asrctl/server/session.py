@@ -40,7 +40,7 @@ _ENCODINGS: dict[str, StreamEncoding] = {"pcm_s16le": "s16le", "pcm_f32le": "f32
 
 _SHED_TO = 0.5
 """Beyond the bound on lag speech is given up down to this share of it, so that what is left can be decoded
-before it is too late as well: one by one, each utterance would be on its worker just when its time is over."""
+before it is too late as well: one by one, each utterance would be at its worker just when its time ends."""
 _CALM = 2.0
 """A session is late until nothing was given up for so many times the bound."""
 _CATCH_UP_S = 10.0

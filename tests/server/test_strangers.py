@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.protocol import Limits
 from asrctl.providers.base import ModelSpec
+from asrctl.server.doorkeeper import affordable
 from asrctl.server.options import ServeOptions
 
 from .servers import (
@@ -303,6 +304,13 @@ def test_no_descriptor_is_left(scripted: Scripted) -> None:
         with Talker(server.url, spoken(1)) as talker:
             talker.finish()
         assert talker.words == ["w1"]
+
+
+def test_connections_are_no_more_than_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a process may have few, some stay free for workers and files."""
+    for soft, connections in ((1024, 256), (256, 192), (20, 16), (resource.RLIM_INFINITY, 256)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        assert affordable(256) == connections
 
 
 def unexpected(server: Running) -> list[str]:
