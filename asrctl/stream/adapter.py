@@ -126,7 +126,6 @@ class WindowedStream:
 
     def close(self) -> None:
         """Abort all decodes; see `UtteranceStream`."""
-        self._ended.clear()
         self._say = lambda _: None
         for task in self._tasks:
             task.cancel()
@@ -157,10 +156,8 @@ class WindowedStream:
         try:
             hypothesis = await self._decoder.decode(samples, options, self._ticket(Kind.FINAL, utterance))
         except Exception as error:  # also what nobody foresaw: whoever waits for the utterance gets an answer
-            if utterance.ended:
-                self._fail(utterance, error)
-            else:  # it is decoded again when the utterance ends
-                utterance.asked_samples = utterance.shown_samples
+            utterance.asked_samples = utterance.shown_samples
+            self._fail(utterance, error)
             return
         if utterance.ended:
             self._complete(utterance, hypothesis)
@@ -182,8 +179,7 @@ class WindowedStream:
             self._observe(asked_s, 0.0)
         else:
             self._observe(asked_s, hypothesis.inference_s)
-            if not utterance.ended:
-                self._show(utterance, hypothesis, len(samples))
+            self._show(utterance, hypothesis, len(samples))
 
     def _observe(self, asked_s: float, inference_s: float) -> None:
         turnaround_s = self._clock() - asked_s
@@ -207,6 +203,7 @@ class WindowedStream:
         self._say(Completed(utterance.number, hypothesis))
 
     def _fail(self, utterance: _Utterance, error: Exception) -> None:
+        """Say that an utterance cannot be decoded; one that is still open is tried again when it ends."""
         if self._ended.pop(utterance.number, None) is not None:
             self._say(Failed(utterance.number, error))
 

@@ -57,6 +57,8 @@ class Decoder:
         self.answering = answering
         self.calls: list[Decode] = []
         self.closed = False
+        self.faults: list[str] = []
+        """What was asked for that must not be."""
         self.load_error: Exception | None = None
         self.load_s = 1.5
         self.inference_s = 2.5
@@ -64,10 +66,11 @@ class Decoder:
     async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
         if self.closed:
             raise ProviderError("the recogniser is closed")
-        assert options.word_timestamps and len(samples)
+        if not (options.word_timestamps and len(samples)):
+            self.faults.append(f"nothing to decode, or without words: {options}, {len(samples)} samples")
         for other in self.waiting:
-            same = (other.ticket.session, other.ticket.utterance) == (ticket.session, ticket.utterance)
-            assert not same or other.ticket.kind is not ticket.kind, "decoded twice at a time"
+            if replace(other.ticket, source=ticket.source) == ticket:
+                self.faults.append(f"decoded twice at a time: {ticket}")
         call = Decode(samples.copy(), options, ticket, asyncio.get_running_loop().create_future())
         self.calls.append(call)
         if self.answering:
@@ -77,7 +80,8 @@ class Decoder:
         except asyncio.CancelledError:
             call.aborted = True
             raise
-        assert np.array_equal(call.samples, samples), "the samples changed meanwhile"
+        if not np.array_equal(call.samples, samples):
+            self.faults.append("the samples changed meanwhile")
         return result
 
     @property
