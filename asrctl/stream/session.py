@@ -66,6 +66,7 @@ class Session:
         request = StreamRequest(options.decode, name, source, options.pacing)
         self._recognizer = recognizer.open(request, self._heard)
         self._task = asyncio.create_task(self._run(), name=f"session {name}")
+        self._task.add_done_callback(lambda _: self._notify())
 
     @property
     def account(self) -> AudioAccount:
@@ -104,6 +105,8 @@ class Session:
 
     def feed(self, samples: NDArray[np.float32]) -> None:
         """Take the next samples, shape (n,), mono float32 at 16 kHz; they must not change afterwards."""
+        if self.ended:
+            return
         self._queued_samples += len(samples)
         for at in range(0, len(samples), _SLICE_SAMPLES):
             self._put(partial(self._look_at, samples[at : at + _SLICE_SAMPLES]))
@@ -174,8 +177,9 @@ class Session:
     # The task
 
     def _put(self, step: _Step) -> None:
-        self._inbox.append(step)
-        self._wake.set()
+        if not self.ended:
+            self._inbox.append(step)
+            self._wake.set()
 
     def _heard(self, spoken: Spoken) -> None:
         self._put(lambda: self._stream.hear(spoken))
@@ -194,7 +198,6 @@ class Session:
             self.failure = error
         finally:
             self._recognizer.close()
-            self._notify()
 
     def _notify(self) -> None:
         self._changed.set()
@@ -203,6 +206,8 @@ class Session:
     def _act(self, outputs: list[Output]) -> bool:
         """Do what follows; True if that was all."""
         for output in outputs:
+            if self._closed:  # by whoever took the event before
+                break
             if isinstance(output, Feed):
                 self._recognizer.feed(output.samples)
             elif isinstance(output, Pause):

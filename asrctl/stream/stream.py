@@ -17,12 +17,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from asrctl.errors import ProviderError
 from asrctl.policy import endpointing
 from asrctl.policy.cutting import Cutter
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.recognizer import Completed, Heard, Spoken, Switched
+from asrctl.providers.recognizer import Completed, Heard, Lost, Spoken, Switched
 from asrctl.stream.buffer import SampleBuffer
 from asrctl.stream.commands import Command, Drop, End, Feed, Pause
 from asrctl.stream.events import (
@@ -87,6 +88,7 @@ class Stream:
         self._dropped_samples = 0
         self._skipped_samples = 0
         self._ending = False
+        self._lost: ProviderError | None = None
         self._shows_partials = self._options.pacing is not None
         self.language = self._options.decode.language
         """What finals are in; "auto" until the first one showed it."""
@@ -95,8 +97,10 @@ class Stream:
 
     def show_partials(self, interval_factor: float | None) -> None:
         """Show partials so many times rarer than the options say; None or infinity for not at all."""
-        self._shows_partials = interval_factor not in (None, math.inf)
-        self._pacer.factor = interval_factor or 1.0
+        wanted = interval_factor not in (None, math.inf)
+        self._shows_partials = wanted and self._options.pacing is not None
+        if interval_factor is not None:
+            self._pacer.factor = interval_factor
 
     @property
     def account(self) -> AudioAccount:
@@ -170,12 +174,10 @@ class Stream:
         if isinstance(spoken, Heard):
             return self._show(spoken)
         outcome = spoken.hypothesis if isinstance(spoken, Completed) else spoken.error
-        for item in self._closing:
-            if (
-                isinstance(item, Utterance)
-                and item.outcome is None
-                and spoken.utterance in (None, item.number)
-            ):
+        if isinstance(spoken, Lost):  # nothing will come of what has ended, nor of what is still to end
+            self._lost = spoken.error
+        for item in self._waiting:
+            if self._lost or spoken.utterance == item.number:
                 item.outcome = outcome
         return self._release()
 
@@ -220,7 +222,7 @@ class Stream:
             return []
         samples = self._buffer.read(Span(utterance.fed_sample, end_sample))
         utterance.fed_sample = end_sample
-        return [Feed(samples)]
+        return [] if self._lost else [Feed(samples)]
 
     def _keep_from_sample(self) -> int:
         """Audio before it is with the recogniser, or is needed by nobody."""
@@ -233,7 +235,7 @@ class Stream:
         utterance, self._open = self._open, None
         assert utterance is not None and utterance.fed_sample <= span.end_sample
         outputs = [*self._feed_up_to(utterance, span.end_sample), End()]
-        utterance.span = span
+        utterance.span, utterance.outcome = span, self._lost
         self._closing.append(utterance)
         ended = SpeechEnded(utterance.number, span.end_sample / SAMPLE_RATE_HZ)
         return [*outputs, ended, *self._shed(), *self._release()]

@@ -31,7 +31,7 @@ from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.settings import VoxtralSettings
 from asrctl.settings import Settings, load
 from asrctl.workers.options import PoolOptions
-from tests.engine.streams import LevelDetector, silence
+from tests.stream.speech import LevelDetector, silence
 
 from ..providers.remote_server import HttpServer, OpenAiBrain, RealtimeServer, serving, serving_http
 from ..providers.voxtral_standin import install, make_weights
