@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-
 _KEPT = 64
 """File descriptors that are kept for workers, files and the log."""
 _FEWEST = 16
