@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from asrctl.cli import serve_options as options
 from asrctl.cli.config import ConfigFile
 from asrctl.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
     from asrctl.assembly import Plan
     from asrctl.audio.vad import SileroWeights
+    from asrctl.protocol import Limits
     from asrctl.server.options import NamedModel, ServeOptions, Streaming
-    from asrctl.settings import Settings
+    from asrctl.settings import ServeSettings, Settings
     from asrctl.stream.stream import SpeechDetector
     from asrctl.workers.standby import Standby
 
@@ -26,73 +27,23 @@ _REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_clie
 
 def serve(
     context: typer.Context,
-    host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Address to listen on (default 127.0.0.1).")
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(metavar="PORT", min=0, max=65_535, help="TCP port (default 8765); 0 takes a free one."),
-    ] = None,
-    max_sessions: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, max=1000, help="Sessions at once (default 10, on one core 5)."),
-    ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY",
-            envvar="ASRCTL_API_KEY",
-            help="API key that clients must send; safer in the variable, since `ps` shows arguments.",
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Listen on other addresses than loopback without an API key.")
-    ] = False,
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ORIGIN", help="Web origin that may connect, such as https://example.org."),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="PEM certificate chain, to serve wss:// and https://.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="PEM private key, if it is not in the same file.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, or a file.")
-    ] = None,
-    small_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH", help="Model to use under load; auto takes a smaller one that is there."
-        ),
-    ] = None,
-    fallback_model: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="Model to use if the main one fails.")
-    ] = None,
-    fallback_provider: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Provider of the fallback model.")
-    ] = None,
-    provider: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp, faster_whisper, voxtral or remote.")
-    ] = None,
-    language: Annotated[
-        str | None,
-        typer.Option(metavar="CODE", help="Default language for clients that send none; 'auto' detects it."),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, max=1024, help="Threads of each worker (default: all cores)."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=64, help="Worker processes; each loads the model.")
-    ] = None,
-    grace: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS", min=0, max=3600, help="Graceful-shutdown timeout in seconds (default 10)."
-        ),
-    ] = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    max_sessions: options.MaxSessions = None,
+    api_key: options.ApiKey = None,
+    insecure: options.Insecure = False,
+    allow_origin: options.AllowOrigin = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    model: options.Model = None,
+    small_model: options.SmallModel = None,
+    fallback_model: options.FallbackModel = None,
+    fallback_provider: options.FallbackProvider = None,
+    provider: options.Provider = None,
+    language: options.Language = None,
+    threads: options.Threads = None,
+    workers: options.Workers = None,
+    grace: options.Grace = None,
     config: ConfigFile = None,
 ) -> None:
     """Serve live audio over WebSocket at /v1/stream; also /health, /ready, /capabilities and /metrics.
@@ -134,8 +85,8 @@ def serve(
     check_exposure(settings.serve.host, settings.serve.api_key, insecure)
     if tls_key is not None and tls_cert is None:
         raise UsageError("--tls-key goes with --tls-cert")
-    options = replace(options_of(settings), certificate=tls_cert, private_key=tls_key)
-    if _run(options, context.obj):
+    served = replace(options_of(settings), certificate=tls_cert, private_key=tls_key)
+    if _run(served, context.obj):
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
@@ -161,7 +112,6 @@ def options_of(settings: Settings) -> ServeOptions:
     from asrctl.policy.admission import AdmissionOptions
     from asrctl.policy.ladder import LadderOptions
     from asrctl.policy.priority import Source
-    from asrctl.protocol import Limits
     from asrctl.server.options import Models, ServeOptions
 
     chosen = settings.serve
@@ -184,12 +134,7 @@ def options_of(settings: Settings) -> ServeOptions:
         port=chosen.port,
         api_key=chosen.api_key,
         allow_origins=frozenset(chosen.allow_origins),
-        limits=Limits(
-            max_message_bytes=chosen.max_message_bytes,
-            max_messages_per_s=chosen.max_messages_per_s,
-            handshake_timeout_s=chosen.handshake_timeout_s,
-            idle_timeout_s=chosen.idle_timeout_s,
-        ),
+        limits=_limits(chosen),
         window_s=chosen.window_s,
         hold_s=chosen.hold_s,
         spool_s=chosen.spool_s,
@@ -202,6 +147,17 @@ def options_of(settings: Settings) -> ServeOptions:
         retry_s=chosen.retry_s,
         admission=AdmissionOptions(max_sessions=chosen.max_sessions, max_by_source=by_source),
         ladder=LadderOptions(**asdict(settings.ladder)),
+    )
+
+
+def _limits(chosen: ServeSettings) -> Limits:
+    from asrctl.protocol import Limits
+
+    return Limits(
+        max_message_bytes=chosen.max_message_bytes,
+        max_messages_per_s=chosen.max_messages_per_s,
+        handshake_timeout_s=chosen.handshake_timeout_s,
+        idle_timeout_s=chosen.idle_timeout_s,
     )
 
 

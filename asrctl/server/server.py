@@ -17,7 +17,7 @@ from asrctl.server.hub import Hub
 from asrctl.server.journal import Journal
 from asrctl.server.listener import Listener, bound
 from asrctl.server.metrics import Metrics
-from asrctl.server.options import ServeOptions
+from asrctl.server.options import ServeOptions, is_loopback
 from asrctl.stream.stream import SpeechDetector
 
 _BEAT_S = 0.25
@@ -101,7 +101,11 @@ class Server:
         """
         self.loop.set_exception_handler(self._note_unexpected)
         tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._report_ready())]
-        self.journal.note("listening", url=self.url, model=self._options.shown.name)
+        options = self._options
+        self.journal.note("listening", url=self.url, model=options.shown.name)
+        if not is_loopback(options.host):
+            tls = options.certificate is not None
+            self.journal.note("exposed", host=options.host, key=bool(options.api_key), tls=tls)
         try:
             await self._listener.serve(sockets=[self._socket])
         finally:

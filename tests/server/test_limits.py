@@ -124,6 +124,14 @@ def test_capabilities(shared: Running) -> None:
         assert json.loads(shared.get("/capabilities")[1])["limits"]["sessions_now"] == 1
 
 
+def test_exposure_is_said(scripted: Scripted) -> None:
+    """A server that other machines can reach says so in its log, and with which protection."""
+    with running(options_for(scripted(), host="0.0.0.0", api_key="sesame")) as server:
+        assert "event=exposed host=0.0.0.0 key=True tls=False" in server.log.getvalue()
+    with running(options_for(scripted())) as server:
+        assert "exposed" not in server.log.getvalue()
+
+
 def test_exposure() -> None:
     """Other machines are served only with a key, or on purpose."""
     for host in ("127.0.0.1", "::1", "localhost", "127.8.8.8"):

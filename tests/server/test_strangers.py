@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import resource
 import socket
 import time
@@ -14,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.protocol import Limits
@@ -33,7 +32,7 @@ from .servers import (
     spoken,
     until,
 )
-from .test_abuse import closing, raw_frame, started
+from .test_abuse import closing
 
 Scripted = Callable[..., ModelSpec]
 UPGRADE = (
@@ -149,49 +148,6 @@ def test_answers_that_are_not_read(server: Running) -> None:
     until(lambda: not server.server.doorkeeper or server.call(lambda: len(server.server.doorkeeper)) == 0)
 
 
-def frames_of(kind: str) -> bytes:
-    """A hundred thousand frames of which a server has nothing."""
-    one = {
-        "pings": raw_frame(9, b""),
-        "pongs": raw_frame(10, b""),
-        "fragments": raw_frame(0, b"", fin=False),
-        "texts": raw_frame(1, b"x"),
-    }[kind]
-    return one * 100_000
-
-
-@pytest.mark.parametrize("kind", ["pings", "pongs", "fragments", "texts"])
-def test_frames_that_say_nothing(server: Running, kind: str) -> None:
-    """Control frames and fragments are counted like messages; the loop goes on while they are looked at."""
-    slowest_s = 0.0
-    link = started(server)
-    with Talker(server.url, spoken(1, 2)) as good:
-        if kind == "fragments":
-            link.socket.sendall(raw_frame(2, b"ab", fin=False))
-        with contextlib.suppress(OSError):
-            link.socket.sendall(frames_of(kind))
-        while server.call(lambda: len(server.server._app.connections)) > 1:
-            started_s = time.monotonic()
-            server.call(lambda: None)
-            slowest_s = max(slowest_s, time.monotonic() - started_s)
-        good.finish()
-        assert good.words == ["w1", "w2"]
-    assert slowest_s < 0.3
-    assert re.search(r"code=(1008|1007|4400)", server.log.getvalue())
-    link.close()
-
-
-def test_frames_after_the_end(server: Running) -> None:
-    """What comes after the server's close frame costs nothing, and does not keep the socket open."""
-    link = started(server)
-    link.send("no JSON")
-    with contextlib.suppress(OSError, ConnectionClosed):
-        for _ in range(200):
-            link.socket.sendall(frames_of("pings")[:60_000])
-    until(lambda: server.call(lambda: len(server.server.doorkeeper)) == 0)
-    link.close()
-
-
 def few(scripted: Scripted, **more: object) -> ServeOptions:
     """Options of a server with room for few."""
     return options_for(scripted(), **{"limits": replace(Limits(), handshake_timeout_s=60.0), **more})
@@ -264,6 +220,28 @@ def test_a_lost_session_without_speech_is_not_kept(scripted: Scripted) -> None:
         assert server.sessions == 1
         talker.cut()
         until(lambda: server.sessions == 0)
+
+
+def test_lost_sessions_without_speech_end_soon(scripted: Scripted) -> None:
+    """Of two that were lost, the one in which nothing was spoken is gone after a few seconds."""
+    with running(few(scripted, resume_ttl_s=600.0)) as server:
+        hub = server.server.hub
+        for audio, speech in ((bytes(3200), False), (spoken(1), True)):
+            talker = Talker(server.url, audio).connect()
+            talker.send()
+            held = hub.find(talker.protocol.session_id or "")
+            assert held is not None
+            until(lambda held=held, count=len(audio) // 2: held.state.received == count)
+            until(lambda held=held, speech=speech: held.has_spoken == speech)
+            talker.cut()
+            until(lambda held=held: held.detached_s is not None)
+        now = hub.clock
+        hub.clock = lambda: now() + 4.0
+        server.call(hub.tick)
+        assert server.sessions == 2
+        hub.clock = lambda: now() + 30.0
+        until(lambda: server.sessions == 1)
+        assert server.session.has_spoken
 
 
 def test_a_session_with_speech_is_kept(scripted: Scripted) -> None:
