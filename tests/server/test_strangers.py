@@ -226,12 +226,13 @@ def test_lost_sessions_without_speech_end_soon(scripted: Scripted) -> None:
     """Of two that were lost, the one in which nothing was spoken is gone after a few seconds."""
     with running(few(scripted, resume_ttl_s=600.0)) as server:
         hub = server.server.hub
-        for audio, speech in ((bytes(3200), False), (spoken(1), True)):
+        audio = spoken(1)
+        for audio, samples, speech in ((bytes(3200), 1600, False), (audio, len(audio) // 2, True)):
             talker = Talker(server.url, audio).connect()
             talker.send()
             held = hub.find(talker.protocol.session_id or "")
             assert held is not None
-            until(lambda held=held, count=len(audio) // 2: held.state.received == count)
+            until(lambda held=held, samples=samples: held.state.received == samples)
             until(lambda held=held, speech=speech: held.has_spoken == speech)
             talker.cut()
             until(lambda held=held: held.detached_s is not None)
