@@ -315,9 +315,13 @@ class Hub:
     def close(self) -> None:
         """Close all sockets with 1012 and end all sessions."""
         for session in list(self._sessions.values()):
-            if session.listener is not None:
-                session.listener.close(CloseCode.RESTART, "restart")
+            self.with_session(session, _close_socket)
             self.end(session)
+
+
+def _close_socket(session: LiveSession) -> None:
+    if session.listener is not None:
+        session.listener.close(CloseCode.RESTART, "restart")
 
 
 def overload(refusal: Refusal) -> Violation:

@@ -228,6 +228,7 @@ def test_doubtful_words_are_heard_again(tiny_en: Path) -> None:
     draft = heard(noisy, Effort.DRAFT)
     assert is_doubtful(draft, 2.0) and not is_doubtful(heard(speech, Effort.DRAFT), 2.0)
     assert heard(noisy, Effort.LIGHT).segments != draft.segments
+    assert heard(noisy, Effort.HASTY).segments == draft.segments
     assert heard(speech, Effort.LIGHT).segments == heard(speech, Effort.DRAFT).segments
 """
     done = run(program, tiny_en)
