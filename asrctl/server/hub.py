@@ -304,8 +304,13 @@ class Hub:
     def go_away(self, after_s: float) -> None:
         """Nobody new; the utterances that have ended are finished."""
         self.closing = "the server is shutting down"
+
+        def tell(session: LiveSession) -> None:
+            session.feed_gathered()
+            session.say(GoAway(after_s))
+
         for session in self.sessions:
-            self.with_session(session, lambda session: session.say(GoAway(after_s)))
+            self.with_session(session, tell)
 
     @property
     def settled(self) -> bool:

@@ -25,6 +25,7 @@ _MAX_BACKLOG_BYTES = 1 << 20
 _MAX_AFTER_CLOSE_BYTES = 1 << 16
 """What a client may have on its way when the server closes its socket."""
 _LINGER_S = 1.0
+"""Closed at once, a connection would be reset by what is on its way, and the reason lost."""
 
 
 SOCKET = "asrctl.socket"
@@ -44,6 +45,7 @@ class HttpConnection(HttpToolsProtocol):
         super().__init__(*args, **options)
         self.idle_since_s = self.loop.time()
         self._unread_bytes = 0
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse one that is too many."""
@@ -58,7 +60,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Refuse a request that is too long before it is looked at."""
-        if self.transport.is_closing():
+        if self._refused:
             return
         self._unread_bytes += len(data)
         if self._unread_bytes > MAX_HEADER_BYTES:
@@ -68,7 +70,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Refuse what no page takes."""
-        if self.transport.is_closing():
+        if self._refused:
             return
         if problem := _problem(self.url, self.headers):
             self._refuse(*problem)
@@ -93,16 +95,20 @@ class HttpConnection(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hand over to the other protocol, unless the request was refused."""
-        if not self.transport.is_closing():
+        if not self._refused:
             super().handle_websocket_upgrade()
 
     def _refuse(self, status: int, message: str, headers: bytes = b"") -> None:
+        """Answer, and close as soon as the client can have read it: what it still sends is thrown away."""
+        self._refused = True
         body = f"{message}\n".encode()
         self.transport.write(
             b"HTTP/1.1 %d \r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n%b\r\n%b"
             % (status, len(body), headers, body)
         )
-        self.transport.close()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_LINGER_S, self.transport.close)
 
 
 def _problem(url: bytes, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:

@@ -80,8 +80,9 @@ class Session:
 
     @property
     def awaits_finals(self) -> bool:
-        """Whether an utterance has ended and its final was not emitted yet."""
-        return self._stream.awaits_finals
+        """Whether an utterance has ended, or may have in what was not looked at yet, and its final was not
+        emitted."""
+        return bool(self._inbox) or self._stream.awaits_finals
 
     @property
     def waiting_sample(self) -> int | None:

@@ -65,7 +65,7 @@ def test_frames_that_say_nothing(server: Running, kind: str) -> None:
             slowest_s = max(slowest_s, time.monotonic() - started_s)
         good.finish()
         assert good.words == ["w1", "w2"]
-    assert slowest_s < 0.3
+    assert slowest_s < 2.0
     assert re.search(r"code=(1008|1007|4400)", server.log.getvalue())
     link.close()
 
