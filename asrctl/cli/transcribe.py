@@ -155,9 +155,12 @@ def _elsewhere(
     from asrctl.cli.whole_files import whole_files
 
     refuse_local(local)
+    client = client_options(task.settings, source, model, api_key)
+    if not task.open_source and all(Path(name).is_file() for name in task.names):
+        client = replace(client, salvage=False)  # a file needs no copy; what came through a pipe does
     request = RemoteRequest(
         url=url,
-        client=client_options(task.settings, source, model, api_key),
+        client=client,
         format=task.format,
         words=task.settings.word_timestamps,
         paced=task.open_source is not None,

@@ -236,7 +236,7 @@ def test_cuts_and_restarts(serve: Serve, capsys: pytest.CaptureFixture[str]) -> 
 def test_gives_up(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 5, one line with the path of a WAV of what was not transcribed, and what was is written."""
+    """Exit code 5 and one line that says how far it got; what was heard is written, a file is not copied."""
     monkeypatch.chdir(tmp_path)
     server = serve([Restart(20_000), Refuse(401)])
     monkeypatch.setenv("ASRCTL_CLIENT__MAX_WAIT_S", "0.01")
@@ -247,12 +247,32 @@ def test_gives_up(
     heard = out.split()
     assert heard == words(SAMPLES)[: len(heard)] and heard
     assert re.search(r"raw: stopped: the last \d\.\d\d s are not transcribed", err)
-    (saved,) = tmp_path.glob("asrctl-unsent-*.wav")
     last = err.splitlines()[-1]
-    assert last.startswith("asrctl: error: ws://127.0.0.1") and last.endswith(f"kept in {saved}")
+    assert last.startswith("asrctl: error: ws://127.0.0.1")
+    assert last.endswith(f"invalid API key (401); transcribed up to {len(heard) / 10:.1f} s")
+    assert not list(tmp_path.glob("*.wav"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="named pipes")
+def test_gives_up_on_a_pipe(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What came through a pipe is nowhere else: what was not transcribed of it is in a WAV."""
+    monkeypatch.chdir(tmp_path)
+    server = serve([Restart(20_000), Refuse(401)])
+    monkeypatch.setenv("ASRCTL_CLIENT__MAX_WAIT_S", "0.01")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=pipe.write_bytes, args=(pcm(0, SAMPLES).tobytes(),))
+    writing.start()
+    assert run("transcribe", "--server", server.url, str(pipe), "--raw-rate", "16000") == 5
+    writing.join(DEADLINE_S)
+    out, err = capsys.readouterr()
+    (saved,) = tmp_path.glob("asrctl-unsent-*.wav")
+    assert err.splitlines()[-1].endswith(f"kept in {saved}")
     with wave.open(str(saved)) as wav:
         data = np.frombuffer(wav.readframes(wav.getnframes()), "<i2")
-    start = len(heard) * 1600
+    start = len(out.split()) * 1600
     assert np.array_equal(data, pcm(start, start + len(data)))
 
 
