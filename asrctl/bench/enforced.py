@@ -98,7 +98,7 @@ async def _attempts(options: ClientOptions) -> int:
 def _server(setup: Setup, limit: int, key: str) -> Iterator[str]:
     """`asrctl serve` in a process of its own, ready; gives its address."""
     spec = setup.spec
-    command = [sys.executable, "-m", "asrctl", "serve", "--port", "0", "--max-sessions", str(limit)]
+    command = [sys.executable, "-P", "-m", "asrctl", "serve", "--port", "0", "--max-sessions", str(limit)]
     command += ["--provider", spec.provider, "--model", str(spec.path), "--threads", str(spec.threads)]
     command += ["--workers", str(setup.workers), "--language", setup.files.decode.language]
     environ = {**os.environ, "ASRCTL_API_KEY": key}

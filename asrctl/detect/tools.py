@@ -60,7 +60,7 @@ def run_child(module: str, arguments: Sequence[str], limit_s: float) -> str:
         NoAnswer: It wrote nothing.
     """
     try:
-        outcome = _Run([sys.executable, "-m", module, *arguments], limit_s, name="the child process")
+        outcome = _Run([sys.executable, "-P", "-m", module, *arguments], limit_s, name="the child process")
     except OSError as error:
         raise NoAnswer(f"the child process cannot be started: {error.strerror or error}") from error
     if outcome.output:

@@ -55,7 +55,7 @@ class Standby:
 
 def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "asrctl.engine.worker"],
+        [sys.executable, "-P", "-m", "asrctl.engine.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
