@@ -53,6 +53,7 @@ class _Decoding:
         self._notes: list[str] = []
         self._promised_s = 0.0
         self._tolerance = 0.0
+        self._is_open = False
 
     def run(self) -> None:
         """Sends all there is; the last message says how it ended."""
@@ -60,6 +61,8 @@ class _Decoding:
         try:
             for number in range(len(self._request.parts)):
                 reason = self._try_part(number)
+                if reason:
+                    break
         except MemoryError:
             reason = "it asks for more memory than any recording needs"
         end = {"notes": list(dict.fromkeys(self._notes)), "promised_s": self._promised_s}
@@ -72,7 +75,7 @@ class _Decoding:
         try:
             self._part(number)
         except DecodeFailed as error:
-            if len(self._request.parts) == 1:
+            if len(self._request.parts) == 1 or not self._is_open:
                 return str(error)
             where = f"part {number + 1} of {len(self._request.parts)} joined files"
             self._notes.append(f"not all read: {where}: {error}")
@@ -83,7 +86,7 @@ class _Decoding:
         got_s = 0.0
         with ExitStack() as resources:
             stream = _opened(self._request, start, end, resources)
-            if number == 0:
+            if not self._is_open:
                 self._send_opened(stream)
             try:
                 for batch in _batched(stream.pieces()):
@@ -95,10 +98,16 @@ class _Decoding:
                 self._notes += stream.notes
 
     def _send_opened(self, stream: OpenStream) -> None:
-        """Says what the first part is; the others are thought to be like it, byte for byte."""
+        """Says what the file is; parts that state no length are thought to be like the first, by bytes."""
+        self._is_open = True
         parts = self._request.parts
-        share = parts[-1][1] / max(1, parts[0][1])
-        expected_s = None if stream.expected_s is None else stream.expected_s * share
+        stated = [seconds for _, _, seconds in parts if seconds is not None]
+        if len(stated) == len(parts):
+            expected_s: float | None = sum(stated)
+        elif stream.expected_s is not None:
+            expected_s = stream.expected_s * parts[-1][1] / max(1, parts[0][1])
+        else:
+            expected_s = None
         opened = {"expected_s": expected_s, "n_tracks": stream.n_tracks}
         _send(self._sink, wire.Message(wire.OPENED, json.dumps(opened).encode()))
 

@@ -7,7 +7,8 @@ Decided by what the input holds and never by its name; asked from left to right 
     the same, DTS or AC-3 inside     PyAV         ffmpeg        (as samples it would be noise)
     WAV else, AIFF, AU, CAF, W64     libsndfile   PyAV         ffmpeg
     MP3, FLAC, Ogg                   PyAV         ffmpeg       libsndfile
-    MP4, Matroska, WebM, ASF         PyAV         ffmpeg
+    MP4, Matroska, WebM, ASF, FLV    PyAV         ffmpeg
+    AAC, AC-3, DTS, AMR, TTA         PyAV         ffmpeg
     anything else                    PyAV         ffmpeg       libsndfile
 
 Why: our own reader knows what the header promised, works on a pipe, and reads on where sizes lie. libsndfile
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from asrctl.audio.isolated import DecoderCrashed, IsolatedDecoder
 from asrctl.audio.parts import Part, parts_of, promised_s
-from asrctl.audio.sniff import HEAD_BYTES, explain, kind_of, refuse_no_audio
+from asrctl.audio.sniff import HEAD_BYTES, WITHOUT_CLOCK, explain, kind_of, refuse_no_audio
 from asrctl.audio.stream import Request
 from asrctl.errors import AudioError
 
@@ -45,11 +46,17 @@ NO_TRACK = "no audio track"
 _ORDER = {
     "wav": ("libsndfile", "pyav", "ffmpeg"),
     "aiff": ("libsndfile", "pyav", "ffmpeg"),
+    "au": ("libsndfile", "pyav", "ffmpeg"),
+    "caf": ("libsndfile", "pyav", "ffmpeg"),
     "sndfile": ("libsndfile", "pyav", "ffmpeg"),
     "coded": ("pyav", "ffmpeg"),
     "mp4": ("pyav", "ffmpeg"),
     "matroska": ("pyav", "ffmpeg"),
     "asf": ("pyav", "ffmpeg"),
+    "flv": ("pyav", "ffmpeg"),
+    "tta": ("pyav", "ffmpeg"),
+    "amr": ("pyav", "ffmpeg"),
+    "stream": ("pyav", "ffmpeg"),
 }
 _ORDER_ELSE = ("pyav", "ffmpeg", "libsndfile")
 
@@ -127,6 +134,8 @@ def _open_wav(path: str, resources: ExitStack, track: int | None) -> tuple[Decod
         if decoder is None:
             return None, None
         at = file.tell()
+        if not _reads_all(path):
+            return None, None
         coded = coded_in_pcm(file.read(LOOKED_AT_BYTES))
         if coded:
             return None, coded
@@ -134,6 +143,18 @@ def _open_wav(path: str, resources: ExitStack, track: int | None) -> tuple[Decod
         refuse_track(track)
         resources.push(attempt.pop_all())
         return decoder, None
+
+
+def _reads_all(path: str) -> bool:
+    """False if another WAV was joined to this one that our own reader does not know."""
+    from asrctl.audio.wav import HeaderReader, read_wav_header
+
+    with open(path, "rb") as file:
+        for part in parts_of(path, "wav")[1:]:
+            file.seek(part.start)
+            if read_wav_header(HeaderReader(file)) is None:
+                return False
+    return True
 
 
 def refuse_track(track: int | None) -> None:
@@ -192,7 +213,8 @@ class _First:
 
             self._found_tool = True
             whole = [(part, self._stated_s(part)) for part in parts_of(self._path, self._kind)]
-            program = FfmpegDecoder(self._path, whole, self._track)
+            has_clock = self._kind not in WITHOUT_CLOCK
+            program = FfmpegDecoder(self._path, whole, self._track, has_clock=has_clock)
             program.wait_open(resources)
             return program
         if name == "pyav" and find_spec("av") is None:
@@ -219,12 +241,13 @@ class _First:
             return str(self._crash)
         if NO_TRACK in self._reason:
             return self._reason
-        reason = explain(self._path, self._kind, self._reason)
-        if not self._found_tool:
-            if self._kind == "coded":
-                return f"{reason}; {INSTALL_HINT}"
-            return f"not audio that is read without help ({reason}); if it is audio, {INSTALL_HINT}"
-        return reason if reason != self._reason else f"damaged, or not audio ({reason})"
+        explained = explain(self._path, self._kind)
+        if explained or self._found_tool:
+            return explained or f"damaged, or not audio ({self._reason})"
+        if self._kind == "coded":
+            return f"{self._reason}; {INSTALL_HINT}"
+        because = f" ({self._reason})" if self._reason else ""
+        return f"not audio that is read without help{because}; if it is audio, {INSTALL_HINT}"
 
 
 class _Surviving:

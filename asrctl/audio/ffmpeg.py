@@ -35,14 +35,18 @@ class FfmpegDecoder:
 
     library = "ffmpeg"
 
-    def __init__(self, path: str, parts: list[tuple[Part, float | None]], track: int | None) -> None:
+    def __init__(
+        self, path: str, parts: list[tuple[Part, float | None]], track: int | None, *, has_clock: bool
+    ) -> None:
         """Takes a file to decode.
 
         Args:
             path: A regular file.
             parts: Ranges that are files by themselves, with the length that each states, if known.
             track: Which audio track, from 1; None for the default.
+            has_clock: True if the container says when what is heard, so that gaps can be filled.
         """
+        self._filters = ["-af", "aresample=async=1"] if has_clock else []
         self._path = path
         self._parts = parts
         self._track = track
@@ -97,13 +101,15 @@ class FfmpegDecoder:
         url = f"file:{self._path}"
         if len(self._parts) > 1:
             url = f"subfile,,start,{part.start},end,{part.end},,:{url}"
-        return _Run(program, url, self._track, self._resources)
+        return _Run(program, url, self._track, self._filters, self._resources)
 
 
 class _Run:
     """One ffmpeg process."""
 
-    def __init__(self, program: str, url: str, track: int | None, resources: ExitStack) -> None:
+    def __init__(
+        self, program: str, url: str, track: int | None, filters: list[str], resources: ExitStack
+    ) -> None:
         self._input = [
             "-nostdin",
             "-hide_banner",
@@ -120,7 +126,7 @@ class _Run:
         self._resources = resources
         # not a pipe: that could fill up and block the program
         self._complaints: IO[bytes] = resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        output = ["-af", "aresample=async=1", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
+        output = [*filters, "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
         command = [program, "-v", "level+info", *self._input, *self._chosen, *output]
         self._process = start_process(command, self._complaints, resources)
         assert self._process.stdout

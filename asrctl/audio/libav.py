@@ -22,6 +22,9 @@ EXACT_LENGTHS = {"flac", "ogg", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 GUESSED_LENGTHS = {"aac", "mpegts", "mpeg", "mp3", "ac3", "eac3", "dts", "amr", "loas"}
 """FFmpeg's formats without a stated length: it takes the bit rate of the beginning for that of the whole."""
 
+WITHOUT_CLOCK = {"aac", "mp3", "ac3", "eac3", "dts", "dtshd", "amr", "flac", "loas", "truehd"}
+"""Formats that carry no times: FFmpeg counts samples at the first rate, which is wrong where it changes."""
+
 SEEN_PACKETS = 4096  # over a minute of packets of 20 ms
 
 
@@ -90,6 +93,7 @@ class LibavStream:
         self.tolerance = 0.0 if container.format.name in EXACT_LENGTHS else 0.02
         # Only here are a packet's times absolute, so that the same packet twice is a repetition.
         self._repeats = _Repeats() if container.format.name == "matroska,webm" else None
+        self._has_clock = container.format.name not in WITHOUT_CLOCK
         self._damaged_packets = 0
         self._resampler: Any = None
         self._resampler_input: tuple[str, str, int] | None = None
@@ -100,7 +104,7 @@ class LibavStream:
         position_s, lead_s, filled_s = 0.0, 0.0, 0.0
         try:
             for start_s, piece in self._timed():
-                gap_s = 0.0 if start_s is None else start_s - origin_s - position_s
+                gap_s = 0.0 if start_s is None or not self._has_clock else start_s - origin_s - position_s
                 if gap_s > self._max_silence_s - lead_s - filled_s:
                     self.notes.append(
                         f"damaged: its clock jumps by {gap_s:.0f} s; times are wrong after that"

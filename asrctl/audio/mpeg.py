@@ -19,6 +19,8 @@ _KBITS = {
 }
 _RATES_HZ = (44_100, 48_000, 32_000)
 _HEADER_BYTES = 4
+_XING_FIELDS = ((1, 4), (2, 4), (4, 100), (8, 4))  # flag and length: frames, bytes, contents, quality
+_LAME_DELAYS_AT = 21  # behind the fields: two numbers of 12 bits
 _RESYNC_BYTES = 1 << 16  # how far to look for the next frame behind something that is none
 
 Buffer = bytes | mmap
@@ -65,14 +67,23 @@ def id3_bytes(data: Buffer, at: int = 0) -> int:
 
 
 def xing_s(data: Buffer, at: int) -> float | None:
-    """Length in seconds by the Xing or Info header in the frame at this place, None if it has none."""
+    """Length in seconds by the Xing or Info header in the frame at this place, None if it has none.
+
+    Less what LAME's extension says was added before and after the sound, which players leave out.
+    """
     frame = parse_frame(data, at)
     if frame is None or not frame.side_bytes:
         return None
-    xing = data[at + frame.side_bytes : at + frame.side_bytes + 12]
+    start = at + frame.side_bytes
+    xing = data[start : start + 12]
     if xing[:4] not in (b"Xing", b"Info") or len(xing) < 12 or not xing[7] & 1:
         return None
-    return int.from_bytes(xing[8:12], "big") * frame.samples / frame.rate_hz
+    n_frames = int.from_bytes(xing[8:12], "big")
+    fields_bytes = sum(n_bytes for bit, n_bytes in _XING_FIELDS if xing[7] & bit)
+    lame = start + 8 + fields_bytes + _LAME_DELAYS_AT
+    delays = data[lame : lame + 3]
+    added = (delays[0] << 4 | delays[1] >> 4) + ((delays[1] & 15) << 8 | delays[2]) if len(delays) == 3 else 0
+    return max(0, n_frames * frame.samples - added) / frame.rate_hz
 
 
 def first_frame(data: Buffer, start: int = 0) -> int | None:
@@ -93,11 +104,22 @@ def joined_starts(data: Buffer) -> Iterator[int]:
     begin = first_frame(data)
     if begin is None:
         return
-    places = {at for name in (b"Xing", b"Info") for at in _found(data, name)}
-    for place in sorted(places):
+    tags = [at for at in _found(data, b"ID3") if at > begin and _is_tag(data, at)]
+    behind_tags = {at + id3_bytes(data, at) for at in tags}
+    xings = [at for at in _xing_frames(data) if at > begin and at not in behind_tags]
+    yield from sorted({*tags, *xings})
+
+
+def _is_tag(data: Buffer, at: int) -> bool:
+    behind = at + id3_bytes(data, at)
+    return behind > at and parse_frame(data, behind) is not None
+
+
+def _xing_frames(data: Buffer) -> Iterator[int]:
+    for place in (at for name in (b"Xing", b"Info") for at in _found(data, name)):
         for side_bytes in (36, 21, 13):
             at = place - side_bytes
-            frame = parse_frame(data, at) if at > begin else None
+            frame = parse_frame(data, at) if at >= 0 else None
             if frame and frame.side_bytes == side_bytes and xing_s(data, at) is not None:
                 yield at
                 break

@@ -123,6 +123,28 @@ def _chunks(order: str, magic: bytes) -> Callable[[mmap.mmap], Iterator[int]]:
     return find
 
 
+def _au(data: mmap.mmap) -> Iterator[int]:
+    """Headers that state where the samples begin, and how many bytes they are."""
+    at = 0
+    while data[at : at + 4] == b".snd":
+        yield at
+        at += int.from_bytes(data[at + 4 : at + 8], "big") + int.from_bytes(data[at + 8 : at + 12], "big")
+
+
+def _caf(data: mmap.mmap) -> Iterator[int]:
+    """A header among the chunks, which have sizes of 64 bits; -1 is up to the end of the file."""
+    at = 0
+    while len(head := data[at : at + 12]) == 12:
+        if head[:4] == b"caff":
+            yield at
+            at += 8
+            continue
+        size = int.from_bytes(head[4:], "big", signed=True)
+        if size < 0:
+            return
+        at += 12 + size
+
+
 _FINDERS: dict[str, Callable[[mmap.mmap], Iterator[int]]] = {
     "mpeg": _mpeg,
     "ogg": _ogg,
@@ -130,6 +152,11 @@ _FINDERS: dict[str, Callable[[mmap.mmap], Iterator[int]]] = {
     "mp4": _mp4,
     "matroska": _pattern(rb"\x1aE\xdf\xa3.{1,60}?(?:webm|matroska)"),
     "asf": _pattern(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"),
+    "flv": _pattern(rb"FLV\x01[\x00-\x07]\x00\x00\x00\x09"),
+    "tta": _pattern(rb"TTA[12][\x01-\x03]\x00"),
+    "amr": _pattern(rb"#!AMR(?:-WB)?\n"),
+    "au": _au,
+    "caf": _caf,
     "wav": _chunks("<", b"RIFF"),
     "aiff": _chunks(">", b"FORM"),
 }

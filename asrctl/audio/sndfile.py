@@ -50,16 +50,17 @@ class SndfileStream:
         if not (rate_hz > 0 and channels > 0):
             return
         frames = max(1, min(rate_hz // SLICES_A_SECOND, (1 << 16) // channels))
+        buffer = bytearray(frames * channels * 4)
         while True:
             try:
-                data = bytes(self._sound.buffer_read(frames, dtype="float32"))
+                n_frames = self._sound.buffer_read_into(buffer, dtype="float32")
             except soundfile.SoundFileError as error:
                 raise DecodeFailed(_reason(error)) from error
             if self._file.error:
                 raise DecodeFailed(str(self._file.error.strerror)) from self._file.error
-            if not data:
+            if n_frames <= 0:
                 break
-            yield Pieces(rate_hz, channels, 1, data)
+            yield Pieces(rate_hz, channels, 1, bytes(buffer[: n_frames * channels * 4]))
 
 
 def _reason(error: Exception) -> str:

@@ -9,23 +9,31 @@ HEAD_BYTES = 4096
 
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 _MAGIC = (
-    (b"RIFF", "wav"),
     (b"RF64", "wav"),
     (b"fLaC", "flac"),
     (b"OggS", "ogg"),
     (b"FORM", "aiff"),
     (b"\x1aE\xdf\xa3", "matroska"),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
-    (b".snd", "sndfile"),
-    (b"caff", "sndfile"),
+    (b".snd", "au"),
+    (b"caff", "caf"),
     (b"riff", "sndfile"),  # Sony Wave64
     (b"Creative Voice File", "sndfile"),
     (b"RIFX", "sndfile"),
+    (b"FLV\x01", "flv"),
+    (b"TTA1", "tta"),
+    (b"#!AMR", "amr"),
+    (b"\x0b\x77", "stream"),  # AC-3
+    (b"\x7f\xfe\x80\x01", "stream"),  # DTS
 )
+WITHOUT_CLOCK = {"mpeg", "flac", "amr", "stream"}
+"""Kinds that carry no times: what FFmpeg makes of them is wrong where the format changes."""
 
 
 def kind_of(head: bytes) -> str:
-    """The container: wav, aiff, sndfile, flac, ogg, mpeg, mp4, matroska, asf or "other", from HEAD_BYTES."""
+    """The container, from HEAD_BYTES: a name in _MAGIC, "mpeg" for MP3 and its kin, "mp4", or "other"."""
+    if head.startswith(b"RIFF"):
+        return "wav" if head[8:12] == b"WAVE" else "other"
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
@@ -35,11 +43,14 @@ def kind_of(head: bytes) -> str:
         behind = head[tag_bytes : tag_bytes + 4]
         if behind == b"fLaC":
             return "flac"
-        is_adts = len(behind) > 1 and behind[0] == 0xFF and behind[1] & 0xF6 == 0xF0
-        return "other" if is_adts else "mpeg"
+        return "stream" if _is_adts(behind) else "mpeg"
     if parse_frame(head, 0) or (head[:1] == b"\0" and _padded_mpeg(head)):
         return "mpeg"
-    return "other"
+    return "stream" if _is_adts(head) else "other"
+
+
+def _is_adts(head: bytes) -> bool:
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
 
 
 def _padded_mpeg(head: bytes) -> bool:
@@ -69,8 +80,8 @@ def is_text(head: bytes) -> bool:
     return bool(text) and all(character.isprintable() or character in "\t\r\n\f\ufeff" for character in text)
 
 
-def explain(path: str, kind: str, reason: str) -> str:
-    """A reason that helps more than the decoder's own, where the bytes show one."""
+def explain(path: str, kind: str) -> str | None:
+    """Why nothing can read this, where the bytes show more than a decoder says; else None."""
     with open(path, "rb") as file:
         if kind == "mp4" and not _has_moov(file):
             return "the recording was not finished: its index is missing (no moov atom)"
@@ -80,7 +91,7 @@ def explain(path: str, kind: str, reason: str) -> str:
         return "a later piece of a WebM recording; join it behind its first piece, which has the header"
     if head.startswith(b"MThd"):
         return "MIDI holds notes, not sound"
-    return reason
+    return None
 
 
 def _has_moov(file: object) -> bool:
