@@ -35,3 +35,12 @@ def coded_in_pcm(data: bytes) -> str | None:
             if run >= wanted and distance >= _MIN_FRAME_BYTES:
                 return name
     return None
+
+
+def may_be_coded(begin: bytes) -> bool:
+    """True if the first samples of a stream are worth waiting for more of them."""
+    for name, pattern in _SYNC_WORDS.items():
+        find = re.match if name == "AC-3" else re.search
+        if find(pattern, begin, re.DOTALL):
+            return True
+    return False

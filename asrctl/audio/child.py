@@ -59,10 +59,8 @@ class _Decoding:
         """Sends all there is; the last message says how it ended."""
         reason = None
         try:
-            for number in range(len(self._request.parts)):
-                reason = self._try_part(number)
-                if reason:
-                    break
+            reasons = [self._try_part(number) for number in range(len(self._request.parts))]
+            reason = None if self._is_open and len(reasons) > 1 else reasons[0]
         except MemoryError:
             reason = "it asks for more memory than any recording needs"
         end = {"notes": list(dict.fromkeys(self._notes)), "promised_s": self._promised_s}
@@ -71,14 +69,14 @@ class _Decoding:
         _send(self._sink, wire.Message(message, json.dumps(body).encode()))
 
     def _try_part(self, number: int) -> str | None:
-        """Decodes a part; a reason if the whole cannot be read. Where there are more, it is only noted."""
+        """Decodes a part; why not all of it, which is only a note where other parts are decoded."""
         try:
             self._part(number)
         except DecodeFailed as error:
-            if len(self._request.parts) == 1 or not self._is_open:
-                return str(error)
-            where = f"part {number + 1} of {len(self._request.parts)} joined files"
-            self._notes.append(f"not all read: {where}: {error}")
+            if len(self._request.parts) > 1:
+                where = f"part {number + 1} of {len(self._request.parts)} joined files"
+                self._notes.append(f"not all read: {where}: {error}")
+            return str(error)
         return None
 
     def _part(self, number: int) -> None:
@@ -86,12 +84,16 @@ class _Decoding:
         got_s = 0.0
         with ExitStack() as resources:
             stream = _opened(self._request, start, end, resources)
-            if not self._is_open:
-                self._send_opened(stream)
             try:
                 for batch in _batched(stream.pieces()):
+                    if not self._is_open:  # what opens and gives no audio is left to another library
+                        self._send_opened(stream)
                     got_s += batch.n_frames / batch.rate_hz
                     _send(self._sink, wire.Message(wire.BLOCK, batch.data, *batch[:3]))
+                if not got_s and stream.notes:
+                    raise DecodeFailed("; ".join(stream.notes))
+                if not self._is_open:
+                    self._send_opened(stream)
             finally:
                 self._promised_s += stated_s or stream.promised_s or got_s
                 self._tolerance = max(self._tolerance, stream.tolerance)

@@ -184,7 +184,8 @@ class _First:
         decoder = self._next(resources)
         if decoder is None:
             raise AudioError(self._why())
-        return _Surviving(decoder, self._next, resources)
+        # what a WAV states of coded samples is the length of the samples they stand for, and not exact
+        return _Surviving(decoder, self._next, resources, has_promise=self._kind != "coded")
 
     def _next(self, resources: ExitStack) -> Decoder | None:
         for name in self._names:
@@ -254,8 +255,14 @@ class _Surviving:
     """A decoder with a successor: if its process dies on the way, the next one reads on from there."""
 
     def __init__(
-        self, decoder: Decoder, following: Callable[[ExitStack], Decoder | None], resources: ExitStack
+        self,
+        decoder: Decoder,
+        following: Callable[[ExitStack], Decoder | None],
+        resources: ExitStack,
+        *,
+        has_promise: bool,
     ) -> None:
+        self._has_promise = has_promise
         self._decoder = decoder
         self._following = following
         self._resources = resources
@@ -264,7 +271,7 @@ class _Surviving:
 
     @property
     def promised_s(self) -> float | None:
-        return self._decoder.promised_s
+        return self._decoder.promised_s if self._has_promise else None
 
     @property
     def tolerance(self) -> float:

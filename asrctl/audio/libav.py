@@ -210,11 +210,13 @@ def _promised_s(container: Any, stream: Any) -> float | None:
     """The length that the container states for the track, from the container's first moment on."""
     if container.format.name in GUESSED_LENGTHS:
         return None
+    first_s = max(0.0, (container.start_time or 0) / 1e6)
     if stream.duration:
         end_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-        return end_s - (container.start_time or 0) / 1e6
+        # Some writers count the length from the first moment, and others from 0: the shorter is promised.
+        return end_s - 2 * first_s
     if len(container.streams) == 1 and container.duration is not None:
-        return float(container.duration / 1e6)
+        return float(container.duration / 1e6) - first_s
     return None
 
 

@@ -68,24 +68,29 @@ class ChannelMixer:
     def _mixed(self, blocks: Array) -> Array:
         if not len(blocks):
             return np.empty(0, np.float32)
-        gains = self._decide(blocks)
+        frames = blocks.reshape(-1, self._channels)
+        total = _sum(frames, (1,) * self._channels)
+        gains = self._decide(blocks, total.reshape(len(blocks), -1))
         mixed, at = [], 0
         for gain, run in groupby(gains):
-            n_blocks = len(list(run))
-            mixed.append(self._run(blocks[at : at + n_blocks].reshape(-1, self._channels), gain))
-            at += n_blocks
+            end = at + len(list(run)) * blocks.shape[1]
+            mixed.append(self._run(frames[at:end], total[at:end], gain))
+            at = end
         return mixed[0] if len(mixed) == 1 else np.concatenate(mixed)
 
-    def _decide(self, blocks: Array) -> list[_Gains]:
-        powers = np.mean(np.square(blocks), axis=1)  # (blocks, channels)
-        means = np.mean(np.square(np.mean(blocks, axis=2)), axis=1)
+    def _decide(self, blocks: Array, totals: Array) -> list[_Gains]:
+        n_frames = blocks.shape[1]
+        powers = np.einsum("bfc,bfc->bc", blocks, blocks) / n_frames
+        means = np.einsum("bf,bf->b", totals, totals) / (n_frames * self._channels**2)
         sounding = np.logical_or.accumulate(powers > SOUND_LEVEL, axis=0) | self._has_sound
         self._has_sound = sounding[-1]
-        counts = np.count_nonzero(sounding, axis=1)
+        counts = np.count_nonzero(sounding, axis=1).tolist()
         gains = []
-        for block, power, mean, count in zip(blocks, powers.mean(axis=1), means, counts, strict=True):
-            self._judge(block, float(power), float(mean))
-            gains.append(_Gains(self._signs, int(count) or self._channels))
+        for block, power, mean, count in zip(
+            blocks, powers.mean(axis=1).tolist(), means.tolist(), counts, strict=True
+        ):
+            self._judge(block, power, mean)
+            gains.append(_Gains(self._signs, count or self._channels))
         return gains
 
     def _judge(self, block: Array, power: float, mean: float) -> None:
@@ -101,14 +106,15 @@ class ChannelMixer:
         if -1 in self._signs:
             self.inverted_frames += len(block)
 
-    def _run(self, frames: Array, gain: _Gains) -> Array:
+    def _run(self, frames: Array, total: Array, gain: _Gains) -> Array:
+        """Frames of one gain mixed, with a fade from the gain before; `total` is their plain sum."""
         last, self._last = self._last, gain
-        mixed = _sum(frames, gain)
-        if last not in (None, gain):
+        mixed = (_sum(frames, gain.signs) if -1 in gain.signs else total) / np.float32(gain.divisor)
+        if last is not None and last != gain:
             fade_frames = min(len(frames), self._block_frames)
             fade = np.linspace(0, 1, fade_frames, endpoint=False, dtype=np.float32)
-            mixed[:fade_frames] *= fade
-            mixed[:fade_frames] += (1 - fade) * _sum(frames[:fade_frames], last)
+            before = _sum(frames[:fade_frames], last.signs) / np.float32(last.divisor)
+            mixed[:fade_frames] = fade * mixed[:fade_frames] + (1 - fade) * before
         return mixed
 
 
@@ -118,12 +124,11 @@ def _aligned(block: Array) -> tuple[int, ...]:
     return tuple(-1 if product < 0 else 1 for product in loudest @ block)
 
 
-def _sum(frames: Array, gain: _Gains) -> Array:
-    mono = frames[:, 0] * np.float32(gain.signs[0])
-    for channel in range(1, len(gain.signs)):  # column by column it rounds the same however the stream is cut
-        if gain.signs[channel] > 0:
-            mono += frames[:, channel]
+def _sum(frames: Array, signs: tuple[int, ...]) -> Array:
+    total = frames[:, 0] * np.float32(signs[0])
+    for channel in range(1, len(signs)):  # column by column it rounds the same however the stream is cut
+        if signs[channel] > 0:
+            total += frames[:, channel]
         else:
-            mono -= frames[:, channel]
-    mono /= gain.divisor
-    return mono
+            total -= frames[:, channel]
+    return total

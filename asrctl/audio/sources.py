@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from asrctl.audio.bitstreams import coded_in_pcm
+from asrctl.audio.bitstreams import LOOKED_AT_BYTES, coded_in_pcm, may_be_coded
 from asrctl.audio.decoders import Decoder, open_decoder, refuse_track
 from asrctl.audio.sniff import HEAD_BYTES, refuse_no_audio
 from asrctl.audio.wav import HeaderReader, WavDecoder, WavHeader, read_wav_header
@@ -98,6 +98,8 @@ def _open_stream(stream: BinaryIO, raw: WavHeader | None, resources: ExitStack, 
     seen = reader.seen or b""
     if header:
         begin = reader.some(SPOOL_BLOCK_BYTES)  # what is there: waiting for more would hold up the text
+        if may_be_coded(begin):
+            begin += reader.take(max(0, LOOKED_AT_BYTES - len(begin)))
         if not coded_in_pcm(begin):
             reader.put_back(begin)
             refuse_track(track)
