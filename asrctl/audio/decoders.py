@@ -265,7 +265,7 @@ class _Surviving:
         self._has_promise = has_promise
         self._decoder = decoder
         self._following = following
-        self._resources = resources
+        self._resources = resources.enter_context(ExitStack())  # open for what may follow
         self.expected_s = decoder.expected_s
         self.n_tracks = decoder.n_tracks
 

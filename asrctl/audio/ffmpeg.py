@@ -64,7 +64,7 @@ class FfmpegDecoder:
         Raises:
             AudioError: not something that ffmpeg reads, or without audio; the message is the reason.
         """
-        self._resources = resources
+        self._resources = resources.enter_context(ExitStack())  # open for the runs to come
         self._first = run = self._run(self._parts[0][0])
         seconds, self.n_tracks = run.described()
         share = self._parts[-1][0].end / max(1, self._parts[0][0].end)

@@ -134,10 +134,26 @@ def format_changes(data: Buffer, start: int, end: int) -> Iterator[int]:
         if frame is None:
             at = first_frame(data, at)
             continue
-        if last not in (None, (frame.rate_hz, frame.channels)) and parse_frame(data, at + frame.n_bytes):
+        found = (frame.rate_hz, frame.channels)
+        if last is not None and found != last:
+            if not _goes_on(data, at, found):
+                at = first_frame(data, at + 1)  # damage that looks like a frame
+                continue
             yield at
-        last = (frame.rate_hz, frame.channels)
+        last = found
         at += frame.n_bytes
+
+
+def _goes_on(data: Buffer, at: int, wanted: tuple[int, int]) -> bool:
+    """True if three frames of this rate and so many channels stand here, or as many as there is room for."""
+    for _ in range(3):
+        frame = parse_frame(data, at)
+        if frame is None:
+            return at >= len(data)
+        if (frame.rate_hz, frame.channels) != wanted:
+            return False
+        at += frame.n_bytes
+    return True
 
 
 def _found(data: Buffer, what: bytes) -> Iterator[int]:

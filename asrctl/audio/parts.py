@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from asrctl.audio.mpeg import first_frame, format_changes, id3_bytes, joined_starts, xing_s
+from asrctl.audio.mpeg import first_frame, format_changes, id3_bytes, joined_starts, parse_frame, xing_s
 
 MAX_PARTS = 10_000
 
@@ -42,7 +42,7 @@ def parts_of(path: str, kind: str, *, same_format: bool = False) -> list[Part]:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             starts = [at for at in find(data) if at > 0][: MAX_PARTS - 1]
             parts = [Part(*edges) for edges in pairwise([0, *starts, n_bytes])]
-            if kind == "mpeg" and same_format:
+            if kind == "mpeg" and (same_format or _is_layer_two(data)):
                 parts = [piece for part in parts for piece in _of_one_format(data, part)]
     return parts
 
@@ -53,6 +53,13 @@ def promised_s(path: str, part: Part) -> float | None:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = first_frame(data, part.start)
         return None if at is None else xing_s(data, at)
+
+
+def _is_layer_two(data: mmap.mmap) -> bool:
+    """True for MP2, whose rate FFmpeg takes from further on in the file if it changes."""
+    at = first_frame(data)
+    frame = None if at is None else parse_frame(data, at)
+    return frame is not None and frame.side_bytes == 0
 
 
 def _of_one_format(data: mmap.mmap, part: Part) -> list[Part]:

@@ -1,4 +1,4 @@
-"""Where in some audio the sentence that ships with asrctl is heard: right words at right times, without a model."""
+"""Where in some audio asrctl's own sentence is heard: right words at right times, without a model."""
 
 from __future__ import annotations
 

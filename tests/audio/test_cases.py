@@ -166,7 +166,7 @@ def test_the_default_track_is_taken(tool: str) -> None:
 
 
 def test_a_track_can_be_chosen(tool: str) -> None:
-    """By its number, from 1; a silent one says that there are others, and one that is not there is refused."""
+    """By its number, from 1; a silent one says that there are others; one that is not there is refused."""
     if tool == "libsndfile":
         pytest.skip("not a format of libsndfile")
     path = str(DATA / "silent_then_speech.mkv")
