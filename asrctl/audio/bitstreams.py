@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import NamedTuple
 
 LOOKED_AT_BYTES = 1 << 18  # films begin with silence, which is coded too
 _MIN_FRAMES = 3
@@ -22,18 +23,25 @@ _SYNC_WORDS = {
 }
 
 
-def coded_in_pcm(data: bytes) -> str | None:
+class Coded(NamedTuple):
+    """What is coded in samples, and at which byte it begins."""
+
+    name: str
+    start: int
+
+
+def coded_in_pcm(data: bytes) -> Coded | None:
     """What is coded in these samples, None if they are samples: its sync words come at equal distances."""
     for name, pattern in _SYNC_WORDS.items():
         places = [match.start() for match in re.finditer(pattern, data, re.DOTALL)]
         wanted = _MIN_FRAMES if name != "AC-3" else 3 * _MIN_FRAMES  # two bytes are found by chance
         run, last = 1, 0
-        for before, after in pairwise(places):
+        for number, (before, after) in enumerate(pairwise(places)):
             distance = after - before
             run = run + 1 if distance == last else 2
             last = distance
             if run >= wanted and distance >= _MIN_FRAME_BYTES:
-                return name
+                return Coded(name, places[number + 2 - run])
     return None
 
 

@@ -115,7 +115,7 @@ class _Decoding:
 
 
 def _opened(request: Request, start: int, end: int, resources: ExitStack) -> OpenStream:
-    whole = len(request.parts) == 1
+    whole = len(request.parts) == 1 and start == 0
     if request.library == "libsndfile":
         from asrctl.audio.sndfile import open_sndfile
 

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from asrctl.audio.isolated import DecoderCrashed, IsolatedDecoder
 from asrctl.audio.parts import Part, parts_of, promised_s
@@ -110,39 +110,61 @@ def open_decoder(path: Path, resources: ExitStack, track: int | None = None) -> 
     refuse_no_audio(head)
     # not "/dev/stdin": that is another file in another process
     real_path = os.path.realpath(path)
-    kind, reason = kind_of(head), ""
+    kind = kind_of(head)
     if kind == "wav":
-        decoder, coded = _open_wav(real_path, resources, track)
-        if decoder is not None:
-            return decoder
-        if coded:
-            kind, reason = "coded", f"it holds {coded}, not samples"
-    decoder = _First(real_path, kind, reason, track).open(resources)
+        found = _open_wav(real_path, resources, track)
+        if isinstance(found, _CodedWav):
+            return _open_coded(real_path, track, found, resources)
+        if found is not None:
+            return found
+    decoder = _First(real_path, kind, track).open(resources)
     if kind == "ogg" and not _has_ogg_end(path):
         decoder.notes.append("truncated: the Ogg stream has no end mark")
     return decoder
 
 
-def _open_wav(path: str, resources: ExitStack, track: int | None) -> tuple[Decoder | None, str | None]:
-    """Our own reader, or what keeps it from reading this: something coded among the samples."""
+class _CodedWav(NamedTuple):
+    """Something coded among the samples of a WAV: what, at which byte, and how long after the beginning."""
+
+    name: str
+    start: int
+    start_s: float
+
+
+def _open_wav(path: str, resources: ExitStack, track: int | None) -> Decoder | _CodedWav | None:
+    """Our own reader; or what keeps it from reading this; None if it does not know the format."""
     from asrctl.audio.bitstreams import LOOKED_AT_BYTES, coded_in_pcm
     from asrctl.audio.wav import open_wav_file
 
     with ExitStack() as attempt:
         file = attempt.enter_context(open(path, "rb"))
         decoder = open_wav_file(file)
-        if decoder is None:
-            return None, None
+        if decoder is None or not _reads_all(path):
+            return None
         at = file.tell()
-        if not _reads_all(path):
-            return None, None
-        coded = coded_in_pcm(file.read(LOOKED_AT_BYTES))
-        if coded:
-            return None, coded
+        if coded := coded_in_pcm(file.read(LOOKED_AT_BYTES)):
+            # at the very beginning, FFmpeg finds it by itself, header and all
+            start = at + coded.start if coded.start else 0
+            return _CodedWav(coded.name, start, decoder.header.seconds(coded.start))
         file.seek(at)
         refuse_track(track)
         resources.push(attempt.pop_all())
-        return decoder, None
+        return decoder
+
+
+def _open_coded(path: str, track: int | None, coded: _CodedWav, resources: ExitStack) -> Decoder:
+    """A decoder for what is coded; if they find nothing, it only looked so, and the samples are read."""
+    from asrctl.audio.wav import open_wav_file
+
+    try:
+        return _First(path, "coded", track, coded).open(resources)
+    except AudioError:
+        if find_spec("av") is None and shutil.which("ffmpeg") is None:
+            raise
+    decoder = open_wav_file(resources.enter_context(open(path, "rb")))
+    assert decoder is not None
+    decoder.notes.append(f"it looks like {coded.name} inside a WAV, and was read as samples")
+    return decoder
 
 
 def _reads_all(path: str) -> bool:
@@ -166,11 +188,12 @@ def refuse_track(track: int | None) -> None:
 class _First:
     """The first of the decoders that can read a file, and those that are left if it dies."""
 
-    def __init__(self, path: str, kind: str, reason: str, track: int | None) -> None:
+    def __init__(self, path: str, kind: str, track: int | None, coded: _CodedWav | None = None) -> None:
         self._path = path
         self._kind = kind
         self._track = track
-        self._reason = reason
+        self._coded = coded
+        self._reason = f"it holds {coded.name}, not samples" if coded else ""
         self._names = iter(_ORDER.get(kind, _ORDER_ELSE))
         self._found_tool = False
         self._crash: DecoderCrashed | None = None
@@ -185,7 +208,8 @@ class _First:
         if decoder is None:
             raise AudioError(self._why())
         # what a WAV states of coded samples is the length of the samples they stand for, and not exact
-        return _Surviving(decoder, self._next, resources, has_promise=self._kind != "coded")
+        lead_s = self._coded.start_s if self._coded else None
+        return _Surviving(decoder, self._next, resources, lead_s)
 
     def _next(self, resources: ExitStack) -> Decoder | None:
         for name in self._names:
@@ -213,7 +237,7 @@ class _First:
             from asrctl.audio.ffmpeg import FfmpegDecoder
 
             self._found_tool = True
-            whole = [(part, self._stated_s(part)) for part in parts_of(self._path, self._kind)]
+            whole = [(part, self._stated_s(part)) for part in self._parts()]
             has_clock = self._kind not in WITHOUT_CLOCK
             program = FfmpegDecoder(self._path, whole, self._track, has_clock=has_clock)
             program.wait_open(resources)
@@ -223,11 +247,16 @@ class _First:
         if name == "libsndfile":
             refuse_track(self._track)
         self._found_tool |= name == "pyav"
-        found = parts_of(self._path, self._kind, same_format=name == "libsndfile")
+        found = self._parts(same_format=name == "libsndfile")
         parts = [(part.start, part.end, self._stated_s(part)) for part in found]
         isolated = IsolatedDecoder(Request(self._path, name, parts, self._track), resources)
         isolated.wait_open()
         return isolated
+
+    def _parts(self, *, same_format: bool = False) -> list[Part]:
+        if self._coded:
+            return [Part(self._coded.start, os.stat(self._path).st_size)]
+        return parts_of(self._path, self._kind, same_format=same_format)
 
     def _stated_s(self, part: Part) -> float | None:
         return promised_s(self._path, part) if self._kind == "mpeg" else None
@@ -259,10 +288,9 @@ class _Surviving:
         decoder: Decoder,
         following: Callable[[ExitStack], Decoder | None],
         resources: ExitStack,
-        *,
-        has_promise: bool,
+        lead_s: float | None = None,
     ) -> None:
-        self._has_promise = has_promise
+        self._lead_s = lead_s
         self._decoder = decoder
         self._following = following
         self._resources = resources.enter_context(ExitStack())  # open for what may follow
@@ -271,7 +299,7 @@ class _Surviving:
 
     @property
     def promised_s(self) -> float | None:
-        return self._decoder.promised_s if self._has_promise else None
+        return self._decoder.promised_s if self._lead_s is None else None
 
     @property
     def tolerance(self) -> float:
@@ -287,6 +315,8 @@ class _Surviving:
         while True:
             try:
                 for block in _without(self._decoder.blocks(), skip_s):
+                    if not position_s and self._lead_s:
+                        yield from _silence(self._lead_s, block)
                     position_s += block.duration_s
                     yield block
                 return
@@ -306,6 +336,14 @@ def _without(blocks: Iterator[Block], skip_s: float) -> Iterator[Block]:
         skip_s -= skipped_frames / block.rate_hz
         if skipped_frames < len(block.frames):
             yield block._replace(frames=block.frames[skipped_frames:])
+
+
+def _silence(duration_s: float, like: Block) -> Iterator[Block]:
+    """Zeros of the format of what follows them, a second at a time."""
+    left = round(duration_s * like.rate_hz)
+    while left > 0:
+        yield like._replace(frames=like.frames[:1].repeat(min(left, like.rate_hz), axis=0) * 0)
+        left -= like.rate_hz
 
 
 def _has_ogg_end(path: Path) -> bool:

@@ -99,7 +99,7 @@ class FfmpegDecoder:
         program = shutil.which("ffmpeg")
         assert program
         url = f"file:{self._path}"
-        if len(self._parts) > 1:
+        if len(self._parts) > 1 or part.start:
             url = f"subfile,,start,{part.start},end,{part.end},,:{url}"
         return _Run(program, url, self._track, self._filters, self._resources)
 

@@ -24,9 +24,9 @@ Array = NDArray[np.float32]
 BLOCK_S = 0.032
 SOUND_LEVEL = 1e-6  # mean square, -60 dBFS: a quieter channel is hum and hiss
 DECAY = 0.85  # per block: the levels compared are those of the last 0.2 s
-CANCELLED = 0.05
+CANCELLED = 0.1
 """Share of the power that a mean of unrelated channels would have. Two channels of speech are as far below it
-by chance in no 0.2 s: that takes a correlation of -0.95."""
+by chance in no 0.2 s: that takes a correlation of -0.9."""
 RESTORED = 0.3  # share at which the mean is good again; well above CANCELLED, so that it does not flutter
 
 

@@ -227,7 +227,7 @@ class WavDecoder:
         check_format(header.rate_hz, header.channels)
         reader.seen = None
         self._reader = reader
-        self._header = header
+        self.header = header
         self.notes: list[str] = []
         self.promised_s: float | None = 0.0
         known_bytes = header.data_bytes if file_bytes is None else file_bytes - reader.position
@@ -235,7 +235,7 @@ class WavDecoder:
 
     def blocks(self) -> Iterator[Block]:
         """As Decoder.blocks."""
-        header: WavHeader | None = self._header
+        header: WavHeader | None = self.header
         while header is not None:
             framer = PcmFramer(header.channels, header.encoding)
             section: WavHeader | None = header
