@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +34,7 @@ from asrctl.audio.isolated import DecoderCrashed, IsolatedDecoder
 from asrctl.audio.parts import Part, parts_of, promised_s
 from asrctl.audio.sniff import HEAD_BYTES, WITHOUT_CLOCK, explain, kind_of, refuse_no_audio
 from asrctl.audio.stream import Request
+from asrctl.audio.surviving import SurvivingDecoder
 from asrctl.errors import AudioError
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ def _open_coded(path: str, track: int | None, coded: _CodedWav, resources: ExitS
     except AudioError:
         if find_spec("av") is None and shutil.which("ffmpeg") is None:
             raise
-    decoder = open_wav_file(resources.enter_context(open(path, "rb")))
+    file = resources.enter_context(open(path, "rb"))  # noqa: SIM115
+    decoder = open_wav_file(file)
     assert decoder is not None
     decoder.notes.append(f"it looks like {coded.name} inside a WAV, and was read as samples")
     return decoder
@@ -209,7 +211,7 @@ class _First:
             raise AudioError(self._why())
         # what a WAV states of coded samples is the length of the samples they stand for, and not exact
         lead_s = self._coded.start_s if self._coded else None
-        return _Surviving(decoder, self._next, resources, lead_s)
+        return SurvivingDecoder(decoder, self._next, resources, lead_s)
 
     def _next(self, resources: ExitStack) -> Decoder | None:
         for name in self._names:
@@ -278,72 +280,6 @@ class _First:
             return f"{self._reason}; {INSTALL_HINT}"
         because = f" ({self._reason})" if self._reason else ""
         return f"not audio that is read without help{because}; if it is audio, {INSTALL_HINT}"
-
-
-class _Surviving:
-    """A decoder with a successor: if its process dies on the way, the next one reads on from there."""
-
-    def __init__(
-        self,
-        decoder: Decoder,
-        following: Callable[[ExitStack], Decoder | None],
-        resources: ExitStack,
-        lead_s: float | None = None,
-    ) -> None:
-        self._lead_s = lead_s
-        self._decoder = decoder
-        self._following = following
-        self._resources = resources.enter_context(ExitStack())  # open for what may follow
-        self.expected_s = decoder.expected_s
-        self.n_tracks = decoder.n_tracks
-
-    @property
-    def promised_s(self) -> float | None:
-        return self._decoder.promised_s if self._lead_s is None else None
-
-    @property
-    def tolerance(self) -> float:
-        return self._decoder.tolerance
-
-    @property
-    def notes(self) -> list[str]:
-        return self._decoder.notes
-
-    def blocks(self) -> Iterator[Block]:
-        """As Decoder.blocks."""
-        position_s, skip_s = 0.0, 0.0
-        while True:
-            try:
-                for block in _without(self._decoder.blocks(), skip_s):
-                    if not position_s and self._lead_s:
-                        yield from _silence(self._lead_s, block)
-                    position_s += block.duration_s
-                    yield block
-                return
-            except DecoderCrashed as crash:
-                successor = self._following(self._resources)
-                if successor is None:
-                    raise
-                note = f"{crash} after {position_s:.1f} s; the rest was read by another decoder"
-                successor.notes[:0] = [*self._decoder.notes, note]
-                self._decoder, skip_s = successor, position_s
-
-
-def _without(blocks: Iterator[Block], skip_s: float) -> Iterator[Block]:
-    """Blocks from a time on."""
-    for block in blocks:
-        skipped_frames = min(len(block.frames), round(skip_s * block.rate_hz))
-        skip_s -= skipped_frames / block.rate_hz
-        if skipped_frames < len(block.frames):
-            yield block._replace(frames=block.frames[skipped_frames:])
-
-
-def _silence(duration_s: float, like: Block) -> Iterator[Block]:
-    """Zeros of the format of what follows them, a second at a time."""
-    left = round(duration_s * like.rate_hz)
-    while left > 0:
-        yield like._replace(frames=like.frames[:1].repeat(min(left, like.rate_hz), axis=0) * 0)
-        left -= like.rate_hz
 
 
 def _has_ogg_end(path: Path) -> bool:

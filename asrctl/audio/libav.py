@@ -22,7 +22,7 @@ EXACT_LENGTHS = {"flac", "ogg", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 GUESSED_LENGTHS = {"aac", "mpegts", "mpeg", "mp3", "ac3", "eac3", "dts", "amr", "loas"}
 """FFmpeg's formats without a stated length: it takes the bit rate of the beginning for that of the whole."""
 
-WITHOUT_CLOCK = {"aac", "mp3", "ac3", "eac3", "dts", "dtshd", "amr", "flac", "loas", "truehd"}
+WITHOUT_CLOCK = {"aac", "mp3", "ac3", "eac3", "dts", "dtshd", "amr", "loas", "truehd"}
 """Formats that carry no times: FFmpeg counts samples at the first rate, which is wrong where it changes."""
 
 SEEN_PACKETS = 4096  # over a minute of packets of 20 ms

@@ -26,7 +26,7 @@ _MAGIC = (
     (b"\x0b\x77", "stream"),  # AC-3
     (b"\x7f\xfe\x80\x01", "stream"),  # DTS
 )
-WITHOUT_CLOCK = {"mpeg", "flac", "amr", "stream"}
+WITHOUT_CLOCK = {"mpeg", "amr", "stream"}
 """Kinds that carry no times: what FFmpeg makes of them is wrong where the format changes."""
 
 
