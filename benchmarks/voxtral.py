@@ -41,7 +41,7 @@ from asrctl.providers.base import Completed, DecodeOptions, Heard, ModelSpec, Sp
 from asrctl.providers.scripted import speak
 from asrctl.stream.events import Event, Final, Finished, ProviderChanged
 from benchmarks.common import SAMPLE_RATE_HZ, machine, save, table
-from tests.engine.streams import LevelDetector, silence
+from tests.stream.speech import LevelDetector, silence
 from tests.providers.voxtral_standin import install, make_weights
 
 _CHUNK_SAMPLES = SAMPLE_RATE_HZ // 50

@@ -125,7 +125,8 @@ class UtteranceStream(Protocol):
         ...
 
     def want_partials(self, interval_factor: float | None) -> None:
-        """How often `Heard` is wanted: so many times rarer than the request says; None for not at all."""
+        """How often `Heard` is wanted: so many times rarer than the request says; None for not at all, and
+        infinity where nothing may be decoded in vain either, such as a final before the end is certain."""
         ...
 
     def close(self) -> None:

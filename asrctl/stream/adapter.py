@@ -7,6 +7,7 @@ then for a partial; in a pause the final is decoded before the end is certain, a
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,8 @@ class _Utterance:
     shown_samples: int = 0
     """How much of it the last partial that came had heard."""
     prefix: StablePrefix = field(default_factory=StablePrefix)
+    paused: bool = False
+    """Whether the speaker has paused after what was fed last."""
     partial: asyncio.Task[None] | None = None
     final: asyncio.Task[None] | None = None
     final_samples: int = -1
@@ -77,18 +80,19 @@ class WindowedStream:
         utterance = self._open
         utterance.pieces.append(samples)
         utterance.length_samples += len(samples)
-        guessing = utterance.final is not None and not utterance.final.done()
-        if not self._partials or utterance.partial is not None or guessing:
+        utterance.paused = False
+        if not self._partials or _is_under_way(utterance.partial) or _is_under_way(utterance.final):
             return
         new_samples = utterance.length_samples - utterance.asked_samples
         spoken_s, new_s = utterance.length_samples / SAMPLE_RATE_HZ, new_samples / SAMPLE_RATE_HZ
         if self._pacer.is_due(spoken_s, new_s):
             utterance.asked_samples = utterance.length_samples
-            utterance.partial = self._start(self._decode_partial(utterance))
+            utterance.partial = self._start(self._decode_partial(utterance, utterance.audio()))
 
     def pause(self, silence_s: float) -> None:
         """Guess at the final; see `UtteranceStream`."""
         utterance = self._open
+        utterance.paused = True
         if self._request.pacing is None or not self._pacer.may_speculate(silence_s):
             return
         if utterance.length_samples not in (0, utterance.final_samples):
@@ -106,7 +110,7 @@ class WindowedStream:
             if utterance.guess is not None:
                 asyncio.get_running_loop().call_soon(self._complete, utterance, utterance.guess)
                 return
-            if utterance.final is not None and not utterance.final.done():
+            if _is_under_way(utterance.final):
                 return
         self._ask_final(utterance)
 
@@ -117,12 +121,12 @@ class WindowedStream:
 
     def want_partials(self, interval_factor: float | None) -> None:
         """Decode for partials more or less often; see `UtteranceStream`."""
-        self._partials = interval_factor is not None and self._request.pacing is not None
-        self._pacer.factor = interval_factor or 1.0
+        self._partials = interval_factor not in (None, math.inf) and self._request.pacing is not None
+        if interval_factor is not None:  # without partials, a load that was told of still forbids guesses
+            self._pacer.factor = interval_factor
 
     def close(self) -> None:
         """Abort all decodes; see `UtteranceStream`."""
-        self._ended.clear()
         self._say = lambda _: None
         for task in self._tasks:
             task.cancel()
@@ -142,48 +146,41 @@ class WindowedStream:
     def _ask_final(self, utterance: _Utterance) -> None:
         self._stop(utterance.final)
         utterance.final_samples, utterance.guess = utterance.length_samples, None
-        utterance.final = self._start(self._decode_final(utterance))
+        utterance.final = self._start(self._decode_final(utterance, utterance.audio()))
 
     def _ticket(self, kind: Kind, utterance: _Utterance) -> Ticket:
         return Ticket(self._request.session, kind, self._request.source, utterance.number)
 
-    async def _decode_final(self, utterance: _Utterance) -> None:
+    async def _decode_final(self, utterance: _Utterance, samples: NDArray[np.float32]) -> None:
         """Decode all there is; complete the utterance if it has ended by then, or show it as a partial."""
-        heard_samples = utterance.final_samples
         options = replace(self._decode, effort=Effort.LIGHT)
         try:
-            hypothesis = await self._decoder.decode(
-                utterance.audio(), options, self._ticket(Kind.FINAL, utterance)
-            )
+            hypothesis = await self._decoder.decode(samples, options, self._ticket(Kind.FINAL, utterance))
         except Exception as error:  # also what nobody foresaw: whoever waits for the utterance gets an answer
-            if utterance.ended:
-                self._fail(utterance, error)
-            else:  # it is decoded again when the utterance ends
-                utterance.asked_samples = utterance.shown_samples
+            utterance.asked_samples = utterance.shown_samples
+            self._fail(utterance, error)
             return
-        if utterance.ended and heard_samples == utterance.length_samples:
+        if utterance.ended:
             self._complete(utterance, hypothesis)
-        elif not utterance.ended:
+        else:
             utterance.guess = hypothesis
-            self._show(utterance, hypothesis, heard_samples)
+            self._show(utterance, hypothesis, len(samples))
 
-    async def _decode_partial(self, utterance: _Utterance) -> None:
+    async def _decode_partial(self, utterance: _Utterance, samples: NDArray[np.float32]) -> None:
         """Decode what there is of an open utterance; one that made way, or failed, is asked for again."""
-        heard_samples, asked_s = utterance.asked_samples, self._clock()
+        if utterance.paused:  # which was said just after the last of `samples`: the guess will do
+            utterance.asked_samples = utterance.shown_samples
+            return
+        asked_s = self._clock()
         options = replace(self._decode, beam_size=1, effort=Effort.DRAFT)
         try:
-            hypothesis = await self._decoder.decode(
-                utterance.audio(), options, self._ticket(Kind.PARTIAL, utterance)
-            )
+            hypothesis = await self._decoder.decode(samples, options, self._ticket(Kind.PARTIAL, utterance))
         except Exception:  # the final will say what is wrong, if that lasts
             utterance.asked_samples = utterance.shown_samples
             self._observe(asked_s, 0.0)
         else:
             self._observe(asked_s, hypothesis.inference_s)
-            if not utterance.ended:
-                self._show(utterance, hypothesis, heard_samples)
-        finally:
-            utterance.partial = None
+            self._show(utterance, hypothesis, len(samples))
 
     def _observe(self, asked_s: float, inference_s: float) -> None:
         turnaround_s = self._clock() - asked_s
@@ -207,5 +204,10 @@ class WindowedStream:
         self._say(Completed(utterance.number, hypothesis))
 
     def _fail(self, utterance: _Utterance, error: Exception) -> None:
+        """Say that an utterance cannot be decoded; one that is still open is tried again when it ends."""
         if self._ended.pop(utterance.number, None) is not None:
             self._say(Failed(utterance.number, error))
+
+
+def _is_under_way(task: asyncio.Task[None] | None) -> bool:
+    return task is not None and not task.done()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from asrctl.providers.recognizer import (
     Failed,
     Heard,
     Lost,
+    Recognizer,
     Spoken,
     StreamRequest,
     Switched,
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
 
 _RETRY_S = 0.25
 """How often providers are asked again for an utterance that none could take."""
-_LONGEST_PAUSE_S = 8.0
-"""A provider whose streams are lost one after the other is left alone for so long at the most, if it is the
-only one; with others it rests anyway."""
+_PAUSES_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""How long a provider is left alone whose streams are lost one after the other, if it is the only one; with
+others it rests anyway."""
 _PATIENCE_S = 120.0
 """Utterances wait no longer than this for a provider: as long as a model may take to load."""
 _LAST_PATIENCE_S = 30.0
@@ -72,6 +74,12 @@ class _Inner:
     def is_busy(self) -> bool:
         """Whether it is in the middle of an utterance."""
         return bool(self.utterances) and (last := self.utterances[-1]) is not None and not last.ended
+
+    def find(self, number: int | None) -> _Utterance | None:
+        """The utterance that has this number here, if it is not completed."""
+        if number is None or not 0 <= number < len(self.utterances):
+            return None
+        return self.utterances[number]
 
     def forget(self, utterance: _Utterance) -> int:
         """The utterance is complete, or taken away; returns its number here."""
@@ -122,6 +130,8 @@ class FailoverStream:
         utterance.ended = True
         if utterance.place is not None:
             self._do(utterance.place, lambda stream: stream.end())
+        elif utterance not in self._waiting:  # everybody failed with it while it was spoken
+            self._place(utterance)
         self._look_around()  # a stream may be free now
 
     def drop(self, utterance: int) -> None:
@@ -138,9 +148,9 @@ class FailoverStream:
 
     def want_partials(self, interval_factor: float | None) -> None:
         """Tell all; see `UtteranceStream`."""
-        self._factor = interval_factor
-        for inner in self._inner.values():
-            inner.stream.want_partials(interval_factor)
+        self._factor = interval_factor if self._request.pacing else None
+        for inner in list(self._inner.values()):
+            self._do(inner, lambda stream: stream.want_partials(self._factor))
 
     def close(self) -> None:
         """Close all streams; see `UtteranceStream`."""
@@ -168,9 +178,8 @@ class FailoverStream:
 
     def _place(self, utterance: _Utterance) -> None:
         """Give an utterance to a provider, from its first sample on; where there is none now, it waits."""
-        candidates = self._fallback.candidates(utterance.failures)
-        if not candidates:
-            self._answer(Failed(utterance.number, utterance.error or ProviderError("no provider is left")))
+        if not self._fallback.candidates(utterance.failures):
+            self._give_up(utterance)
             return
         inner = self._stream_for(utterance)
         if inner is None or inner.is_busy:
@@ -195,20 +204,28 @@ class FailoverStream:
             if name in self._inner:
                 return self._inner[name]
             if now_s < self._not_before_s.get(name, 0.0):
-                reasons.setdefault(name, self._reason)
-                continue
-            opened = _Inner(name, None)  # type: ignore[arg-type]
-            try:
-                opened.stream = member.open(self._request, partial(self._hear, opened))
-            except ProviderError as error:
-                reasons[name] = str(error)
-                self._fallback.note(name, error)
-                continue
-            opened.stream.want_partials(self._factor)
-            self._inner[name] = opened
-            return opened
+                reasons.setdefault(name, self._fallback.said(name))
+            elif (inner := self._open_stream(member)) is not None:
+                return inner
+            else:
+                reasons[name] = self._fallback.said(name)
         self._reason = "; ".join(f"{name}: {why}" for name, why in reasons.items())
         return None
+
+    def _open_stream(self, member: Recognizer) -> _Inner | None:
+        """Open a stream with a provider, if it can have one."""
+        inner = _Inner(member.name, None)  # type: ignore[arg-type]
+        try:
+            inner.stream = member.open(self._request, partial(self._hear, inner))
+        except ProviderError as error:
+            self._fallback.note(member.name, error)
+            return None
+        except Exception as error:
+            self._fallback.failed(member.name, _known(error))
+            return None
+        self._inner[member.name] = inner
+        self._do(inner, lambda stream: stream.want_partials(self._factor))
+        return self._inner.get(member.name)
 
     def _announce(self, utterance: _Utterance, provider: str) -> None:
         if provider == self._provider:
@@ -225,19 +242,17 @@ class FailoverStream:
         if utterance not in self._waiting:
             utterance.since_s = self._fallback.clock()
             self._waiting.append(utterance)
-        if self._timer is None and not self._closed:
+        if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_RETRY_S, self._try_again)
 
     def _try_again(self) -> None:
         self._timer = None
+        self._look_around()
         now_s = self._fallback.clock()
         for utterance in list(self._waiting):
             patience_s = _LAST_PATIENCE_S if utterance.error else _PATIENCE_S
             if now_s - utterance.since_s >= patience_s:
                 self._give_up(utterance)
-        self._look_around()
-        if self._waiting and self._timer is None and not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(_RETRY_S, self._try_again)
 
     def _look_around(self) -> None:
         """See whether there are providers now for the utterances that wait for one."""
@@ -245,14 +260,13 @@ class FailoverStream:
             self._place(utterance)
 
     def _give_up(self, utterance: _Utterance) -> None:
-        self._waiting.remove(utterance)
-        error = utterance.error or ProviderError(self._reason or "no provider could take it")
-        if utterance.ended:
-            self._answer(Failed(utterance.number, error))
-        else:  # it fails when it ends, unless somebody can take it until then
-            utterance.error = error
-            utterance.since_s = self._fallback.clock()
-            self._waiting.append(utterance)
+        """It fails once it has ended; one that waits until then may still find somebody."""
+        if not utterance.ended:
+            return
+        if utterance in self._waiting:
+            self._waiting.remove(utterance)
+        error = utterance.error or ProviderError(self._reason or "the providers are closed")
+        self._answer(Failed(utterance.number, error))
 
     # What providers say
 
@@ -263,9 +277,7 @@ class FailoverStream:
         try:
             action(inner.stream)
         except Exception as error:
-            known = isinstance(error, ProviderError)
-            lost = error if known else ProviderError(f"{type(error).__name__}: {error}")
-            self._lose(inner, Lost(lost))  # type: ignore[arg-type]
+            self._lose(inner, Lost(_known(error)))
 
     def _hear(self, inner: _Inner, spoken: Spoken) -> None:
         """Take what a provider said; late words of a stream that is gone are ignored."""
@@ -275,13 +287,13 @@ class FailoverStream:
             self._lose(inner, spoken)
             return
         number = spoken.utterance
-        utterance = inner.utterances[number] if 0 <= number < len(inner.utterances) else None
+        utterance = inner.find(number)
         if utterance is None:
             return
         if isinstance(spoken, Heard):
             self._answer(replace(spoken, utterance=utterance.number))
         elif not utterance.ended:
-            broken = ProviderError("it completed an utterance that was not complete")
+            broken = ProviderError("it answered for an utterance that had not ended")
             self._lose(inner, Lost(broken, number))
         elif isinstance(spoken, Completed):
             inner.forget(utterance)
@@ -298,16 +310,13 @@ class FailoverStream:
         charged with the failure; those behind it had nothing to do with it."""
         name = inner.provider
         del self._inner[name]
-        inner.stream.close()
+        with contextlib.suppress(Exception):  # it is broken already
+            inner.stream.close()
         self._fallback.failed(name, lost.error)
-        self._losses[name] += 1
-        pause_s = min(_RETRY_S * 2 ** (self._losses[name] - 1), _LONGEST_PAUSE_S)
-        self._not_before_s[name] = self._fallback.clock() + pause_s
+        self._not_before_s[name] = self._fallback.clock() + _PAUSES_S[self._losses[name]]
+        self._losses[name] = min(self._losses[name] + 1, len(_PAUSES_S) - 1)
         pending = inner.pending
-        number = lost.utterance
-        blamed = inner.utterances[number] if number is not None and number < len(inner.utterances) else None
-        if blamed is None and pending:
-            blamed = pending[0]
+        blamed = inner.find(lost.utterance) or next(iter(pending), None)
         for utterance in pending:
             if utterance is blamed:
                 self._hand_on(utterance, name, lost.error)
@@ -327,3 +336,8 @@ class FailoverStream:
     def _pass_on(self, spoken: Spoken) -> None:
         if not self._closed:
             self._say(spoken)
+
+
+def _known(error: Exception) -> ProviderError:
+    """An error as what a provider may fail with."""
+    return error if isinstance(error, ProviderError) else ProviderError(f"{type(error).__name__}: {error}")

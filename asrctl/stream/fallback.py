@@ -7,14 +7,15 @@ again when that is over.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asrctl.errors import (
+    AsrctlError,
     DecodeError,
-    ModelError,
     ProviderError,
     QueueFull,
     Superseded,
@@ -36,9 +37,7 @@ _STREAMED_ATTEMPTS = 3
 _WINDOWED_ATTEMPTS = 1
 """A pool of workers has tried again by itself."""
 _ABOUT_ONE_WINDOW = (DecodeError, WorkerCrashed, WorkerTimeout)
-"""Provider errors after which it goes on with other windows."""
-_FAILURES = (ProviderError, ModelError, QueueFull)
-"""What a decode may fail with so that another provider is asked."""
+"""Errors after which a provider goes on with other windows."""
 
 
 class Fallback:
@@ -65,6 +64,7 @@ class Fallback:
         }
         self._chain = Chain(attempts, options or ChainOptions(), clock)
         self._said: dict[str, str] = {}
+        self._closed = False
         windowed = any(member.windows for member in members)
         self._windows = FallbackDecoder(self) if windowed else None
 
@@ -116,29 +116,36 @@ class Fallback:
             ModelError: None of them will be; the reason of the first.
             ProviderError: Likewise.
         """
-        first: Exception | None = None
+        errors: list[AsrctlError] = []
         for member in self.members.values():
             try:
                 return await member.wait_ready()
-            except (ProviderError, ModelError) as error:
-                first = first or error
+            except AsrctlError as error:
+                errors.append(error)
                 self.failed(member.name, error)
-        assert first is not None
-        raise first
+            if self._closed:
+                break
+        raise errors[0]
 
     def pids(self) -> list[int]:
         """Process ids of all providers' child processes."""
         return [pid for member in self.members.values() for pid in member.pids()]
 
     async def close(self) -> None:
-        """Close all providers."""
-        for member in self.members.values():
-            await member.close()
+        """Close all providers; none takes over what another one leaves."""
+        self._closed = True
+        closing = (member.close() for member in self.members.values())
+        results = await asyncio.gather(*closing, return_exceptions=True)
+        for result in results:
+            if result is not None:
+                raise result
 
     # How well they are
 
     def candidates(self, failures: Mapping[str, int]) -> list[Recognizer]:
-        """Whom to ask for an utterance, best first; see `Chain.candidates`."""
+        """Whom to ask for an utterance, best first; see `Chain.candidates`. Nobody, once all are closed."""
+        if self._closed:
+            return []
         return [self.members[name] for name in self._chain.candidates(failures)]
 
     def why_not(self, name: str) -> str:
@@ -156,7 +163,8 @@ class Fallback:
     def failed(self, name: str, error: Exception) -> None:
         """A provider failed: it gets a rest, unless that was about the one window it had."""
         self._said[name] = str(error)
-        if isinstance(error, ProviderError | ModelError) and not isinstance(error, _ABOUT_ONE_WINDOW):
+        about_it = isinstance(error, AsrctlError) and not isinstance(error, (*_ABOUT_ONE_WINDOW, QueueFull))
+        if about_it:
             self._chain.lost(name, str(error))
 
 
@@ -180,31 +188,32 @@ class FallbackDecoder:
         self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
     ) -> Hypothesis:
         """Decode one window with the first that can; see `WindowDecoder.decode`."""
-        errors: dict[str, Exception] = {}
-        fallback = self._fallback
-        while True:
-            candidates = fallback.candidates(dict.fromkeys(errors, _STREAMED_ATTEMPTS))
-            able = [member for member in candidates if member.windows and member.name not in errors]
-            if not able:
-                raise _sum_of(errors)
-            member = able[0]
+        errors: dict[str, AsrctlError] = {}
+        while (member := self._next(errors)) is not None:
             assert member.windows is not None
             try:
                 hypothesis = await member.windows.decode(samples, options, ticket)
             except Superseded:
                 raise
-            except _FAILURES as error:
-                fallback.failed(member.name, error)
+            except AsrctlError as error:
+                self._fallback.failed(member.name, error)
                 errors[member.name] = error
             else:
                 return replace(hypothesis, provider=member.name)
+        raise _sum_of(errors)
+
+    def _next(self, errors: Mapping[str, AsrctlError]) -> Recognizer | None:
+        """The best provider that takes windows and has not failed with this one."""
+        candidates = self._fallback.candidates(dict.fromkeys(errors, _STREAMED_ATTEMPTS))
+        return next((member for member in candidates if member.windows is not None), None)
 
 
-def _sum_of(errors: Mapping[str, Exception]) -> Exception:
-    """One error for those of all providers."""
+def _sum_of(errors: Mapping[str, AsrctlError]) -> AsrctlError:
+    """One error for those of all providers, of a kind that lets the rest of the input go on, if any is."""
     found = list(errors.values())
+    if not found:
+        return ProviderError("the recogniser is closed")
     if len(found) == 1:
         return found[0]
-    about_window = [error for error in found if isinstance(error, _ABOUT_ONE_WINDOW)]
-    message = "; ".join(f"{name}: {error}" for name, error in errors.items())
-    return type(about_window[0])(message) if about_window else ProviderError(message)
+    kind = next((error for error in found if isinstance(error, _ABOUT_ONE_WINDOW)), found[0])
+    return type(kind)("; ".join(f"{name}: {error}" for name, error in errors.items()))

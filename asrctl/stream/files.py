@@ -187,12 +187,17 @@ class FileTranscription:
         decode = self._decoder.decode(self._samples_of(window), self._decode, self._ticket)
         task = asyncio.create_task(decode, name="window")
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._done)
         self._results.put_nowait(_Submitted(window, task))
         if self._decode.language == "auto":  # what the first window is in, all later ones are decoded in
             await asyncio.wait([task])
             if not task.cancelled() and task.exception() is None:
                 self._decode = replace(self._decode, language=task.result().language)
+
+    def _done(self, task: asyncio.Task[Hypothesis]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # which nobody else may ask for, if an earlier window ends the iteration
 
     def _look_at(self, chunk: NDArray[np.float32]) -> Iterator[Window]:
         self._buffer.append(chunk)

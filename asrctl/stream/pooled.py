@@ -136,10 +136,15 @@ class ServiceRecognizer:
 
 class DeferredRecognizer:
     """A `Recognizer` in front of one that is made when it is first needed: a reserve that costs nothing until
-    then. If making it fails, the next need tries again."""
+    then. If making it fails, the next need after a while tries again."""
 
     def __init__(
-        self, name: str, make: Callable[[], Awaitable[tuple[Recognizer, str]]], *, windowed: bool
+        self,
+        name: str,
+        make: Callable[[], Awaitable[tuple[Recognizer, str]]],
+        *,
+        windowed: bool,
+        retry_s: float = 5.0,
     ) -> None:
         """Prepare.
 
@@ -148,6 +153,7 @@ class DeferredRecognizer:
             make: Makes it, and says what it takes for a language that is to be detected, since it may know
                 fewer; may take long, as when weights are fetched.
             windowed: Whether it takes windows.
+            retry_s: For so long after making it failed, whoever needs it gets that error at once.
         """
         self.name = name
         self._make = make
@@ -155,6 +161,9 @@ class DeferredRecognizer:
         self._language = AUTO
         self._real: Recognizer | None = None
         self._making: asyncio.Task[Recognizer] | None = None
+        self._retry_s = retry_s
+        self._failure: tuple[float, AsrctlError] | None = None
+        """When making it failed last, and how."""
         self._closed = False
 
     @property
@@ -179,13 +188,20 @@ class DeferredRecognizer:
         return decoder.width if decoder is not None else 1
 
     def start(self) -> None:
-        """Begin to make it ahead of need; what goes wrong is heard by whoever needs it."""
+        """Begin to make it ahead of need; what goes wrong is heard by whoever needs it.
+
+        Raises:
+            AsrctlError: That failed a moment ago; or this is closed.
+        """
         self._start().add_done_callback(_retrieve)
 
     def _start(self) -> asyncio.Task[Recognizer]:
         if self._closed:
             raise ProviderError(f"{self.name} is closed")
         if self._making is None:
+            if self._failure is not None and _now_s() < self._failure[0] + self._retry_s:
+                error = self._failure[1]
+                raise type(error)(*error.args)
             self._making = asyncio.create_task(self._made(), name=f"start {self.name}")
         return self._making
 
@@ -193,9 +209,10 @@ class DeferredRecognizer:
         try:
             self._real, self._language = await self._make()
         except Exception as error:
-            self._making = None
-            known = isinstance(error, AsrctlError)
-            raise error if known else ProviderError(f"{type(error).__name__}: {error}") from error
+            text = f"{type(error).__name__}: {error}"
+            known = error if isinstance(error, AsrctlError) else ProviderError(text)
+            self._making, self._failure = None, (_now_s(), known)
+            raise known from None
         return self._real
 
     async def _ready(self) -> Recognizer:
@@ -213,11 +230,11 @@ class DeferredRecognizer:
 
     def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
         """Open a stream; one that takes windows is fed while it is still made."""
-        if self._windowed:
-            self.start()
-            return WindowedStream(self, request, say)
         if self._real is None:
             self.start()
+        if self._windowed:
+            return WindowedStream(self, request, say)
+        if self._real is None:
             raise ProviderError(f"{self.name} is starting")
         return self._real.open(request, say)
 
@@ -237,6 +254,10 @@ class DeferredRecognizer:
             await asyncio.gather(self._making, return_exceptions=True)
         if self._real is not None:
             await self._real.close()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _retrieve(task: asyncio.Task[Recognizer]) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Self
 
 from asrctl.policy.priority import Source
 from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest
+from asrctl.stream.commands import Drop, End, Feed, Pause
 from asrctl.stream.events import Event, Finished
-from asrctl.stream.stream import Drop, End, Feed, Output, Pause, Stream, StreamOptions
+from asrctl.stream.stream import Output, Stream, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Session:
         request = StreamRequest(options.decode, name, source, options.pacing)
         self._recognizer = recognizer.open(request, self._heard)
         self._task = asyncio.create_task(self._run(), name=f"session {name}")
+        self._task.add_done_callback(lambda _: self._notify())
 
     @property
     def account(self) -> AudioAccount:
@@ -80,6 +82,11 @@ class Session:
     def awaits_finals(self) -> bool:
         """Whether an utterance has ended and its final was not emitted yet."""
         return self._stream.awaits_finals
+
+    @property
+    def waiting_sample(self) -> int | None:
+        """The end of the utterance that has waited longest for its final; None if none waits."""
+        return self._stream.waiting_sample
 
     @property
     def language(self) -> str:
@@ -98,6 +105,8 @@ class Session:
 
     def feed(self, samples: NDArray[np.float32]) -> None:
         """Take the next samples, shape (n,), mono float32 at 16 kHz; they must not change afterwards."""
+        if self.ended:
+            return
         self._queued_samples += len(samples)
         for at in range(0, len(samples), _SLICE_SAMPLES):
             self._put(partial(self._look_at, samples[at : at + _SLICE_SAMPLES]))
@@ -110,6 +119,10 @@ class Session:
         """Declare that `count` samples were lost on their way here."""
         self._put(lambda: self._stream.skip(count, reason))
 
+    def shed(self, before_sample: int, reason: str) -> None:
+        """Give up the utterances that ended by then and still wait for their finals."""
+        self._put(lambda: self._stream.shed(before_sample, reason))
+
     def flush(self) -> None:
         """Finalise now what was fed so far."""
         self._put(self._stream.flush)
@@ -119,7 +132,8 @@ class Session:
         self._put(self._stream.finish)
 
     def show_partials(self, interval_factor: float | None) -> None:
-        """Make partials so many times rarer than the options say; None for not at all. Finals always come."""
+        """Make partials so many times rarer than the options say; None for not at all, infinity where nothing
+        may be decoded in vain either. Finals always come."""
         self._stream.show_partials(interval_factor)
         self._recognizer.want_partials(interval_factor)
 
@@ -163,8 +177,9 @@ class Session:
     # The task
 
     def _put(self, step: _Step) -> None:
-        self._inbox.append(step)
-        self._wake.set()
+        if not self.ended:
+            self._inbox.append(step)
+            self._wake.set()
 
     def _heard(self, spoken: Spoken) -> None:
         self._put(lambda: self._stream.hear(spoken))
@@ -183,7 +198,6 @@ class Session:
             self.failure = error
         finally:
             self._recognizer.close()
-            self._notify()
 
     def _notify(self) -> None:
         self._changed.set()
@@ -192,6 +206,8 @@ class Session:
     def _act(self, outputs: list[Output]) -> bool:
         """Do what follows; True if that was all."""
         for output in outputs:
+            if self._closed:  # by whoever took the event before
+                break
             if isinstance(output, Feed):
                 self._recognizer.feed(output.samples)
             elif isinstance(output, Pause):

@@ -82,6 +82,8 @@ class Reader(Generic[T]):
         self._closing = True
         self._room.release()
         await self._wait_for_the_end()
+        if not self._ended.is_set():  # it is stuck, and whoever waits for its next item would be too
+            self._end(None)
 
     async def _wait_for_the_end(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -92,16 +94,15 @@ class Reader(Generic[T]):
     def _run(self) -> None:
         failure: BaseException | None = None
         try:
-            for item in self._source:
-                self._room.acquire()
-                if self._closing:
-                    break
-                self._call(self._take, item)
+            with contextlib.closing(self._source):
+                for item in self._source:
+                    self._room.acquire()
+                    if self._closing:
+                        break
+                    self._call(self._take, item)
         except BaseException as error:  # the loop would wait for ever
             failure = error
-        finally:
-            self._source.close()
-            self._call(self._end, failure)
+        self._call(self._end, failure)
 
     def _call(self, function: object, argument: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more

@@ -8,6 +8,7 @@ shell that runs it. At every moment, to the sample:
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,13 +17,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from asrctl.errors import ProviderError
 from asrctl.policy import endpointing
 from asrctl.policy.cutting import Cutter
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.recognizer import Completed, Heard, Spoken, Switched
+from asrctl.providers.recognizer import Completed, Heard, Lost, Spoken, Switched
 from asrctl.stream.buffer import SampleBuffer
+from asrctl.stream.commands import Command, Drop, End, Feed, Pause
 from asrctl.stream.events import (
     Dropped,
     Event,
@@ -61,33 +64,6 @@ class StreamOptions:
     max_backlog_s: float = 120.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Feed:
-    """For the recogniser: the next samples of the open utterance."""
-
-    samples: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """For the recogniser: the speaker has paused for so long."""
-
-    silence_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """For the recogniser: the open utterance is complete."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """For the recogniser: nobody waits for this utterance any more."""
-
-    utterance: int
-
-
-Command = Feed | Pause | End | Drop
 Output = Event | Command
 
 
@@ -112,6 +88,7 @@ class Stream:
         self._dropped_samples = 0
         self._skipped_samples = 0
         self._ending = False
+        self._lost: ProviderError | None = None
         self._shows_partials = self._options.pacing is not None
         self.language = self._options.decode.language
         """What finals are in; "auto" until the first one showed it."""
@@ -119,9 +96,11 @@ class Stream:
         """Who recognised the last final."""
 
     def show_partials(self, interval_factor: float | None) -> None:
-        """Show partials so many times rarer than the options say; None for not at all."""
-        self._shows_partials = interval_factor is not None
-        self._pacer.factor = interval_factor or 1.0
+        """Show partials so many times rarer than the options say; None or infinity for not at all."""
+        wanted = interval_factor not in (None, math.inf)
+        self._shows_partials = wanted and self._options.pacing is not None
+        if interval_factor is not None:
+            self._pacer.factor = interval_factor
 
     @property
     def account(self) -> AudioAccount:
@@ -195,12 +174,10 @@ class Stream:
         if isinstance(spoken, Heard):
             return self._show(spoken)
         outcome = spoken.hypothesis if isinstance(spoken, Completed) else spoken.error
-        for item in self._closing:
-            if (
-                isinstance(item, Utterance)
-                and item.outcome is None
-                and spoken.utterance in (None, item.number)
-            ):
+        if isinstance(spoken, Lost):  # nothing will come of what has ended, nor of what is still to end
+            self._lost = spoken.error
+        for item in self._waiting:
+            if self._lost or spoken.utterance == item.number:
                 item.outcome = outcome
         return self._release()
 
@@ -245,7 +222,7 @@ class Stream:
             return []
         samples = self._buffer.read(Span(utterance.fed_sample, end_sample))
         utterance.fed_sample = end_sample
-        return [Feed(samples)]
+        return [] if self._lost else [Feed(samples)]
 
     def _keep_from_sample(self) -> int:
         """Audio before it is with the recogniser, or is needed by nobody."""
@@ -258,14 +235,33 @@ class Stream:
         utterance, self._open = self._open, None
         assert utterance is not None and utterance.fed_sample <= span.end_sample
         outputs = [*self._feed_up_to(utterance, span.end_sample), End()]
-        utterance.span = span
+        utterance.span, utterance.outcome = span, self._lost
         self._closing.append(utterance)
         ended = SpeechEnded(utterance.number, span.end_sample / SAMPLE_RATE_HZ)
         return [*outputs, ended, *self._shed(), *self._release()]
 
+    @property
+    def _waiting(self) -> list[Utterance]:
+        """Utterances that have ended and whose finals have not come, the oldest first."""
+        return [item for item in self._closing if isinstance(item, Utterance) and item.outcome is None]
+
+    @property
+    def waiting_sample(self) -> int | None:
+        """The end of the utterance that has waited longest for its final; None if none waits."""
+        return next((item.span.end_sample for item in self._waiting if item.span), None)
+
+    def shed(self, before_sample: int, reason: str) -> list[Output]:
+        """Give up the utterances that ended by then and still wait; they are declared dropped."""
+        outputs: list[Output] = []
+        for utterance in self._waiting:
+            if utterance.span is not None and utterance.span.end_sample <= before_sample:
+                utterance.outcome = TimeoutError(reason)
+                outputs.append(Drop(utterance.number))
+        return [*outputs, *self._release()]
+
     def _shed(self) -> list[Output]:
-        """Declare the oldest utterances dropped that wait beyond the bound."""
-        waiting = [item for item in self._closing if isinstance(item, Utterance) and item.outcome is None]
+        """Give up the oldest utterances that wait beyond the bound."""
+        waiting = self._waiting
         excess = sum(utterance.length_samples for utterance in waiting)
         excess -= round(self._options.max_backlog_s * SAMPLE_RATE_HZ)
         outputs: list[Output] = []

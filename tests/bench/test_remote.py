@@ -24,7 +24,7 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.providers.scripted import speak
 from benchmarks import promises
-from tests.engine.streams import silence
+from tests.stream.speech import silence
 from tests.server.servers import options_for, running, script
 
 WORDS = "w0 w1 w2 w3 w4 w5"

@@ -37,7 +37,7 @@ from asrctl.providers.scripted import speak
 from asrctl.settings import LiveSettings, Settings, VadSettings
 from asrctl.stream.live import level_db
 from tests.audio.microphones import USB, FakePortAudio, Stream
-from tests.engine.streams import LevelDetector, silence
+from tests.stream.speech import LevelDetector, silence
 
 MONDAY = Path(asrctl.__file__).parent / "assets" / "monday.wav"
 MONDAY_TEXT = "Please call me on Monday morning about the meeting."

@@ -15,8 +15,8 @@ from asrctl.protocol import Partial
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 
-from ..engine.streams import silence
 from .servers import Running, Talker, open_socket, options_for, pcm, running, spoken, until
+from .speech import silence
 
 Scripted = Callable[..., ModelSpec]
 SPEECH = pcm(np.concatenate((speak(range(12)), silence(0.8))))
@@ -62,7 +62,7 @@ MOVING = {
     "asrctl_memory_bytes",
     "asrctl_resumes_total",
     "asrctl_closes_total 1000",
-    "asrctl_watchdog_restarts_total",
+    "asrctl_stalls_total",
     "asrctl_spooled_seconds",
     "asrctl_ready",
 }
@@ -88,7 +88,9 @@ def test_everything_moves(scripted: Scripted) -> None:
         assert still() == MOVING
         assert set(seen) >= {"asrctl_session_limit", *MOVING} - {"asrctl_closes_total 1000"}
         seen["asrctl_closes_total 1000"] = {0.0}
-        talker = Talker(server.url, SPEECH + spoken(50, 51, 99)).connect()
+        talker = Talker(
+            server.url, SPEECH + spoken(50, 51) + pcm(speak(range(99, 109))) + spoken(52)
+        ).connect()
         talker.send(2.0)
         until(lambda: "asrctl_queue_depth partial" not in still())
         talker.receive_until(Partial)
@@ -97,13 +99,13 @@ def test_everything_moves(scripted: Scripted) -> None:
             with contextlib.suppress(InvalidStatus):
                 open_socket(server.url, origin=origin)
         held = server.server.hub.find(system.protocol.session_id or "")
-        assert held is not None and server.server._loop is not None
-        server.server._loop.call_soon_threadsafe(held.obey, MEASURES[Level.FINALS_ONLY])
+        assert held is not None
+        server.call(lambda: held.obey(MEASURES[Level.FINALS_ONLY]))
         system.send()
         talker.send()
         until(lambda: "asrctl_spooled_seconds" not in still())
         talker.cut()
-        until(lambda: not still() & {"asrctl_sessions detached", "asrctl_watchdog_restarts_total"})
+        until(lambda: not still() & {"asrctl_sessions detached", "asrctl_stalls_total"})
         talker.connect()
         talker.finish()
         system.finish()
