@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
-from asrctl.policy.window import word_key
+from asrctl.policy.words import word_key
 from asrctl.providers.tokens import geometric_mean
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, join_text
 

@@ -50,8 +50,18 @@ def test_what_is_not_said_does_not_count() -> None:
 
 
 def test_letters_of_all_languages_are_words() -> None:
-    """Accents and other scripts stay."""
-    assert normalised("Über-Maß, señor; 東京 is 5") == ["über", "mass", "señor", "東京", "is", "5"]
+    """Accents and other scripts stay; a script without spaces is compared in characters."""
+    assert normalised("Über-Maß, señor; 東京 is 5") == ["über", "mass", "señor", "東", "京", "is", "5"]
+
+
+def test_words_that_differ_by_vowel_signs_are_different() -> None:
+    """In Indic scripts vowels are marks, and three of these five words have others."""
+    assert word_errors("मैं घर जा रहा हूँ", "मै घर जे रहो हूँ") == WordErrors(3, 5)
+
+
+def test_wide_brackets_do_not_count() -> None:
+    """Japanese and Chinese have brackets of their own."""
+    assert normalised("\uff08音楽\uff09はい") == ["は", "い"]
 
 
 def test_rates_of_nothing() -> None:
