@@ -76,6 +76,7 @@ def transcribe(
     """
     from asrctl.cli.offline import RawFormat
     from asrctl.cli.sources import MICROPHONE, list_input_devices, live_source
+    from asrctl.render.formats import format_of
     from asrctl.render.output import destinations
     from asrctl.settings import load
 
@@ -99,7 +100,7 @@ def transcribe(
     )
     if partial_interval is not None:
         settings = settings.overridden(live=replace(settings.live, partial_interval_s=partial_interval))
-    wanted = format or _format_of(output) or settings.format
+    wanted = format or format_of(output) or settings.format
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
     outputs = destinations(names or [MICROPHONE], output, output_dir, wanted)
@@ -213,11 +214,3 @@ def _live_request(task: _Task) -> LiveRequest:
         live=task.settings.live,
         interrupt_code=task.interrupt_code,
     )
-
-
-def _format_of(output: Path | None) -> Format | None:
-    """The format that an output's extension names, if it does."""
-    from asrctl.render.formats import WRITERS
-
-    extension = output.suffix.lower().lstrip(".") if output else ""
-    return next((name for name in WRITERS if name == extension), None)

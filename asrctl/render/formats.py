@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
+from asrctl.errors import UsageError
 from asrctl.render import Format
 from asrctl.render.records import JsonLinesWriter, JsonWriter
 from asrctl.render.subtitles import SrtWriter, VttWriter
@@ -19,3 +21,19 @@ WRITERS: Mapping[Format, type[Writer]] = {
     "tsv": TsvWriter,
 }
 """`WRITERS[name](sink)` makes a writer for one input."""
+
+
+def format_of(output: PurePath | None) -> Format | None:
+    """The format that a file's extension names; None without a file, or if it has no extension.
+
+    Raises:
+        UsageError: The extension is of a format that there is not.
+    """
+    extension = output.suffix.lower().lstrip(".") if output else ""
+    if not extension or extension.isdigit():  # "minutes 12.5" has none
+        return None
+    known = next((name for name in WRITERS if name == extension), None)
+    if known is None:
+        names = ", ".join(f".{name}" for name in WRITERS)
+        raise UsageError(f"{output}: no format is called {extension!r}; known are {names}, or say --format")
+    return known
