@@ -27,6 +27,9 @@ _LONGEST_REACH_S = 0.7
 _LONG_PAUSE_S = 2.5
 _BLIP_S = 0.3
 _FILLED = 0.8
+_TOUCH_S = 0.1
+_ROUGH_S = 0.3
+_SLOWEST_SYLLABLES_PER_S = 2
 """Less speech than this, so far from the rest of its sentence, is a noise or a breath, and no word."""
 _FAR_S = 0.3
 _SHORTEST_WORD_S = 0.04
@@ -183,7 +186,7 @@ def _find(each: _Placed, stretches: list[_Stretch]) -> None:
 
 
 def _touch_s(stretches: list[_Stretch], at: int) -> float:
-    return min(0.1, _pause_s(stretches, at) / 4)
+    return min(_TOUCH_S, _pause_s(stretches, at) / 4)
 
 
 def _drop_blips(each: _Placed, stretches: list[_Stretch]) -> None:
@@ -291,8 +294,22 @@ def _place_words(each: _Placed, stretches: list[_Stretch]) -> tuple[Word, ...]:
     return tuple(
         replace(word, start_s=stretch.to_source(word.start_s), end_s=stretch.to_source(word.end_s))
         for stretch, words in zip(stretches, groups, strict=True)
-        for word in _with_room(words, stretch)
+        for word in _with_room(_filling(words, stretch, each), stretch)
     )
+
+
+def _filling(words: list[Word], stretch: _Stretch, each: _Placed) -> list[Word]:
+    """Words that are all that was said in a stretch, and enough for it, start and end with it."""
+    length_s = stretch.end_s - stretch.start_s
+    owned = each.start_s <= stretch.start_s + _TOUCH_S and each.end_s >= stretch.end_s - _TOUCH_S
+    if not owned or sum(syllables(word.text) for word in words) < _SLOWEST_SYLLABLES_PER_S * length_s:
+        return words
+    filling = list(words)
+    if filling[0].start_s - stretch.start_s > _ROUGH_S:
+        filling[0] = replace(filling[0], start_s=stretch.start_s)
+    if stretch.end_s - filling[-1].end_s > _ROUGH_S:
+        filling[-1] = replace(filling[-1], end_s=stretch.end_s)
+    return filling
 
 
 def _unstretched(word: Word, is_first: bool, each: _Placed, stretches: list[_Stretch]) -> tuple[float, float]:

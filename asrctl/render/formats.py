@@ -7,9 +7,9 @@ from pathlib import PurePath
 
 from asrctl.errors import UsageError
 from asrctl.render import Format
+from asrctl.render.plain import TextWriter, TsvWriter
 from asrctl.render.records import JsonLinesWriter, JsonWriter
 from asrctl.render.subtitles import SrtWriter, VttWriter
-from asrctl.render.text import TextWriter, TsvWriter
 from asrctl.render.writer import Writer
 
 WRITERS: Mapping[Format, type[Writer]] = {
@@ -20,7 +20,7 @@ WRITERS: Mapping[Format, type[Writer]] = {
     "jsonl": JsonLinesWriter,
     "tsv": TsvWriter,
 }
-"""`WRITERS[name](sink)` makes a writer for one input."""
+"""`WRITERS[name](sink, options)` makes a writer for one input; `options` are `RenderOptions`."""
 
 
 def format_of(output: PurePath | None) -> Format | None:

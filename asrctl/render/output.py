@@ -14,7 +14,7 @@ from asrctl.errors import AsrctlError, UsageError
 
 STDIN = "-"
 
-_STREAM_ROOTS = ("dev", "proc")
+_STREAM_ROOTS = (("dev",), ("proc",))
 """Below them files are streams, and /dev/stdout may be a file that the shell has open for appending."""
 
 
@@ -48,7 +48,7 @@ class Output:
             raise AsrctlError(f"cannot write {self.name}: {_reason(error)}") from error
 
     def _opened(self, path: Path) -> TextIO:
-        if path.is_absolute() and path.parts[1] in _STREAM_ROOTS:
+        if path.is_absolute() and path.parts[1:2] in _STREAM_ROOTS:
             self._path = None  # as standard output, it is the shell's, which may be appending to it
             return _open(path, "a")
         if not path.is_file():

@@ -82,6 +82,14 @@ def test_words_on_the_wrong_side_get_time_on_the_right_one() -> None:
     assert placed == sorted(placed)
 
 
+def test_words_that_fill_a_stretch_start_with_it() -> None:
+    """Word times that lie at its end only are no reason for a sentence to start when it is over."""
+    decoded = (segment(0.2, 2.0, "Hello world.", (1.9, 1.95), (1.95, 2.0)),)
+    placed = place(decoded, Window(seconds((10, 12)), 0), seconds((10.2, 11)))
+    assert times(placed) == [(10.2, 11.0)]
+    assert word_times(placed)[1][0] < 10.8
+
+
 def test_a_segment_starts_with_its_first_word() -> None:
     """Where words have times they are better than the segment's."""
     decoded = (segment(0.0, 3.0, "Please call.", (0.6, 1.0), (1.0, 2.4)),)
