@@ -60,18 +60,24 @@ def cue_sizes(atoms: Sequence[Atom], options: SubtitleOptions, next_start_ms: in
         return _word_sizes(atoms)
     count = len(atoms)
     inner = [0.0, 0.0, *accumulate(_inner_cost(one, other) for one, other in pairwise(atoms))]
+    until = [0, *accumulate(atom.columns + atom.spaced for atom in atoms)]  # columns before each atom
     best: list[tuple[float, int]] = [(0.0, 0)]
     for end in range(1, count + 1):
         following_ms = atoms[end].start_ms if end < count else next_start_ms
         ways = [
             (
                 best[start][0]
-                + _cue_cost(atoms[start:end], following_ms, options)
+                + _cue_cost(
+                    atoms[start].start_ms,
+                    until[end] - until[start] - atoms[start].spaced,
+                    following_ms,
+                    options,
+                )
                 + inner[end]
                 - inner[start + 1],
                 start,
             )
-            for start in _starts(atoms, end, options)
+            for start in _starts(atoms, end, until, options)
         ]
         cost, start = min(ways)
         best.append((cost + _break_cost(atoms, end), start))
@@ -95,20 +101,20 @@ def _word_sizes(atoms: Sequence[Atom]) -> list[int]:
     return sizes
 
 
-def _starts(atoms: Sequence[Atom], end: int, options: SubtitleOptions) -> list[int]:
+def _starts(atoms: Sequence[Atom], end: int, until: list[int], options: SubtitleOptions) -> list[int]:
     """Where a cue may start that ends before atom `end`: it must fit its lines, and not stay too long."""
     starts = [end - 1]
     for start in range(end - 2, -1, -1):
-        chosen = atoms[start:end]
-        if chosen[-1].end_ms - chosen[0].start_ms > CUE_MAX_MS or not _fits(chosen, options):
+        needed = until[end] - until[start] - atoms[start].spaced
+        if atoms[end - 1].end_ms - atoms[start].start_ms > CUE_MAX_MS:
+            break
+        if needed > options.max_line_width and not _fits(atoms[start:end], options):
             break
         starts.append(start)
     return starts
 
 
 def _fits(atoms: Sequence[Atom], options: SubtitleOptions) -> bool:
-    if width(atoms) <= options.max_line_width:
-        return True
     lines, at = 1, 0
     for index, atom in enumerate(atoms):
         needed = atom.columns + (atom.spaced and index > 0 and at > 0)
@@ -118,10 +124,8 @@ def _fits(atoms: Sequence[Atom], options: SubtitleOptions) -> bool:
     return lines <= options.max_lines
 
 
-def _cue_cost(atoms: Sequence[Atom], following_ms: int | None, options: SubtitleOptions) -> float:
-    """What is wrong with a cue of these atoms, whatever comes after its end."""
-    start_ms = atoms[0].start_ms
-    text_columns = width(atoms)
+def _cue_cost(start_ms: int, text_columns: int, following_ms: int | None, options: SubtitleOptions) -> float:
+    """What is wrong with a cue of so many columns, until what follows it starts."""
     wanted_ms = max(options.min_duration_ms, text_columns * 1000 / options.max_cps)
     end_ms = start_ms + wanted_ms if following_ms is None else following_ms - options.min_gap_ms
     shown_ms = max(1, min(end_ms, start_ms + CUE_MAX_MS) - start_ms)

@@ -168,6 +168,11 @@ def _may_break(piece: str, char: str, max_line_width: int) -> bool:
     return _stands_alone(char) or _stands_alone(piece[-1])
 
 
+def needs_space(text: str, following: str) -> bool:
+    """Whether a space goes between two segments' texts: not where a script has none."""
+    return not (_stands_alone(text[-1]) or _stands_alone(following[0]))
+
+
 def _stands_alone(char: str) -> bool:
     """Whether lines may break around a character: wide ones, but for Korean, which has spaces."""
     return _is_wide(char) and not "가" <= char <= "힣"

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import replace
 
 from asrctl.render.breaking import cue_of, cue_sizes
-from asrctl.render.cues import CUE_MAX_MS, Atom, Cue, atoms_of, width
+from asrctl.render.cues import CUE_MAX_MS, Atom, Cue, atoms_of, needs_space, width
 from asrctl.render.options import RenderOptions
 from asrctl.render.text import milliseconds
 from asrctl.render.writer import Sink, Writer
@@ -59,6 +59,8 @@ class SubtitleWriter(Writer):
         """Starts that rise, whatever a recogniser gave; a segment that overlaps cuts the one before short."""
         last_ms = self._atoms[-1].start_ms if self._atoms else 0
         placed: list[Atom] = []
+        if atoms and self._atoms and needs_space(self._atoms[-1].text, atoms[0].text):
+            atoms = [replace(atoms[0], spaced=True), *atoms[1:]]
         for atom in atoms:
             last_ms = max(last_ms, atom.start_ms)
             placed.append(replace(atom, start_ms=last_ms, end_ms=max(last_ms, atom.end_ms)))

@@ -130,6 +130,14 @@ def written(writer: SrtWriter | VttWriter, sink: io.StringIO, items: list[Segmen
     return sink.getvalue()
 
 
+def test_a_phrase_that_was_cut_in_two_is_shown_whole() -> None:
+    """With a space where its script has spaces."""
+    (cue,) = parsed("srt", rendered("srt", [segment("being committed", 0, 1), segment("by creatures", 1, 2)]))
+    assert cue.lines == ["being committed by creatures"]
+    (cue,) = parsed("srt", rendered("srt", [segment("今日は", 0, 0.6), segment("良い天気", 0.6, 1.2)]))
+    assert cue.lines == ["今日は良い天気"]
+
+
 def test_words_one_by_one() -> None:
     """A cue for each word, in both formats."""
     sink = io.StringIO()
