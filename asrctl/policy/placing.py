@@ -16,8 +16,9 @@ from itertools import pairwise
 
 from asrctl.policy.endpointing import Span
 from asrctl.policy.packing import Window
+from asrctl.policy.stretches import Stretch, pause_s, stretches_of
 from asrctl.policy.words import syllables
-from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word
+from asrctl.transcript import Segment, Word
 
 _JOINED_S = 0.3
 """Segments closer than this share one boundary."""
@@ -43,28 +44,6 @@ _FIRST_SENTENCE = re.compile(r"\S+(\s+\S+)?[.!?,;:…。！？，、]['\"”’�
 _LAST_SENTENCE = re.compile(r"[.!?…。！？]['\"”’»)]*\s+\S+(\s+\S+)?$")  # noqa: RUF001
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """Speech without a pause: its times in the window, and where it starts in the source; seconds."""
-
-    start_s: float
-    end_s: float
-    source_start_s: float
-
-    @property
-    def source_end_s(self) -> float:
-        return self.source_start_s + self.end_s - self.start_s
-
-    def overlap_s(self, start_s: float, end_s: float) -> float:
-        return min(self.end_s, end_s) - max(self.start_s, start_s)
-
-    def inside(self, time_s: float) -> float:
-        return min(max(time_s, self.start_s), self.end_s)
-
-    def to_source(self, time_s: float) -> float:
-        return self.source_start_s + self.inside(time_s) - self.start_s
-
-
 @dataclass(slots=True)
 class _Placed:
     """A segment being placed: times in the window, and its first and last stretch, if it has some."""
@@ -75,7 +54,7 @@ class _Placed:
     first: int = 0
     last: int = -1
 
-    def within(self, stretches: Sequence[_Stretch]) -> bool:
+    def within(self, stretches: Sequence[Stretch]) -> bool:
         return self.first <= self.last < len(stretches)
 
 
@@ -87,7 +66,7 @@ def place(segments: Sequence[Segment], window: Window, voiced: Sequence[Span] = 
         window: What was decoded.
         voiced: Where speech was heard in the source, in order; where that is not known, a window's spans.
     """
-    stretches = _stretches(window, voiced)
+    stretches = stretches_of(window, voiced)
     stretches = sorted([*stretches, *_unheard(segments, stretches, window)], key=lambda one: one.start_s)
     placed = [_Placed(segment, segment.start_s, segment.end_s) for segment in segments]
     _part(placed, stretches)
@@ -99,20 +78,7 @@ def place(segments: Sequence[Segment], window: Window, voiced: Sequence[Span] = 
     )
 
 
-def _stretches(window: Window, voiced: Sequence[Span]) -> list[_Stretch]:
-    found, whole, at = list[_Stretch](), list[_Stretch](), 0
-    for span in window.spans:
-        whole.append(_stretch(span, span, at))
-        for part in voiced:
-            start = max(part.start_sample, span.start_sample)
-            end = min(part.end_sample, span.end_sample)
-            if start < end:
-                found.append(_stretch(Span(start, end), span, at))
-        at += span.length_samples + window.pause_samples
-    return found or whole
-
-
-def _unheard(segments: Sequence[Segment], stretches: list[_Stretch], window: Window) -> Iterator[_Stretch]:
+def _unheard(segments: Sequence[Segment], stretches: list[Stretch], window: Window) -> Iterator[Stretch]:
     """Words far from all speech that the detector heard, though nothing stretched them: quiet ones.
 
     The first and last word of a segment do not tell, since their times are rough.
@@ -123,20 +89,14 @@ def _unheard(segments: Sequence[Segment], stretches: list[_Stretch], window: Win
             if is_far and 0 < word.end_s - word.start_s <= _longest_s(word):
                 source_s = window.start_in_source(word.start_s)
                 if window.end_in_source(word.end_s) > source_s:
-                    yield _Stretch(word.start_s, word.end_s, source_s)
+                    yield Stretch(word.start_s, word.end_s, source_s)
 
 
 def _longest_s(word: Word) -> float:
     return _LONGEST_WORD_S + _LONGER_PER_CHARACTER_S * len(word.text)
 
 
-def _stretch(part: Span, span: Span, at: int) -> _Stretch:
-    start = at + part.start_sample - span.start_sample
-    rate = SAMPLE_RATE_HZ
-    return _Stretch(start / rate, (start + part.length_samples) / rate, part.start_sample / rate)
-
-
-def _part(placed: list[_Placed], stretches: list[_Stretch]) -> None:
+def _part(placed: list[_Placed], stretches: list[Stretch]) -> None:
     """Move each boundary between two segments into the pause it is near; no pause parts twice."""
     used = -1
     for one, other in pairwise(placed):
@@ -154,22 +114,17 @@ def _part(placed: list[_Placed], stretches: list[_Stretch]) -> None:
             one.end_s, other.start_s = stretches[used].end_s, stretches[used + 1].start_s
 
 
-def _distance_s(time_s: float, stretches: list[_Stretch], at: int) -> float:
+def _distance_s(time_s: float, stretches: list[Stretch], at: int) -> float:
     """How far a time is from the pause behind stretch `at`."""
     return max(stretches[at].end_s - time_s, time_s - stretches[at + 1].start_s, 0.0)
 
 
-def _pause_s(stretches: list[_Stretch], at: int) -> float:
-    """How long the pause behind stretch `at` was in the source."""
-    return stretches[at + 1].source_start_s - stretches[at].source_end_s
-
-
-def _reach_s(stretches: list[_Stretch], at: int) -> float:
+def _reach_s(stretches: list[Stretch], at: int) -> float:
     """The longer a pause, the surer that two segments are parted by it."""
-    return min(_LONGEST_REACH_S, _REACH_S + _pause_s(stretches, at) / 4)
+    return min(_LONGEST_REACH_S, _REACH_S + pause_s(stretches, at) / 4)
 
 
-def _find(each: _Placed, stretches: list[_Stretch]) -> None:
+def _find(each: _Placed, stretches: list[Stretch]) -> None:
     """The stretches a segment has a share in: not those that it only touches at its rough ends."""
     shares = [at for at, one in enumerate(stretches) if one.overlap_s(each.start_s, each.end_s) > 0]
     if not shares:
@@ -185,29 +140,29 @@ def _find(each: _Placed, stretches: list[_Stretch]) -> None:
     each.end_s = stretches[each.last].inside(each.end_s)
 
 
-def _touch_s(stretches: list[_Stretch], at: int) -> float:
-    return min(_TOUCH_S, _pause_s(stretches, at) / 4)
+def _touch_s(stretches: list[Stretch], at: int) -> float:
+    return min(_TOUCH_S, pause_s(stretches, at) / 4)
 
 
-def _drop_blips(each: _Placed, stretches: list[_Stretch]) -> None:
+def _drop_blips(each: _Placed, stretches: list[Stretch]) -> None:
     """Let a sentence neither begin nor end in a moment of sound that lies far from all the rest of it."""
     while each.first < each.last and not _FIRST_SENTENCE.match(each.segment.text):
         edge = stretches[each.first]
         is_word = _fills(each.segment.words[:1], edge) or edge.end_s - each.start_s >= _BLIP_S
-        if is_word or _pause_s(stretches, each.first) < _LONG_PAUSE_S:
+        if is_word or pause_s(stretches, each.first) < _LONG_PAUSE_S:
             break
         each.first += 1
         each.start_s = stretches[each.first].start_s
     while each.first < each.last and not _LAST_SENTENCE.search(each.segment.text):
         edge = stretches[each.last]
         is_word = _fills(each.segment.words[-1:], edge) or each.end_s - edge.start_s >= _BLIP_S
-        if is_word or _pause_s(stretches, each.last - 1) < _LONG_PAUSE_S:
+        if is_word or pause_s(stretches, each.last - 1) < _LONG_PAUSE_S:
             break
         each.last -= 1
         each.end_s = stretches[each.last].end_s
 
 
-def _fills(words: tuple[Word, ...], stretch: _Stretch) -> bool:
+def _fills(words: tuple[Word, ...], stretch: Stretch) -> bool:
     """Whether the decoder put the word right there, and not somewhere about."""
     return any(
         stretch.overlap_s(word.start_s, word.end_s)
@@ -216,7 +171,7 @@ def _fills(words: tuple[Word, ...], stretch: _Stretch) -> bool:
     )
 
 
-def _sentences(each: _Placed, stretches: list[_Stretch]) -> list[_Placed]:
+def _sentences(each: _Placed, stretches: list[Stretch]) -> list[_Placed]:
     """A segment parted at long pauses, where one of its sentences ends about there.
 
     Which sentence ends at a pause is told by the share of all speech, and of all syllables, before it.
@@ -227,7 +182,7 @@ def _sentences(each: _Placed, stretches: list[_Stretch]) -> list[_Placed]:
     parts, done, first = list[_Placed](), 0, each.first
     for at in range(each.first, each.last):
         ends = range(done + 1, len(sentences))
-        if _pause_s(stretches, at) < _SENTENCE_PAUSE_S or not ends:
+        if pause_s(stretches, at) < _SENTENCE_PAUSE_S or not ends:
             continue
         share = sum(speech_s[: at + 1 - each.first]) / sum(speech_s)
         off, end = min((abs(sum(weights[:end]) / (sum(weights) or 1) - share), end) for end in ends)
@@ -244,7 +199,7 @@ def _part_of(
     sentences: list[str],
     start: int,
     end: int,
-    stretches: list[_Stretch],
+    stretches: list[Stretch],
     first: int,
     last: int,
 ) -> _Placed:
@@ -257,7 +212,7 @@ def _part_of(
     return _Placed(segment, start_s, min(each.end_s, stretches[last].end_s), first, last)
 
 
-def _to_source(each: _Placed, stretches: list[_Stretch], window: Window) -> Segment:
+def _to_source(each: _Placed, stretches: list[Stretch], window: Window) -> Segment:
     if not each.within(stretches):  # it was heard where the detector heard nothing
         words = tuple(
             replace(
@@ -282,7 +237,7 @@ def _in_order(segment: Segment) -> Segment:
 # Words
 
 
-def _place_words(each: _Placed, stretches: list[_Stretch]) -> tuple[Word, ...]:
+def _place_words(each: _Placed, stretches: list[Stretch]) -> tuple[Word, ...]:
     """Each word into one stretch, in order, with a time that it can be said in."""
     groups: list[list[Word]] = [[] for _ in stretches]
     at = each.first
@@ -298,7 +253,7 @@ def _place_words(each: _Placed, stretches: list[_Stretch]) -> tuple[Word, ...]:
     )
 
 
-def _filling(words: list[Word], stretch: _Stretch, each: _Placed) -> list[Word]:
+def _filling(words: list[Word], stretch: Stretch, each: _Placed) -> list[Word]:
     """Words that are all that was said in a stretch, and enough for it, start and end with it."""
     length_s = stretch.end_s - stretch.start_s
     owned = each.start_s <= stretch.start_s + _TOUCH_S and each.end_s >= stretch.end_s - _TOUCH_S
@@ -312,7 +267,7 @@ def _filling(words: list[Word], stretch: _Stretch, each: _Placed) -> list[Word]:
     return filling
 
 
-def _unstretched(word: Word, is_first: bool, each: _Placed, stretches: list[_Stretch]) -> tuple[float, float]:
+def _unstretched(word: Word, is_first: bool, each: _Placed, stretches: list[Stretch]) -> tuple[float, float]:
     """A word's times; if there is a pause inside of them, no longer than a word is.
 
     Decoders stretch a segment's first word back to the end of what was before it, and others on to the next.
@@ -325,7 +280,7 @@ def _unstretched(word: Word, is_first: bool, each: _Placed, stretches: list[_Str
     return start_s, end_s
 
 
-def _stretch_of(start_s: float, end_s: float, each: _Placed, stretches: list[_Stretch]) -> int:
+def _stretch_of(start_s: float, end_s: float, each: _Placed, stretches: list[Stretch]) -> int:
     """The stretch that has the most of a word, or is nearest to it."""
     middle_s = (start_s + end_s) / 2
     return max(
@@ -337,7 +292,7 @@ def _stretch_of(start_s: float, end_s: float, each: _Placed, stretches: list[_St
     )
 
 
-def _with_room(words: list[Word], stretch: _Stretch) -> list[Word]:
+def _with_room(words: list[Word], stretch: Stretch) -> list[Word]:
     """Words that were left no time get some of their neighbours', by their length."""
     rest = list(words)
     done: list[Word] = []
@@ -356,7 +311,7 @@ def _have_room(words: list[Word]) -> bool:
     return words[-1].end_s - words[0].start_s >= _SHORTEST_WORD_S * len(words)
 
 
-def _shared(words: list[Word], stretch: _Stretch) -> list[Word]:
+def _shared(words: list[Word], stretch: Stretch) -> list[Word]:
     start_s, end_s = stretch.inside(words[0].start_s), stretch.inside(words[-1].end_s)
     total = sum(len(word.text) for word in words) or 1
     placed, done = list[Word](), 0

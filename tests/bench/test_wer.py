@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.bench.wer import WordErrors, distance, normalised, word_errors
+from benchmarks.accuracy import accuracy, normalise
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=7)
 
@@ -74,3 +75,9 @@ def test_rates_of_nothing() -> None:
 def test_texts_are_weighed_by_their_words() -> None:
     """Errors and words of several texts are added up."""
     assert WordErrors(1, 2) + WordErrors(0, 8) == WordErrors(1, 10)
+
+
+def test_the_benchmarks_compare_the_same_words() -> None:
+    """Their normaliser writes numbers out, and keeps vowel signs too."""
+    assert normalise("मै घर 2 don't") == "मै घर two dont"
+    assert accuracy("मैं घर जा रहा हूँ", "मै घर जे रहो हूँ").substitutions == 3
