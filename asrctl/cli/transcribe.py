@@ -100,10 +100,10 @@ def transcribe(
     )
     if partial_interval is not None:
         settings = settings.overridden(live=replace(settings.live, partial_interval_s=partial_interval))
+    outputs = destinations(names or [MICROPHONE], output, output_dir, format or settings.format)
     wanted = format or format_of(output) or settings.format
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
-    outputs = destinations(names or [MICROPHONE], output, output_dir, wanted)
     task = _Task(names, raw, open_source, outputs, wanted, settings, vad, 0 if mic else EXIT_INTERRUPTED)
     if server is None:
         if source is not None:
