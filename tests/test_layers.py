@@ -25,7 +25,7 @@ ALLOWED = {
     "languages": {"errors"},
     "policy": {"transcript", "errors"},
     "protocol": {"transcript", "errors", "policy"},
-    "network": {"policy", "protocol"},
+    "network": {"policy"},
     "render": {"transcript", "errors", "policy"},
     "settings": {"errors", "render", "providers"},
     "audio": {"transcript", "errors", "policy"},

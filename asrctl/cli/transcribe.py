@@ -76,6 +76,7 @@ def transcribe(
     Exit codes: 0 good, 1 some input failed, 2 usage, 3 model, 4 provider, 5 server, 130 interrupted.
     """
     from asrctl.cli.sources import MICROPHONE, RawFormat, list_input_devices, live_source
+    from asrctl.render.formats import format_of
     from asrctl.render.output import destinations
     from asrctl.settings import load
 
@@ -102,10 +103,10 @@ def transcribe(
     if wait_for_server is not None:
         client = replace(settings.client, wait_for_server_s=wait_for_server)
         settings = settings.overridden(client=client)
-    wanted = format or _format_of(output) or settings.format
+    outputs = destinations(names or [MICROPHONE], output, output_dir, format or settings.format)
+    wanted = format or format_of(output) or settings.format
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
-    outputs = destinations(names or [MICROPHONE], output, output_dir, wanted)
     task = _Task(names, raw, open_source, outputs, wanted, settings, vad, 0 if mic else EXIT_INTERRUPTED)
     if server is None:
         if source is not None:
@@ -218,11 +219,3 @@ def _live_request(task: _Task) -> LiveRequest:
         vad=task.vad,
         interrupt_code=task.interrupt_code,
     )
-
-
-def _format_of(output: Path | None) -> Format | None:
-    """The format that an output's extension names, if it does."""
-    from asrctl.render.formats import WRITERS
-
-    extension = output.suffix.lower().lstrip(".") if output else ""
-    return next((name for name in WRITERS if name == extension), None)

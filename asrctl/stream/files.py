@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from asrctl.errors import DecodeError, UsageError, WorkerCrashed, WorkerTimeout
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
 from asrctl.policy.packing import Packer, PackingOptions, Window
+from asrctl.policy.placing import place
 from asrctl.policy.priority import Kind, Ticket
+from asrctl.policy.voiced import VoicedFrames
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import WindowDecoder
 from asrctl.stream.buffer import SampleBuffer
 from asrctl.stream.source import Reader
 from asrctl.stream.stream import SpeechDetector
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment, Word
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment
 
 _AHEAD = 2
 """Windows submitted ahead for each worker, so that none waits for the reader."""
@@ -52,9 +54,10 @@ class FileOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Submitted:
-    """A window that is being decoded."""
+    """A window that is being decoded; `voiced` is where speech was heard in it."""
 
     window: Window
+    voiced: tuple[Span, ...]
     task: asyncio.Task[Hypothesis]
 
 
@@ -92,6 +95,7 @@ class FileTranscription:
         self._decode = options.decode
         self._ticket = Ticket(session=name, kind=Kind.FINAL)
         self._buffer = SampleBuffer()
+        self._voiced = VoicedFrames()
         self._packer = Packer(options.packing)
         self._endpointer = Endpointer(options.endpointing)
         self._results: asyncio.Queue[_Submitted | Exception | None] = asyncio.Queue()
@@ -157,7 +161,7 @@ class FileTranscription:
         if hypothesis.provider and hypothesis.provider not in self.providers:
             self.providers.append(hypothesis.provider)
         self.done_samples = window.spans[-1].end_sample
-        return [_to_source(segment, window) for segment in hypothesis.segments]
+        return list(place(hypothesis.segments, window, submitted.voiced))
 
     def _settle(self, window: Window) -> int:
         """Samples of the utterances in a window, which are pending no more."""
@@ -188,7 +192,7 @@ class FileTranscription:
         task = asyncio.create_task(decode, name="window")
         self._under_way.add(task)
         task.add_done_callback(self._done)
-        self._results.put_nowait(_Submitted(window, task))
+        self._results.put_nowait(_Submitted(window, self._voiced.between(*_edges(window)), task))
         if self._decode.language == "auto":  # what the first window is in, all later ones are decoded in
             await asyncio.wait([task])
             if not task.cancelled() and task.exception() is None:
@@ -202,14 +206,18 @@ class FileTranscription:
     def _look_at(self, chunk: NDArray[np.float32]) -> Iterator[Window]:
         self._buffer.append(chunk)
         for probability in self._detector.probabilities(chunk):
-            yield from self._packed(self._endpointer.push(float(probability), FRAME_SAMPLES))
+            yield from self._packed(self._push(float(probability), FRAME_SAMPLES))
 
     def _look_at_the_end(self) -> Iterator[Window]:
         for probability in self._detector.flush():
             rest = self._buffer.end_sample % FRAME_SAMPLES
-            yield from self._packed(self._endpointer.push(float(probability), rest))
+            yield from self._packed(self._push(float(probability), rest))
         yield from self._packed(self._endpointer.flush())
         yield from self._packer.flush()
+
+    def _push(self, probability: float, frame_samples: int) -> list[Event]:
+        self._voiced.push(probability, frame_samples)
+        return self._endpointer.push(probability, frame_samples)
 
     def _packed(self, events: Iterable[Event]) -> Iterator[Window]:
         for event in events:
@@ -221,7 +229,9 @@ class FileTranscription:
     def _forget(self) -> None:
         """Let go of all audio but that of the window being packed and of the utterance being heard."""
         waiting = self._packer.start_sample
-        self._buffer.forget(self._endpointer.settled_sample if waiting is None else waiting)
+        needed = self._endpointer.settled_sample if waiting is None else waiting
+        self._buffer.forget(needed)
+        self._voiced.forget(needed)
 
     def _samples_of(self, window: Window) -> NDArray[np.float32]:
         pause = np.zeros(window.pause_samples, np.float32)
@@ -231,12 +241,3 @@ class FileTranscription:
 
 def _edges(window: Window) -> tuple[int, int]:
     return window.spans[0].start_sample, window.spans[-1].end_sample
-
-
-def _to_source(segment: Segment, window: Window) -> Segment:
-    words = tuple(
-        Word(window.to_source(word.start_s), window.to_source(word.end_s), word.text, word.confidence)
-        for word in segment.words
-    )
-    start_s, end_s = window.to_source(segment.start_s), window.to_source(segment.end_s)
-    return replace(segment, start_s=start_s, end_s=end_s, words=words)

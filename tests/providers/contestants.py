@@ -31,17 +31,9 @@ from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
 
 from . import voxtrals
-from .remote_server import (
-    After,
-    HttpServer,
-    OpenAiBrain,
-    OwnTurnsBrain,
-    RealtimeServer,
-    Reply,
-    VllmBrain,
-    serving,
-    serving_http,
-)
+from .brains import OpenAiBrain, OwnTurnsBrain, VllmBrain
+from .http_server import HttpServer, Reply, serving_http
+from .remote_server import After, RealtimeServer, serving
 from .remote_streams import IMPATIENT, settings
 
 UTTERANCES = [range(1, 9), range(9, 15)]
