@@ -265,7 +265,7 @@ def test_a_file_whose_provider_crashes_is_taken_over(
     plan = prepare(settings)
     reserve = replace(plan.reserves[0], prepare=lambda: prepare(Settings(provider="whisper_cpp")))
     monday = str(Path(asrctl.__file__).parent / "assets" / "monday.wav")
-    request = FilesRequest([monday], [None], "json", None, vad=False)
+    request = FilesRequest([monday], [None], "json", vad=False)
 
     async def main() -> int:
         with FileView() as view:
