@@ -33,7 +33,9 @@ from asrctl.settings import Settings, load
 from asrctl.workers.options import PoolOptions
 from tests.stream.speech import LevelDetector, silence
 
-from ..providers.remote_server import HttpServer, OpenAiBrain, RealtimeServer, serving, serving_http
+from ..providers.brains import OpenAiBrain
+from ..providers.http_server import HttpServer, serving_http
+from ..providers.remote_server import RealtimeServer, serving
 from ..providers.voxtral_standin import install, make_weights
 from ..server.servers import Talker, running, spoken, until
 from .commands import run
