@@ -17,7 +17,7 @@ from asrctl.policy.admission import AdmissionOptions
 from asrctl.providers.scripted import speak
 from tests.server.servers import options_for, running
 from tests.server.servers import script as server_script
-from tests.stream.speech import LevelDetector, silence
+from tests.streaming.speech import LevelDetector, silence
 
 from .commands import asrctl, run
 

@@ -31,7 +31,7 @@ from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.settings import VoxtralSettings
 from asrctl.settings import Settings, load
 from asrctl.workers.options import PoolOptions
-from tests.stream.speech import LevelDetector, silence
+from tests.streaming.speech import LevelDetector, silence
 
 from ..providers.brains import OpenAiBrain
 from ..providers.http_server import HttpServer, serving_http
