@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from asrctl.bench.setup import Dropped, Event, Final, Finished, Partial, Samples, SpeechStarted
+from asrctl.bench.setup import Samples
 from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
 
 CHUNK_SAMPLES = 800

@@ -86,7 +86,8 @@ def test_the_limit_is_kept_by_what_never_loads(
     outcome = calibrate([candidate, candidate], empty, Wish(), 2, 1.5)
     assert not outcome.measured and len(outcome.unmeasured) == 2
     assert outcome.unmeasured[1].reason == "the 1.5 s for calibration were used up"
-    assert outcome.duration_s < PLENTY_S
+    assert outcome.unmeasured[0].reason == "it was not done in the time that calibration has"
+    assert outcome.duration_s < 10 * 1.5
 
 
 def test_a_load_that_crashes_is_told(
@@ -174,8 +175,6 @@ async def test_the_quickest_round_counts(
     """What else runs makes rounds longer only; what takes long is not tried again and again."""
     pool = Paced(*times_s)
     samples = np.zeros(10, np.float32)
-    taken_s = await _decode_s(
-        cast("WorkerPool", pool), workers, time.monotonic() + 60, samples, DecodeOptions()
-    )
+    taken_s = await _decode_s(cast("WorkerPool", pool), workers, samples, DecodeOptions())
     assert taken_s == pytest.approx(found_s)
     assert len(pool.times_s) == left
