@@ -14,11 +14,11 @@ import sys
 import time
 from statistics import median
 
-from asrctl.engine.pool import WorkerPool
-from asrctl.server.options import ServeOptions
+from asrctl.bench.engine import Workers
+from asrctl.bench.setup import Setup
 from benchmarks.common import note, table
 from benchmarks.serve_process import Memory, ServerProcess
-from benchmarks.serve_sessions import keep, parser, serve_options
+from benchmarks.talks import keep, parser, setup_for
 
 _GOAL_S = 0.5
 _GOAL_MB = 300.0
@@ -30,13 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
     made = parser("serve_start", __doc__)
     made.add_argument("--rounds", type=int, default=10)
     options = made.parse_args(arguments)
-    served = serve_options(options.model)
-    engine_start(served)  # not counted: it reads from disk what all later rounds find in memory
+    setup = setup_for(options.model)
+    engine_start(setup)  # not counted: it reads from disk what all later rounds find in memory
     engine_s, server_s, python_s, idle = list[float](), list[float](), list[float](), list[Memory]()
     for number in range(options.rounds):
         for which in ("engine", "server") if number % 2 == 0 else ("server", "engine"):
             if which == "engine":
-                engine_s.append(engine_start(served))
+                engine_s.append(engine_start(setup))
             else:
                 ready_s, memory = server_start(options.model)
                 server_s.append(ready_s)
@@ -69,11 +69,11 @@ def main(arguments: list[str] | None = None) -> int:
     return int(added_s > _GOAL_S or most.rss_mb >= _GOAL_MB)
 
 
-def engine_start(options: ServeOptions) -> float:
+def engine_start(setup: Setup) -> float:
     """From nothing to a worker that understands."""
     started = time.perf_counter()
-    with WorkerPool(options.models.main.spec, options.pool) as pool:
-        pool.wait_ready()
+    with Workers(setup) as workers:
+        workers.wait_ready()
         return time.perf_counter() - started
 
 
