@@ -15,8 +15,8 @@ _NEEDS_NO_WORKER = frozenset({"-h", "--help", "--list-devices", "--server"})
 def main() -> None:
     """Run the command line.
 
-    A transcription needs a worker, which takes a fifth of a second to start; it does so while this process
-    imports the command line and reads its arguments.
+    A transcription needs a worker, and so does a server; it takes a fifth of a second to start, and does so
+    while this process imports the command line and reads its arguments.
     """
     standby = _standby(sys.argv[1:])
     try:
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _standby(arguments: Sequence[str]) -> Standby | None:
-    if arguments[:1] != ["transcribe"] or _NEEDS_NO_WORKER.intersection(arguments):
+    if arguments[:1] not in (["transcribe"], ["serve"]) or _NEEDS_NO_WORKER.intersection(arguments):
         return None
     from asrctl.workers.standby import Standby
 

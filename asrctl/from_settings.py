@@ -10,8 +10,8 @@ from asrctl.policy.packing import PackingOptions
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
 from asrctl.settings import LiveSettings, VadSettings
-from asrctl.stream.files import FileOptions
-from asrctl.stream.stream import SpeechDetector, StreamOptions
+from asrctl.streaming.files import FileOptions
+from asrctl.streaming.stream import SpeechDetector, StreamOptions
 
 _WINDOW_S = 16.0
 _WHOLE_WINDOW_S = 28.0

@@ -93,13 +93,17 @@ class ServeSettings:
         window_s: Audio that a client may send ahead.
         hold_s: Audio of one session held in memory; no less than the longest utterance.
         spool_s: Audio of one `system` session held on disk under load.
+        max_lag_s: How far finals of live `mic` audio may be behind; the oldest speech beyond is dropped, and
+            declared.
+        max_connections: Connections at once, of sessions and strangers; never fewer than sessions need.
+        max_connections_per_peer: The same for one address; 0 for no bound of its own.
         resume_ttl_s: How long a session waits for a lost client.
         handshake_timeout_s: How long a socket may say nothing before its session begins.
         idle_timeout_s: How long a client may say nothing in it.
         max_message_bytes: Longest message.
         max_messages_per_s: Most messages of one client.
         grace_s: How long a shutdown waits for finals.
-        watchdog_s: Workers that finish nothing for so long are restarted.
+        watchdog_s: A decode may take so long, and twice its audio; then its worker is replaced.
         retry_s: When a model that failed is tried again.
     """
 
@@ -115,6 +119,9 @@ class ServeSettings:
     window_s: float = _number(30.0, 1.0, 600.0)
     hold_s: float = _number(60.0, 30.0, 3600.0)
     spool_s: float = _number(600.0, 0.0, 86_400.0)
+    max_lag_s: float = _number(10.0, 1.0, 3600.0)
+    max_connections: int = _number(256, 16, 100_000)
+    max_connections_per_peer: int = _number(128, 0, 100_000)
     resume_ttl_s: float = _number(60.0, 0.0, 3600.0)
     handshake_timeout_s: float = _number(10.0, 0.1, 600.0)
     idle_timeout_s: float = _number(60.0, 1.0, 86_400.0)

@@ -5,7 +5,8 @@ What is made equal before words are compared, in this order:
 1. lower case; anything in square, round or angle brackets goes (`[BLANK_AUDIO]`, `(music)`);
 2. signs that are spoken become words (`#` pound, `*` star, `%` percent, `&` and, `$5` five dollars);
 3. numbers become words (`500` five hundred, `3rd` third), and so do `Mr.`, `Mrs.`, `Dr.`, `a.m.`, `p.m.`;
-4. hyphens and slashes part words, apostrophes vanish (`it's` its), all other punctuation vanishes;
+4. hyphens and slashes part words, apostrophes vanish (`it's` its), all other punctuation vanishes
+   (`asrctl.policy.words.words_of`, which is right for all scripts);
 5. hesitations vanish (`uh`, `um`, `hmm` and the like), as Whisper was trained to leave them out;
 6. a few pairs of spellings of the same sounds become one (`log in` login, `okay` ok).
 
@@ -18,6 +19,8 @@ import re
 from dataclasses import dataclass
 
 import jiwer
+
+from asrctl.policy.words import words_of
 
 _ONES = [
     "zero",
@@ -121,8 +124,7 @@ def normalise(text: str) -> str:
         text = text.replace(sign, word)
     text = re.sub(r"(\d+)(st|nd|rd|th)\b", lambda found: _ordinal(int(found[1])), text)
     text = re.sub(r"\d+", lambda found: f" {_spoken(found[0])} ", text)
-    text = re.sub(r"[^\w\s]|_", " ", text.replace("'", ""))
-    kept = " ".join(word for word in text.split() if word not in _HESITATIONS)
+    kept = " ".join(word for word in words_of(text) if word not in _HESITATIONS)
     for pair, one in _SAME.items():
         kept = re.sub(rf"\b{pair}\b", one, kept)
     return kept

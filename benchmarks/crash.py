@@ -21,10 +21,10 @@ import numpy as np
 from asrctl.audio.sample import sample_speech
 from asrctl.bench.setup import Setup
 from asrctl.providers.recognizer import Recognizer
-from asrctl.stream.events import Dropped, Final, Partial
-from asrctl.stream.live import LiveStream
-from asrctl.stream.pooled import PooledRecognizer
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.events import Dropped, Final, Partial
+from asrctl.streaming.live import LiveStream
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
 from benchmarks.common import SAMPLE_RATE_HZ, machine, median_of, note, save, table

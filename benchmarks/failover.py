@@ -27,15 +27,15 @@ import numpy as np
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
-from asrctl.stream.fallback import Fallback
-from asrctl.stream.pooled import PooledRecognizer
-from asrctl.stream.session import Session
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.session import Session
+from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.pool import WorkerPool
 from benchmarks.common import SAMPLE_RATE_HZ, machine, note, save, table
 from tests.plugins import install
-from tests.stream.speech import LevelDetector
+from tests.streaming.speech import LevelDetector
 
 _CHUNK_SAMPLES = SAMPLE_RATE_HZ // 50
 _PAUSE_S = 0.8

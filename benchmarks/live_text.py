@@ -24,10 +24,10 @@ from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.priority import Ticket
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
-from asrctl.stream.events import Event, Final
-from asrctl.stream.pooled import PooledRecognizer
-from asrctl.stream.session import Session
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.events import Event, Final
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.session import Session
+from asrctl.streaming.stream import StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, join_text
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import BATCH, WorkerPool

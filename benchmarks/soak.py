@@ -15,10 +15,10 @@ import numpy as np
 import psutil
 
 from asrctl.bench.setup import Samples, Setup
-from asrctl.stream.events import Dropped, Event
-from asrctl.stream.pooled import PooledRecognizer
-from asrctl.stream.session import Session
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.events import Dropped, Event
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.session import Session
+from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
 from benchmarks.common import CORPUS, SAMPLE_RATE_HZ, machine, read_wav, save, table

@@ -16,15 +16,15 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.recognizer import Voxtral
-from asrctl.stream.events import Event, Final, Finished, ProviderChanged
-from asrctl.stream.fallback import Fallback
-from asrctl.stream.pooled import PooledRecognizer
-from asrctl.stream.session import Session
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.events import Event, Final, Finished, ProviderChanged
+from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.session import Session
+from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import HealthCheck, PoolOptions
 from asrctl.workers.pool import WorkerPool
 from benchmarks.voxtral_standin import Numbers, standin, text_of, utterances
-from tests.stream.speech import LevelDetector, silence
+from tests.streaming.speech import LevelDetector, silence
 
 _PATIENCE_S = 60.0
 _LOAD_S = 0.05

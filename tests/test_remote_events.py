@@ -5,7 +5,7 @@ from __future__ import annotations
 from asrctl import protocol
 from asrctl.client import Phase, State
 from asrctl.remote_events import event_of
-from asrctl.stream.events import Dropped, Final, Partial, SpeechStarted
+from asrctl.streaming.events import Dropped, Final, Partial, SpeechStarted
 
 
 def test_a_servers_events_are_as_ours() -> None:

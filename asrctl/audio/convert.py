@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from asrctl.audio.mix import ChannelMixer
 from asrctl.audio.pcm import PcmFramer, scale_s16
 from asrctl.errors import AudioError
 from asrctl.transcript import SAMPLE_RATE_HZ
@@ -22,9 +23,9 @@ StreamEncoding = Literal["s16le", "f32le"]
 class StreamConverter:
     """Converts one stream, fed in chunks of any size; the cuts between chunks leave no trace in the output.
 
-    Channels are mixed by their mean. Channels in opposite phase cancel then, as they do in any mono mix;
-    `channels_cancel` says when that happened. NaN and infinite samples become 0 and samples beyond ±1 are
-    clipped; both are counted. At 16 kHz mono, clean float32 comes out as it went in, without a copy.
+    Channels are mixed as mix.py says, or one of them is taken. NaN and infinite samples become 0 and samples
+    beyond ±1 are clipped; both are counted. At 16 kHz mono, clean float32 comes out as it went in, without a
+    copy.
 
     Attributes:
         received_frames: Whole frames fed so far.
@@ -33,21 +34,24 @@ class StreamConverter:
         peak: Largest finite magnitude so far; above 1 it was clipped.
     """
 
-    def __init__(self, rate_hz: int, channels: int, encoding: StreamEncoding = "f32le") -> None:
+    def __init__(
+        self, rate_hz: int, channels: int, encoding: StreamEncoding = "f32le", *, channel: int | None = None
+    ) -> None:
         """Starts a stream.
 
         Args:
             rate_hz: Frames per second of the input.
             channels: Samples per frame.
             encoding: What chunks of bytes hold.
+            channel: The only channel to take, from 1; None for all.
 
         Raises:
-            AudioError: a rate or a number of channels that no speech recording has.
+            AudioError: a rate or a number of channels that no speech recording has, or no such channel.
         """
-        if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-            raise AudioError(f"a sample rate of {rate_hz} Hz is outside {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
-        if not 1 <= channels <= MAX_CHANNELS:
-            raise AudioError(f"{channels} channels are outside 1 to {MAX_CHANNELS}")
+        check_format(rate_hz, channels)
+        if channel is not None and not 1 <= channel <= channels:
+            has = "1 channel" if channels == 1 else f"{channels} channels"
+            raise AudioError(f"there is no channel {channel}: it has {has}")
         self.rate_hz = rate_hz
         self.channels = channels
         self.received_frames = 0
@@ -55,8 +59,8 @@ class StreamConverter:
         self.full_scale_samples = 0
         self.peak = 0.0
         self._framer = PcmFramer(channels, encoding)
-        self._energy_in = 0.0
-        self._energy_mixed = 0.0
+        self._column = 0 if channel is None else channel - 1
+        self._mixer = ChannelMixer(channels, rate_hz) if channels > 1 and channel is None else None
         self._resampler = _resampler(rate_hz) if rate_hz != SAMPLE_RATE_HZ else None
 
     @property
@@ -65,9 +69,9 @@ class StreamConverter:
         return self._framer.pending_bytes
 
     @property
-    def channels_cancel(self) -> bool:
-        """True if the mix lost over 99.9 % of the channels' energy (opposite phase)."""
-        return self._energy_in > 0 and self._energy_mixed < 1e-3 * self._energy_in
+    def inverted_s(self) -> float:
+        """How long channels were in opposite phase, so that they were inverted before the mix."""
+        return self._mixer.inverted_frames / self.rate_hz if self._mixer else 0.0
 
     def feed(self, chunk: bytes | NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.float32]:
         """Takes the next chunk and gives what is ready, which may be nothing yet.
@@ -84,7 +88,7 @@ class StreamConverter:
         """
         frames = self._mixable(self._frames(chunk))
         self.received_frames += len(frames)
-        mono = self._mix(frames)
+        mono = self._mixer.feed(frames) if self._mixer else frames[:, self._column]
         return self._resample(mono, last=False) if self._resampler else mono
 
     def flush(self) -> NDArray[np.float32]:
@@ -93,8 +97,8 @@ class StreamConverter:
         All output together is received_frames * 16000 / rate_hz samples, rounded, so no sample is lost;
         only bytes of an incomplete last frame (`pending_bytes`) are left out.
         """
-        nothing = np.empty(0, np.float32)
-        return self._resample(nothing, last=True) if self._resampler else nothing
+        rest = self._mixer.flush() if self._mixer else np.empty(0, np.float32)
+        return self._resample(rest, last=True) if self._resampler else rest
 
     def _frames(self, chunk: bytes | NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.float32]:
         if not isinstance(chunk, np.ndarray):
@@ -120,21 +124,18 @@ class StreamConverter:
         self.peak = max(self.peak, float(magnitude.max()))
         return np.clip(clean, -1, 1)
 
-    def _mix(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self.channels == 1:
-            return frames[:, 0]
-        mono = frames[:, 0].copy()  # a sum column by column rounds the same however the stream is cut
-        for channel in range(1, self.channels):
-            mono += frames[:, channel]
-        mono /= self.channels
-        self._energy_in += float(np.vdot(frames, frames)) / self.channels
-        self._energy_mixed += float(np.vdot(mono, mono))
-        return mono
-
     def _resample(self, mono: NDArray[np.float32], *, last: bool) -> NDArray[np.float32]:
         assert self._resampler is not None
         samples: NDArray[np.float32] = self._resampler.resample_chunk(mono, last=last)
         return np.clip(samples, -1, 1, out=samples)  # the filter may ring past full scale
+
+
+def check_format(rate_hz: int, channels: int) -> None:
+    """Raises AudioError for a rate or a number of channels that no speech recording has."""
+    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        raise AudioError(f"a sample rate of {rate_hz} Hz is outside {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(f"{channels} channels are outside 1 to {MAX_CHANNELS}")
 
 
 def _resampler(rate_hz: int) -> Any:

@@ -1,61 +1,92 @@
-"""Which library reads which file, behind one interface.
+"""Which decoder is asked for which input, behind one interface.
 
-The rule, in order, decided by what the file holds and never by its name:
-    text                   refused (playlists too: they can point anywhere)
-    WAV with PCM or float  our own reader: it knows what the header promised
-    MP3, FLAC, Ogg         PyAV if installed, since it reads on behind damage; otherwise libsndfile
-    all else               libsndfile, which looks at the header; what it refuses goes to PyAV, or to ffmpeg
+Decided by what the input holds and never by its name; asked from left to right until one can:
+
+    text                             refused (playlists too: they can point anywhere)
+    WAV, PCM or float                our own reader
+    the same, DTS or AC-3 inside     PyAV         ffmpeg        (as samples it would be noise)
+    WAV else, AIFF, AU, CAF, W64     libsndfile   PyAV         ffmpeg
+    MP3, FLAC, Ogg                   PyAV         ffmpeg       libsndfile
+    MP4, Matroska, WebM, ASF, FLV    PyAV         ffmpeg
+    AAC, AC-3, DTS, AMR, TTA         PyAV         ffmpeg
+    anything else                    PyAV         ffmpeg       libsndfile
+
+Why: our own reader knows what the header promised, works on a pipe, and reads on where sizes lie. libsndfile
+knows the most formats of plain samples and reads them exactly, but at damage it loses what follows, and it
+stops where a header says, although more was joined to it. FFmpeg's libraries read on behind damage and follow
+a format that changes. PyAV comes before the ffmpeg program, which states no length that could be checked.
+
+PyAV and libsndfile are native code over foreign bytes: they run in a process of their own (child.py), as
+ffmpeg does anyway. If it dies of a file, the next decoder goes on where it was.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from asrctl.audio.media import NO_AUDIO_TRACK, open_ffmpeg, open_pyav
-from asrctl.audio.pcm import batched, block_frames
-from asrctl.audio.wav import open_wav_file
+from asrctl.audio.isolated import DecoderCrashed, IsolatedDecoder
+from asrctl.audio.parts import Part, parts_of, promised_s
+from asrctl.audio.sniff import HEAD_BYTES, WITHOUT_CLOCK, explain, kind_of, refuse_no_audio
+from asrctl.audio.stream import Request
+from asrctl.audio.surviving import SurvivingDecoder
 from asrctl.errors import AudioError
 
-HEAD_BYTES = 4096
-SLICES_A_BLOCK = 4  # libsndfile loses the whole slice in which it finds damage
-OGG_TAIL_BYTES = 1 << 17  # a page is at most 65 kB
+if TYPE_CHECKING:
+    from asrctl.audio.pcm import Block
 
+OGG_TAIL_BYTES = 1 << 17  # a page is at most 65 kB
 INSTALL_HINT = "install PyAV (pip install 'asrctl[media]') or ffmpeg"
+NO_TRACK = "no audio track"
+
+_ORDER = {
+    "wav": ("libsndfile", "pyav", "ffmpeg"),
+    "aiff": ("libsndfile", "pyav", "ffmpeg"),
+    "au": ("libsndfile", "pyav", "ffmpeg"),
+    "caf": ("libsndfile", "pyav", "ffmpeg"),
+    "sndfile": ("libsndfile", "pyav", "ffmpeg"),
+    "coded": ("pyav", "ffmpeg"),
+    "mp4": ("pyav", "ffmpeg"),
+    "matroska": ("pyav", "ffmpeg"),
+    "asf": ("pyav", "ffmpeg"),
+    "flv": ("pyav", "ffmpeg"),
+    "tta": ("pyav", "ffmpeg"),
+    "amr": ("pyav", "ffmpeg"),
+    "stream": ("pyav", "ffmpeg"),
+}
+_ORDER_ELSE = ("pyav", "ffmpeg", "libsndfile")
 
 
 class Decoder(Protocol):
     """One open stream of audio.
 
     Attributes:
-        rate_hz: Frames per second.
-        channels: Samples per frame.
-        promised_frames: Length that the header states, None if it does not.
-        promise_tolerance: Share of it that may be missing without anything being lost.
         expected_s: Length to show progress against, None if unknown; it may be an estimate.
+        promised_s: Length that the file states and has to keep, None if it states none; known when `blocks`
+            has ended.
+        tolerance: Share of it that may be missing without anything being lost.
+        n_tracks: How many audio tracks there are to choose from.
         notes: Things the user should know; complete when `blocks` has ended.
     """
 
-    rate_hz: int
-    channels: int
-    promised_frames: int | None
-    promise_tolerance: float
-    notes: list[str]
-
     @property
     def expected_s(self) -> float | None: ...
+    @property
+    def promised_s(self) -> float | None: ...
+    @property
+    def tolerance(self) -> float: ...
+    @property
+    def n_tracks(self) -> int: ...
+    @property
+    def notes(self) -> list[str]: ...
 
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Frames in order, shape (frames, channels), float32, at most about a second each.
+    def blocks(self) -> Iterator[Block]:
+        """Audio in order, at most about a second at a time; the format may change from block to block.
 
         Raises:
             AudioError: nothing more can be read; what was yielded before is good.
@@ -63,16 +94,13 @@ class Decoder(Protocol):
         ...
 
 
-Opener = Callable[[Path, ExitStack], Decoder | None]
-"""Opens a path and registers what to close; None if the tool is not installed, AudioError if it fails."""
-
-
-def open_decoder(path: Path, resources: ExitStack) -> Decoder:
+def open_decoder(path: Path, resources: ExitStack, track: int | None = None) -> Decoder:
     """Finds something that can read this file.
 
     Args:
         path: A regular file.
         resources: Gets what has to be closed afterwards.
+        track: Which audio track, from 1; None for the default.
 
     Raises:
         AudioError: nothing here can read it; the message is a reason without the file's name.
@@ -81,147 +109,177 @@ def open_decoder(path: Path, resources: ExitStack) -> Decoder:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     refuse_no_audio(head)
-    reason, tools_missing = "", True
-    for opener in _openers(head):
-        with ExitStack() as attempt:
-            try:
-                decoder = opener(path, attempt)
-            except AudioError as error:
-                reason = str(error) if str(error) == NO_AUDIO_TRACK else reason or str(error)
-                tools_missing &= opener is open_sndfile
-                continue
-            if decoder is not None:
-                if head.startswith(b"OggS") and not _has_ogg_end(path):
-                    decoder.notes.append("truncated: the Ogg stream has no end mark")
-                resources.push(attempt.pop_all())
-                return decoder
-    if tools_missing:
-        raise AudioError(f"not audio that is read without help ({reason}); if it is audio, {INSTALL_HINT}")
-    raise AudioError(reason if reason == NO_AUDIO_TRACK else f"damaged, or not audio ({reason})")
+    # not "/dev/stdin": that is another file in another process
+    real_path = os.path.realpath(path)
+    kind = kind_of(head)
+    if kind == "wav":
+        found = _open_wav(real_path, resources, track)
+        if isinstance(found, _CodedWav):
+            return _open_coded(real_path, track, found, resources)
+        if found is not None:
+            return found
+    decoder = _First(real_path, kind, track).open(resources)
+    if kind == "ogg" and not _has_ogg_end(path):
+        decoder.notes.append("truncated: the Ogg stream has no end mark")
+    return decoder
 
 
-def _openers(head: bytes) -> list[Opener]:
-    if is_compressed(head):
-        return [open_pyav, open_sndfile, open_ffmpeg]
-    return [open_wav, open_sndfile, open_pyav, open_ffmpeg]
+class _CodedWav(NamedTuple):
+    """Something coded among the samples of a WAV: what, at which byte, and how long after the beginning."""
+
+    name: str
+    start: int
+    start_s: float
 
 
-def refuse_no_audio(head: bytes) -> None:
-    """Raises AudioError if the first HEAD_BYTES of an input already show that it is not audio."""
-    if not head:
-        raise AudioError("it is empty")
-    if is_text(head):
-        raise AudioError("it is text, not audio")
+def _open_wav(path: str, resources: ExitStack, track: int | None) -> Decoder | _CodedWav | None:
+    """Our own reader; or what keeps it from reading this; None if it does not know the format."""
+    from asrctl.audio.bitstreams import LOOKED_AT_BYTES, coded_in_pcm
+    from asrctl.audio.wav import open_wav_file
+
+    with ExitStack() as attempt:
+        file = attempt.enter_context(open(path, "rb"))
+        decoder = open_wav_file(file)
+        if decoder is None or not _reads_all(path):
+            return None
+        at = file.tell()
+        if coded := coded_in_pcm(file.read(LOOKED_AT_BYTES)):
+            # at the very beginning, FFmpeg finds it by itself, header and all
+            start = at + coded.start if coded.start else 0
+            return _CodedWav(coded.name, start, decoder.header.seconds(coded.start))
+        file.seek(at)
+        refuse_track(track)
+        resources.push(attempt.pop_all())
+        return decoder
 
 
-def is_text(head: bytes) -> bool:
-    """True if the start of a file is readable text and nothing else."""
+def _open_coded(path: str, track: int | None, coded: _CodedWav, resources: ExitStack) -> Decoder:
+    """A decoder for what is coded; if they find nothing, it only looked so, and the samples are read."""
+    from asrctl.audio.wav import open_wav_file
+
     try:
-        text = head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # else a character that was cut in half
-            return False
-        text = head[: error.start].decode("utf-8")
-    return bool(text) and all(character.isprintable() or character in "\t\r\n\f\ufeff" for character in text)
+        return _First(path, "coded", track, coded).open(resources)
+    except AudioError:
+        if find_spec("av") is None and shutil.which("ffmpeg") is None:
+            raise
+    file = resources.enter_context(open(path, "rb"))  # noqa: SIM115
+    decoder = open_wav_file(file)
+    assert decoder is not None
+    decoder.notes.append(f"it looks like {coded.name} inside a WAV, and was read as samples")
+    return decoder
 
 
-def is_compressed(head: bytes) -> bool:
-    """True for FLAC, Ogg, an ID3 tag, or an MPEG audio frame of layer I to III (layer 0 is AAC)."""
-    if head.startswith((b"fLaC", b"OggS", b"ID3")):
-        return True
-    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 != 0
+def _reads_all(path: str) -> bool:
+    """False if another WAV was joined to this one that our own reader does not know."""
+    from asrctl.audio.wav import HeaderReader, read_wav_header
+
+    with open(path, "rb") as file:
+        for part in parts_of(path, "wav")[1:]:
+            file.seek(part.start)
+            if read_wav_header(HeaderReader(file)) is None:
+                return False
+    return True
 
 
-def open_wav(path: Path, resources: ExitStack) -> Decoder | None:
-    """Our own reader, for WAV with plain samples."""
-    file = resources.enter_context(path.open("rb"))
-    return open_wav_file(file)
+def refuse_track(track: int | None) -> None:
+    """Raises AudioError if a track is asked for that a format of one track cannot have."""
+    if track not in (None, 1):
+        raise AudioError(f"there is no audio track {track}: it has 1 audio track")
 
 
-def open_sndfile(path: Path, resources: ExitStack) -> Decoder:
-    """libsndfile: what its header check recognises.
+class _First:
+    """The first of the decoders that can read a file, and those that are left if it dies."""
 
-    Raises:
-        AudioError: a format or codec that it does not know, or a damaged header.
-    """
-    import soundfile
+    def __init__(self, path: str, kind: str, track: int | None, coded: _CodedWav | None = None) -> None:
+        self._path = path
+        self._kind = kind
+        self._track = track
+        self._coded = coded
+        self._reason = f"it holds {coded.name}, not samples" if coded else ""
+        self._names = iter(_ORDER.get(kind, _ORDER_ELSE))
+        self._found_tool = False
+        self._crash: DecoderCrashed | None = None
 
-    file = resources.enter_context(_QuietFile(path))
-    try:
-        with _quiet_stderr():
-            sound = resources.enter_context(soundfile.SoundFile(file))
-    except soundfile.SoundFileError as error:
-        raise AudioError(_reason(error)) from error
-    return SndfileDecoder(sound, file)
+    def open(self, resources: ExitStack) -> Decoder:
+        """The first decoder that opens the file.
 
+        Raises:
+            AudioError: none does.
+        """
+        decoder = self._next(resources)
+        if decoder is None:
+            raise AudioError(self._why())
+        # what a WAV states of coded samples is the length of the samples they stand for, and not exact
+        lead_s = self._coded.start_s if self._coded else None
+        return SurvivingDecoder(decoder, self._next, resources, lead_s)
 
-class _QuietFile(io.FileIO):
-    """A file for libsndfile's callbacks, where an exception would be printed: it is kept for later."""
-
-    error: OSError | None = None
-
-    def readinto(self, buffer: Any) -> int | None:
-        try:
-            return super().readinto(buffer)
-        except OSError as error:
-            self.error = error
-            return 0
-
-
-class SndfileDecoder:
-    """Reads through libsndfile."""
-
-    def __init__(self, sound: Any, file: _QuietFile) -> None:
-        self._sound = sound
-        self._file = file
-        self.rate_hz: int = sound.samplerate
-        self.channels: int = sound.channels
-        self.promised_frames: int | None = _promised_frames(sound)
-        self.promise_tolerance = 0.02 if sound.format == "MP3" else 0.0
-        self.notes: list[str] = []
-
-    @property
-    def expected_s(self) -> float | None:
-        return self.promised_frames and self.promised_frames / max(self.rate_hz, 1)
-
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """As Decoder.blocks."""
-        return batched(self._slices(), block_frames(self.rate_hz, self.channels))
-
-    def _slices(self) -> Iterator[NDArray[np.float32]]:
-        import soundfile
-
-        frames = max(1, block_frames(self.rate_hz, self.channels) // SLICES_A_BLOCK)
-        quiet: Callable[[], AbstractContextManager[None]] = (
-            _quiet_stderr if self._sound.format == "MP3" else nullcontext
-        )
-        while True:
-            try:
-                with quiet():
-                    block = self._sound.read(frames, dtype="float32", always_2d=True)
-            except soundfile.SoundFileError as error:
-                raise AudioError(_reason(error)) from error
-            if self._file.error:
-                raise AudioError(str(self._file.error.strerror)) from self._file.error
-            if not len(block):
-                break
-            yield block
-
-
-def _reason(error: Exception) -> str:
-    """libsndfile's reason without its prefix, which quotes the file object."""
-    text = getattr(error, "error_string", str(error)).strip()
-    return re.sub(r"^Error\s*:\s*", "", text).rstrip(".")
-
-
-def _promised_frames(sound: Any) -> int | None:
-    """The length that the header stated; libsndfile replaces it by the file's and tells only in its log."""
-    frames: int = sound.frames
-    if frames >= 1 << 62:  # its way to say unknown
+    def _next(self, resources: ExitStack) -> Decoder | None:
+        for name in self._names:
+            with ExitStack() as attempt:
+                try:
+                    decoder = self._opened(name, attempt)
+                except DecoderCrashed as crash:
+                    self._crash = self._crash or crash
+                    continue
+                except AudioError as error:
+                    self._refused(str(error))
+                    continue
+                if decoder is not None:
+                    if self._crash:
+                        decoder.notes.append(f"{self._crash}; read by {name} instead")
+                        self._crash = None
+                    resources.push(attempt.pop_all())
+                    return decoder
         return None
-    sizes = [(int(a), int(b)) for a, b in re.findall(r": (\d+) \(should be (\d+)\)", sound.extra_info)]
-    ratios = [promised / found for promised, found in sizes if 0 < found < promised < 0x7FFFEF00]
-    return round(frames * max(ratios, default=1.0))
+
+    def _opened(self, name: str, resources: ExitStack) -> Decoder | None:
+        if name == "ffmpeg":
+            if shutil.which("ffmpeg") is None:
+                return None
+            from asrctl.audio.ffmpeg import FfmpegDecoder
+
+            self._found_tool = True
+            whole = [(part, self._stated_s(part)) for part in self._parts()]
+            has_clock = self._kind not in WITHOUT_CLOCK
+            program = FfmpegDecoder(self._path, whole, self._track, has_clock=has_clock)
+            program.wait_open(resources)
+            return program
+        if name == "pyav" and find_spec("av") is None:
+            return None
+        if name == "libsndfile":
+            refuse_track(self._track)
+        self._found_tool |= name == "pyav"
+        found = self._parts(same_format=name == "libsndfile")
+        parts = [(part.start, part.end, self._stated_s(part)) for part in found]
+        isolated = IsolatedDecoder(Request(self._path, name, parts, self._track), resources)
+        isolated.wait_open()
+        return isolated
+
+    def _parts(self, *, same_format: bool = False) -> list[Part]:
+        if self._coded:
+            return [Part(self._coded.start, os.stat(self._path).st_size)]
+        return parts_of(self._path, self._kind, same_format=same_format)
+
+    def _stated_s(self, part: Part) -> float | None:
+        return promised_s(self._path, part) if self._kind == "mpeg" else None
+
+    def _refused(self, reason: str) -> None:
+        """Keeps the reason that says most: what the file lacks before what a library could not do."""
+        if NO_TRACK in reason or not self._reason:
+            self._reason = reason
+
+    def _why(self) -> str:
+        if self._crash:
+            return str(self._crash)
+        if NO_TRACK in self._reason:
+            return self._reason
+        explained = explain(self._path, self._kind)
+        if explained or self._found_tool:
+            return explained or f"damaged, or not audio ({self._reason})"
+        if self._kind == "coded":
+            return f"{self._reason}; {INSTALL_HINT}"
+        because = f" ({self._reason})" if self._reason else ""
+        return f"not audio that is read without help{because}; if it is audio, {INSTALL_HINT}"
 
 
 def _has_ogg_end(path: Path) -> bool:
@@ -233,25 +291,3 @@ def _has_ogg_end(path: Path) -> bool:
     if len(page) < 27 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
         return False
     return bool(page[5] & 4)
-
-
-_stderr_lock = threading.Lock()
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Sends the process's stderr to nowhere for one native call: libsndfile's mpg123 prints complaints."""
-    with _stderr_lock:
-        try:
-            saved = os.dup(2)
-        except OSError:  # there is no stderr to protect
-            yield
-            return
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            os.close(nowhere)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from asrctl.audio.convert import StreamConverter, StreamEncoding
 from asrctl.audio.decoders import Decoder
+from asrctl.audio.sampler import Sampler
 from asrctl.audio.sources import STDIN, open_source
 from asrctl.audio.wav import WavHeader
 from asrctl.errors import AudioError, UsageError
@@ -22,6 +23,7 @@ from asrctl.errors import AudioError, UsageError
 TRUNCATED_S = 0.1  # less is rounding and padding
 CLIPPED_SHARE = 0.01  # clean masters touch full scale now and then
 SILENT_PEAK = 2 / 32768  # dither of 16 bits
+INVERTED_S = 0.3  # shorter is chance, and nothing that was lost
 INTEGER_PEAK = 8.0  # no float recording is this hot
 
 
@@ -34,12 +36,12 @@ class AudioReader:
         warnings: What is wrong with the audio although it can be read; complete after the iteration.
     """
 
-    def __init__(self, name: str, decoder: Decoder, converter: StreamConverter, resources: ExitStack) -> None:
+    def __init__(self, name: str, decoder: Decoder, sampler: Sampler, resources: ExitStack) -> None:
         self.name = name
         self.duration_s = decoder.expected_s
         self.warnings: list[str] = []
         self._decoder = decoder
-        self._converter = converter
+        self._sampler = sampler
         self._resources = resources
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
@@ -50,23 +52,22 @@ class AudioReader:
         """
         try:
             for block in self._decoder.blocks():
-                if len(chunk := self._converter.feed(block)):
-                    yield chunk
+                yield from self._sampler.feed(block)
         except (AudioError, OSError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            if not self._converter.received_frames:
+            if not self._sampler.received_s:
                 raise AudioError(f"{self.name}: {reason}") from error
             self.warnings.append(f"stopped early: {reason}")
-        if len(chunk := self._converter.flush()):
-            yield chunk
+        yield from self._sampler.flush()
         self._judge()
 
     def _judge(self) -> None:
         """Says at the end what was wrong with the stream as a whole."""
-        heard = self._converter
-        if not heard.received_frames:
+        heard = self._sampler
+        if not heard.received_s:
             raise AudioError(f"{self.name}: holds no audio (0 samples)")
-        self.warnings += [*_length_warnings(self._decoder, heard.received_frames), *_level_warnings(heard)]
+        self.warnings += _length_warnings(self._decoder, heard.received_s)
+        self.warnings += _level_warnings(heard, self._decoder.n_tracks)
 
     def close(self) -> None:
         """Closes files, ends helper processes and deletes temporary files; safe to call twice."""
@@ -81,31 +82,34 @@ class AudioReader:
         self.close()
 
 
-def _length_warnings(decoder: Decoder, received_frames: int) -> list[str]:
-    promised_frames = decoder.promised_frames or 0
-    missing_frames = promised_frames - received_frames
-    tolerance = max(decoder.promise_tolerance * promised_frames, TRUNCATED_S * decoder.rate_hz)
-    if missing_frames <= tolerance:
+def _length_warnings(decoder: Decoder, received_s: float) -> list[str]:
+    promised_s = decoder.promised_s or 0.0
+    if promised_s - received_s <= max(decoder.tolerance * promised_s, TRUNCATED_S):
         return decoder.notes
-    promised_s, received_s = promised_frames / decoder.rate_hz, received_frames / decoder.rate_hz
     return [*decoder.notes, f"truncated: the header promised {promised_s:.1f} s, got {received_s:.1f} s"]
 
 
-def _level_warnings(heard: StreamConverter) -> list[str]:
-    warnings = []
+def _level_warnings(heard: Sampler, n_tracks: int) -> list[str]:
+    warnings = [*heard.notes]
     if heard.replaced_samples:
         warnings.append(f"replaced {heard.replaced_samples} NaN or infinite samples by silence")
-    share = heard.full_scale_samples / (heard.received_frames * heard.channels)
+    share = heard.full_scale_samples / heard.received_samples
     if heard.peak < SILENT_PEAK:
-        warnings.append("silent: nothing but zeros; was the microphone muted?")
+        other = (
+            "was the microphone muted?" if n_tracks == 1 else f"it has {n_tracks} audio tracks: try another"
+        )
+        warnings.append(f"silent: nothing but zeros; {other}")
     if heard.peak > INTEGER_PEAK:
         warnings.append(
             f"clipped: float samples up to {heard.peak:.3g}; integers stored as floats? scale them to [-1, 1]"
         )
     elif share > CLIPPED_SHARE:
         warnings.append(f"clipped: {share:.0%} of the samples at full scale")
-    if heard.channels_cancel:
-        warnings.append("the channels cancel each other (opposite phase); give one of them alone")
+    if heard.inverted_s >= INVERTED_S:
+        warnings.append(
+            f"the channels cancel each other (opposite phase) for {heard.inverted_s:.1f} s; "
+            "one was inverted there"
+        )
     return warnings
 
 
@@ -117,6 +121,8 @@ def open_audio(
     raw_encoding: StreamEncoding = "s16le",
     stdin: BinaryIO | None = None,
     fifo_wait_s: float | None = None,
+    track: int | None = None,
+    channel: int | None = None,
 ) -> AudioReader:
     """Opens a file, or standard input, whatever the container, rate and number of channels.
 
@@ -126,18 +132,23 @@ def open_audio(
             channels in raw_encoding.
         stdin: What "-" reads instead of the process's own standard input; it is left open.
         fifo_wait_s: How long to wait for the first byte of a named pipe, FIFO_WAIT_S if None.
+        track: Which audio track of a film or a container, from 1; None for its default.
+        channel: The only channel to take, from 1; None mixes all.
 
     Raises:
-        AudioError: the input is missing, unreadable, empty or not audio; one line, with its name.
-        UsageError: the raw format makes no sense.
+        AudioError: the input is missing, unreadable, empty not audio, or has no such track; one line,
+            with its name. A channel that it does not have is known, and raised, with the first samples.
+        UsageError: the raw format, the track or the channel makes no sense.
     """
+    for what, number in (("track", track), ("channel", channel)):
+        if number is not None and number < 1:
+            raise UsageError(f"{what} {number}: they are counted from 1")
     name = _shown(spec)
     raw = None if raw_rate_hz is None else _raw_header(raw_rate_hz, raw_channels, raw_encoding)
     with ExitStack() as resources:
         try:
-            decoder = open_source(spec, raw, stdin, resources, fifo_wait_s)
-            converter = StreamConverter(decoder.rate_hz, decoder.channels)
-            return AudioReader(name, decoder, converter, resources.pop_all())
+            decoder = open_source(spec, raw, stdin, resources, fifo_wait_s, track)
+            return AudioReader(name, decoder, Sampler(channel), resources.pop_all())
         except AudioError as error:
             raise AudioError(f"{name}: {error}") from error
         except (OSError, ValueError) as error:

@@ -1,16 +1,30 @@
-"""PCM: bytes in any cut to whole frames of float32, and small blocks of frames to larger ones."""
+"""PCM: bytes in any cut to whole frames of float32."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.errors import AudioError
-
 PcmEncoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
+
+
+class Block(NamedTuple):
+    """Audio of one format; within a file the format may change from block to block.
+
+    Attributes:
+        frames: Shape (frames, channels), float32.
+        rate_hz: Frames per second.
+    """
+
+    frames: NDArray[np.float32]
+    rate_hz: int
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.frames) / self.rate_hz
+
 
 MAX_BLOCK_SAMPLES = 1 << 18  # of all channels together, 1 MiB
 
@@ -51,23 +65,6 @@ def _scaled(samples: NDArray[np.integer[Any]], full_scale: int) -> NDArray[np.fl
 def block_frames(rate_hz: int, channels: int) -> int:
     """How many frames to decode at once: half a second, or less where that would be over a MiB."""
     return max(1, min(rate_hz // 2, MAX_BLOCK_SAMPLES // max(channels, 1)))
-
-
-def batched(blocks: Iterator[NDArray[np.float32]], min_frames: int) -> Iterator[NDArray[np.float32]]:
-    """Joins blocks of frames into blocks of at least min_frames; what came before an error is still given."""
-    held: list[NDArray[np.float32]] = []
-    try:
-        for block in blocks:
-            held.append(block)
-            if sum(map(len, held)) >= min_frames:
-                yield np.concatenate(held)
-                held.clear()
-    except AudioError:
-        if held:
-            yield np.concatenate(held)
-        raise
-    if held:
-        yield np.concatenate(held)
 
 
 class PcmFramer:

@@ -15,7 +15,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from asrctl.audio.decoders import HEAD_BYTES, Decoder, open_decoder, refuse_no_audio
+from asrctl.audio.bitstreams import LOOKED_AT_BYTES, coded_in_pcm, may_be_coded
+from asrctl.audio.decoders import Decoder, open_decoder, refuse_track
+from asrctl.audio.sniff import HEAD_BYTES, refuse_no_audio
 from asrctl.audio.wav import HeaderReader, WavDecoder, WavHeader, read_wav_header
 from asrctl.errors import AudioError
 
@@ -31,6 +33,7 @@ def open_source(
     stdin: BinaryIO | None,
     resources: ExitStack,
     fifo_wait_s: float | None = None,
+    track: int | None = None,
 ) -> Decoder:
     """Opens a path or "-" and finds a decoder for it.
 
@@ -40,14 +43,17 @@ def open_source(
         stdin: What "-" reads; None is the process's own.
         resources: Gets what has to be closed afterwards.
         fifo_wait_s: How long to wait for the first byte of a named pipe, FIFO_WAIT_S if None.
+        track: Which audio track, from 1; None for the default.
 
     Raises:
         AudioError: it cannot be read as audio; the message is a reason without the input's name.
         OSError: the system's reason.
         ValueError: a path that the system does not allow.
     """
+    if raw:
+        refuse_track(track)
     if spec == STDIN:
-        return _open_stream(_standard_input(stdin), raw, resources)
+        return _open_stream(_standard_input(stdin), raw, resources, track)
     if "://" in spec and not os.path.exists(spec):
         raise AudioError("web addresses are not read; download the file first")
     mode = os.stat(spec).st_mode
@@ -55,12 +61,12 @@ def open_source(
         raise AudioError("it is a directory; name the files in it")
     if stat.S_ISFIFO(mode):
         wait_s = FIFO_WAIT_S if fifo_wait_s is None else fifo_wait_s
-        return _open_stream(_open_fifo(spec, wait_s, resources), raw, resources)
+        return _open_stream(_open_fifo(spec, wait_s, resources), raw, resources, track)
     if not stat.S_ISREG(mode):
         raise AudioError("it is a device, not an audio file")
     if raw:
-        return WavDecoder(resources.enter_context(open(spec, "rb")), raw)
-    return open_decoder(Path(spec), resources)
+        return WavDecoder(HeaderReader(resources.enter_context(open(spec, "rb"))), raw, os.stat(spec).st_size)
+    return open_decoder(Path(spec), resources, track)
 
 
 def _standard_input(stdin: BinaryIO | None) -> BinaryIO:
@@ -84,16 +90,25 @@ def _open_fifo(spec: str, wait_s: float, resources: ExitStack) -> BinaryIO:
     return stream
 
 
-def _open_stream(stream: BinaryIO, raw: WavHeader | None, resources: ExitStack) -> Decoder:
-    if raw:
-        return WavDecoder(stream, raw)
+def _open_stream(stream: BinaryIO, raw: WavHeader | None, resources: ExitStack, track: int | None) -> Decoder:
     reader = HeaderReader(stream)
+    if raw:
+        return WavDecoder(reader, raw)
     header = read_wav_header(reader)
+    seen = reader.seen or b""
     if header:
-        return WavDecoder(stream, header)
-    reader.take(HEAD_BYTES - len(reader.seen))
-    refuse_no_audio(reader.seen[:HEAD_BYTES])  # before it fills the disk
-    return open_decoder(_spool(reader.seen, stream, resources), resources)
+        begin = reader.some(SPOOL_BLOCK_BYTES)  # what is there: waiting for more would hold up the text
+        if may_be_coded(begin):
+            begin += reader.take(max(0, LOOKED_AT_BYTES - len(begin)))
+        if not coded_in_pcm(begin):
+            reader.put_back(begin)
+            refuse_track(track)
+            return WavDecoder(reader, header)
+        seen += begin
+    else:
+        seen += reader.take(HEAD_BYTES - len(seen))
+    refuse_no_audio(seen[:HEAD_BYTES])  # before it fills the disk
+    return open_decoder(_spool(seen, stream, resources), resources, track)
 
 
 def _spool(seen: bytes, stream: BinaryIO, resources: ExitStack) -> Path:

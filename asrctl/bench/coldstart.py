@@ -79,7 +79,7 @@ def run(setup: Setup, *, cold: bool = False) -> Round:
 def seconds_of(code: str) -> float:
     """Wall time of a Python process that runs some code."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
     return time.perf_counter() - started
 
 
@@ -91,7 +91,7 @@ def command_seconds(setup: Setup) -> float | None:
     """
     spec = setup.spec
     with as_file(files("asrctl.assets").joinpath("monday.wav")) as audio:
-        command = [sys.executable, "-m", "asrctl", "transcribe", str(audio)]
+        command = [sys.executable, "-P", "-m", "asrctl", "transcribe", str(audio)]
         command += ["--provider", spec.provider, "--model", str(spec.path)]
         command += ["--language", setup.files.decode.language, "--threads", str(spec.threads)]
         command += ["--workers", str(setup.workers)]

@@ -14,7 +14,7 @@ import numpy as np
 
 from asrctl.bench.setup import Samples
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
+from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
 
 CHUNK_SAMPLES = 800

@@ -27,7 +27,7 @@ from asrctl.errors import ServerError
 from asrctl.network.hosts import is_loopback
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.remote_events import event_of, words_of
-from asrctl.stream.events import Finished
+from asrctl.streaming.events import Finished
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
 _HEAD_START_S = 0.1

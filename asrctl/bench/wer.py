@@ -1,6 +1,7 @@
 """Word error rate over plainly normalised words.
 
-Case, punctuation, and anything in square or round brackets do not count; `it's` is `its`. Numbers are
+Case, punctuation, and anything in square or round brackets do not count; `it's` is `its`
+(`policy.words.words_of`: words of any script, characters where a script has no spaces). Numbers are
 compared as they are written, so that "5" for "five" is an error: a reference should be written as the model
 writes.
 """
@@ -12,6 +13,8 @@ import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
+
+from asrctl.policy.words import words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,8 @@ def word_errors(reference: str, output: str) -> WordErrors:
 
 def normalised(text: str) -> list[str]:
     """The words of a text, as the module says."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"\[[^\]]*\]|\([^)]*\)", " ", text)
-    text = re.sub(r"['\u2019\u02bc]", "", text)
-    return re.sub(r"[^\w\s]|_", " ", text).split()
+    text = unicodedata.normalize("NFKC", text)  # wide brackets too
+    return words_of(re.sub(r"\[[^\]]*\]|\([^)]*\)", " ", text))
 
 
 def distance(expected: list[str], heard: list[str]) -> int:

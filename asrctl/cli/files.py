@@ -6,23 +6,24 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrctl.api import AsyncEngine
 from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.scribe import Scribe
-from asrctl.cli.sources import RawFormat, open_input
+from asrctl.cli.sources import InputOptions, open_input
 from asrctl.cli.view import FileView
 from asrctl.errors import EXIT_INTERRUPTED, AudioError
 from asrctl.render import Format
+from asrctl.render.options import RenderOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
     from asrctl.render.writer import Sink, Writer
-    from asrctl.stream.files import FileTranscription
+    from asrctl.streaming.files import FileTranscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,16 @@ class FilesRequest:
         inputs: Paths, or "-".
         outputs: A file for each input; None is standard output.
         format: What is written.
-        raw: The format of inputs that have no header.
+        reading: How inputs are read.
+        render: How the format looks.
         vad: Whether speech is looked for; False decodes everything.
     """
 
     inputs: Sequence[str]
     outputs: Sequence[Path | None]
     format: Format
-    raw: RawFormat | None
+    reading: InputOptions = field(default_factory=InputOptions)
+    render: RenderOptions = field(default_factory=RenderOptions)
     vad: bool = True
 
 
@@ -105,13 +108,13 @@ class _Run:
         from asrctl.render.formats import WRITERS
         from asrctl.render.output import Output
 
-        with open_input(name, self._request.raw) as audio, Output(path) as output:
+        with open_input(name, self._request.reading) as audio, Output(path) as output:
             to_terminal = path is None and self._view.shares_terminal
             sink: Sink = self._view if to_terminal else output
             if len(self._request.inputs) > 1 and to_terminal:
                 self._view.say(f"==> {audio.name} <==")
             self._view.start(Path(audio.name).name, audio.duration_s)
-            await self._write(audio, WRITERS[self._request.format](sink))
+            await self._write(audio, WRITERS[self._request.format](sink, self._request.render))
 
     async def _write(self, audio: AudioReader, writer: Writer) -> None:
         """Write segments as they come, and the end of the format whatever stops them."""

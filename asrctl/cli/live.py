@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,10 +17,11 @@ from asrctl.cli.scribe import Scribe
 from asrctl.errors import EXIT_INTERRUPTED, ProviderError
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
+from asrctl.render.options import RenderOptions
 from asrctl.render.output import Output
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
-from asrctl.stream.live import Feeder, Transcriber
-from asrctl.stream.source import Reader
+from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.streaming.live import Feeder, Transcriber
+from asrctl.streaming.source import Reader
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Transcript
 
 _FEED_GRACE_S = 1.0
@@ -39,6 +40,7 @@ class LiveRequest:
         output: The file to write; None is standard output.
         format: What is written.
         words: Whether the format may show the times of words.
+        render: How the format looks.
         vad: Whether speech is looked for; False decodes everything.
         interrupt_code: Exit code after one Ctrl-C: 0 where that is the way to end it.
         paced: Whether the source gives audio at its own pace, and not as fast as it is taken.
@@ -47,6 +49,7 @@ class LiveRequest:
     output: Path | None = None
     format: Format = "txt"
     words: bool = False
+    render: RenderOptions = field(default_factory=RenderOptions)
     vad: bool = True
     interrupt_code: int = EXIT_INTERRUPTED
     paced: bool = True
@@ -104,7 +107,7 @@ class Live:
         self._request = request
         self._view = view
         to_terminal = request.output is None and view.shares_terminal
-        writer = WRITERS[request.format](view if to_terminal else output)
+        writer = WRITERS[request.format](view if to_terminal else output, request.render)
         self._wants_words = request.words or writer.needs_words
         self._scribe = Scribe(source, view, writer)
         self._reader: Reader[NDArray[np.float32] | Lost] | None = None

@@ -3,83 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from asrctl.cli import serve_options as options
 from asrctl.cli.config import ConfigFile
 from asrctl.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from asrctl.cli.recognizer import Recognizer
-    from asrctl.engine.stream import SpeechDetector
+    from asrctl.assembly import Plan
+    from asrctl.audio.vad import SileroWeights
+    from asrctl.protocol import Limits
     from asrctl.server.options import NamedModel, ServeOptions, Streaming
-    from asrctl.settings import Settings
+    from asrctl.settings import ServeSettings, Settings
+    from asrctl.streaming.stream import SpeechDetector
+    from asrctl.workers.standby import Standby
 
 _REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client")
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to listen; 127.0.0.1.")] = None,
-    port: Annotated[
-        int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="8765; 0 takes a free one.")
-    ] = None,
-    max_sessions: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=1000, help="Sessions at once; 10, on one core 5.")
-    ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY",
-            envvar="ASRCTL_API_KEY",
-            help="What clients must know; better in the variable, where `ps` does not show it.",
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let other machines in without a key.")
-    ] = False,
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ORIGIN", help="Let web pages from there in, such as https://example.org."),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="PEM certificates, to serve wss:// and https://.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="PEM key, if it is not with the certificates.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, or a file.")
-    ] = None,
-    small_model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|PATH", help="Decodes under load; auto, a smaller one that is here."),
-    ] = None,
-    fallback_model: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="Decodes in its place when it cannot.")
-    ] = None,
-    fallback_provider: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What runs the fallback model.")
-    ] = None,
-    provider: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp, faster_whisper, voxtral or remote.")
-    ] = None,
-    language: Annotated[
-        str | None, typer.Option(metavar="CODE", help="For clients that do not say; auto finds out.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=64, help="Processes; each loads the model.")
-    ] = None,
-    grace: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, max=3600, help="To end in, at a signal; 10.")
-    ] = None,
+    context: typer.Context,
+    host: options.Host = None,
+    port: options.Port = None,
+    max_sessions: options.MaxSessions = None,
+    api_key: options.ApiKey = None,
+    insecure: options.Insecure = False,
+    allow_origin: options.AllowOrigin = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    model: options.Model = None,
+    small_model: options.SmallModel = None,
+    fallback_model: options.FallbackModel = None,
+    fallback_provider: options.FallbackProvider = None,
+    provider: options.Provider = None,
+    language: options.Language = None,
+    threads: options.Threads = None,
+    workers: options.Workers = None,
+    grace: options.Grace = None,
     config: ConfigFile = None,
 ) -> None:
     """Serve live audio over WebSocket at /v1/stream; also /health, /ready, /capabilities and /metrics.
@@ -121,26 +85,18 @@ def serve(
     check_exposure(settings.serve.host, settings.serve.api_key, insecure)
     if tls_key is not None and tls_cert is None:
         raise UsageError("--tls-key goes with --tls-cert")
-    options = replace(options_of(settings), certificate=tls_cert, private_key=tls_key)
-    if _run(settings, options):
+    served = replace(options_of(settings), certificate=tls_cert, private_key=tls_key)
+    if _run(served, context.obj):
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-def _run(settings: Settings, options: ServeOptions) -> bool:
-    """Serve until stopped; whether that was by force. The model loads while the server is imported."""
-    from asrctl.server.engine import Engine
+def _run(options: ServeOptions, standby: Standby | None) -> bool:
+    """Serve until stopped; whether that was by force."""
     from asrctl.server.heap import return_large_blocks
+    from asrctl.server.start import run
 
     return_large_blocks()
-    engine = Engine(options)
-    try:
-        from asrctl.server.server import Server
-
-        server = Server(options, _detectors(settings), engine=engine)
-        server.run()
-    finally:
-        engine.close()
-    return server.forced
+    return run(options, _detectors, standby)
 
 
 def options_of(settings: Settings) -> ServeOptions:
@@ -151,46 +107,40 @@ def options_of(settings: Settings) -> ServeOptions:
         ModelError: No such model, or it cannot be had.
         UsageError: The models do not suit each other.
     """
-    from asrctl.cli.live_options import health_check, stream_options
-    from asrctl.cli.recognizer import prepare
-    from asrctl.engine.slot import PoolOptions
+    from asrctl.assembly import pool_options, prepare
+    from asrctl.from_settings import stream_options
     from asrctl.policy.admission import AdmissionOptions
     from asrctl.policy.ladder import LadderOptions
     from asrctl.policy.priority import Source
-    from asrctl.protocol import Limits
     from asrctl.server.options import Models, ServeOptions
 
     chosen = settings.serve
     first = prepare(settings)
-    if not first.is_pooled:
-        settings = _behind(first, settings)
-    recognizer = prepare(settings)
-    main = _named(settings)
+    plan = first if first.is_pooled else prepare(settings := _behind(first, settings))
+    main = _named(settings, plan)
     fallback = settings.overridden(provider=chosen.fallback_provider or None)
     models = Models(
         main,
         small=_suiting(main, settings, _small(main, settings)),
-        fallback=_suiting(main, fallback, chosen.fallback_model),
+        fallback=_suiting(main, fallback, settings.serve.fallback_model),
     )
     by_source = {Source.SYSTEM: chosen.max_system_sessions} if chosen.max_system_sessions else {}
     return ServeOptions(
         models=models,
         streaming=None if first.is_pooled else _streaming(first, main),
-        pool=PoolOptions(workers=recognizer.workers, health=health_check(recognizer)),
-        stream=stream_options(recognizer.decode, settings.vad, settings.live),
+        pool=pool_options(plan),
+        stream=stream_options(plan.decode, settings.vad, settings.live),
         host=chosen.host,
         port=chosen.port,
         api_key=chosen.api_key,
         allow_origins=frozenset(chosen.allow_origins),
-        limits=Limits(
-            max_message_bytes=chosen.max_message_bytes,
-            max_messages_per_s=chosen.max_messages_per_s,
-            handshake_timeout_s=chosen.handshake_timeout_s,
-            idle_timeout_s=chosen.idle_timeout_s,
-        ),
+        limits=_limits(chosen),
         window_s=chosen.window_s,
         hold_s=chosen.hold_s,
         spool_s=chosen.spool_s,
+        max_lag_s=chosen.max_lag_s,
+        max_connections=chosen.max_connections,
+        max_connections_per_peer=chosen.max_connections_per_peer,
         resume_ttl_s=chosen.resume_ttl_s,
         grace_s=chosen.grace_s,
         watchdog_s=chosen.watchdog_s,
@@ -200,20 +150,30 @@ def options_of(settings: Settings) -> ServeOptions:
     )
 
 
-def _behind(first: Recognizer, settings: Settings) -> Settings:
+def _limits(chosen: ServeSettings) -> Limits:
+    from asrctl.protocol import Limits
+
+    return Limits(
+        max_message_bytes=chosen.max_message_bytes,
+        max_messages_per_s=chosen.max_messages_per_s,
+        handshake_timeout_s=chosen.handshake_timeout_s,
+        idle_timeout_s=chosen.idle_timeout_s,
+    )
+
+
+def _behind(first: Plan, settings: Settings) -> Settings:
     """The settings of what stands in for a streaming provider; a server has always something that does.
 
     Raises:
         UsageError: The provider takes windows, which a server decodes in processes of its own.
         ProviderError: Nothing can stand in.
     """
-    from asrctl.cli.providers import takes_windows
     from asrctl.providers.registry import AUTO_ORDER, PROVIDERS
 
-    if takes_windows(first):
+    if first.is_windowed:
         raise UsageError(
-            "asrctl serve cannot use a server that takes windows (remote's dialect transcriptions):"
-            " set [remote] url to a realtime one, ws:// or wss://, or take another --provider"
+            f"asrctl serve cannot use a server that takes windows, as {first.provider} is set up:"
+            " set it up for streams, with a url that begins with ws:// or wss://, or take another --provider"
         )
     pooled = tuple(name for name in settings.providers if name in PROVIDERS and PROVIDERS[name].is_pooled)
     return settings.overridden(
@@ -224,23 +184,25 @@ def _behind(first: Recognizer, settings: Settings) -> Settings:
     )
 
 
-def _streaming(first: Recognizer, reserve: NamedModel) -> Streaming:
+def _streaming(first: Plan, reserve: NamedModel) -> Streaming:
     """A streaming provider; it is asked for no language that its reserve does not know."""
-    from asrctl.cli.providers import streaming_model
+    from asrctl.assembly import start
     from asrctl.server.options import NamedModel, Streaming
 
     model = NamedModel(first.model, first.spec, reserve.multilingual)
-    return Streaming(model, lambda: streaming_model(first))
+    alone = replace(first, reserves=())
+    return Streaming(model, lambda: start(alone).members[first.provider])
 
 
-def _named(settings: Settings) -> NamedModel:
-    """The model of these settings; one that can find out the language knows several."""
-    from asrctl.cli.recognizer import prepare
+def _named(settings: Settings, plan: Plan | None = None) -> NamedModel:
+    """The model of these settings, and of a plan made of them; one that detects languages knows several."""
+    from asrctl.assembly import prepare
     from asrctl.languages import AUTO
     from asrctl.server.options import NamedModel
 
-    recognizer = prepare(settings.overridden(language=AUTO))
-    return NamedModel(recognizer.model, recognizer.spec, recognizer.decode.language == AUTO)
+    if plan is None or plan.decode.language != AUTO:
+        plan = prepare(settings.overridden(language=AUTO))
+    return NamedModel(plan.model, plan.spec, plan.decode.language == AUTO)
 
 
 def _small(main: NamedModel, settings: Settings) -> str:
@@ -274,9 +236,15 @@ def _suiting(main: NamedModel, settings: Settings, name: str) -> NamedModel | No
     return other
 
 
-def _detectors(settings: Settings) -> Callable[[], SpeechDetector]:
-    """Makes detectors that share their weights."""
-    from asrctl.audio.vad import SileroVad, SileroWeights
+@cache
+def _weights() -> SileroWeights:
+    from asrctl.audio.vad import SileroWeights
 
-    weights = SileroWeights.load()
-    return lambda: SileroVad(weights)
+    return SileroWeights.load()
+
+
+def _detectors() -> SpeechDetector:
+    """A detector; all share their weights."""
+    from asrctl.audio.vad import SileroVad
+
+    return SileroVad(_weights())

@@ -22,34 +22,44 @@ MICROPHONE = "microphone"
 
 
 @dataclass(frozen=True, slots=True)
-class RawFormat:
-    """Headerless PCM: rate in Hz, channels, "s16le" or "f32le"."""
+class InputOptions:
+    """How inputs are read.
 
-    rate_hz: int
-    channels: int
-    encoding: str
+    Attributes:
+        raw_rate_hz: They are headerless PCM of this rate; None where they have a header.
+        raw_channels: Interleaved channels of headerless PCM.
+        raw_encoding: Its samples, "s16le" or "f32le".
+        track: Which audio track of a container, from 1; None for its default.
+        channel: The only channel to take, from 1; None mixes all.
+    """
+
+    raw_rate_hz: int | None = None
+    raw_channels: int = 1
+    raw_encoding: str = "s16le"
+    track: int | None = None
+    channel: int | None = None
 
 
-def open_input(name: str, raw: RawFormat | None) -> AudioReader:
-    """Open a file, or standard input for "-"; it is headerless PCM if `raw` says of which format.
+def open_input(name: str, options: InputOptions) -> AudioReader:
+    """Open a file, or standard input for "-".
 
     Raises:
         AudioError: It cannot be read, or is no audio.
     """
     from asrctl.audio.files import open_audio
 
-    if raw is None:
-        return open_audio(name)
     return open_audio(
         name,
-        raw_rate_hz=raw.rate_hz,
-        raw_channels=raw.channels,
-        raw_encoding=raw.encoding,  # type: ignore[arg-type]
+        raw_rate_hz=options.raw_rate_hz,
+        raw_channels=options.raw_channels,
+        raw_encoding=options.raw_encoding,  # type: ignore[arg-type]
+        track=options.track,
+        channel=options.channel,
     )
 
 
 def live_source(
-    inputs: Sequence[str], raw: RawFormat | None, *, mic: bool, live: bool, device: str | None
+    inputs: Sequence[str], options: InputOptions, *, mic: bool, live: bool, device: str | None
 ) -> Callable[[], LiveSource] | None:
     """What opens the live source that is asked for; None if inputs are to be read as fast as may be.
 
@@ -59,18 +69,18 @@ def live_source(
     """
     if device is not None and not mic:
         raise UsageError("--device names a microphone: it needs --mic")
-    if mic and (inputs or live or raw):
-        raise UsageError("--mic takes no inputs, no --live and no raw format")
+    if mic and (inputs or live or options != InputOptions()):
+        raise UsageError("--mic takes no inputs, no --live, no track or channel, and no raw format")
     if live and len(inputs) != 1:
         raise UsageError("--live takes exactly one input")
     if mic:
         return _microphone(device)
-    return partial(_replay, inputs[0], raw) if live else None
+    return partial(_replay, inputs[0], options) if live else None
 
 
-def whole_files(names: Sequence[str], raw: RawFormat | None) -> list[Callable[[], LiveSource]]:
+def whole_files(names: Sequence[str], options: InputOptions) -> list[Callable[[], LiveSource]]:
     """What opens each input as a source that gives audio as fast as it is taken."""
-    return [partial(_whole_file, name, raw) for name in names]
+    return [partial(_whole_file, name, options) for name in names]
 
 
 def list_input_devices() -> None:
@@ -95,14 +105,14 @@ def _microphone(wanted: str | None) -> Callable[[], LiveSource]:
     return lambda: Microphone(portaudio, device)
 
 
-def _replay(name: str, raw: RawFormat | None) -> LiveSource:
+def _replay(name: str, options: InputOptions) -> LiveSource:
     from asrctl.audio.replay import Replay
 
-    return Replay(open_input(name, raw))
+    return Replay(open_input(name, options))
 
 
-def _whole_file(name: str, raw: RawFormat | None) -> LiveSource:
-    return _WholeFile(open_input(name, raw))
+def _whole_file(name: str, options: InputOptions) -> LiveSource:
+    return _WholeFile(open_input(name, options))
 
 
 class _WholeFile:

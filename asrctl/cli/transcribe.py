@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from asrctl.assembly import Plan
     from asrctl.audio.live import LiveSource
     from asrctl.cli.live import LiveRequest
-    from asrctl.cli.sources import RawFormat
+    from asrctl.cli.sources import InputOptions
+    from asrctl.render.options import RenderOptions
     from asrctl.settings import Settings
     from asrctl.workers.standby import Standby
 
@@ -52,6 +53,14 @@ def transcribe(
     server: given.Server = None,
     api_key: given.ApiKey = None,
     wait_for_server: given.WaitForServer = None,
+    max_line_width: given.MaxLineWidth = 42,
+    max_lines: given.MaxLines = 2,
+    max_cps: given.MaxCps = 20.0,
+    min_gap: given.MinGap = 0.08,
+    word_by_word: given.WordByWord = False,
+    paragraph_pause: given.ParagraphPause = None,
+    track: given.Track = None,
+    channel: given.Channel = None,
     raw_rate: given.RawRate = None,
     raw_channels: given.RawChannels = 1,
     raw_encoding: given.RawEncoding = "s16le",
@@ -75,7 +84,10 @@ def transcribe(
 
     Exit codes: 0 good, 1 some input failed, 2 usage, 3 model, 4 provider, 5 server, 130 interrupted.
     """
-    from asrctl.cli.sources import MICROPHONE, RawFormat, list_input_devices, live_source
+    from asrctl.cli.sources import MICROPHONE, InputOptions, list_input_devices, live_source
+    from asrctl.render.cues import SubtitleOptions
+    from asrctl.render.formats import format_of
+    from asrctl.render.options import RenderOptions
     from asrctl.render.output import destinations
     from asrctl.settings import load
 
@@ -84,8 +96,8 @@ def transcribe(
     names = inputs or []
     if not names and not mic:
         raise UsageError("nothing to transcribe: name files, - for standard input, or --mic")
-    raw = RawFormat(raw_rate, raw_channels, raw_encoding) if raw_rate is not None else None
-    open_source = live_source(names, raw, mic=mic, live=live, device=device)
+    reading = InputOptions(raw_rate, raw_channels, raw_encoding, track, channel)
+    open_source = live_source(names, reading, mic=mic, live=live, device=device)
     settings = load(config).settings.overridden(
         provider=provider,
         model=model,
@@ -102,11 +114,21 @@ def transcribe(
     if wait_for_server is not None:
         client = replace(settings.client, wait_for_server_s=wait_for_server)
         settings = settings.overridden(client=client)
-    wanted = format or _format_of(output) or settings.format
+    outputs = destinations(names or [MICROPHONE], output, output_dir, format or settings.format)
+    wanted = format or format_of(output) or settings.format
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
-    outputs = destinations(names or [MICROPHONE], output, output_dir, wanted)
-    task = _Task(names, raw, open_source, outputs, wanted, settings, vad, 0 if mic else EXIT_INTERRUPTED)
+    shown = SubtitleOptions(
+        max_line_width=max_line_width,
+        max_lines=max_lines,
+        max_cps=max_cps,
+        min_gap_s=min_gap,
+        word_by_word=word_by_word,
+        karaoke=settings.word_timestamps,
+    )
+    render = RenderOptions(settings.word_timestamps, paragraph_pause, shown)
+    code = 0 if mic else EXIT_INTERRUPTED
+    task = _Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
     if server is None:
         if source is not None:
             raise UsageError("--source tells a server whose audio it is: it needs --server")
@@ -127,20 +149,22 @@ class _Task:
 
     Attributes:
         names: Inputs; empty for a microphone.
-        raw: Their format, where they have no header.
+        reading: How they are read.
         open_source: Opens the live source; None where inputs are read as fast as may be.
         outputs: A file for each input; None is standard output.
         format: What is written.
+        render: How it looks.
         settings: What is in force.
         vad: Whether speech is looked for.
         interrupt_code: Exit code after one Ctrl-C.
     """
 
     names: Sequence[str]
-    raw: RawFormat | None
+    reading: InputOptions
     open_source: Callable[[], LiveSource] | None
     outputs: Sequence[Path | None]
     format: Format
+    render: RenderOptions
     settings: Settings
     vad: bool
     interrupt_code: int
@@ -162,7 +186,7 @@ def _elsewhere(
     refuse_local(local)
     client = client_options(task.settings, source, model, api_key)
     live = replace(_live_request(task), paced=task.open_source is not None)
-    sources = [task.open_source] if task.open_source else whole_files(task.names, task.raw)
+    sources = [task.open_source] if task.open_source else whole_files(task.names, task.reading)
     request = RemoteRequest(url, client, live)
     return asyncio.run(transcribe_remotely(sources, task.outputs, request, LiveView()))
 
@@ -198,12 +222,12 @@ async def _run(plan: Plan, task: _Task, standby: Standby | None) -> int:
             from asrctl.cli.local import listen_to_all
             from asrctl.cli.sources import whole_files
 
-            sources = whole_files(task.names, task.raw)
+            sources = whole_files(task.names, task.reading)
             return min(1, await listen_to_all(engine, sources, task.outputs, _live_request(task)))
         from asrctl.cli.files import FilesRequest, transcribe_files
         from asrctl.cli.view import FileView
 
-        request = FilesRequest(task.names, task.outputs, task.format, task.raw, task.vad)
+        request = FilesRequest(task.names, task.outputs, task.format, task.reading, task.render, task.vad)
         with FileView() as view:
             return await transcribe_files(engine, request, view)
 
@@ -215,14 +239,7 @@ def _live_request(task: _Task) -> LiveRequest:
         output=task.outputs[0],
         format=task.format,
         words=task.settings.word_timestamps,
+        render=task.render,
         vad=task.vad,
         interrupt_code=task.interrupt_code,
     )
-
-
-def _format_of(output: Path | None) -> Format | None:
-    """The format that an output's extension names, if it does."""
-    from asrctl.render.formats import WRITERS
-
-    extension = output.suffix.lower().lstrip(".") if output else ""
-    return next((name for name in WRITERS if name == extension), None)

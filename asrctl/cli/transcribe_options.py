@@ -17,13 +17,17 @@ Inputs = Annotated[
 ]
 Provider = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="auto, whisper_cpp, faster_whisper, voxtral or remote."),
+    typer.Option(metavar="NAME", help="auto, or a provider's name such as whisper_cpp or faster_whisper."),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),
+    typer.Option(
+        "--model", "-m", metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."
+    ),
 ]
-Language = Annotated[str | None, typer.Option(metavar="CODE", help="Such as en or de; auto finds out.")]
+Language = Annotated[
+    str | None, typer.Option("--language", "-l", metavar="CODE", help="Such as en or de; auto detects it.")
+]
 Translate = Annotated[bool | None, typer.Option("--translate/--no-translate", help="Into English.")]
 Prompt = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Names and terms the audio is likely to hold.")
@@ -41,7 +45,10 @@ OutputDir = Annotated[
 ]
 WordTimestamps = Annotated[
     bool | None,
-    typer.Option("--word-timestamps/--no-word-timestamps", help="Times of words, in JSON."),
+    typer.Option(
+        "--word-timestamps/--no-word-timestamps",
+        help="Times of words: in JSON, WebVTT (karaoke) and TSV (a row a word).",
+    ),
 ]
 Threads = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
@@ -91,6 +98,28 @@ WaitForServer = Annotated[
         max=86_400.0,
         help="How long to wait for a server that has never answered (default 5).",
     ),
+]
+MaxLineWidth = Annotated[
+    int, typer.Option(metavar="COLUMNS", min=4, max=1000, help="Subtitles: longest line.")
+]
+MaxLines = Annotated[int, typer.Option(metavar="N", min=1, max=10, help="Subtitles: most lines of a cue.")]
+MaxCps = Annotated[
+    float, typer.Option(metavar="COLUMNS", min=1, max=1000, help="Subtitles: reading speed, per second.")
+]
+MinGap = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, max=1, help="Subtitles: shortest time between two cues.")
+]
+WordByWord = Annotated[bool, typer.Option("--word-by-word", help="Subtitles: a cue for each word.")]
+ParagraphPause = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", min=0.1, help="txt: an empty line after a pause of this length."),
+]
+Track = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Audio track of a film, from 1 (default: the file's own default)."),
+]
+Channel = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Only this channel, from 1 (default: all, mixed).")
 ]
 RawRate = Annotated[
     int | None,

@@ -39,7 +39,8 @@ class Finishing:
             async with asyncio.timeout(None) as self._limit:
                 yield
         except TimeoutError:
-            reason = f"the server did not finish: it answered for nothing more in {self._timeout_s:g} s"
+            missing = "`done` did not come" if self._all_answered else "it answered for nothing more"
+            reason = f"the server did not finish: {missing} in {self._patience_s:g} s"
             raise LinkFailure(reason, fatal=True) from None
         finally:
             self._limit = None
@@ -51,13 +52,19 @@ class Finishing:
             return
         if self._protocol.committed != self._committed:
             self._committed = self._protocol.committed
-            self._left_s = self._timeout_s
-            if self._protocol.next_offset == self._committed:
-                self._left_s = min(_DONE_S, self._timeout_s)
+            self._left_s = self._patience_s
             self._since_s = None
         if self._since_s is None:
             self._since_s = asyncio.get_running_loop().time()
             self._limit.reschedule(self._since_s + self._left_s)
+
+    @property
+    def _all_answered(self) -> bool:
+        return self._protocol.next_offset == self._protocol.committed
+
+    @property
+    def _patience_s(self) -> float:
+        return min(_DONE_S, self._timeout_s) if self._all_answered else self._timeout_s
 
     def _pause(self) -> None:
         if self._since_s is not None:

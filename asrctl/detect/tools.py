@@ -107,7 +107,7 @@ def run_tool(command: Sequence[str], limit_s: float) -> str:
 
 def child(module: str, *arguments: str, limit_s: float) -> Tool:
     """Start a module of ours in a child process; see `Tool`."""
-    return Tool([sys.executable, "-m", module, *arguments], limit_s)
+    return Tool([sys.executable, "-P", "-m", module, *arguments], limit_s)
 
 
 def _how(code: int) -> str:

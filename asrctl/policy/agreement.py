@@ -6,10 +6,10 @@ two runs in a row had it, with all words before it stable; stable words are show
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from asrctl.policy.words import word_key
 from asrctl.transcript import Word
 
 
@@ -51,8 +51,8 @@ class StablePrefix:
         """
         if not self._stable or _common_prefix_length(self._stable, words) == len(self._stable):
             return len(self._stable)
-        stable = [key_of(word.text) for word in self._stable]
-        distances = prefix_distances(stable, [key_of(word.text) for word in words])
+        stable = [word_key(word.text) for word in self._stable]
+        distances = prefix_distances(stable, [word_key(word.text) for word in words])
         end_s = self._stable[-1].end_s
 
         def badness(length: int) -> tuple[int, float]:
@@ -62,16 +62,10 @@ class StablePrefix:
         return min(range(len(distances)), key=badness)
 
 
-def key_of(text: str) -> str:
-    """A word without case and punctuation; letters, marks and digits of any script stay."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")
-
-
 def _common_prefix_length(first: Sequence[Word], second: Sequence[Word]) -> int:
     length = 0
     for one, other in zip(first, second, strict=False):
-        if key_of(one.text) != key_of(other.text):
+        if word_key(one.text) != word_key(other.text):
             break
         length += 1
     return length

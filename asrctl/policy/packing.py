@@ -65,21 +65,31 @@ class Window:
         """The same stretch of the source, with its pauses as they were."""
         return Window((Span(self.spans[0].start_sample, self.spans[-1].end_sample),), 0)
 
-    def to_source(self, window_s: float) -> float:
-        """The time in the source that a time in the window stands for, both in seconds.
+    def start_in_source(self, window_s: float) -> float:
+        """The time in the source where something starts that starts here in the window, both in seconds.
 
-        It never decreases and always lies within a span: what falls into a pause goes to the nearer of its
-        two ends, what falls outside the window to the first or last sample.
+        It never decreases and always lies within a span: what starts in a pause, or at the very end of a
+        span, starts with the next span; what lies outside the window goes to the first or last sample.
         """
         position = window_s * SAMPLE_RATE_HZ
         span = self.spans[0]
         for following in self.spans[1:]:
-            if position <= span.length_samples + self.pause_samples / 2:
+            if position < span.length_samples:
                 break
             position -= span.length_samples + self.pause_samples
             span = following
-        inside = min(max(position, 0.0), span.length_samples)
-        return (span.start_sample + inside) / SAMPLE_RATE_HZ
+        return _clamped(position, span)
+
+    def end_in_source(self, window_s: float) -> float:
+        """The same of an end: what ends in a pause, or with its last sample, ends with the span before."""
+        position = window_s * SAMPLE_RATE_HZ
+        span = self.spans[0]
+        for following in self.spans[1:]:
+            if position <= span.length_samples + self.pause_samples:
+                break
+            position -= span.length_samples + self.pause_samples
+            span = following
+        return _clamped(position, span)
 
 
 class Packer:
@@ -157,6 +167,11 @@ def pack(utterances: Iterable[Span], options: PackingOptions | None = None) -> I
         yield from packer.settle(utterance.start_sample)
         yield from packer.push(utterance)
     yield from packer.flush()
+
+
+def _clamped(position: float, span: Span) -> float:
+    """A position in a span, in seconds of the source."""
+    return (span.start_sample + min(max(position, 0.0), span.length_samples)) / SAMPLE_RATE_HZ
 
 
 def _samples(time_s: float) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from asrctl.policy.agreement import key_of, prefix_distances
+from asrctl.policy.agreement import prefix_distances
+from asrctl.policy.words import word_key
 from asrctl.transcript import join_text
 
 
@@ -51,6 +52,6 @@ class ShownText:
         if len(words) <= shown:
             return len(words)
         distances = prefix_distances(
-            [key_of(word) for word in self._settled], [key_of(word) for word in words]
+            [word_key(word) for word in self._settled], [word_key(word) for word in words]
         )
         return min(range(len(distances)), key=lambda length: (distances[length], abs(length - shown)))

@@ -154,7 +154,6 @@ class ClientProtocol:
         self._session = None
         self._last_event_id = 0
         self._first_utterance = self._next_utterance
-        self._finish_sent = False
         self.next_offset = self._sent_end = self.committed
 
     # What the caller sends
@@ -272,8 +271,7 @@ class ClientProtocol:
     def _check_ready(self, ready: Ready) -> None:
         if self._session is not None and ready.session_id != self._session.session_id:
             raise _bad("it resumed another session")
-        latest = self._sent_end if self._session is not None else self.committed
-        if not self.committed <= ready.audio_offset <= latest:
+        if not self.committed <= ready.audio_offset <= self._sent_end:
             raise _bad(f"it asks for audio that is not there, from {ready.audio_offset} on")
         if ready.limits.max_message_bytes < self._start.format.frame_bytes:
             raise _bad("it takes no messages as long as one frame")

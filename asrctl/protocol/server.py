@@ -205,7 +205,7 @@ class ServerProtocol:
         """Lost audio costs work too: its seconds count as messages."""
         seconds = frames / session.start.format.sample_rate
         if seconds > MAX_SKIP_S:
-            raise _bad(f"a skip may have {MAX_SKIP_S:g} s; start anew at a later audio_offset instead")
+            raise _bad(f"a skip may have {MAX_SKIP_S:g} s; a new session can start at a later audio_offset")
         self._charge(seconds)
         session.received += frames
         session.acknowledged = max(session.acknowledged, session.received - session.window_samples)

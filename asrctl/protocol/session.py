@@ -15,7 +15,7 @@ _Kept = TypeVar("_Kept", bound=KeptMessage)
 
 @dataclass(slots=True)
 class ServerSession:
-    """One session's books; all positions as on the wire.
+    """State of one session that is kept across reconnects; all positions as on the wire.
 
     Attributes:
         session_id: Public name.

@@ -3,7 +3,7 @@
 Everything here belongs to one event loop. A recogniser is shared by all sessions; each session opens one
 `UtteranceStream` of it, feeds it the speech of one utterance after the other, and is told what was heard.
 Providers that decode whole windows offer a `WindowDecoder` and become streams through
-`asrctl.stream.adapter`; those that listen to a stream implement `UtteranceStream` themselves.
+`asrctl.streaming.adapter`; those that listen to a stream implement `UtteranceStream` themselves.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ class UtteranceStream(Protocol):
         ...
 
     def want_partials(self, interval_factor: float | None) -> None:
-        """How often `Heard` is wanted: so many times rarer than the request says; None for not at all."""
+        """How often `Heard` is wanted: so many times rarer than the request says; None for not at all, and
+        infinity where nothing may be decoded in vain either, such as a final before the end is certain."""
         ...
 
     def close(self) -> None:

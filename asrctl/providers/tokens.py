@@ -87,15 +87,22 @@ def is_doubtful(hypothesis: Hypothesis, duration_s: float, sure: float = _SURE) 
 
 
 def tidy(segments: tuple[Segment, ...], duration_s: float) -> tuple[Segment, ...]:
-    """Keep times inside the window and in order; cut what still repeats itself."""
+    """Keep times inside the window and in order; cut repetition loops that nobody could have said.
+
+    A decoder may end a segment too early: its words have until the next segment starts.
+    """
     cleaned: list[Segment] = []
     floor_s = 0.0
     for segment in segments:
         start_s, end_s = _inside(segment, floor_s, duration_s)
         floor_s = end_s
         words = _words_inside(segment.words, start_s, end_s)
-        cleaned.append(_without_loops(replace(segment, start_s=start_s, end_s=end_s, words=words)))
-    return tuple(cleaned)
+        cleaned.append(replace(segment, start_s=start_s, end_s=end_s, words=words))
+    ends_s = [segment.start_s for segment in cleaned[1:]] + [duration_s]
+    return tuple(
+        _without_loops(segment, max(end_s, segment.end_s) - segment.start_s)
+        for segment, end_s in zip(cleaned, ends_s, strict=False)
+    )
 
 
 def _words_inside(words: tuple[Word, ...], start_s: float, end_s: float) -> tuple[Word, ...]:
@@ -113,9 +120,9 @@ def _inside(span: Segment | Word, floor_s: float, ceiling_s: float) -> tuple[flo
     return start_s, min(max(span.end_s, start_s), ceiling_s)
 
 
-def _without_loops(segment: Segment) -> Segment:
+def _without_loops(segment: Segment, duration_s: float) -> Segment:
     texts = segment.text.split()
-    kept = loop_free(texts)
+    kept = loop_free(texts, duration_s)
     if len(kept) == len(texts):
         return segment
     words = tuple(segment.words[at] for at in kept) if len(segment.words) == len(texts) else segment.words

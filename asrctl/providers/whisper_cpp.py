@@ -132,6 +132,8 @@ class WhisperCpp:
         if self._is_loop(hypothesis, budget):
             longer = 2 * budget + _LOOP_TOKENS
             return self._decode(samples, options, second_ctx, longer, fallback=True)
+        if effort is Effort.HASTY:
+            return hypothesis
         if effort is Effort.LIGHT:
             doubtful = is_doubtful(hypothesis, duration_s)
             again = self._with_more_encoder(samples, options, duration_s) if doubtful else None

@@ -1,42 +1,75 @@
-"""Segments cut into subtitle cues that can be read: short lines, two at most, shown long enough.
+"""Segments cut into subtitle cues that can be read, as broadcasters ask for.
 
-Pure text and arithmetic. A segment becomes *atoms* (the smallest pieces that a line may break between,
-each with its time), atoms become cues, and a cue's atoms become one or two lines.
+Pure text and arithmetic. A segment becomes *atoms* (the smallest pieces that a line may break between, each
+with its time); `render.breaking` says which atoms make a cue; a cue's atoms become one or more lines.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from asrctl.errors import UsageError
 from asrctl.render.text import milliseconds, one_line
 from asrctl.transcript import Segment
 
-LINE_COLUMNS = 42
-"""Longest line, in columns (a wide CJK character takes two): the usual limit of subtitling guides."""
 CUE_MAX_MS = 6_000
-"""Longest that a cue stays, by the same guides."""
+"""Longest that a cue stays, by the usual guides."""
 SLOWEST_COLUMNS_PER_S = 6
 """Text without word times is not spread thinner than this over its segment: speech runs at 12 to 17
 characters a second, so the rest of a long segment with little text is silence at its end."""
 
-_SENTENCE_END = re.compile(r"[.!?…。！？]['\"”’»)\]」』]*$")  # noqa: RUF001
-_CLAUSE_END = re.compile(r"[,;:、，；：–—]['\"”’»)\]」』]*$")  # noqa: RUF001
 _NO_LINE_START = frozenset("、。，．！？：；」』）］｝〉》】〕・ーっッゃゅょャュョ々…")  # noqa: RUF001
 _NO_LINE_END = frozenset("「『（［｛〈《【〔")  # noqa: RUF001
-_PAUSE_MS = 300
-"""A silence between words that a listener hears as a break: the usual threshold in prosody work."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cue:
-    """One subtitle: times in milliseconds, and one or two lines of plain text."""
+class SubtitleOptions:
+    """How cues look; the defaults are what broadcasters and streaming services ask for.
 
-    start_ms: int
-    end_ms: int
-    lines: tuple[str, ...]
+    Attributes:
+        max_line_width: Longest line, in columns (a wide CJK character takes two).
+        max_lines: Most lines of a cue.
+        max_cps: Fastest reading speed, in columns a second. Speech that is faster than this throughout
+            cannot be shown slower without leaving words out, and is not.
+        min_gap_s: Shortest time between two cues: two frames at 25 frames a second.
+        min_duration_s: Shortest time that a cue stays: 20 frames at 24 frames a second.
+        word_by_word: A cue for each word.
+        karaoke: In WebVTT, a time for each word inside of the cues.
+
+    Raises:
+        UsageError: A value makes no sense.
+    """
+
+    max_line_width: int = 42
+    max_lines: int = 2
+    max_cps: float = 20.0
+    min_gap_s: float = 0.08
+    min_duration_s: float = 0.83
+    word_by_word: bool = False
+    karaoke: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate once, at the edge."""
+        if not 4 <= self.max_line_width <= 1000:
+            raise UsageError("subtitles: max_line_width must be between 4 and 1000")
+        if not 1 <= self.max_lines <= 10:
+            raise UsageError("subtitles: max_lines must be between 1 and 10")
+        if not 1 <= self.max_cps <= 1000:
+            raise UsageError("subtitles: max_cps must be between 1 and 1000")
+        if not (0 <= self.min_gap_s <= 1 and 0 <= self.min_duration_s <= 5):
+            raise UsageError("subtitles: min_gap_s must be between 0 and 1, min_duration_s between 0 and 5")
+
+    @property
+    def min_gap_ms(self) -> int:
+        """The same in milliseconds."""
+        return round(self.min_gap_s * 1000)
+
+    @property
+    def min_duration_ms(self) -> int:
+        """The same in milliseconds."""
+        return round(self.min_duration_s * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +83,14 @@ class Atom:
     columns: int
 
 
-def cues(segment: Segment) -> Iterator[Cue]:
-    """Cut a segment into cues, at sentence ends, clause ends and pauses where they fit.
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One subtitle: times in milliseconds, lines of plain text, and the same lines as atoms."""
 
-    Times are those of the words where there are words, else shared out by length of text. They rise
-    within the segment if the words' times do; across segments that is the writer's care.
-    """
-    rest = _atoms(segment)
-    while rest:
-        count = _cue_size(rest)
-        chosen, rest = rest[:count], rest[count:]
-        start_ms, end_ms = chosen[0].start_ms, max(atom.end_ms for atom in chosen)
-        yield Cue(start_ms, min(max(start_ms, end_ms), start_ms + CUE_MAX_MS), _lines(chosen))
+    start_ms: int
+    end_ms: int
+    lines: tuple[str, ...]
+    spoken: tuple[tuple[Atom, ...], ...] = field(default=(), compare=False, repr=False)
 
 
 def columns(text: str) -> int:
@@ -69,17 +98,25 @@ def columns(text: str) -> int:
     return sum(2 if _is_wide(char) else 1 for char in text)
 
 
+def width(atoms: Sequence[Atom]) -> int:
+    """How many columns some atoms take on one line."""
+    return sum(atom.columns + atom.spaced for atom in atoms) - atoms[0].spaced
+
+
+def joined(atoms: Sequence[Atom]) -> str:
+    """Their text on one line."""
+    return "".join(f" {atom.text}" if atom.spaced else atom.text for atom in atoms).lstrip()
+
+
 def _is_wide(char: str) -> bool:
     return unicodedata.east_asian_width(char) in "WF"
 
 
-# From a segment to atoms
-
-
-def _atoms(segment: Segment) -> list[Atom]:
+def atoms_of(segment: Segment, max_line_width: int) -> list[Atom]:
+    """A segment's atoms. Times are its words' where there are words, else shared out by length of text."""
     atoms: list[Atom] = []
     for text, start_ms, end_ms, spaced in _timed_words(segment):
-        pieces = list(_pieces(text, spaced))
+        pieces = list(_pieces(text, spaced, max_line_width))
         widths = [columns(piece) for piece, _ in pieces]
         done, total = 0, sum(widths)
         for (piece, piece_spaced), width in zip(pieces, widths, strict=True):
@@ -110,12 +147,12 @@ def _timed_words(segment: Segment) -> list[tuple[str, int, int, bool]]:
     return [(text, start_ms, end_ms, False)] if text else []
 
 
-def _pieces(text: str, spaced: bool) -> Iterator[tuple[str, bool]]:
+def _pieces(text: str, spaced: bool, max_line_width: int) -> Iterator[tuple[str, bool]]:
     """Break a text at its spaces, around wide characters, and wherever it is longer than a line."""
     for run in text.split():
         piece = ""
         for char in run:
-            if piece and _may_break(piece, char):
+            if piece and _may_break(piece, char, max_line_width):
                 yield piece, spaced
                 piece, spaced = "", False
             piece += char
@@ -123,84 +160,19 @@ def _pieces(text: str, spaced: bool) -> Iterator[tuple[str, bool]]:
         spaced = True
 
 
-def _may_break(piece: str, char: str) -> bool:
-    if columns(piece + char) > LINE_COLUMNS:
+def _may_break(piece: str, char: str, max_line_width: int) -> bool:
+    if columns(piece + char) > max_line_width:
         return True
     if char in _NO_LINE_START or piece[-1] in _NO_LINE_END or unicodedata.category(char)[0] == "M":
         return False
     return _stands_alone(char) or _stands_alone(piece[-1])
 
 
+def needs_space(text: str, following: str) -> bool:
+    """Whether a space goes between two segments' texts: not where a script has none."""
+    return not (_stands_alone(text[-1]) or _stands_alone(following[0]))
+
+
 def _stands_alone(char: str) -> bool:
     """Whether lines may break around a character: wide ones, but for Korean, which has spaces."""
     return _is_wide(char) and not "가" <= char <= "힣"
-
-
-# From atoms to cues and lines
-
-
-def _cue_size(atoms: Sequence[Atom]) -> int:
-    """How many atoms the next cue takes: as many as fit, or fewer where that ends better."""
-    most = _most_that_fit(atoms)
-    if most == len(atoms):
-        return most
-    left = _width(atoms[: 2 * most])
-    goal = min(_width(atoms[:most]), (left + 1) // 2)  # two halves read better than a full cue and a word
-    return max(range(1, most + 1), key=lambda count: _break_score(atoms, count, goal))
-
-
-def _most_that_fit(atoms: Sequence[Atom]) -> int:
-    count = 1
-    while (
-        count < len(atoms)
-        and atoms[count].end_ms - atoms[0].start_ms <= CUE_MAX_MS
-        and _first_line(atoms[: count + 1]) is not None
-    ):
-        count += 1
-    return count
-
-
-def _break_score(atoms: Sequence[Atom], count: int, goal: int) -> float:
-    """How well a cue of `count` atoms ends, less how far it is from the width aimed at."""
-    last, following = atoms[count - 1], atoms[count]
-    distance = abs(_width(atoms[:count]) - goal) / goal
-    if _SENTENCE_END.search(last.text):
-        return 0.8 - distance
-    if following.start_ms - last.end_ms >= _PAUSE_MS:
-        return 0.6 - distance
-    if _CLAUSE_END.search(last.text):
-        return 0.5 - distance
-    return -distance
-
-
-def _lines(atoms: Sequence[Atom]) -> tuple[str, ...]:
-    split = _first_line(atoms)
-    assert split is not None  # _most_that_fit sees to it
-    return tuple(_join(line) for line in (atoms[:split], atoms[split:]) if line)
-
-
-def _first_line(atoms: Sequence[Atom]) -> int | None:
-    """How many atoms go on the first line of two even ones; all if one line does, None if two do not."""
-    total = _width(atoms)
-    if total <= LINE_COLUMNS:
-        return len(atoms)
-    best, best_score = None, 0.0
-    first = 0
-    for count, atom in enumerate(atoms[:-1], start=1):
-        first += atom.columns + (atom.spaced and count > 1)
-        second = total - first - atoms[count].spaced
-        if max(first, second) > LINE_COLUMNS:
-            continue
-        ends_clause = _CLAUSE_END.search(atom.text) or _SENTENCE_END.search(atom.text)
-        score = abs(first - second) - (LINE_COLUMNS // 4 if ends_clause else 0)
-        if best is None or score < best_score:
-            best, best_score = count, score
-    return best
-
-
-def _width(atoms: Sequence[Atom]) -> int:
-    return sum(atom.columns + atom.spaced for atom in atoms) - atoms[0].spaced
-
-
-def _join(atoms: Sequence[Atom]) -> str:
-    return "".join(f" {atom.text}" if atom.spaced else atom.text for atom in atoms).lstrip()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
+from asrctl.errors import UsageError
 from asrctl.render import Format
+from asrctl.render.plain import TextWriter, TsvWriter
 from asrctl.render.records import JsonLinesWriter, JsonWriter
 from asrctl.render.subtitles import SrtWriter, VttWriter
-from asrctl.render.text import TextWriter, TsvWriter
 from asrctl.render.writer import Writer
 
 WRITERS: Mapping[Format, type[Writer]] = {
@@ -18,4 +20,20 @@ WRITERS: Mapping[Format, type[Writer]] = {
     "jsonl": JsonLinesWriter,
     "tsv": TsvWriter,
 }
-"""`WRITERS[name](sink)` makes a writer for one input."""
+"""`WRITERS[name](sink, options)` makes a writer for one input; `options` are `RenderOptions`."""
+
+
+def format_of(output: PurePath | None) -> Format | None:
+    """The format that a file's extension names; None without a file, or if it has no extension.
+
+    Raises:
+        UsageError: The extension is of a format that there is not.
+    """
+    extension = output.suffix.lower().lstrip(".") if output else ""
+    if not extension or extension.isdigit():  # "minutes 12.5" has none
+        return None
+    known = next((name for name in WRITERS if name == extension), None)
+    if known is None:
+        names = ", ".join(f".{name}" for name in WRITERS)
+        raise UsageError(f"{output}: no format is called {extension!r}; known are {names}, or say --format")
+    return known

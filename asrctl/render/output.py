@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Self, TextIO, cast
 
 from asrctl.errors import AsrctlError, UsageError
 
 STDIN = "-"
+
+_STREAM_ROOTS = (("dev",), ("proc",))
+"""Below them files are streams, and /dev/stdout may be a file that the shell has open for appending."""
 
 
 class Output:
@@ -20,9 +24,14 @@ class Output:
     Text is UTF-8 and is flushed with each write, so that a reader sees it while the rest is decoded.
     A reader that goes away (`| head`) raises BrokenPipeError, which `main` turns into a quiet exit.
 
+    A file that was there before stays as it is until the new text is complete: that grows beside it, in a
+    file called "NAME.part", and takes its place at the end, or when the user interrupts. If an error ends
+    it, the older file stays, and so does the part if it holds anything. Where nothing was before, and for
+    pipes and devices, text goes to the path itself.
+
     Args:
-        path: The file, which is emptied at once, so that what cannot be written is known before an
-            hour of audio is transcribed; None for standard output.
+        path: The file, which is opened at once, so that what cannot be written is known before an hour of
+            audio is transcribed; None for standard output.
 
     Raises:
         AsrctlError: The file cannot be opened, here, or the disk is full, in `write`.
@@ -31,13 +40,25 @@ class Output:
     def __init__(self, path: Path | None) -> None:
         self.name = "standard output" if path is None else str(path)
         self._path = path
+        self._older: Path | None = None
         self._written_bytes = 0
         try:
-            self._file = (
-                path.open("w", encoding="utf-8", errors="replace", newline="\n") if path else _stdout()
-            )
+            self._file = self._opened(path) if path else _stdout()
         except OSError as error:
             raise AsrctlError(f"cannot write {self.name}: {_reason(error)}") from error
+
+    def _opened(self, path: Path) -> TextIO:
+        if path.is_absolute() and path.parts[1:2] in _STREAM_ROOTS:
+            self._path = None  # as standard output, it is the shell's, which may be appending to it
+            return _open(path, "a")
+        if not path.is_file():
+            return _open(path, "w")
+        _open(path, "a").close()  # only to know that it may be written
+        self._older = path.resolve()  # a link to a file stays one
+        self._path = part_of(self._older)
+        part = _open(self._path, "w")
+        self._path.chmod(self._older.stat().st_mode & 0o7777)
+        return part
 
     def write(self, text: str) -> None:
         """Write and flush a piece of text."""
@@ -57,12 +78,22 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._file is not sys.stdout:
+            with contextlib.suppress(OSError):  # what could not be flushed was reported by `write`
+                self._file.close()
         if self._path is None:
             return
-        with contextlib.suppress(OSError):  # what could not be flushed was reported by `write`
-            self._file.close()
-        if error and not self._written_bytes and self._path.is_file():
-            self._path.unlink()
+        interrupted = isinstance(error, KeyboardInterrupt)
+        if error and not self._written_bytes:
+            if self._path.is_file():
+                self._path.unlink()
+        elif self._older and (not error or interrupted):
+            self._path.replace(self._older)
+
+
+def part_of(path: Path) -> Path:
+    """Where text grows that will take the place of an older file."""
+    return path.with_name(f"{path.name}.part")
 
 
 def destinations(
@@ -117,12 +148,18 @@ def _same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def _open(path: Path) -> TextIO:
-    return path.open("w", encoding="utf-8", errors="replace", newline="\n")
+def _open(path: Path, mode: str) -> TextIO:
+    return cast("TextIO", path.open(mode, encoding="utf-8", errors="replace", newline="\n"))
 
 
 def _stdout() -> TextIO:
-    """Standard output, made to take any text: UTF-8 unless a terminal says what it can show."""
+    """Standard output, made to take any text: UTF-8 unless a terminal says what it can show.
+
+    Raises:
+        OSError: It was closed before the program started (`>&-`).
+    """
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "it is closed")
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure:
         reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")

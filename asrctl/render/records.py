@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from asrctl.render.options import RenderOptions
 from asrctl.render.writer import Sink, Writer
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Transcript, Word
 
@@ -32,8 +33,8 @@ class JsonWriter(Writer):
 class JsonLinesWriter(Writer):
     """A line of type "segment" for each segment as it comes, and one of type "summary" at the end."""
 
-    def __init__(self, sink: Sink) -> None:
-        super().__init__(sink)
+    def __init__(self, sink: Sink, options: RenderOptions | None = None) -> None:
+        super().__init__(sink, options)
         self._segments = 0
 
     def segment(self, segment: Segment) -> None:

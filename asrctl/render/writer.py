@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol
 
+from asrctl.render.options import RenderOptions
 from asrctl.transcript import Segment, Transcript
 
 
@@ -25,8 +26,9 @@ class Writer(ABC):
     needs_words: ClassVar[bool] = False
     """Whether the format is better with word times, even if the user did not ask for them."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, options: RenderOptions | None = None) -> None:
         self._sink = sink
+        self._options = options or RenderOptions()
 
     @abstractmethod
     def segment(self, segment: Segment) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections import deque
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -22,12 +23,14 @@ from asrctl.protocol import (
     ServerMessage,
     ServerOutput,
     ServerProtocol,
+    ServerState,
     Skip,
     Start,
     Violation,
 )
 from asrctl.server.hub import Hub, overload
 from asrctl.server.session import LiveSession
+from asrctl.server.sockets import SOCKET, WebSocketConnection
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 _MAX_UNSENT_BYTES = 1 << 20
@@ -45,6 +48,7 @@ class Connection:
         self._websocket = websocket
         self._hub = hub
         self._place = session_id
+        self.opened_s = hub.clock()
         self._protocol = ServerProtocol(hub.options.limits, hub.clock)
         self._session: LiveSession | None = None
         self._unsent: deque[str] = deque()
@@ -52,6 +56,10 @@ class Connection:
         self._close: Close | None = None
         self._gone_code: object = None
         self._wake = asyncio.Event()
+        socket = websocket.scope.get("extensions", {}).get(SOCKET)
+        self._socket: WebSocketConnection | None = socket
+        if socket is not None:
+            socket.on_control = self._control
 
     async def run(self) -> None:
         """Serve the socket until it is gone."""
@@ -66,7 +74,8 @@ class Connection:
                 task.cancel()
             for outcome in await asyncio.gather(reader, writer, return_exceptions=True):
                 if isinstance(outcome, Exception):
-                    self._hub.journal.note("connection.failed", error=type(outcome).__name__)
+                    name, detail = type(outcome).__name__, str(outcome)[:200]
+                    self._hub.journal.note("connection.failed", error=name, detail=detail)
             code = self._close.code if self._close is not None else self._gone_code
             self._hub.metrics.closed.labels(_code(code)).inc()
             self.leave()
@@ -98,6 +107,17 @@ class Connection:
                     await self._websocket.close(self._close.code, self._close.reason)
                     return
 
+    def _control(self, ping: bool) -> None:
+        """A control frame or a fragment came, which the socket answers by itself."""
+        self._handle(self._protocol.receive_ping() if ping else self._protocol.receive_other())
+        if self._protocol.must_abort and self._socket is not None:
+            self._socket.abort()
+
+    @property
+    def holds_place(self) -> bool:
+        """Whether it was let in, and no session was begun on it."""
+        return self._place is not None and self._protocol.state is ServerState.WAITING
+
     def leave(self) -> None:
         """The socket is gone; may be called twice."""
         if self._session is not None:
@@ -113,7 +133,7 @@ class Connection:
         """To be called now and then: time-outs, and `metrics` once a second if asked for."""
         self._handle(self._protocol.check_time())
         session = self._session
-        if session is not None and session.books.start.metrics:
+        if session is not None and session.state.start.metrics:
             load = self._hub.engine.meter.load()
             self.deliver(
                 Metrics(
@@ -134,17 +154,20 @@ class Connection:
             elif isinstance(output, Close):
                 self._close = output
                 self._wake.set()
-                self._note_close(output)
+                self._note_close(output, _cause(outputs))
             elif isinstance(output, Start | Resume):
                 self._begin(output)
             else:
                 self._pass_on(output)
 
-    def _note_close(self, close: Close) -> None:
+    def _note_close(self, close: Close, cause: str) -> None:
+        """A line of the log for each socket that the server closes, with the cause as its client was told."""
         if close.code == CloseCode.NORMAL:
             return
-        session = self._session.books.session_id if self._session else None
-        self._hub.journal.note("close", code=int(close.code), reason=close.reason, session=session)
+        session = self._session.state.session_id if self._session else None
+        self._hub.journal.note(
+            "close", code=int(close.code), reason=close.reason, cause=cause or None, session=session
+        )
 
     def _pass_on(self, request: Audio | Skip | Flush | Finish) -> None:
         """Give a request to the session; one that cannot take it, as on a full disk, is given up."""
@@ -152,8 +175,7 @@ class Connection:
         try:
             self._session.take(request)
         except Exception as error:
-            self._hub.journal.note("session.failed", error=type(error).__name__, detail=str(error))
-            self._session.fail()
+            self._session.fail(f"{type(error).__name__}: {error}")
 
     def _begin(self, request: Start | Resume) -> None:
         try:
@@ -166,7 +188,7 @@ class Connection:
             self.refuse(violation)
             return
         self._session = session
-        self._handle(self._protocol.accept(session.books, self._hub.ready(session), replay))
+        self._handle(self._protocol.accept(session.state, self._hub.ready(session), replay))
 
     def _admitted(self) -> str:
         """The place in the hub; a client that came to resume and begins anew has to be let in first."""
@@ -201,6 +223,12 @@ class Connection:
         self._unsent.append(text)
         self._unsent_bytes += len(text)
         self._wake.set()
+
+
+def _cause(outputs: list[ServerOutput]) -> str:
+    """What the client was told is wrong, just before its socket is closed."""
+    told = [json.loads(output.text) for output in outputs if isinstance(output, Send)]
+    return str(told[-1]["message"])[:200] if told and told[-1]["type"] == "error" else ""
 
 
 def _code(code: object) -> str:

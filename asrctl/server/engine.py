@@ -1,151 +1,102 @@
-"""The recogniser behind all sessions: one pool of workers whose model can be changed, and a meter on it."""
+"""The recogniser behind all sessions: workers whose model can be changed, and a meter on them."""
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-import psutil
-
-from asrctl.engine.lineup import Lineup, Member
-from asrctl.engine.slot import Slot, SlotState
-from asrctl.engine.switch import ModelSwitch
-from asrctl.errors import ProviderError, QueueFull
+from asrctl.errors import AsrctlError, ModelError, ProviderError
 from asrctl.policy.chain import ChainOptions
-from asrctl.policy.ladder import Measures
+from asrctl.policy.ladder import MEASURES, Level, Measures, effort_at_start
 from asrctl.policy.priority import Kind, Ticket
-from asrctl.providers.base import DecodeOptions, LoadsAhead
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.recognizer import Recognizer
+from asrctl.server.decoder import MeteredDecoder
 from asrctl.server.load import Decoded, LoadMeter
 from asrctl.server.options import NamedModel, ServeOptions
-from asrctl.transcript import Hypothesis
+from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.workers.options import SlotState
+from asrctl.workers.slot import Slot
+from asrctl.workers.standby import Standby
+from asrctl.workers.switch import ModelSwitch
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-_MAX_RETRIES_S = 32.0
+_RETRY_GROWTH = 32.0
 """A model that failed is tried again ever more rarely, at last after so many times the first wait."""
 _REST_S = 10.0
 """A change of models that failed is not tried again for so long."""
 
 
 class Engine:
-    """Decodes for all sessions; a `Recognizer`. Thread-safe."""
+    """Decodes for all sessions. Belongs to one event loop."""
 
     def __init__(
         self,
         options: ServeOptions,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        standby: Standby | None = None,
     ) -> None:
-        """Start the workers; they load meanwhile.
+        """Start the workers, in a running event loop; they load meanwhile.
 
         Args:
             options: What to load, and how workers are kept; their health check is what `probe` decodes.
             clock: Monotonic seconds.
+            standby: A worker process that was started earlier.
+
+        Raises:
+            ProviderError: The streaming provider cannot run here.
         """
         self._models = options.models
-        self._options = options.roomy_pool
-        self._session_finals = options.session_finals
-        self._finals: Counter[str] = Counter()
-        self._lock = threading.Lock()
-        self.decoded: Callable[[Decoded], None] = lambda _: None
-        """Told of each decode, from any thread."""
         self._clock = clock
+        self._measures = MEASURES[Level.NORMAL]
+        self._pool = replace(options.served_pool, adapt=self._adapt)
         self.meter = LoadMeter(options.pool.workers, clock)
-        self._switch = self._started()
-        self._changing: Future[None] | None = None
-        self._probing: Future[Hypothesis] | None = None
+        fallback = self._models.fallback.spec if self._models.fallback else None
+        self._switch = ModelSwitch(self._models.main.spec, self._pool, fallback=fallback, standby=standby)
+        self.decoder = MeteredDecoder(self._switch, self.meter, options.session_finals)
+        """What decodes windows, for whoever needs that."""
+        self._first = options.streaming
+        self.streaming: Recognizer | None = options.streaming.start() if options.streaming else None
+        """What has the utterances while all is well; None for the workers."""
+        self.recognizer = self._line_up(options)
+        """What sessions ask."""
+        self._changing: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[object] | None = None
         self._first_retry_s = self._retry_s = options.retry_s
         self._retry_at_s: float | None = None
         self._blocked_until_s = 0.0
-        self._lost_before = 0
-        self._first = options.streaming
-        self.streaming = options.streaming.start() if options.streaming else None
-        """What has the utterances while all is well; None for the workers."""
-        members = [Member(self._models.main.spec.provider, self)]
-        if options.streaming:
-            members.insert(0, Member(options.streaming.model.spec.provider, None, self.streaming))
-        retry_s = min(options.retry_s, ChainOptions().max_retry_s)
-        self.lineup = Lineup(members, ChainOptions(retry_s), clock)
-        """What sessions ask for somebody to recognise their utterances."""
-        self._streaming_settled = threading.Event()
-        if isinstance(self.streaming, LoadsAhead):
-            threading.Thread(target=self._settle_streaming, args=(self.streaming,), daemon=True).start()
-        else:
-            self._streaming_settled.set()
+        self._settling = asyncio.create_task(self._settle_streaming())
 
-    def _settle_streaming(self, streaming: LoadsAhead) -> None:
-        """See whether the streaming provider gets ready."""
+    def _line_up(self, options: ServeOptions) -> Fallback:
+        main = self._models.main
+        pooled = PooledRecognizer(
+            main.spec.provider, main.name, self.decoder, lambda: self._slots[0].description
+        )
+        members: list[Recognizer] = [pooled] if self.streaming is None else [self.streaming, pooled]
+        retry_s = min(options.retry_s, ChainOptions().max_retry_s)
+        return Fallback(members, ChainOptions(retry_s), self._clock)
+
+    async def _settle_streaming(self) -> None:
+        """See whether the streaming provider gets ready; where it does not, the workers have its work."""
+        if self.streaming is None:
+            return
         try:
-            streaming.wait_ready()
-        except ProviderError as error:
-            self.lineup.failed(self.lineup.first, error)
-        self._streaming_settled.set()
+            await self.streaming.wait_ready()
+        except (ProviderError, ModelError) as error:
+            self.recognizer.failed(self.streaming.name, error)
+
+    def _adapt(self, options: DecodeOptions, ticket: Ticket, waited_s: float) -> DecodeOptions:
+        return replace(options, effort=effort_at_start(options.effort, self._measures, waited_s))
+
+    # What it is doing
 
     @property
     def streaming_trouble(self) -> str:
         """Why the streaming provider is left alone for now; empty if it is not, or there is none."""
-        return self.lineup.why_not(self.lineup.first) if self.streaming is not None else ""
-
-    def _started(self) -> ModelSwitch:
-        fallback = self._models.fallback.spec if self._models.fallback else None
-        return ModelSwitch(self._models.main.spec, self._options, fallback=fallback)
-
-    def submit(
-        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
-    ) -> Future[Hypothesis]:
-        """Queue one window; see `WorkerPool.submit`.
-
-        Raises:
-            QueueFull: This session has more finals waiting than its audio can hold; others are not hurt.
-        """
-        if not self._enter(ticket):
-            raise QueueFull("too much was waiting")
-        number = self.meter.submitted(ticket.kind)
-        try:
-            future = self._switch.submit(samples, options, ticket)
-        except BaseException:
-            self.meter.cancelled(number)
-            self._leave(ticket)
-            raise
-        future.add_done_callback(lambda done: self._note(number, ticket, done))
-        return future
-
-    def _enter(self, ticket: Ticket) -> bool:
-        with self._lock:
-            if ticket.kind is Kind.FINAL:
-                if self._finals[ticket.session] >= self._session_finals:
-                    return False
-                self._finals[ticket.session] += 1
-            return True
-
-    def _leave(self, ticket: Ticket) -> None:
-        with self._lock:
-            if ticket.kind is Kind.FINAL:
-                self._finals[ticket.session] -= 1
-                if not self._finals[ticket.session]:
-                    del self._finals[ticket.session]
-
-    def abort(self, future: Future[Hypothesis]) -> None:
-        """Stop a job nobody needs any more."""
-        self._switch.abort(future)
-
-    def _note(self, number: int, ticket: Ticket, future: Future[Hypothesis]) -> None:
-        self._leave(ticket)
-        try:
-            hypothesis = future.result()
-        except CancelledError:
-            self.meter.cancelled(number)
-        except Exception:
-            self.meter.failed(number)
-        else:
-            self.decoded(self.meter.decoded(number, hypothesis.inference_s))
-
-    # What it is doing
+        return self.recognizer.why_not(self.streaming.name) if self.streaming is not None else ""
 
     @property
     def model(self) -> NamedModel:
@@ -159,12 +110,16 @@ class Engine:
     @property
     def ready(self) -> bool:
         """Whether some worker has decoded its test speech and lives, and nothing that streams still loads."""
-        lives = any(slot.state is SlotState.READY and _lives(slot) for slot in self._slots)
-        return lives and self._streaming_settled.is_set()
+        return self.has_worker and self._settling.done()
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether some worker can decode, or does."""
+        return any(slot.state is SlotState.READY for slot in self._slots)
 
     @property
     def failed(self) -> bool:
-        """Whether no worker will ever be ready, or all had to fall back to another model by themselves."""
+        """Whether no worker can be loaded, or all had to fall back to another model by themselves."""
         fallback = self._models.fallback
         fell_back = fallback is not None and self._switch.spec != fallback.spec
         return all(
@@ -176,13 +131,13 @@ class Engine:
     @property
     def restarts(self) -> int:
         """Workers that were lost and replaced."""
-        return self._lost_before + self._switch.restarts
+        return self._switch.restarts
 
     @property
     def description(self) -> str:
         """Where the model runs."""
         if self.streaming is not None and not self.streaming_trouble:
-            return self.streaming.description()
+            return self.streaming.description
         return self._slots[0].description
 
     @property
@@ -196,18 +151,29 @@ class Engine:
 
     def pids(self) -> list[int]:
         """Process ids of the workers, and of a streaming provider's processes."""
-        others: Callable[[], list[int]] = getattr(self.streaming, "pids", list)
-        return [*self._switch.pids(), *others()]
+        return self.recognizer.pids()
 
-    def wait_ready(self) -> None:
-        """Block until the workers are ready; see `WorkerPool.wait_ready`."""
-        self._switch.wait_ready()
-        self._streaming_settled.wait()
+    def listen(self, decoded: Callable[[Decoded], None]) -> None:
+        """Have somebody told of each decode."""
+        self.decoder.decoded = decoded
+
+    async def wait_asked(self, timeout_s: float) -> None:
+        """Wait until each worker process was told what to load: it does so without this one's help."""
+        deadline_s = self._clock() + timeout_s
+        while self._clock() < deadline_s and any(slot.worker is None for slot in self._slots):
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+
+    async def wait_ready(self) -> None:
+        """Wait until the workers are ready; see `WorkerPool.wait_ready`."""
+        await self._switch.wait_ready()
+        await asyncio.shield(self._settling)
 
     # What it is told to do
 
     def steer(self, measures: Measures) -> None:
-        """Change to the model that these measures ask for; to be called again and again."""
+        """Do as much work as these measures allow, with their model; to be called again and again."""
+        self._measures = measures
         wanted = self._models.main
         if measures.fallback and self._models.fallback:
             wanted = self._models.fallback
@@ -217,7 +183,10 @@ class Engine:
             self._change(wanted)
 
     def try_main(self) -> bool:
-        """After a failure: see now and then whether the main model works again; True once it does."""
+        """After a failure: see now and then whether the main model works again; True once it does.
+
+        Workers that could not load it try again by themselves.
+        """
         if self._changing is not None or self.streaming_trouble:
             return False
         if self._switch.spec == self._models.main.spec and self.ready and not self.failed:
@@ -227,62 +196,40 @@ class Engine:
             self._retry_at_s = self._clock() + self._retry_s
         if self._clock() < self._retry_at_s:
             return False
-        self._retry_s, self._retry_at_s = min(2 * self._retry_s, _MAX_RETRIES_S * self._first_retry_s), None
+        self._retry_s, self._retry_at_s = min(2 * self._retry_s, _RETRY_GROWTH * self._first_retry_s), None
         if self._switch.spec != self._models.main.spec:
             self._change(self._models.main)
-        elif self.failed:
-            self._begin_again()
         return False
 
-    def _begin_again(self) -> None:
-        """No worker is left, and none will come by itself: begin with new ones."""
-        old = self._switch
-        self._lost_before += old.restarts
-        self._switch = self._started()
-        old.close()
-
     def _change(self, model: NamedModel) -> None:
-        if self._changing is not None:
-            return
+        if self._changing is None:
+            self._changing = asyncio.create_task(self._switch_to(model), name=f"change to {model.name}")
 
-        def changed(future: Future[None]) -> None:
+    async def _switch_to(self, model: NamedModel) -> None:
+        try:
+            await self._switch.switch(model.spec)
+        except AsrctlError:
+            self._blocked_until_s = self._clock() + _REST_S
+        finally:
             self._changing = None
-            if future.exception() is not None:
-                self._blocked_until_s = self._clock() + _REST_S
-
-        self._changing = self._switch.switch(model.spec)
-        self._changing.add_done_callback(changed)
-
-    @property
-    def has_dead_worker(self) -> bool:
-        """Whether a worker died while it had nothing to do, which its slot sees with the next job only."""
-        return any(slot.state is SlotState.READY and not _lives(slot) for slot in self._slots)
-
-    def restart_workers(self) -> None:
-        """Kill the workers; others take their place, and the work is tried again."""
-        for slot in self._slots:
-            slot.stop()
 
     def probe(self) -> None:
         """Decode the test speech among the other work, so that the meter sees whether decoding works."""
-        health = self._options.health
-        if health is None or (self._probing is not None and not self._probing.done()):
-            return
-        self._probing = self.submit(health.samples, health.options, Ticket("probe", Kind.FINAL))
+        if self._pool.health is not None and (self._probing is None or self._probing.done()):
+            self._probing = asyncio.create_task(self._decode_test_speech(), name="probe")
 
-    def close(self) -> None:
+    async def _decode_test_speech(self) -> None:
+        health = self._pool.health
+        assert health is not None
+        try:
+            await self.decoder.decode(health.samples, health.options, Ticket("probe", Kind.FINAL))
+        except AsrctlError:
+            return  # the meter has counted it
+
+    async def close(self) -> None:
         """Stop at once; no worker is left."""
-        self._streaming_settled.set()
-        if self.streaming is not None:
-            self.streaming.close()
-        self._switch.close()
-
-
-def _lives(slot: Slot) -> bool:
-    worker = slot.worker
-    if worker is None:
-        return False
-    try:
-        return psutil.Process(worker.pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+        tasks = [task for task in (self._settling, self._changing, self._probing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.recognizer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -27,9 +28,12 @@ class Denial:
 class Gate:
     """Checks where a request comes from and what it knows."""
 
-    def __init__(self, api_key: str, allow_origins: frozenset[str]) -> None:
+    def __init__(self, api_key: str, allow_origins: frozenset[str], host: str = "") -> None:
+        """`host` is the address or name that the server was told to listen on."""
         self._api_key = api_key
         self._allow_origins = allow_origins
+        named = (urlsplit(origin).hostname for origin in allow_origins)
+        self._hosts = frozenset({host.casefold(), *(name for name in named if name)})
 
     def check(self, headers: Mapping[str, str], subprotocols: Sequence[str]) -> Denial | None:
         """Whether an upgrade is refused; headers by lower-case name."""
@@ -40,6 +44,28 @@ class Gate:
         if SUBPROTOCOL not in subprotocols:
             return Denial(400, "subprotocol", f"offer the subprotocol {SUBPROTOCOL}")
         return None
+
+    def check_page(self, headers: Mapping[str, str]) -> Denial | None:
+        """Whether a request for a page is refused that only those with the key may see, if there is one."""
+        return self.check_key(headers) or self.check_host(headers)
+
+    def check_host(self, headers: Mapping[str, str]) -> Denial | None:
+        """Whether a request came to a name that is not this server's: a web page that had the name of its own
+        site resolved to this machine could read the answer. Where a key is needed, it protects the pages."""
+        host = headers.get("host", "")
+        if self._api_key or not host or self._is_ours(host):
+            return None
+        return Denial(403, "host", "this server has no such name: take its address, or name the web origin")
+
+    def _is_ours(self, host: str) -> bool:
+        """Addresses, names that the public DNS cannot hold, and what the server was told."""
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        if name in self._hosts or ("." not in name and ":" not in name):
+            return True
+        return _is_address(name) or name.endswith((".localhost", ".local"))
 
     def check_key(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Denial | None:
         """Whether a request lacks the key."""
@@ -62,3 +88,11 @@ class Gate:
         except ValueError:
             return False
         return host is not None and is_loopback(host)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

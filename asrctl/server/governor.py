@@ -1,33 +1,36 @@
-"""Watches the load and the workers, once a second: steps on the ladder, fails over, restarts what hangs."""
+"""Watches the load and the workers, once a second: steps on the ladder, fails over, says what is wrong."""
 
 from __future__ import annotations
 
 from asrctl.policy.ladder import Level
 from asrctl.server.hub import Hub
 from asrctl.server.load import SessionCost
+from asrctl.server.session import LiveSession
 
 _MANY_FAILURES = 3
 """Decodes that fail one after the other before decoding is said not to work."""
 
 
 class Governor:
-    """Looks at a hub's engine, and tells both what to do."""
+    """Looks at a hub's engine, and tells both what to do. Workers that hang are the pool's to replace."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._restarted_s: float | None = None
         self._cost = SessionCost(hub.options.pool.workers)
+        self._stalled = False
 
     def tick(self) -> None:
         """To be called once a second."""
         hub, engine = self._hub, self._hub.engine
+        if not engine.has_worker:
+            engine.meter.excuse()
         load = engine.meter.load()
         self._step(load.share, load.delay_s)
         self._learn()
         engine.steer(hub.ladder.measures)
         if load.share < hub.options.ladder.down and not load.finals:
             for session in hub.sessions:
-                session.catch_up(idle=True)
+                hub.with_session(session, _catch_up)
         self._watch()
 
     def _step(self, share: float, delay_s: float) -> None:
@@ -51,18 +54,12 @@ class Governor:
         hub.admission.observe(share, sessions)
 
     def _watch(self) -> None:
-        """Restart workers that finish nothing; say when decoding does not work, until it does."""
+        """Say when decoding does not work, until it does."""
         hub, engine = self._hub, self._hub.engine
         stalled = engine.meter.stalled_s >= hub.options.watchdog_s
-        if not stalled:
-            self._restarted_s = None
-        elif self._restarted_s is None or hub.clock() - self._restarted_s >= hub.options.watchdog_s:
-            self._restarted_s = hub.clock()
+        if stalled and not self._stalled:
             hub.metrics.stalls.inc()
-            hub.journal.note("watchdog", stalled_s=engine.meter.stalled_s)
-            engine.restart_workers()
-        if engine.has_dead_worker:
-            engine.probe()
+        self._stalled = stalled
         trouble = ""
         if stalled:
             trouble = "nothing is decoded although work waits"
@@ -72,5 +69,9 @@ class Governor:
             trouble = "decoding fails"
             engine.probe()  # nobody is let in, so that nobody else would show that it works again
         if trouble != hub.trouble:
-            hub.journal.note("trouble" if trouble else "trouble.over", reason=trouble or None)
+            hub.journal.note("error" if trouble else "error.over", reason=trouble or hub.trouble)
         hub.trouble = trouble
+
+
+def _catch_up(session: LiveSession) -> None:
+    session.catch_up(idle=True)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
-from asrctl.engine.stream import SpeechDetector, Stream, StreamOptions
-from asrctl.errors import UsageError
-from asrctl.languages import AUTO, check_language
 from asrctl.policy.admission import Admission, Refusal
 from asrctl.policy.ladder import Ladder, LevelChange
 from asrctl.policy.pacing import gather_s
@@ -32,16 +27,20 @@ from asrctl.server.engine import Engine
 from asrctl.server.journal import Journal
 from asrctl.server.metrics import Metrics
 from asrctl.server.options import ServeOptions
-from asrctl.server.session import Listener, LiveSession
+from asrctl.server.session import Bounds, Listener, LiveSession, Surroundings
+from asrctl.server.wishes import suited
+from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 _FINISHED_KEPT = 256
 """Sessions that are done are kept for a client that lost its socket just then; no more than this."""
 _NOT_READY_RETRY_S = 2
+_SILENT_TTL_S = 5.0
+"""A session in which nothing was spoken waits for a lost client no longer: it has nothing to lose."""
 
 
 class Hub:
-    """Sessions by their id. Belongs to the event loop's thread."""
+    """Sessions by their id. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -99,7 +98,18 @@ class Hub:
         if reason := self.closing or self.trouble or self._loading():
             return Refusal(reason, _NOT_READY_RETRY_S)
         session_id = secrets.token_urlsafe(12)
-        return self.admission.admit(session_id) or session_id
+        refusal = self.admission.admit(session_id)
+        if refusal is not None and self._give_up_silent():
+            refusal = self.admission.admit(session_id)
+        return refusal or session_id
+
+    def _give_up_silent(self) -> bool:
+        """End a session that lost its client before anything was spoken, for somebody who is there."""
+        for session in self._sessions.values():
+            if session.detached_s is not None and not session.has_spoken and not session.done:
+                self.end(session)
+                return True
+        return False
 
     def release(self, session_id: str) -> None:
         """A socket that was let in is gone, or took up another session: its place is free."""
@@ -116,17 +126,15 @@ class Hub:
         if refusal is not None:
             self.metrics.rejected.labels("source").inc()
             raise overload(refusal)
-        stream = Stream(self._detector(), self._stream_options(start))
+        stream_options = suited(self.options.roomy_stream, start, self.options.shown)
         window = round(self.options.window_s * start.format.sample_rate)
-        books = ServerSession(session_id, secrets.token_urlsafe(32), start, window)
         session = LiveSession(
-            books,
-            stream,
-            self.engine.lineup,
-            hold_s=self.options.hold_s,
-            spool_s=self.options.spool_s,
-            said=lambda message: self._said(session_id, message),
-            models=self._model_names,
+            ServerSession(session_id, secrets.token_urlsafe(32), start, window),
+            self._detector(),
+            stream_options,
+            self.engine.recognizer,
+            Bounds(self.options.hold_s, self.options.spool_s, self.options.max_lag_s),
+            Surroundings(self.clock, lambda message: self._said(session_id, message), self._model_names),
         )
         session.obey(self.ladder.measures, int(self.ladder.level))
         self._sessions[session_id] = session
@@ -141,19 +149,6 @@ class Hub:
         main, shown = self.options.models.main, self.options.shown
         return {main.spec.provider: main.name, shown.spec.provider: shown.name}
 
-    def _stream_options(self, start: Start) -> StreamOptions:
-        main = self.options.shown
-        if start.model not in (None, main.name):
-            raise _bad(f"this server has no model {start.model!r}: it serves {main.name}")
-        try:
-            language = start.language if start.language != AUTO else self.options.stream.decode.language
-            language = check_language(language, multilingual=main.multilingual, model=main.name)
-        except UsageError as error:
-            raise _bad(str(error)) from None
-        stream = self.options.roomy_stream
-        prompt = start.prompt or stream.decode.prompt
-        return replace(stream, decode=replace(stream.decode, language=language, prompt=prompt))
-
     def resume(self, request: Resume, listener: Listener) -> tuple[LiveSession, list[KeptMessage]]:
         """Take a session up on another socket; the newest wins.
 
@@ -161,9 +156,9 @@ class Hub:
             Violation: There is no such session, or it is somebody else's.
         """
         session = self._sessions.get(request.session_id)
-        if session is None or session.failed:
+        if session is None or session.failure:
             raise Violation(CloseCode.SESSION_GONE, "session_gone", "there is no such session any more")
-        replay = session.books.resume(request)
+        replay = session.state.resume(request)
         older, session.listener, session.detached_s = session.listener, listener, None
         if older is not None:
             older.close(CloseCode.REPLACED, "replaced")
@@ -173,13 +168,13 @@ class Hub:
 
     def ready(self, session: LiveSession) -> Ready:
         """What a client is told first."""
-        books, options = session.books, self.options
+        state, options = session.state, self.options
         return Ready(
-            session_id=books.session_id,
-            resume_token=books.resume_token,
-            audio_offset=books.received,
+            session_id=state.session_id,
+            resume_token=state.resume_token,
+            audio_offset=state.received,
             resume_ttl_s=options.resume_ttl_s,
-            window_samples=books.window_samples,
+            window_samples=state.window_samples,
             limits=options.limits,
             model=self.engine.model.name,
             provider=self.engine.model.spec.provider,
@@ -191,31 +186,58 @@ class Hub:
         if session.listener is not listener:
             return
         session.listener, session.detached_s = None, self.clock()
-        if session.books.received == session.books.start.audio_offset and not session.done:
-            self.end(session)  # nothing was said, so there is nothing to take up
+        if session.state.received == session.state.start.audio_offset and not session.done:
+            self.end(session)  # nothing was sent, so there is nothing to take up
 
     # What happens meanwhile
 
     def tick(self) -> None:
         """To be called a few times a second."""
         for session in list(self._sessions.values()):
-            session.gather_s = gather_s(len(self._sessions))
-            session.feed_gathered()
-            session.catch_up()
-            session.report()
-            self._count(session)
-            if session.failed:
-                self.end(session)
-                continue
-            detached_s = session.detached_s
-            if session.done and session.listener is None and detached_s is None:
-                session.detached_s = self.clock()
-            elif detached_s is not None and self.clock() - detached_s >= self.options.resume_ttl_s:
+            self.with_session(session, self._look_after)
+            if session.failure or self._has_expired(session):
                 self.end(session)
         self._note_disk()
         finished = [session for session in self._sessions.values() if session.done]
         for session in finished[:-_FINISHED_KEPT]:
             self.end(session)
+
+    def with_session(self, session: LiveSession, act: Callable[[LiveSession], None]) -> None:
+        """Do something with a session; what goes wrong ends this session, and no other."""
+        try:
+            act(session)
+        except Exception as error:
+            session.fail(f"{type(error).__name__}: {error}")
+
+    def _look_after(self, session: LiveSession) -> None:
+        session.gather_s = gather_s(len(self._sessions))
+        session.feed_gathered()
+        session.catch_up()
+        if news := session.bound_lag():
+            level = self.ladder.level
+            session.say(self._status(LevelChange(level, level, news)))
+        session.report()
+        self._count(session)
+
+    def _has_expired(self, session: LiveSession) -> bool:
+        """Whether no client comes for it any more."""
+        if session.listener is not None:
+            return False
+        if session.detached_s is None:
+            session.detached_s = self.clock()
+        ttl_s = self.options.resume_ttl_s
+        if not session.has_spoken and not session.done:
+            ttl_s = min(ttl_s, _SILENT_TTL_S)
+        return self.clock() - session.detached_s >= ttl_s
+
+    def _status(self, change: LevelChange, provider: str | None = None) -> Status:
+        return Status(
+            level=int(change.level),
+            from_level=int(change.from_level),
+            reason=change.reason[:500],
+            model=self.engine.model.name,
+            provider=provider,
+        )
 
     def _note_disk(self) -> None:
         full = {session_id for session_id, session in self._sessions.items() if session.is_spool_full}
@@ -229,30 +251,26 @@ class Hub:
         self.journal.note(
             "level", level=int(change.level), from_level=int(change.from_level), reason=change.reason
         )
-        for session in self.sessions:
+        status = self._status(change, self.engine.model.spec.provider)
+
+        def tell(session: LiveSession) -> None:
             session.obey(self.ladder.measures, int(change.level))
-            model = self.engine.model
-            session.say(
-                Status(
-                    level=int(change.level),
-                    from_level=int(change.from_level),
-                    reason=change.reason[:500],
-                    model=model.name,
-                    provider=model.spec.provider,
-                )
-            )
+            session.say(status)
+
+        for session in self.sessions:
+            self.with_session(session, tell)
 
     def end(self, session: LiveSession) -> None:
         """Forget a session."""
-        session_id = session.books.session_id
+        session_id = session.state.session_id
         self._sessions.pop(session_id, None)
         self.admission.release(session_id)
         self._count(session)
         self._counted.pop(session_id, None)
-        if not session.done:
-            self.journal.note("session.lost", session=session_id, pending_s=session.pending_s)
-        # Its thread may have much to hear before it sees that it is to end.
-        asyncio.get_running_loop().run_in_executor(None, session.close)
+        if not session.done or session.failure:
+            reason = session.failure[:200] or None
+            self.journal.note("session.lost", session=session_id, pending_s=session.pending_s, reason=reason)
+        session.close()
 
     def _said(self, session_id: str, message: ServerMessage) -> None:
         self.metrics.said(message)
@@ -269,8 +287,8 @@ class Hub:
 
     def _count(self, session: LiveSession) -> None:
         """Add to the metrics what the session's account grew by."""
-        now, before = session.account, self._counted.get(session.books.session_id, AudioAccount())
-        self._counted[session.books.session_id] = now
+        now, before = session.account, self._counted.get(session.state.session_id, AudioAccount())
+        self._counted[session.state.session_id] = now
         self.answered_s += (now.speech_samples - before.speech_samples) / SAMPLE_RATE_HZ
         self.answered_s += (now.silence_samples - before.silence_samples) / SAMPLE_RATE_HZ
         rate = SAMPLE_RATE_HZ
@@ -286,8 +304,13 @@ class Hub:
     def go_away(self, after_s: float) -> None:
         """Nobody new; the utterances that have ended are finished."""
         self.closing = "the server is shutting down"
-        for session in self.sessions:
+
+        def tell(session: LiveSession) -> None:
+            session.feed_gathered()
             session.say(GoAway(after_s))
+
+        for session in self.sessions:
+            self.with_session(session, tell)
 
     @property
     def settled(self) -> bool:
@@ -297,15 +320,15 @@ class Hub:
     def close(self) -> None:
         """Close all sockets with 1012 and end all sessions."""
         for session in list(self._sessions.values()):
-            if session.listener is not None:
-                session.listener.close(CloseCode.RESTART, "restart")
+            self.with_session(session, _close_socket)
             self.end(session)
+
+
+def _close_socket(session: LiveSession) -> None:
+    if session.listener is not None:
+        session.listener.close(CloseCode.RESTART, "restart")
 
 
 def overload(refusal: Refusal) -> Violation:
     """A refusal that comes after the upgrade."""
     return Violation(CloseCode.OVERLOAD, "overload", refusal.reason, float(refusal.retry_after_s))
-
-
-def _bad(message: str) -> Violation:
-    return Violation(CloseCode.BAD_REQUEST, "bad_request", message)

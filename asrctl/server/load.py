@@ -1,8 +1,7 @@
-"""How busy the recogniser is: told of each decode, asked for shares and delays. Thread-safe."""
+"""How busy the recogniser is: told of each decode, asked for shares and delays."""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,14 +30,12 @@ class Load:
 
     Attributes:
         share: Time that the workers worked, as a share of what they can.
-        finals_share: The part of it that was for finals, which cannot be thinned out.
         delay_s: Longest wait of a final, of those done lately and those that still wait.
         finals: Finals that wait or run.
         partials: Partials that wait or run.
     """
 
     share: float
-    finals_share: float
     delay_s: float
     finals: int
     partials: int
@@ -79,12 +76,11 @@ class SessionCost:
 
 
 class LoadMeter:
-    """Keeps what was decoded in the last seconds, and what was submitted and is not done."""
+    """Keeps what was decoded in the last seconds, and what was asked for and is not done."""
 
     def __init__(self, workers: int, clock: Callable[[], float]) -> None:
         self._workers = workers
         self._clock = clock
-        self._lock = threading.Lock()
         self._done: deque[Decoded] = deque()
         self._open: dict[int, tuple[Kind, float]] = {}
         self._next = 0
@@ -94,59 +90,62 @@ class LoadMeter:
         self.finals_s = 0.0
         """Time that all finals took so far."""
 
-    def submitted(self, kind: Kind) -> int:
-        """A decode was submitted; returns its number."""
-        with self._lock:
-            self._next += 1
-            if not self._open:
-                self._progress_s = self._clock()
-            self._open[self._next] = (kind, self._clock())
-            return self._next
+    def begin(self, kind: Kind) -> int:
+        """A decode was asked for; returns its number, with which one of the others is to be called."""
+        self._next += 1
+        if not self._open:
+            self._progress_s = self._clock()
+        self._open[self._next] = (kind, self._clock())
+        return self._next
 
     def cancelled(self, number: int) -> None:
         """It is not wanted any more: neither progress nor failure."""
-        with self._lock:
-            self._open.pop(number)
+        del self._open[number]
 
     def failed(self, number: int) -> None:
         """It failed for good."""
-        with self._lock:
-            self._open.pop(number)
-            self._progress_s = self._clock()
-            self.failures += 1
+        del self._open[number]
+        self._progress_s = self._clock()
+        self.failures += 1
 
     def decoded(self, number: int, inference_s: float) -> Decoded:
         """It is done, after so much work."""
-        with self._lock:
-            kind, submitted_s = self._open.pop(number)
-            now_s = self._progress_s = self._clock()
-            self.failures = 0
-            done = Decoded(now_s, kind, max(0.0, now_s - submitted_s - inference_s), inference_s)
-            self._done.append(done)
-            if kind is Kind.FINAL:
-                self.finals_s += inference_s
-            return done
+        kind, asked_s = self._open.pop(number)
+        now_s = self._progress_s = self._clock()
+        self.failures = 0
+        done = Decoded(now_s, kind, max(0.0, now_s - asked_s - inference_s), inference_s)
+        self._done.append(done)
+        if kind is Kind.FINAL:
+            self.finals_s += inference_s
+        return done
 
     def load(self) -> Load:
         """How busy it is now."""
-        with self._lock:
-            now_s = self._clock()
-            while self._done and self._done[0].done_s < now_s - _WINDOW_S:
-                self._done.popleft()
-            finals = [each for each in self._done if each.kind is Kind.FINAL]
-            typical_s = sum(each.inference_s for each in finals) / len(finals) if finals else 0.0
-            waiting = [now_s - since_s - typical_s for kind, since_s in self._open.values() if not kind]
-            capacity_s = _WINDOW_S * self._workers
-            return Load(
-                share=sum(each.inference_s for each in self._done) / capacity_s,
-                finals_share=sum(each.inference_s for each in finals) / capacity_s,
-                delay_s=max([0.0, *waiting, *(each.wait_s for each in finals)]),
-                finals=len(waiting),
-                partials=len(self._open) - len(waiting),
-            )
+        now_s = self._clock()
+        while self._done and self._done[0].done_s < now_s - _WINDOW_S:
+            self._done.popleft()
+        finals = [each for each in self._done if each.kind is Kind.FINAL]
+        typical_s = sum(each.inference_s for each in finals) / len(finals) if finals else 0.0
+        waiting = [now_s - since_s - typical_s for kind, since_s in self._open.values() if not kind]
+        worked_s = sum(each.inference_s for each in self._done)
+        return Load(
+            share=max(worked_s, self._at_work_s(now_s)) / (_WINDOW_S * self._workers),
+            delay_s=max([0.0, *waiting, *(each.wait_s for each in finals)]),
+            finals=len(waiting),
+            partials=len(self._open) - len(waiting),
+        )
+
+    def _at_work_s(self, now_s: float) -> float:
+        """Time that workers have been at decodes which are not done, as far as it lies in the window: some
+        decodes take longer than that. The oldest are the ones that run, since the last one was done."""
+        oldest = [asked_s for _, asked_s in self._open.values()][: self._workers]
+        return sum(min(_WINDOW_S, now_s - max(asked_s, self._progress_s)) for asked_s in oldest)
 
     @property
     def stalled_s(self) -> float:
         """How long nothing was done although there was work; 0 when there is none."""
-        with self._lock:
-            return self._clock() - self._progress_s if self._open else 0.0
+        return self._clock() - self._progress_s if self._open else 0.0
+
+    def excuse(self) -> None:
+        """No worker is there that could do anything: that is no stall."""
+        self._progress_s = self._clock()

@@ -18,7 +18,7 @@ from asrctl.server.load import Decoded
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _OUTCOMES = ("finalised", "silent", "dropped")
-_REFUSALS = ("capacity", "source", "key", "origin", "subprotocol")
+_REFUSALS = ("capacity", "source", "key", "origin", "subprotocol", "path", "host", "connections")
 _RESULTS = ("partial", "final", "dropped", "done")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
@@ -36,7 +36,7 @@ class Metrics:
         self.closed = Counter("asrctl_closes", "Sockets closed, by code", ["code"], registry=registry)
         self.changes = Counter("asrctl_level_changes", "Steps on the ladder", ["level"], registry=registry)
         self.stalls = Counter(
-            "asrctl_watchdog_restarts", "Times all workers were restarted", registry=registry
+            "asrctl_stalls", "Times nothing was decoded although work waited", registry=registry
         )
         self.received = Counter("asrctl_audio_received_seconds", "Audio received", registry=registry)
         self._audio = Counter(
@@ -94,7 +94,7 @@ class Metrics:
             self._audio.labels(outcome).inc(max(0.0, seconds))
 
     def decoded(self, decode: Decoded) -> None:
-        """Count a decode; from any thread."""
+        """Count a decode."""
         kind = decode.kind.name.lower()
         self._waits.labels(kind).observe(decode.wait_s)
         self._inference.labels(kind).observe(decode.inference_s)

@@ -7,18 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from asrctl.engine.slot import PoolOptions
-from asrctl.engine.stream import StreamOptions
 from asrctl.errors import UsageError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.ladder import LadderOptions
 from asrctl.protocol import Limits
-from asrctl.providers.base import ModelSpec, StreamingModel
+from asrctl.providers.base import ModelSpec
+from asrctl.providers.recognizer import Recognizer
+from asrctl.streaming.stream import StreamOptions
+from asrctl.workers.options import PoolOptions
 
 _SHORTEST_S = 0.5
 """Utterances are no shorter, with the pause that ends them; those that a client cuts by `flush` may be."""
 _MARGIN_S = 30.0
 """What the endpointer and a piece of caught-up audio may add to what a session holds."""
+_DEADLINE_FACTOR = 2.0
+"""A decode may take `watchdog_s` and so many times its audio: beyond, a server could not keep up anyway."""
+_STRANGERS = 64
+"""Connections beside those of all sessions: sockets that resume, pages, and whoever comes to be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,11 @@ class Streaming:
 
     Attributes:
         model: As clients know it.
-        start: Starts it; must not block.
+        start: Starts it, in the server's event loop; must not block.
     """
 
     model: NamedModel
-    start: Callable[[], StreamingModel]
+    start: Callable[[], Recognizer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,13 @@ class ServeOptions:
         window_s: Audio that a client may send beyond the last ack.
         hold_s: Audio of one session that is held in memory; acks stop there.
         spool_s: The same for `system` audio that is held back on disk under load.
+        max_lag_s: How far finals of `mic` audio may be behind; the oldest speech beyond is declared dropped.
+        max_connections: Connections of all kinds at once; never fewer than all sessions need.
+        max_connections_per_peer: The same for one address; 0 for no bound of its own.
         resume_ttl_s: How long a session lives without a socket.
         grace_s: How long a shutdown waits for finals.
-        watchdog_s: Workers that finish nothing for so long, with work waiting, are restarted.
+        watchdog_s: A decode may take so long, and twice its audio; then its worker is replaced. A server
+            where nothing is decoded for so long although work waits is not ready.
         retry_s: When a model that failed is tried again for the first time.
         admission: How many sessions.
         ladder: When less work is done.
@@ -93,6 +102,9 @@ class ServeOptions:
     window_s: float = 30.0
     hold_s: float = 60.0
     spool_s: float = 600.0
+    max_lag_s: float = 10.0
+    max_connections: int = 256
+    max_connections_per_peer: int = 128
     resume_ttl_s: float = 60.0
     grace_s: float = 10.0
     watchdog_s: float = 30.0
@@ -111,14 +123,31 @@ class ServeOptions:
         return max(1, round((self.window_s + self.hold_s) / _SHORTEST_S))
 
     @property
-    def roomy_pool(self) -> PoolOptions:
-        """The pool, with room for the finals and a partial of each session: they are never refused."""
+    def served_pool(self) -> PoolOptions:
+        """The pool with the server's deadlines and room for the finals and a partial of each session."""
         room = self.admission.max_sessions * (self.session_finals + 1)
-        return replace(self.pool, queue_limit=max(self.pool.queue_limit, room))
+        return replace(
+            self.pool,
+            queue_limit=max(self.pool.queue_limit, room),
+            job_deadline_s=self.watchdog_s,
+            deadline_factor=_DEADLINE_FACTOR,
+            retry_s=min(self.pool.retry_s, self.retry_s),
+        )
+
+    @property
+    def connections(self) -> int:
+        """How many connections there may be at once."""
+        return max(self.max_connections, self.admission.max_sessions + _STRANGERS)
+
+    @property
+    def connections_per_peer(self) -> int:
+        """The same for one address."""
+        return self.max_connections_per_peer or self.connections
 
     @property
     def roomy_stream(self) -> StreamOptions:
-        """The streams, which hold all that a session may: acks fall behind before anything is shed."""
+        """The streams, which hold all that a session may: what is too much is not acknowledged, what is too
+        late is given up by the session."""
         most_s = self.window_s + self.hold_s + _MARGIN_S
         return replace(self.stream, max_backlog_s=max(self.stream.max_backlog_s, most_s))
 

@@ -4,54 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
-import socket
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
-import uvicorn
-
-from asrctl.engine.stream import SpeechDetector
 from asrctl.errors import AsrctlError
 from asrctl.server.app import Application
+from asrctl.server.doorkeeper import Doorkeeper, affordable
 from asrctl.server.engine import Engine
 from asrctl.server.governor import Governor
 from asrctl.server.hub import Hub
 from asrctl.server.journal import Journal
+from asrctl.server.listener import Listener, bound
 from asrctl.server.metrics import Metrics
-from asrctl.server.options import ServeOptions
-from asrctl.server.tls import HandshakeLoop, check_certificate
+from asrctl.server.options import ServeOptions, is_loopback
+from asrctl.streaming.stream import SpeechDetector
 
 _BEAT_S = 0.25
 _BEATS_PER_S = 4
-_PING_S = 20.0
 _CLOSE_S = 2.0
 """At the end, how long sockets have to answer their close frames."""
+_NOTE_S = 1.0
+"""The same unexpected error is written no more often than this."""
 
 
 class Server:
-    """One server. `run` blocks; `stop` ends it, from any thread."""
+    """One server, in a running event loop. `serve` runs it; `stop` ends it, from any thread."""
 
     def __init__(
         self,
         options: ServeOptions,
         detector: Callable[[], SpeechDetector],
+        engine: Engine,
         journal: Journal | None = None,
         clock: Callable[[], float] = time.monotonic,
-        *,
-        engine: Engine | None = None,
     ) -> None:
-        """Bind the port; the workers load while the caller goes on.
+        """Bind the port.
 
         Args:
             options: How to behave.
             detector: Makes what finds speech, fresh for each session.
+            engine: What recognises, loading already; it ends with `serve`.
             journal: Where events are written.
             clock: Monotonic seconds.
-            engine: Already loading, to save the time that importing this takes; it ends with the server.
 
         Raises:
             AsrctlError: The port cannot be had.
@@ -59,21 +54,26 @@ class Server:
         """
         self._options = options
         self.journal = journal or Journal()
-        self.engine = engine or Engine(options)
-        with contextlib.ExitStack() as undo:
-            undo.callback(self.engine.close)
-            self._socket = undo.enter_context(_bound(options.host, options.port))
-            self.port: int = self._socket.getsockname()[1]
-            metrics = Metrics()
-            self.engine.decoded = metrics.decoded
-            self.hub = Hub(options, self.engine, detector, metrics, self.journal, clock)
-            self._app = Application(self.hub)
-            self._uvicorn = _Uvicorn(_config(options, self._app), self.stop)
-            undo.pop_all()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.engine = engine
+        metrics = Metrics()
+        engine.listen(metrics.decoded)
+        self.doorkeeper = Doorkeeper(
+            affordable(options.connections),
+            options.connections_per_peer,
+            options.limits.handshake_timeout_s,
+            metrics.rejected.labels("connections").inc,
+        )
+        self.hub = Hub(options, engine, detector, metrics, self.journal, clock)
+        self._app = Application(self.hub)
+        self._listener = Listener(options, self._app.asgi, self.doorkeeper)
+        self._listener.stop = self.stop
+        self._socket = bound(options.host, options.port)
+        self.port: int = self._socket.getsockname()[1]
+        self.loop = asyncio.get_running_loop()
         self._stops = 0
         self._ending: asyncio.Task[None] | None = None
         self._failure: AsrctlError | None = None
+        self._unexpected: dict[str, tuple[float, int]] = {}
 
     @property
     def url(self) -> str:
@@ -86,52 +86,52 @@ class Server:
         """Whether it was not let end gracefully."""
         return self._stops > 1
 
-    def run(self) -> None:
+    def stop(self) -> None:
+        """The first call ends gracefully, the second at once; from a signal handler or any thread."""
+        self._stops += 1
+        with contextlib.suppress(RuntimeError):  # the loop ended just now
+            self.loop.call_soon_threadsafe(self._end)
+
+    async def serve(self) -> None:
         """Serve until stopped.
 
         Raises:
             ModelError: The weights do not load.
             ProviderError: The provider cannot run here.
         """
-        with asyncio.Runner(loop_factory=self._new_loop) as runner:
-            runner.run(self._serve())
-        if self._failure is not None:
-            raise self._failure
-
-    def stop(self) -> None:
-        """The first call ends gracefully, the second at once; from a signal handler or any thread."""
-        self._stops += 1
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # it ended just now
-                self._loop.call_soon_threadsafe(self._end)
-
-    def _new_loop(self) -> asyncio.AbstractEventLoop:
-        return HandshakeLoop(self._options.limits.handshake_timeout_s)
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(self._note_surprise)
+        self.loop.set_exception_handler(self._note_unexpected)
         tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._report_ready())]
-        self.journal.note("listening", url=self.url, model=self._options.shown.name)
+        options = self._options
+        self.journal.note("listening", url=self.url, model=options.shown.name)
+        if not is_loopback(options.host):
+            tls = options.certificate is not None
+            self.journal.note("exposed", host=options.host, key=bool(options.api_key), tls=tls)
         try:
-            if self._stops:  # before there was a loop
-                self._end()
-            await self._uvicorn.serve(sockets=[self._socket])
+            await self._listener.serve(sockets=[self._socket])
         finally:
             self.hub.close()
-            self.engine.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self.engine.close()
             self._socket.close()
             self.journal.note("stopped")
+        if self._failure is not None:
+            raise self._failure
 
-    def _note_surprise(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What nobody caught is one line of the log too."""
-        error = context.get("exception")
-        self.journal.note(
-            "surprise", detail=context.get("message"), error=type(error).__name__ if error else None
-        )
+    def _note_unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody caught is one line of the log too; the same again and again is one line a second."""
+        error, detail = context.get("exception"), str(context.get("message"))
+        now_s, (last_s, skipped) = loop.time(), self._unexpected.get(detail, (-_NOTE_S, 0))
+        if now_s - last_s < _NOTE_S:
+            self._unexpected[detail] = last_s, skipped + 1
+            return
+        if len(self._unexpected) >= 100:
+            self._unexpected.clear()
+        self._unexpected[detail] = now_s, 0
+        name = type(error).__name__ if error else None
+        cause = str(error)[:200] if error and str(error) else None
+        self.journal.note("error.unexpected", detail=detail, error=name, cause=cause, skipped=skipped or None)
 
     async def _beat(self) -> None:
         """The regular work."""
@@ -139,29 +139,25 @@ class Server:
         while True:
             await asyncio.sleep(_BEAT_S)
             beats += 1
-            try:
-                self.hub.tick()
-                if beats % _BEATS_PER_S == 0:
-                    governor.tick()
-                    for connection in list(self._app.connections):
-                        connection.check()
-                    self._uvicorn.sweep(self._options.limits.handshake_timeout_s)
-            except Exception as error:  # one session's trouble must not stop the others
-                self.journal.note("beat.failed", error=type(error).__name__, detail=str(error))
+            steps = [self.hub.tick]
+            if beats % _BEATS_PER_S == 0:
+                steps += [governor.tick, self._app.check_connections, self.doorkeeper.sweep]
+            for step in steps:
+                try:
+                    step()
+                except Exception as error:  # the other steps, and the next beat, must come all the same
+                    self.journal.note("heartbeat.failed", error=type(error).__name__, detail=str(error))
 
     async def _report_ready(self) -> None:
         """Say when the model is there; without one there is nothing to serve."""
         try:
-            await asyncio.to_thread(self.engine.wait_ready)
+            await self.engine.wait_ready()
         except AsrctlError as error:
             self._failure = error
-            self._uvicorn.should_exit = True
-        else:
-            if self.engine.ready:
-                engine = self.engine
-                self.journal.note(
-                    "ready", model=engine.model.name, runs_on=engine.description, load_s=engine.load_s
-                )
+            self._listener.should_exit = True
+            return
+        engine = self.engine
+        self.journal.note("ready", model=engine.model.name, runs_on=engine.description, load_s=engine.load_s)
 
     # The end
 
@@ -169,7 +165,7 @@ class Server:
         if self._stops > 1:
             self.journal.note("stopping", grace_s=0)
             self.hub.close()
-            self._uvicorn.should_exit = self._uvicorn.force_exit = True
+            self._listener.should_exit = self._listener.force_exit = True
         elif self._ending is None:
             self._ending = asyncio.create_task(self._end_gracefully())
 
@@ -185,77 +181,9 @@ class Server:
         self.hub.tick()  # what became final is acknowledged
         self.hub.close()
         await self._until(lambda: not self._app.connections, _CLOSE_S)
-        self._uvicorn.should_exit = True
+        self._listener.should_exit = True
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s
         while not condition() and time.monotonic() < deadline_s:
             await asyncio.sleep(_BEAT_S / 2)
-
-
-class _Uvicorn(uvicorn.Server):
-    """Uvicorn without its own idea of signals: it would close sockets before anything is final."""
-
-    def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._stop = stop
-        self._waiting_since_s: dict[Any, float] = {}
-
-    def sweep(self, timeout_s: float) -> None:
-        """Cut connections that have not said a whole request for so long, or not read their last bytes."""
-        now_s = time.monotonic()
-        waiting = [each for each in self.server_state.connections if _is_waiting(each)]
-        self._waiting_since_s = {each: self._waiting_since_s.get(each, now_s) for each in waiting}
-        for connection, since_s in self._waiting_since_s.items():
-            if now_s - since_s >= timeout_s:
-                connection.transport.abort()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._stop()
-
-
-def _is_waiting(connection: Any) -> bool:
-    """Whether uvicorn's connection is closing, or has not had its first request."""
-    return connection.transport.is_closing() or getattr(connection, "cycle", ...) is None
-
-
-def _config(options: ServeOptions, app: Application) -> uvicorn.Config:
-    if options.certificate is not None:
-        check_certificate(options.certificate, options.private_key)
-    config = uvicorn.Config(
-        app.asgi,
-        loop="asyncio",
-        http="httptools",
-        ws="websockets-sansio",
-        lifespan="off",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        ws_max_size=options.limits.max_message_bytes,
-        ws_per_message_deflate=False,
-        ws_ping_interval=_PING_S,
-        ws_ping_timeout=_PING_S,
-        timeout_graceful_shutdown=int(_CLOSE_S),
-        ssl_certfile=options.certificate,
-        ssl_keyfile=options.private_key,
-    )
-    config.load()
-    return config
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise AsrctlError(f"cannot listen on {host}:{port}: {_reason(error)}") from error
-
-
-def _reason(error: OSError) -> str:
-    """The system's words, without what asyncio and `socket` add to them."""
-    if error.errno == errno.EADDRINUSE:
-        return "another program has the port; --port 0 takes a free one"
-    if isinstance(error, socket.gaierror) or not error.errno:
-        return error.strerror or str(error)
-    return os.strerror(error.errno).lower()

@@ -1,20 +1,15 @@
-"""One session of the server: audio from whatever socket goes to the engine, its events come back as messages.
-
-All methods belong to the event loop's thread; the engine's session has its own, and is listened to through a
-queue that wakes the loop.
-"""
+"""One session of the server: audio from whatever socket goes to the recogniser, its events come back as
+messages. Everything belongs to one event loop."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.audio.convert import StreamConverter, StreamEncoding
-from asrctl.engine.lineup import Lineup, Recognizer
-from asrctl.engine.session import Session
-from asrctl.engine.stream import Stream
+from asrctl.policy.arrivals import Arrivals
 from asrctl.policy.ladder import Measures
 from asrctl.policy.priority import Source
 from asrctl.protocol import (
@@ -29,9 +24,12 @@ from asrctl.protocol import (
     Skip,
     Violation,
 )
+from asrctl.providers.recognizer import Recognizer
 from asrctl.server.spool import Lost, Mark, Spool, Step
 from asrctl.server.translate import Positions, message_of, status_of
-from asrctl.stream.events import Event, Finished, ProviderChanged, SpeechEnded
+from asrctl.streaming.events import Event, Finished, ProviderChanged, SpeechStarted
+from asrctl.streaming.session import Session
+from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:
@@ -40,8 +38,13 @@ if TYPE_CHECKING:
 
 _ENCODINGS: dict[str, StreamEncoding] = {"pcm_s16le": "s16le", "pcm_f32le": "f32le"}
 
+_SHED_TO = 0.5
+"""Beyond the bound on lag speech is given up down to this share of it, so that what is left can be decoded
+before it is too late as well: one by one, each utterance would be at its worker just when its time ends."""
+_CALM = 2.0
+"""A session is late until nothing was given up for so many times the bound."""
 _CATCH_UP_S = 10.0
-"""Spooled audio goes to the engine in pieces of this length, each when little of the last is pending."""
+"""Spooled audio goes to the recogniser in pieces of this length, each when little of the last is pending."""
 _LITTLE_S = 40.0
 """More than the longest utterance, which is pending until it ends, and cannot end unless more audio comes."""
 
@@ -54,57 +57,87 @@ class Listener(Protocol):
     def close(self, code: CloseCode, reason: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a session may hold, in seconds of audio.
+
+    Attributes:
+        hold_s: In memory, before acks fall behind.
+        spool_s: On disk, while spooling.
+        max_lag_s: How far its finals may be behind if it is live, before the oldest speech is given up.
+    """
+
+    hold_s: float = 60.0
+    spool_s: float = 600.0
+    max_lag_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session has of its server.
+
+    Attributes:
+        clock: Monotonic seconds.
+        said: Told of each message, whether a socket is attached or not.
+        models: The names of the models by their providers.
+    """
+
+    clock: Callable[[], float]
+    said: Callable[[ServerMessage], None] = lambda _: None
+    models: Mapping[str, str] = field(default_factory=dict)
+
+
 class LiveSession:
     """A session with or without a socket."""
 
     def __init__(
         self,
-        books: ServerSession,
-        stream: Stream,
-        recognizer: Recognizer | Lineup,
-        *,
-        hold_s: float,
-        spool_s: float,
-        said: Callable[[ServerMessage], None] = lambda _: None,
-        models: Mapping[str, str] | None = None,
+        state: ServerSession,
+        detector: SpeechDetector,
+        options: StreamOptions,
+        recognizer: Recognizer,
+        bounds: Bounds,
+        surroundings: Surroundings,
     ) -> None:
-        """Begin; needs a running event loop.
+        """Begin, in a running event loop.
 
         Args:
-            books: What is kept of the session, positions and events.
-            stream: Fresh, for this session alone.
-            recognizer: Shared by all; or several providers that are.
-            hold_s: How much audio may be held in memory before acks fall behind.
-            spool_s: The same on disk, while spooling.
-            said: Told of each message, whether a socket is attached or not.
-            models: The names of the models by their providers.
+            state: What is kept across sockets: positions and events.
+            detector: Finds speech; fresh, for this session alone.
+            options: How the audio is cut and decoded.
+            recognizer: Shared by all.
+            bounds: How much may be held.
+            surroundings: Of the server.
         """
-        start, format_ = books.start, books.start.format
-        self.books = books
+        start, format_ = state.start, state.start.format
+        self.state = state
         self.source = Source[start.source.upper()]
         self.listener: Listener | None = None
         self.detached_s: float | None = None
         """Since when no socket is attached, by the owner's clock; None while one is."""
         self.gather_s = 0.0
         """Audio is handed on in pieces of at least so much: fewer and larger ones cost less."""
+        self.done = False
+        self.failure = ""
+        """Why it cannot go on; empty while it can."""
+        self.has_spoken = False
+        """Whether speech was heard in it."""
+        self._shed_s: float | None = None
+        """When speech was given up last; None where the client was told that this is over."""
+        self._bounds, self._surroundings = bounds, surroundings
         self._gathered = b""
         self._bytes_per_s = format_.sample_rate * format_.frame_bytes
-        self.done = False
-        self.failed = False
         self._positions = Positions(start.audio_offset, format_.sample_rate)
-        self._hold_s, self._spool_s = hold_s, spool_s
-        self._said = said
-        self._models = models or {}
         self._level = 0
         self._converter = self._new_converter()
         self._fed_samples = 0
+        self._arrivals = Arrivals(surroundings.clock)
         self._spool: Spool | None = None
         self._spooling = False
         self._measures: Measures | None = None
-        self._loop = asyncio.get_running_loop()
-        self._events: deque[Event] = deque()
-        stream.partials = start.partials
-        self._session = Session(stream, recognizer, self._emit, name=books.session_id, source=self.source)
+        self._session = Session(
+            detector, options, recognizer, self._hear, name=state.session_id, source=self.source
+        )
 
     # What the client wants
 
@@ -131,20 +164,22 @@ class LiveSession:
             self._feed(self._converter.feed(data))
 
     def _new_converter(self) -> StreamConverter:
-        format_ = self.books.start.format
+        format_ = self.state.start.format
         return StreamConverter(format_.sample_rate, format_.channels, _ENCODINGS[format_.encoding])
 
     def _feed(self, samples: NDArray[np.float32]) -> None:
         self._fed_samples += len(samples)
+        self._arrivals.add(len(samples))
         if len(samples):
             self._do(samples)
 
     def _skip(self, request: Skip) -> None:
-        """The books have moved on already; the engine has to come to the same position."""
+        """The client's positions have moved on already; the stream has to come to the same."""
         self._feed(self._converter.flush())
         self._converter = self._new_converter()
-        count = max(0, self._positions.samples(self.books.received) - self._fed_samples)
+        count = max(0, self._positions.samples(self.state.received) - self._fed_samples)
         self._fed_samples += count
+        self._arrivals.add(count, spoken=False)
         self._do(Lost(count, f"client: {request.reason}"[:200]))
 
     def _do(self, step: Step) -> None:
@@ -170,23 +205,23 @@ class LiveSession:
         if measures == self._measures:
             return
         self._measures = measures
-        self._session.show_partials(self.books.start.partials and self.source in measures.partials)
-        self._session.slow_down(measures.interval_factor)
+        factor: float | None = measures.interval_factor
+        if not (self.state.start.partials and self.source in measures.partials):
+            factor = None if measures.interval_factor <= 1 else math.inf
+        self._session.show_partials(factor)
         self._spooling = measures.spool_system and self.source is Source.SYSTEM
 
     def catch_up(self, *, idle: bool = False) -> None:
         """Go on with what is spooled, if that is not what is to be saved now, or if nobody else works.
 
-        A session whose disk does not give back what it took ends; its client has the audio.
+        Raises:
+            OSError: The disk does not give back what it took.
         """
         little = self._session.pending_samples < _LITTLE_S * SAMPLE_RATE_HZ
         if not self._spool or not little or (self._spooling and not idle):
             return
-        try:
-            for step in self._spool.take(round(_CATCH_UP_S * SAMPLE_RATE_HZ)):
-                self._pass_on(step)
-        except OSError:
-            self.fail()
+        for step in self._spool.take(round(_CATCH_UP_S * SAMPLE_RATE_HZ)):
+            self._pass_on(step)
 
     @property
     def is_spool_full(self) -> bool:
@@ -198,41 +233,56 @@ class LiveSession:
         """Samples that are held back on disk."""
         return self._spool.samples if self._spool is not None else 0
 
-    # What the engine says
+    @property
+    def lag_s(self) -> float:
+        """How long the oldest final that is missing is overdue; 0 for audio that may wait on disk."""
+        waiting = self._session.waiting_sample
+        return 0.0 if waiting is None or self.source is Source.SYSTEM else self._arrivals.lag_s(waiting)
 
-    def _emit(self, event: Event) -> None:
-        """From the engine's thread: note an event and wake the loop, which may be gone."""
-        self._events.append(event)
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._drain)
+    def bound_lag(self) -> str | None:
+        """Give up the oldest speech that is too late; to be called a few times a second.
 
-    def _drain(self) -> None:
-        while self._events:
-            event = self._events.popleft()
-            if isinstance(event, Finished):
-                self._finish(event.account)
-            elif isinstance(event, SpeechEnded):
-                continue
-            elif isinstance(event, ProviderChanged):
-                self.say(status_of(event, self._level, self._models))
-            else:
-                self.say(message_of(event, self._positions, self.books))
+        Returns:
+            What the client is to be told, if that is news.
+        """
+        now_s, lag_s, most_s = self._surroundings.clock(), self.lag_s, self._bounds.max_lag_s
+        self._arrivals.forget(self._session.committed_sample)
+        if lag_s <= most_s:
+            if self._shed_s is None or now_s - self._shed_s < _CALM * most_s or lag_s > _SHED_TO * most_s:
+                return None
+            self._shed_s = None
+            return "not late any more"
+        reason = f"finals were more than {most_s:g} s late"
+        self._session.shed(self._arrivals.due_before(_SHED_TO * most_s), reason)
+        is_news, self._shed_s = self._shed_s is None, now_s
+        return f"late: finals are {lag_s:.0f} s behind; the oldest speech is dropped" if is_news else None
+
+    # What the recogniser says
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self._finish(event.account)
+        elif isinstance(event, ProviderChanged):
+            self.say(status_of(event, self._level, self._surroundings.models))
+        else:
+            self.has_spoken = self.has_spoken or isinstance(event, SpeechStarted)
+            self.say(message_of(event, self._positions, self.state))
 
     def say(self, message: ServerMessage) -> None:
         """Keep a message if it matters, and send it if somebody listens."""
         if isinstance(message, KeptMessage):
-            message = self.books.log.add(message)
-        self._said(message)
+            message = self.state.log.add(message)
+        self._surroundings.said(message)
         if self.listener is not None:
             self.listener.deliver(message)
 
     def _finish(self, account: AudioAccount) -> None:
         self.done = True
-        self.books.committed = self.books.received
+        self.state.committed = self.state.received
         rate = SAMPLE_RATE_HZ
         self.say(
             Done(
-                audio_offset=self.books.received,
+                audio_offset=self.state.received,
                 received_s=account.received_samples / rate,
                 speech_s=account.speech_samples / rate,
                 silence_s=account.silence_samples / rate,
@@ -243,30 +293,29 @@ class LiveSession:
 
     def report(self) -> None:
         """Tell the client how far things are, if that is news; to be called a few times a second."""
-        ended = self._session.wait_finished(0)
-        committed = self._positions.frames(self._session.committed_sample)
-        self._drain()  # the events that say so go first
         if self.done:
             return
-        if ended:
-            self.fail()
+        if self._session.ended:
+            error = self._session.failure
+            self.fail(f"{type(error).__name__}: {error}" if error else "its task ended")
             return
+        committed = self._positions.frames(self._session.committed_sample)
         has_disk = (self._spooling or self._spool) and not self.is_spool_full
-        hold_s = self._hold_s + (self._spool_s if has_disk else 0.0)
-        rate = self.books.start.format.sample_rate
-        ack = self.books.advance(min(committed, self.books.received), round(hold_s * rate))
+        hold_s = self._bounds.hold_s + (self._bounds.spool_s if has_disk else 0.0)
+        rate = self.state.start.format.sample_rate
+        ack = self.state.advance(min(committed, self.state.received), round(hold_s * rate))
         if ack is not None:
             self.say(ack)
 
-    def fail(self) -> None:
-        """The session cannot go on; its client begins anew where the finals ended."""
-        self.done = self.failed = True
+    def fail(self, reason: str) -> None:
+        """The session cannot go on; its client starts again where the finals ended."""
+        self.done, self.failure = True, self.failure or reason
         if self.listener is not None:
             self.listener.refuse(Violation(CloseCode.INTERNAL, "internal", "the session failed"))
 
     @property
     def account(self) -> AudioAccount:
-        """Where the samples went that reached the engine."""
+        """Where the samples went that reached the recogniser."""
         return self._session.account
 
     @property
@@ -282,6 +331,6 @@ class LiveSession:
 
     def close(self) -> None:
         """End at once; what is pending is neither transcribed nor declared."""
-        self._session.close()
+        self._session.stop()
         if self._spool is not None:
             self._spool.close()

@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from asrctl.engine import events
 from asrctl.protocol import (
     Dropped,
     Final,
     Partial,
     ServerMessage,
     ServerSession,
+    SpeechEnded,
     SpeechStarted,
     Status,
     WireWord,
 )
+from asrctl.streaming import events
 from asrctl.transcript import SAMPLE_RATE_HZ, Word
 
 _MS = 3
@@ -44,34 +45,36 @@ class Positions:
 
 
 def message_of(
-    event: events.SpeechStarted | events.Partial | events.Final | events.Dropped,
+    event: events.SpeechStarted | events.SpeechEnded | events.Partial | events.Final | events.Dropped,
     positions: Positions,
-    books: ServerSession,
+    state: ServerSession,
 ) -> ServerMessage:
     """What to tell the client."""
     match event:
         case events.SpeechStarted():
             return SpeechStarted(event.utterance, positions.time_s(event.start_s))
+        case events.SpeechEnded():
+            return SpeechEnded(event.utterance, positions.time_s(event.end_s))
         case events.Partial():
             start_s, end_s = positions.time_s(event.start_s), positions.time_s(event.end_s)
             return Partial(event.utterance, start_s, end_s, event.stable, event.unstable)
         case events.Final():
             segment = event.segment
-            words = tuple(_word(word, positions) for word in segment.words) if books.start.words else None
+            words = tuple(_word(word, positions) for word in segment.words) if state.start.words else None
             return Final(
                 utterance=event.utterance,
                 start_s=positions.time_s(segment.start_s),
                 end_s=positions.time_s(segment.end_s),
                 text=segment.text,
                 confidence=_share(segment.confidence),
-                from_=min(positions.frames(event.start_sample), books.received),
-                to=min(positions.frames(event.end_sample), books.received),
+                from_=min(positions.frames(event.start_sample), state.received),
+                to=min(positions.frames(event.end_sample), state.received),
                 words=words,
             )
         case events.Dropped():
             return Dropped(
-                from_=min(positions.frames(event.start_sample), books.received),
-                to=min(positions.frames(event.end_sample), books.received),
+                from_=min(positions.frames(event.start_sample), state.received),
+                to=min(positions.frames(event.end_sample), state.received),
                 reason=event.reason[:500],
                 utterance=event.utterance,
             )

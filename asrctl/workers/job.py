@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ class Job:
     options: DecodeOptions
     future: asyncio.Future[Hypothesis] = field(default_factory=_future)
     attempts: int = 0
+    asked_s: float = field(default_factory=time.monotonic)
 
     def succeed(self, hypothesis: Hypothesis) -> None:
         """Give the caller the result, if it still waits."""

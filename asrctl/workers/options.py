@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ class HealthCheck:
     long_samples: NDArray[np.float32] | None = None
 
 
+Adapt = Callable[[DecodeOptions, Ticket, float], DecodeOptions]
+"""How a window is decoded, given what was asked for, whose it is, and the seconds it waited for a worker."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """How a pool behaves.
@@ -56,6 +62,7 @@ class PoolOptions:
         attempts: How often a load or a job is tried before it fails over or fails.
         retry_s: A worker that cannot be loaded is tried again after so long, then ever more rarely.
         health: What a worker must decode before it is ready; None to trust the load.
+        adapt: Has the last word on how a window is decoded, at the moment a worker takes it; None for none.
     """
 
     workers: int = 1
@@ -67,3 +74,4 @@ class PoolOptions:
     attempts: int = 3
     retry_s: float = 5.0
     health: HealthCheck | None = None
+    adapt: Adapt | None = None

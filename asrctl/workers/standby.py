@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-COMMAND = (sys.executable, "-P", "-m", "asrctl.workers.child")
+COMMAND = [sys.executable, "-P", "-m", "asrctl.workers.child"]
 """A worker; -P, so that nothing in the working directory is imported."""
 
 _ENVIRONMENT = {

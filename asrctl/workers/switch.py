@@ -10,6 +10,7 @@ from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import Hypothesis
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import BATCH, WorkerPool
+from asrctl.workers.standby import Standby
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,12 +25,17 @@ class ModelSwitch:
     """
 
     def __init__(
-        self, spec: ModelSpec, options: PoolOptions | None = None, *, fallback: ModelSpec | None = None
+        self,
+        spec: ModelSpec,
+        options: PoolOptions | None = None,
+        *,
+        fallback: ModelSpec | None = None,
+        standby: Standby | None = None,
     ) -> None:
         """Start the first model; arguments as for `WorkerPool`."""
         self._options = options or PoolOptions()
         self._fallback = fallback
-        self._pools = [WorkerPool(spec, self._options, fallback=fallback)]
+        self._pools = [WorkerPool(spec, self._options, fallback=fallback, standby=standby)]
         self._closed = False
         self._lost_before = 0
 

@@ -70,24 +70,6 @@ def test_clean_mono_passes_without_a_copy() -> None:
     assert np.shares_memory(StreamConverter(SAMPLE_RATE_HZ, 1).feed(samples), samples)
 
 
-def test_channels_are_averaged() -> None:
-    """One of two channels comes out at half its level, four equal ones as they are."""
-    one_sided = np.stack([chirp(), np.zeros_like(chirp())], axis=1)
-    np.testing.assert_allclose(StreamConverter(SAMPLE_RATE_HZ, 2).feed(one_sided), chirp() / 2, atol=1e-6)
-    equal = np.repeat(chirp(), 4)
-    converter = StreamConverter(SAMPLE_RATE_HZ, 4)
-    np.testing.assert_allclose(converter.feed(equal), chirp(), atol=1e-6)
-    assert not converter.channels_cancel
-
-
-def test_opposite_channels_are_noticed() -> None:
-    """A mix that loses the sound says so."""
-    converter = StreamConverter(SAMPLE_RATE_HZ, 2)
-    mixed = converter.feed(np.stack([chirp(), -chirp()], axis=1))
-    assert converter.channels_cancel
-    assert not mixed.any()
-
-
 def test_what_is_no_sample_is_replaced_and_counted() -> None:
     """NaN and infinities become 0, what is too loud is clipped, the rest stays."""
     converter = StreamConverter(SAMPLE_RATE_HZ, 1)

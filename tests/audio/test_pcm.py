@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from asrctl.audio.pcm import (
     MAX_BLOCK_SAMPLES,
     SAMPLE_BYTES,
     PcmEncoding,
     PcmFramer,
-    batched,
     block_frames,
     samples_from_bytes,
 )
-from asrctl.errors import AudioError
 
 INTEGERS: list[tuple[PcmEncoding, bytes, bytes, bytes]] = [
     ("u8", b"\x00", b"\x80", b"\xc0"),
@@ -67,21 +63,3 @@ def test_blocks_are_short_and_small(rate_hz: int, channels: int) -> None:
     frames = block_frames(rate_hz, channels)
     assert 1 <= frames <= max(1, rate_hz // 2)
     assert frames * channels <= MAX_BLOCK_SAMPLES
-
-
-def test_small_blocks_are_joined_and_none_is_lost_to_an_error() -> None:
-    """Order and frames stay, and what came before the error is given before it."""
-
-    def blocks() -> Iterator[NDArray[np.float32]]:
-        for start in range(0, 10, 2):
-            yield np.arange(start, start + 2, dtype=np.float32).reshape(-1, 1)
-        raise AudioError("broken")
-
-    joined = batched(blocks(), 4)
-    sizes, values = [], []
-    with pytest.raises(AudioError, match="broken"):
-        for block in joined:
-            sizes.append(len(block))
-            values += block[:, 0].tolist()
-    assert sizes == [4, 4, 2]
-    assert values == list(range(10))

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from asrctl.audio import sources
-from asrctl.audio.decoders import HEAD_BYTES
 from asrctl.audio.files import AudioReader, open_audio
+from asrctl.audio.sniff import HEAD_BYTES
 from asrctl.errors import AudioError
 from tests.audio.samples import chirp, s16_bytes, wav_bytes, write_media, write_sound
 

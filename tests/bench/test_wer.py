@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.bench.wer import WordErrors, distance, normalised, word_errors
+from benchmarks.accuracy import accuracy, normalise
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=7)
 
@@ -50,8 +51,18 @@ def test_what_is_not_said_does_not_count() -> None:
 
 
 def test_letters_of_all_languages_are_words() -> None:
-    """Accents and other scripts stay."""
-    assert normalised("Über-Maß, señor; 東京 is 5") == ["über", "mass", "señor", "東京", "is", "5"]
+    """Accents and other scripts stay; a script without spaces is compared in characters."""
+    assert normalised("Über-Maß, señor; 東京 is 5") == ["über", "mass", "señor", "東", "京", "is", "5"]
+
+
+def test_words_that_differ_by_vowel_signs_are_different() -> None:
+    """In Indic scripts vowels are marks, and three of these five words have others."""
+    assert word_errors("मैं घर जा रहा हूँ", "मै घर जे रहो हूँ") == WordErrors(3, 5)
+
+
+def test_wide_brackets_do_not_count() -> None:
+    """Japanese and Chinese have brackets of their own."""
+    assert normalised("\uff08音楽\uff09はい") == ["は", "い"]
 
 
 def test_rates_of_nothing() -> None:
@@ -64,3 +75,9 @@ def test_rates_of_nothing() -> None:
 def test_texts_are_weighed_by_their_words() -> None:
     """Errors and words of several texts are added up."""
     assert WordErrors(1, 2) + WordErrors(0, 8) == WordErrors(1, 10)
+
+
+def test_the_benchmarks_compare_the_same_words() -> None:
+    """Their normaliser writes numbers out, and keeps vowel signs too."""
+    assert normalise("मै घर 2 don't") == "मै घर two dont"
+    assert accuracy("मैं घर जा रहा हूँ", "मै घर जे रहो हूँ").substitutions == 3

@@ -18,8 +18,8 @@ from asrctl.cli.bench_options import peers_of
 from asrctl.errors import AsrctlError, UsageError
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
-from asrctl.stream.files import FileOptions
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.files import FileOptions
+from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import HealthCheck
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")

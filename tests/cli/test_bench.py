@@ -13,7 +13,7 @@ import soundfile
 
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.providers.scripted import speak
-from tests.stream.speech import LevelDetector, silence
+from tests.streaming.speech import LevelDetector, silence
 
 from .commands import asrctl, run
 

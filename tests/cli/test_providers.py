@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,27 +17,30 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from asrctl.cli.offline import Offline
-from asrctl.cli.offline import Request as OfflineRequest
-from asrctl.cli.recognizer import prepare
-from asrctl.providers.voxtral.options import VoxtralOptions
 
 import asrctl
+from asrctl.api import AsyncEngine
+from asrctl.assembly import prepare
+from asrctl.cli.files import FilesRequest, transcribe_files
 from asrctl.cli.serve import options_of
 from asrctl.cli.view import FileView
-from asrctl.engine.slot import PoolOptions
-from asrctl.errors import ProviderError, UsageError
+from asrctl.errors import UsageError
 from asrctl.protocol import Status
-from asrctl.providers.remote import RemoteOptions
+from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.scripted import speak
-from asrctl.settings import RemoteSettings, Settings, VoxtralSettings, load
-from tests.engine.streams import LevelDetector, silence
+from asrctl.providers.voxtral.settings import VoxtralSettings
+from asrctl.settings import Settings, load
+from asrctl.workers.options import PoolOptions
+from tests.streaming.speech import LevelDetector, silence
 
-from ..providers.remote_server import HttpServer, OpenAiBrain, RealtimeServer, serving, serving_http
+from ..providers.brains import OpenAiBrain
+from ..providers.http_server import HttpServer, serving_http
+from ..providers.remote_server import RealtimeServer, serving
 from ..providers.voxtral_standin import install, make_weights
 from ..server.servers import Talker, running, spoken, until
 from .commands import run
 
+DEADLINE_S = 60.0
 WORDS = [f"w{number}" for number in range(1, 11)]
 
 
@@ -71,6 +78,30 @@ def speech(tmp_path: Path) -> Path:
     )
     soundfile.write(path, samples, 16_000, subtype="FLOAT")
     return path
+
+
+@contextmanager
+def in_a_thread(server: RealtimeServer) -> Iterator[str]:
+    """Run a server in a loop of its own, since the command line has one; gives its URL."""
+    started, over = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+    urls: list[str] = []
+
+    async def main() -> None:
+        async with serving(server) as url:
+            urls.append(url)
+            started.set()
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(main()))
+    thread.start()
+    assert started.wait(DEADLINE_S)
+    try:
+        yield urls[0]
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(DEADLINE_S)
+        loop.close()
 
 
 def set_up(config: Path, voxtral: VoxtralSettings, providers: str) -> None:
@@ -139,7 +170,7 @@ def test_a_provider_that_breaks_is_replaced_and_that_is_said(
 
 def test_a_realtime_server(config: Path, speech: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--provider remote` with the address from the config."""
-    with serving(RealtimeServer(OpenAiBrain)) as url:
+    with in_a_thread(RealtimeServer(OpenAiBrain)) as url:
         with config.open("a") as file:
             file.write(f'[remote]\nurl = "{url}"\n')
         assert run("transcribe", str(speech), "--provider", "remote") == 0
@@ -147,13 +178,13 @@ def test_a_realtime_server(config: Path, speech: Path, capsys: pytest.CaptureFix
 
 
 def test_a_server_that_takes_windows(config: Path, speech: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One request for each utterance, none for partials, which might cost money."""
+    """One request for each window, none for partials, which might cost money."""
     with serving_http(HttpServer()) as server:
         with config.open("a") as file:
             file.write(f'[remote]\nurl = "{server.url}"\n')
         assert run("transcribe", str(speech), "--provider", "remote") == 0
     assert capsys.readouterr().out.split() == WORDS
-    assert len(server.forms) == 2
+    assert len(server.forms) == 1
 
 
 def test_plain_http_needs_no_websockets(config: Path, speech: Path) -> None:
@@ -170,18 +201,19 @@ def test_plain_http_needs_no_websockets(config: Path, speech: Path) -> None:
         assert (done.returncode, done.stdout.split()) == (0, WORDS), done.stderr
     done = transcribe("ws://127.0.0.1:1/v1/realtime")
     assert done.returncode == 4
-    assert 'websockets is not installed: pip install "asrctl[client]"' in done.stderr
+    assert 'websockets is not installed: pip install "asrctl[remote]"' in done.stderr
 
 
 def test_options_come_from_the_settings(voxtral: VoxtralSettings) -> None:
     """Each provider has its section, and `auto` tries them in order."""
     remote = RemoteSettings("ws://host:1/v1/realtime", "vllm", "mine", "key")
-    settings = Settings(providers=("remote", "voxtral", "whisper_cpp"), voxtral=voxtral, remote=remote)
+    own = {"voxtral": voxtral, "remote": remote}
+    settings = Settings(providers=("remote", "voxtral", "whisper_cpp"), provider_settings=own)
     first = prepare(settings)
-    assert first.backend == RemoteOptions("ws://host:1/v1/realtime", "vllm", "mine", "key")
+    assert first.setup and first.setup.settings == remote
     assert [each.provider for each in first.reserves] == ["voxtral", "whisper_cpp"]
     second = first.reserves[0].prepare()
-    assert isinstance(second.backend, VoxtralOptions) and second.backend.model_dir == voxtral.model_dir
+    assert second.setup and second.setup.settings == voxtral
     assert (second.model, second.is_pooled) == ("voxtral", False)
     assert prepare(settings.overridden(provider="voxtral")).reserves == ()
 
@@ -211,9 +243,9 @@ def test_a_server_needs_streams(config: Path) -> None:
 def test_what_cannot_be(voxtral: VoxtralSettings) -> None:
     """Said before anything is started."""
     with pytest.raises(UsageError, match="voxtral cannot translate"):
-        prepare(Settings(provider="voxtral", voxtral=voxtral, translate=True))
-    with pytest.raises(ProviderError, match="remote: url must be like"):
-        prepare(Settings(provider="remote", remote=RemoteSettings("host")))
+        prepare(Settings(provider="voxtral", provider_settings={"voxtral": voxtral}, translate=True))
+    with pytest.raises(UsageError, match="remote: url must be like"):
+        prepare(Settings(provider="remote", provider_settings={"remote": RemoteSettings("host")}))
 
 
 def test_the_key_is_not_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,13 +264,17 @@ def test_a_file_whose_provider_crashes_is_taken_over(
     path = config.parent / "script.json"
     path.write_text('{"crash_load": true}')
     settings = Settings(model=str(path), provider="auto", providers=("scripted", "whisper_cpp"))
-    recognizer = prepare(settings)
-    reserve = replace(recognizer.reserves[0], prepare=lambda: prepare(Settings(provider="whisper_cpp")))
-    request = OfflineRequest(
-        [str(Path(asrctl.__file__).parent / "assets" / "monday.wav")], [None], "json", None, None
-    )
-    with FileView() as view:
-        assert Offline(replace(recognizer, reserves=(reserve,)), request, view).run() == 0
+    plan = prepare(settings)
+    reserve = replace(plan.reserves[0], prepare=lambda: prepare(Settings(provider="whisper_cpp")))
+    monday = str(Path(asrctl.__file__).parent / "assets" / "monday.wav")
+    request = FilesRequest([monday], [None], "json", vad=False)
+
+    async def main() -> int:
+        with FileView() as view:
+            async with AsyncEngine.of(replace(plan, reserves=(reserve,)), settings) as engine:
+                return await transcribe_files(engine, request, view)
+
+    assert asyncio.run(main()) == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
     assert "Monday morning" in document["text"]

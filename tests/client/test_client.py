@@ -122,13 +122,15 @@ def test_what_no_buffer_holds_is_declared() -> None:
             client.feed(sound(at, min(total, at + 4096)))
         client.finish()
 
-    async def main() -> Heard:
+    async def main() -> tuple[Heard, ScriptedServer]:
         async with ScriptedServer([Refuse(503)]).running() as server:
-            return await hear(server.url, 0, options, feed)
+            return await hear(server.url, 0, options, feed), server
 
-    heard = run(main())
+    heard, server = run(main())
     assert heard.error is None
     (drop,) = heard.drops
+    assert [start.audio_offset for start in server.starts] == [drop.to], "however long it was, it is not sent"
+    assert not any('"skip"' in text for text in server.said_by_clients)
     assert drop.from_ == 0 and drop.to >= 4 * BLOCK_BYTES // 2
     assert not any("noise" in word for word in heard.words)
     assert heard.finals[0].from_ == drop.to and heard.finals[-1].to == total

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from asrctl.client import Client, ClientOptions, Phase
 from asrctl.errors import ServerError
 from asrctl.policy.breaker import BreakerOptions, BreakerState, CircuitBreaker
-from asrctl.protocol import Done, Error, Limits, Ready, encode
+from asrctl.protocol import Done, Error, Final, Limits, Ready, encode
 from benchmarks.serve_proxy import FaultyProxy, Plan
 from tests.client.clients import Heard, Time, hear, run
 from tests.client.runs import SAMPLES, assert_all_heard, transcribed
@@ -326,6 +326,34 @@ def test_a_shared_breaker() -> None:
             return server.handshakes
 
     assert run(main()) == 1
+
+
+def test_a_trial_that_works() -> None:
+    """Half a minute of work closes the breaker, while the link goes on."""
+    time = Time()
+    breaker = CircuitBreaker(BreakerOptions(), time)
+    for _ in range(5):
+        breaker.failed()
+    time.now_s += 60.0
+
+    async def main() -> list[BreakerState]:
+        async with (
+            ScriptedServer().running() as server,
+            Client(server.url, clock=time, breaker=breaker) as client,
+        ):
+            while client.state.phase is not Phase.LIVE:
+                await asyncio.sleep(0)
+            states = [client.state.breaker]
+            time.now_s += 31.0
+            client.feed(sound(0, 1600))
+            async for event in client:
+                if isinstance(event, Final):
+                    break
+            while not client.account.received_samples or client.state.breaker is states[0]:
+                await asyncio.sleep(0)
+            return [*states, client.state.breaker]
+
+    assert run(main()) == [BreakerState.HALF_OPEN, BreakerState.CLOSED]
 
 
 def test_a_server_that_is_confused() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,6 +174,28 @@ def test_a_source_that_breaks() -> None:
         return said
 
     assert run(main()) == words(16_000)
+
+
+def test_a_source_that_breaks_when_it_is_stopped() -> None:
+    """Being stopped may be what breaks it: that makes no second end."""
+    stopped = asyncio.Event()
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield pcm(0, 3200).tobytes()
+        await stopped.wait()
+        raise AudioError("the device is gone")
+
+    async def main() -> int:
+        async with ScriptedServer().running() as server, Client(server.url, source=broken()) as client:
+            with suppress(AudioError):
+                async for event in client:
+                    if isinstance(event, Final) and not stopped.is_set():
+                        client.finish()
+                        stopped.set()
+                        await asyncio.sleep(0)
+            return client.account.received_samples
+
+    assert run(main()) == 3200
 
 
 def test_half_a_sample() -> None:

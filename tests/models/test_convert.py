@@ -11,8 +11,6 @@ import pytest
 from numpy.typing import NDArray
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.slot import PoolOptions
 from asrctl.errors import ModelError
 from asrctl.models.catalog import CATALOG
 from asrctl.models.convert import from_ctranslate2
@@ -21,6 +19,8 @@ from asrctl.models.quantize import quantized
 from asrctl.models.sources import Ct2Files
 from asrctl.models.store import ModelStore
 from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.workers.options import PoolOptions
+from tests.workers.blocking import BlockingPool
 
 from .conftest import Mini
 from .mini import DIMENSIONS, WIDTH, variables, write_ct2
@@ -58,8 +58,8 @@ def test_whisper_cpp_hears_the_sample(store: ModelStore, quantization: str) -> N
     """The real whisper.cpp loads what was quantised here, and gets the words of the sample."""
     installed("tiny.en")
     spec = ModelSpec("whisper_cpp", store.resolve(f"tiny.en-{quantization}").path, threads=2, use_gpu=False)
-    with WorkerPool(spec, PoolOptions(workers=1)) as pool:
-        heard = pool.submit(sample_speech(), DecodeOptions()).result(120).text
+    with BlockingPool(spec, PoolOptions(workers=1)) as pool:
+        heard = pool.decode(sample_speech(), DecodeOptions()).text
     assert set(heard.lower().replace(".", "").replace(",", "").split()) >= SAMPLE_WORDS
 
 

@@ -163,6 +163,42 @@ def test_forgiven_after_half_a_minute(ready_s: float, made: int) -> None:
     assert run.made == made
 
 
+@pytest.mark.parametrize("good", [Attempts.ready, Attempts.proved])
+def test_forgiven_once(good: Callable[[Attempts], None]) -> None:
+    """A good link forgives what was before it, and nothing of what comes after it."""
+
+    def outcome(made: int, attempts: Attempts, time: Time) -> None:
+        assert made < 100
+        if made == 1:
+            good(attempts)
+            time.now_s += 31.0
+        raise LinkFailure("lost")
+
+    run = Run(outcome)
+    assert run.fails() == "lost; gave up after 15 attempts"
+    assert run.made == 16
+
+
+def test_a_reason_is_that_of_the_last_failure() -> None:
+    """While a link is ready there is none."""
+
+    def outcome(made: int, attempts: Attempts, _: Time) -> None:
+        if made == 1:
+            raise LinkFailure("refused")
+        assert attempts.reason == "refused"
+        attempts.ready()
+        assert attempts.reason == ""
+
+    Run(outcome).go()
+
+
+def test_an_attempt_that_ends_well_closes_the_breaker() -> None:
+    """However short it was: all was said."""
+    run = Run(lambda made, *_: refused() if made < 6 else None, breaker=BreakerOptions())
+    run.go()
+    assert run.breaker.state is BreakerState.CLOSED
+
+
 def test_proof_forgives_too() -> None:
     """A link that gave what was asked for was a good one, however short."""
 

@@ -73,10 +73,12 @@ def test_utterances_that_cannot_be_packed_are_refused(utterances: list[Span]) ->
 
 
 def test_times_lead_back_to_the_source() -> None:
-    """Inside spans times are shifted, in the pause they go to its nearer end, outside they are clamped."""
+    """Inside spans times are shifted; in a pause a start belongs to what follows and an end to what was."""
     window = Window(tuple(seconds((1, 3), (9, 10))), RATE_HZ // 2)
-    expected = {-1: 1, 0: 1, 0.5: 1.5, 2: 3, 2.25: 3, 2.26: 9, 2.5: 9, 3: 9.5, 3.5: 10, 99: 10}
-    assert {time_s: window.to_source(time_s) for time_s in expected} == expected
+    starts = {-1: 1, 0: 1, 0.5: 1.5, 1.9: 2.9, 2: 9, 2.25: 9, 2.5: 9, 3: 9.5, 3.5: 10, 99: 10}
+    ends = {-1: 1, 0: 1, 0.5: 1.5, 2: 3, 2.25: 3, 2.5: 3, 2.6: 9.1, 3: 9.5, 3.5: 10, 99: 10}
+    assert {time_s: window.start_in_source(time_s) for time_s in starts} == pytest.approx(starts)
+    assert {time_s: window.end_in_source(time_s) for time_s in ends} == pytest.approx(ends)
 
 
 @pytest.mark.parametrize(
@@ -135,12 +137,14 @@ def test_mapping_is_monotonic_and_stays_inside_the_spans(
 ) -> None:
     """Later in the window is never earlier in the source, and no time points into removed silence."""
     for window in pack(utterances, OPTIONS):
-        mapped = [window.to_source(time_s) for time_s in sorted(times_s)]
-        assert mapped == sorted(mapped)
-        for time_s in mapped:
-            assert any(
-                span.start_sample / RATE_HZ <= time_s <= span.end_sample / RATE_HZ for span in window.spans
-            )
+        for to_source in (window.start_in_source, window.end_in_source):
+            mapped = [to_source(time_s) for time_s in sorted(times_s)]
+            assert mapped == sorted(mapped)
+            for time_s in mapped:
+                assert any(
+                    span.start_sample / RATE_HZ <= time_s <= span.end_sample / RATE_HZ
+                    for span in window.spans
+                )
 
 
 def test_window_does_not_wait_for_ever() -> None:

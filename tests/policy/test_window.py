@@ -32,6 +32,7 @@ def test_audio_context(duration_s: float, positions: int) -> None:
     ("effort", "short", "long"),
     [
         (Effort.DRAFT, 320, 628),
+        (Effort.HASTY, 320, 628),
         (Effort.LIGHT, 320, 628),
         (Effort.NORMAL, 512, 628),
         (Effort.THOROUGH, 1500, 1500),
@@ -90,26 +91,44 @@ def test_has_loop(text: str, loops: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "duration_s", "kept"),
     [
-        ("no no no", "no no no"),
-        ("no no no no no", "no"),
-        ("well one two one two one two one two one two three", "well one two three"),
-        ("you you you you you and me me me me me me me", "you and me"),
-        ("Bye. bye! BYE bye bye", "Bye."),
-        ("", ""),
+        ("no no no", 0.1, "no no no"),
+        ("no no no no no", 0.5, "no"),
+        ("well one two one two one two one two one two three", 1.0, "well one two three"),
+        ("you you you you you and me me me me me me me", 1.0, "you and me"),
+        ("Bye. bye! BYE bye bye", 0.5, "Bye."),
+        ("", 0.0, ""),
+        ("का की के को कि और", 0.1, "का की के को कि और"),
     ],
 )
-def test_loop_free(text: str, kept: str) -> None:
-    """What is said five times in a row is kept once; three times is something people say."""
+def test_loop_free(text: str, duration_s: float, kept: str) -> None:
+    """What comes five times in a row is kept once where there was no time to say it; three times stays."""
     words = text.split()
-    assert " ".join(words[at] for at in loop_free(words)) == kept
+    assert " ".join(words[at] for at in loop_free(words, duration_s)) == kept
 
 
-@given(WORDS)
-def test_loop_free_keeps_order_and_what_does_not_repeat(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("text", "duration_s"),
+    [
+        ("Please dial 5 5 5 5 5 5 5 1 2", 4.5),
+        ("Go go go go go! Run run run run run!", 2.4),
+        (" ".join(["We shall overcome."] * 6), 10.0),
+        ("No, no, no, no, no, no, no, no, no.", 1.3),
+        ("はい はい はい はい はい はい", 2.0),
+        ("जय जय जय जय जय जय", 2.0),
+    ],
+)
+def test_spoken_repetitions_stay(text: str, duration_s: float) -> None:
+    """What somebody could have said in the time is speech, however often it comes."""
+    words = text.split()
+    assert loop_free(words, duration_s) == list(range(len(words)))
+
+
+@given(WORDS, st.floats(0, 10))
+def test_loop_free_keeps_order_and_what_does_not_repeat(words: list[str], duration_s: float) -> None:
     """Indices go up, text without a suspicious repetition stays whole, and no word's last trace is cut."""
-    kept = loop_free(words)
+    kept = loop_free(words, duration_s)
     assert kept == sorted(set(kept))
     assert {words[at] for at in kept} >= set(words) - {"..."} or has_loop(" ".join(words))
     if not has_loop(" ".join(words)):
@@ -121,5 +140,12 @@ def test_loop_free_keeps_order_and_what_does_not_repeat(words: list[str]) -> Non
 def test_any_loop_is_cut(words: list[str], repeats: int) -> None:
     """However often it goes round, a loop of up to eight words leaves no five rounds behind."""
     unit = [*words[:7], "end"]
-    kept = loop_free(unit * repeats)
+    kept = loop_free(unit * repeats, 0.0)
     assert len(kept) < 5 * len(unit)
+
+
+@pytest.mark.parametrize("duration_s", [1.0, 5.0, 12.0, 28.0])
+def test_a_loop_that_fills_the_token_budget_is_cut(duration_s: float) -> None:
+    """A word is a token at least, and a decoder that loops goes on until its budget is spent."""
+    words = ["the"] * token_budget(duration_s)
+    assert len(loop_free(words, duration_s)) == 1

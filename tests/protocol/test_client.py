@@ -87,6 +87,8 @@ def test_the_window() -> None:
     assert client.sendable_frames == 0
     tell(client, AudioAck(received=3, committed=2))
     assert (client.sendable_frames, client.committed, client.next_offset) == (3, 2, 10)
+    tell(client, AudioAck(received=1, committed=1))
+    assert (client.sendable_frames, client.committed) == (3, 2), "neither goes back"
 
 
 @pytest.mark.parametrize("size", [0, 3, 14])
@@ -116,9 +118,11 @@ def test_finish_waits_for_the_audio() -> None:
     """`finish` is said once all audio before it was sent, and audio beyond it never is."""
     client = opened()
     assert client.finish(4) == []
+    assert not client.finish_sent
     assert client.sendable_frames == 4
     client.audio(bytes(8))
     assert said(client.check_finish()) == [{"type": "finish", "audio_offset": 4}]
+    assert client.finish_sent
     assert client.check_finish() == client.flush() == []
     assert client.sendable_frames == 0
 
@@ -276,6 +280,7 @@ def test_an_answer_for_what_an_earlier_socket_sent() -> None:
     client.disconnected()
     client.connected()
     tell(client, ready(3))
+    client.audio(bytes(2))
     final = Final(0, 0, 1, "x", 1.0, 0, 8, id=1)
     assert tell(client, final)[0] == final
 

@@ -213,7 +213,7 @@ def acknowledge(protocol: ServerProtocol, committed: int, hold: int = 0) -> None
     [
         (16_000, 800, 800),  # room for one message of the client's, but not for 100 ms
         (16_000, 1599, 800),
-        (15_000, 0, 800),  # room for some messages, of which no ack told it
+        (12_000, 0, 800),  # room for some messages, of which no ack told it
         (16_000, 3_000, 4_000),  # its messages are longer
     ],
 )
@@ -233,6 +233,23 @@ def test_not_idle_while_held_back(received: int, acknowledged: int, message: int
     assert protocol.check_time() == []
     clock.now_s = 1020
     assert closed_with(protocol.check_time()) == (4408, "idle")
+
+
+def test_the_longest_message_counts() -> None:
+    """A client that sent a long message and then a short one may wait for room for a long one."""
+    clock = Clock()
+    protocol = held_back(clock, 14_000, message=4_000)
+    protocol.receive_binary(bytes(2))
+    acknowledge(protocol, 100)
+    clock.now_s = 1000
+    protocol.receive_binary(bytes(2))
+    acknowledge(protocol, 101)
+    clock.now_s = 2000
+    assert protocol.check_time() == []
+    short = held_back(clock, 14_000, message=400)
+    acknowledge(short, 100)
+    clock.now_s = 2020
+    assert closed_with(short.check_time()) == (4408, "idle")
 
 
 @pytest.mark.parametrize(("committed", "message"), [(1600, 800), (4_000, 4_000)])
@@ -364,6 +381,7 @@ def test_resume() -> None:
         json.dumps({"type": "resume", "session_id": "s1", "resume_token": TOKEN, "last_event_id": 2})
     ) == [request]
     replay = session.resume(request)
+    assert len(session.log) == 1, "what the client says that it has is forgotten"
     outputs = protocol.accept(session, ready_for(session), replay)
     sent = [json.loads(out.text) for out in outputs if isinstance(out, Send)]
     assert [(each["type"], each.get("id")) for each in sent] == [("ready", None), ("dropped", 3)]

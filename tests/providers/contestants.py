@@ -26,22 +26,14 @@ from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.windows import RemoteWindows
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
-from asrctl.stream.pooled import PooledRecognizer, ServiceRecognizer
+from asrctl.streaming.pooled import PooledRecognizer, ServiceRecognizer
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
 
 from . import voxtrals
-from .remote_server import (
-    After,
-    HttpServer,
-    OpenAiBrain,
-    OwnTurnsBrain,
-    RealtimeServer,
-    Reply,
-    VllmBrain,
-    serving,
-    serving_http,
-)
+from .brains import OpenAiBrain, OwnTurnsBrain, VllmBrain
+from .http_server import HttpServer, Reply, serving_http
+from .remote_server import After, RealtimeServer, serving
 from .remote_streams import IMPATIENT, settings
 
 UTTERANCES = [range(1, 9), range(9, 15)]

@@ -20,7 +20,7 @@ from asrctl.errors import AsrctlError, ModelError, ProviderError
 from asrctl.providers.recognizer import Failed, Lost
 
 from .contestants import CONTESTANTS, DEAD, Contestant, Make, parameters
-from .ears import Ear, Stream, in_loop, request
+from .ears import SOON_S, Ear, Stream, in_loop, request
 
 Test = Callable[[Contestant], Coroutine[Any, Any, None]]
 
@@ -243,7 +243,7 @@ async def test_a_provider_of_no_use_says_so_soon(dead: Contestant) -> None:
     ear.ended += 1
     stream.end()
     await ear.over_or_lost(1)
-    assert time.monotonic() - began_s < 2.0
+    assert time.monotonic() - began_s < SOON_S
     (said,) = ear.spoken
     assert isinstance(said, Lost | Failed) and isinstance(said.error, AsrctlError)
     stream.close()

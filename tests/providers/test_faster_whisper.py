@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.slot import PoolOptions
 from asrctl.errors import ModelError
 from asrctl.models.store import ModelStore
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.registry import is_installed
+from asrctl.workers.options import PoolOptions
+from tests.workers.blocking import BlockingPool
 
 pytestmark = [
     pytest.mark.integration,
@@ -27,10 +27,10 @@ PATIENCE_S = 120
 
 
 @pytest.fixture(scope="module")
-def pool(store: ModelStore) -> Iterator[WorkerPool]:
+def pool(store: ModelStore) -> Iterator[BlockingPool]:
     """One worker with the CTranslate2 weights of tiny.en."""
     spec = ModelSpec("faster_whisper", store.ct2_directory("tiny.en"), use_gpu=False)
-    with WorkerPool(spec, PoolOptions(attempts=1)) as pool:
+    with BlockingPool(spec, PoolOptions(attempts=1)) as pool:
         pool.wait_ready()
         yield pool
 
@@ -40,9 +40,9 @@ def keys(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("beam_size", [1, 5])
-def test_words(pool: WorkerPool, beam_size: int) -> None:
+def test_words(pool: BlockingPool, beam_size: int) -> None:
     """The sample's sentence is understood word for word, and no word times are made unasked."""
-    hypothesis = pool.submit(sample_speech(), replace(GREEDY, beam_size=beam_size)).result(PATIENCE_S)
+    hypothesis = pool.decode(sample_speech(), replace(GREEDY, beam_size=beam_size))
     assert keys(hypothesis.text) == keys(SAMPLE_TEXT)
     assert hypothesis.language == "en"
     assert hypothesis.inference_s > 0
@@ -50,9 +50,9 @@ def test_words(pool: WorkerPool, beam_size: int) -> None:
     assert all(segment.words == () for segment in hypothesis.segments)
 
 
-def test_word_times(pool: WorkerPool) -> None:
+def test_word_times(pool: BlockingPool) -> None:
     """Words cover the text, in order."""
-    hypothesis = pool.submit(sample_speech(), replace(GREEDY, word_timestamps=True)).result(PATIENCE_S)
+    hypothesis = pool.decode(sample_speech(), replace(GREEDY, word_timestamps=True))
     words = [word for segment in hypothesis.segments for word in segment.words]
     assert [word.text for word in words] == hypothesis.text.split()
     starts = [word.start_s for word in words]
@@ -60,22 +60,22 @@ def test_word_times(pool: WorkerPool) -> None:
     assert all(word.start_s <= word.end_s <= 3.1 and 0 <= word.confidence <= 1 for word in words)
 
 
-def test_english_models_decode_english(pool: WorkerPool) -> None:
+def test_english_models_decode_english(pool: BlockingPool) -> None:
     """A model that knows only English decodes English, whatever was asked for."""
     options = replace(GREEDY, language="auto", translate=True, prompt="A call.")
-    assert keys(pool.submit(sample_speech(), options).result(PATIENCE_S).text) == keys(SAMPLE_TEXT)
+    assert keys(pool.decode(sample_speech(), options).text) == keys(SAMPLE_TEXT)
 
 
 @pytest.mark.parametrize("length", [0, 1, 800, 8000])
-def test_short_windows(pool: WorkerPool, length: int) -> None:
+def test_short_windows(pool: BlockingPool, length: int) -> None:
     """Next to nothing is no reason to fail."""
-    pool.submit(sample_speech()[:length].copy(), GREEDY).result(PATIENCE_S)
+    pool.decode(sample_speech()[:length].copy(), GREEDY)
     assert pool.restarts == 0
 
 
-def test_silence(pool: WorkerPool) -> None:
+def test_silence(pool: BlockingPool) -> None:
     """Digital silence has no words."""
-    assert pool.submit(np.zeros(80_000, np.float32), GREEDY).result(PATIENCE_S).text == ""
+    assert pool.decode(np.zeros(80_000, np.float32), GREEDY).text == ""
 
 
 @pytest.mark.parametrize("content", [None, b"no weights"])
@@ -84,7 +84,7 @@ def test_bad_weights(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "model.bin").write_bytes(content)
     with (
-        WorkerPool(ModelSpec("faster_whisper", tmp_path, use_gpu=False), PoolOptions(attempts=1)) as pool,
+        BlockingPool(ModelSpec("faster_whisper", tmp_path, use_gpu=False), PoolOptions(attempts=1)) as pool,
         pytest.raises(ModelError, match="faster-whisper cannot load it"),
     ):
         pool.wait_ready()

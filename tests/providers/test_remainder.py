@@ -64,5 +64,57 @@ def test_a_window_without_words_is_not_tried_again() -> None:
 
 def test_a_decoder_that_creeps_is_stopped() -> None:
     """One that hears next to nothing each time does not hold the worker for ever."""
-    decode = Lazy(*[[(0.0, 0.1, "w")]] * 10)
-    assert decode_whole(decode, window(20)).text == "w w w w w"
+    decode = Lazy(*([(0.0, 0.1, word)] for word in "abcdefghij"))
+    assert decode_whole(decode, window(20)).text == "a b c d e"
+
+
+def speech(*stretches: tuple[float, float], duration_s: float) -> NDArray[np.float32]:
+    """A tone where something is said, nothing elsewhere."""
+    samples = window(duration_s)
+    for start_s, end_s in stretches:
+        samples[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)] = 0.1
+    return samples
+
+
+def test_words_that_were_heard_already_are_not_printed_twice() -> None:
+    """An end time that came too early: what follows it repeats the end of the text, and moves its end."""
+    decode = Lazy(
+        [(0.0, 4.0, "Ask not why."), (4.0, 7.0, "Ask what you can do for your country.")],
+        [(0.0, 2.5, "ask what you can do for your country.")],
+        [(0.0, 4.0, "Ask not why.")],
+    )
+    hypothesis = decode_whole(decode, window(9.7))
+    assert hypothesis.text == "Ask not why. Ask what you can do for your country."
+    assert hypothesis.segments[-1].end_s == 9.5
+    assert decode.lengths_s == pytest.approx([9.7, 2.7, 7.0])
+
+
+def test_a_rest_that_starts_in_the_middle_of_a_phrase_adds_only_what_is_new() -> None:
+    """One word in four may be misheard; times of what is added come from its own words."""
+    decode = Lazy(
+        [(0.0, 5.0, "one two three four five six")],
+        [(0.0, 4.0, "tree four five six seven eight")],
+        [(0.0, 4.0, "one two")],
+    )
+    hypothesis = decode_whole(decode, window(9.5))
+    assert hypothesis.text == "one two three four five six seven eight"
+    assert [round(segment.end_s, 1) for segment in hypothesis.segments] == [7.7, 9.0]
+
+
+def test_words_that_were_said_twice_stay() -> None:
+    """The first part alone has them too, so that the rest is another time."""
+    decode = Lazy(
+        [(0.0, 3.0, "We shall overcome.")],
+        [(0.0, 3.0, "We shall overcome.")],
+        [(0.0, 3.0, "We shall overcome.")],
+    )
+    assert decode_whole(decode, window(6.0)).text == "We shall overcome. We shall overcome."
+
+
+def test_a_loud_rest_after_a_pause_is_decoded_from_one_second_on() -> None:
+    """No word lasts as long; a quiet rest, or one without a pause before it, may be the last word."""
+    answers = ([(0.0, 2.0, "Go, go!")], [(0.1, 1.2, "Run, run!")])
+    pausing = speech((0.0, 1.8), (2.1, 3.4), duration_s=3.4)
+    assert decode_whole(Lazy(*answers), pausing).text == "Go, go! Run, run!"
+    quiet, flowing = speech((0.0, 1.8), duration_s=3.4), speech((0.0, 3.4), duration_s=3.4)
+    assert decode_whole(Lazy(*answers), quiet).text == decode_whole(Lazy(*answers), flowing).text == "Go, go!"

@@ -14,16 +14,10 @@ import pytest
 from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
 
 from ..server.servers import options_for, running, script
+from .brains import OpenAiBrain, OwnTurnsBrain, VllmBrain
 from .ears import Stream, in_loop
-from .remote_server import (
-    HttpServer,
-    OpenAiBrain,
-    OwnTurnsBrain,
-    RealtimeServer,
-    VllmBrain,
-    serving,
-    serving_http,
-)
+from .http_server import HttpServer, serving_http
+from .remote_server import RealtimeServer, serving
 from .remote_streams import open_stream, settings, talk
 from .test_remote_windows import decode, decoder
 

@@ -22,7 +22,8 @@ from asrctl.providers.remote.windows import RemoteWindows
 from asrctl.settings import load
 
 from .ears import Ear, Stream, in_loop, request
-from .remote_server import After, HttpServer, RealtimeServer, Refuse, Reply, serving, serving_http
+from .http_server import HttpServer, Reply, serving_http
+from .remote_server import After, RealtimeServer, Refuse, serving
 from .remote_streams import KEY, open_stream, recognizer, settings
 from .test_remote_windows import decode, decoder
 

@@ -95,8 +95,16 @@ def test_good_times_stay() -> None:
 
 def test_loops_are_cut_with_their_words() -> None:
     """Text and words lose the same rounds of a loop; where they do not match, the words stay as they are."""
-    words = tuple(Word(at, at + 1, "go", 1.0) for at in range(6))
-    (cut,) = tidy((Segment(0, 6, "go go go go go go", 1.0, words),), 30)
+    words = tuple(Word(at / 20, (at + 1) / 20, "go", 1.0) for at in range(12))
+    (cut,) = tidy((Segment(0, 0.6, " ".join(["go"] * 12), 1.0, words),), 0.6)
     assert (cut.text, cut.words) == ("go", words[:1])
-    (cut,) = tidy((Segment(0, 6, "go go go go go go", 1.0, words[:2]),), 30)
+    (cut,) = tidy((Segment(0, 0.6, " ".join(["go"] * 12), 1.0, words[:2]),), 0.6)
     assert (cut.text, cut.words) == ("go", words[:2])
+
+
+def test_spoken_repetitions_have_until_the_next_segment() -> None:
+    """A segment whose end came early is no loop if its words fit before the next, or before the end."""
+    said = " ".join(["five"] * 8)
+    early = (Segment(0, 0.3, said, 1.0), Segment(2.0, 2.3, said, 1.0))
+    assert [segment.text for segment in tidy(early, 4.0)] == [said, said]
+    assert [segment.text for segment in tidy(early, 2.4)] == [said, "five"]

@@ -5,10 +5,24 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from asrctl.render.cues import CUE_MAX_MS, LINE_COLUMNS, Cue, columns, cues
+from asrctl.errors import UsageError
+from asrctl.render.breaking import cue_of, cue_sizes
+from asrctl.render.cues import CUE_MAX_MS, Cue, SubtitleOptions, atoms_of, columns
 from asrctl.render.text import one_line
 from asrctl.transcript import Segment, Word
 from tests.render.samples import SPEECH, segment, segment_lists
+
+LINE_COLUMNS = SubtitleOptions().max_line_width
+
+
+def cues(item: Segment, options: SubtitleOptions | None = None) -> list[Cue]:
+    """A segment's cues, before they are held for reading."""
+    options = options or SubtitleOptions()
+    atoms, found = atoms_of(item, options.max_line_width), []
+    for size in cue_sizes(atoms, options) if atoms else ():
+        found.append(cue_of(atoms[:size], options))
+        atoms = atoms[size:]
+    return found
 
 
 def lines_of(item: Segment) -> list[tuple[str, ...]]:
@@ -18,7 +32,7 @@ def lines_of(item: Segment) -> list[tuple[str, ...]]:
 
 def test_a_short_segment_is_one_line_with_its_own_times() -> None:
     """Nothing is changed that need not be."""
-    assert list(cues(segment("Hello there.", 1.5, 2.75))) == [Cue(1500, 2750, ("Hello there.",))]
+    assert cues(segment("Hello there.", 1.5, 2.75)) == [Cue(1500, 2750, ("Hello there.",))]
 
 
 def test_empty_text_gives_no_cue() -> None:
@@ -30,8 +44,57 @@ def test_cues_end_with_sentences_and_clauses_where_they_fit() -> None:
     """A reader is not left in mid-clause if that can be helped."""
     assert lines_of(segment(SPEECH, 0, 16))[:2] == [
         ("And so, my fellow Americans,", "ask not what your country can do for you;"),
-        ("ask what you can do for your country.", "My fellow citizens of the world:"),
+        ("ask what you can do for your country.",),
     ]
+
+
+def test_phrases_stay_together() -> None:
+    """What leans on the next word does not end a cue or a line: "some of | the victims"."""
+    text = (
+        "Medical examinations of some of the victims bore out the fact that they had been partially devoured "
+        "by creatures who feast upon the flesh of the people that they have met in all parts of the country"
+    )
+    lines = [line for cue in lines_of(segment(text, 0, 14)) for line in cue]
+    leaning = {"of", "the", "that", "by", "in", "who", "they", "had", "been", "have", "some", "all"}
+    assert not [line for line in lines[:-1] if line.split()[-1] in leaning]
+
+
+def test_words_that_are_said_too_fast_share_a_cue_with_slower_ones() -> None:
+    """A cue alone would be gone before it is read."""
+    fast = Segment(
+        0,
+        4,
+        "Yes of course. I will see to it that nothing happens here.",
+        1,
+        (
+            *(Word(at / 10, (at + 1) / 10, text, 1) for at, text in enumerate(("Yes", "of", "course."))),
+            *(
+                Word(0.3 + at * 0.35, 0.65 + at * 0.35, text, 1)
+                for at, text in enumerate(
+                    ("I", "will", "see", "to", "it", "that", "nothing", "happens", "here.")
+                )
+            ),
+        ),
+    )
+    assert len(lines_of(fast)) == 1
+
+
+def test_lines_and_widths_are_as_wanted() -> None:
+    """One line of thirty columns, or three of twenty."""
+    for width, most in ((30, 1), (20, 3)):
+        found = cues(segment(SPEECH, 0, 16), SubtitleOptions(max_line_width=width, max_lines=most))
+        assert max(len(cue.lines) for cue in found) == most
+        assert max(len(line) for cue in found for line in cue.lines) <= width
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_line_width": 3}, {"max_lines": 0}, {"max_cps": 0.5}, {"min_gap_s": -1.0}, {"min_duration_s": 9.0}],
+)
+def test_senseless_options_are_refused(wrong: dict[str, float]) -> None:
+    """The message names the option."""
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        SubtitleOptions(**wrong)  # type: ignore[arg-type]
 
 
 def test_cues_are_cut_at_word_times() -> None:

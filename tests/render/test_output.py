@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,94 @@ def test_nothing_is_left_of_an_input_that_failed(tmp_path: Path) -> None:
         raise ValueError
     assert not empty.exists()
     assert partial.read_text() == "so far\n"
+
+
+def test_an_older_file_stays_until_the_new_text_is_complete(tmp_path: Path) -> None:
+    """The new text grows beside it, where it can be followed, and takes its place at the end."""
+    path = tmp_path / "a.txt"
+    path.write_text("older\n")
+    path.chmod(0o640)
+    with Output(path) as output:
+        output.write("new\n")
+        assert path.read_text() == "older\n"
+        assert (tmp_path / "a.txt.part").read_text() == "new\n"
+    assert path.read_text() == "new\n"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_an_input_that_fails_leaves_the_older_file(tmp_path: Path) -> None:
+    """Neither deleted nor truncated; what there was of the new text is kept beside it."""
+    path = tmp_path / "a.txt"
+    path.write_text("older\n")
+    with pytest.raises(ValueError), Output(path):
+        raise ValueError
+    assert [*tmp_path.iterdir()] == [path]
+    with pytest.raises(ValueError), Output(path) as output:
+        output.write("so far\n")
+        raise ValueError
+    assert path.read_text() == "older\n"
+    assert (tmp_path / "a.txt.part").read_text() == "so far\n"
+
+
+def test_an_interrupt_keeps_what_was_transcribed_so_far(tmp_path: Path) -> None:
+    """Who stops a run wants what there is, in the place that was named; nothing does not replace anything."""
+    path = tmp_path / "a.txt"
+    path.write_text("older\n")
+    with pytest.raises(KeyboardInterrupt), Output(path):
+        raise KeyboardInterrupt
+    assert path.read_text() == "older\n"
+    with pytest.raises(KeyboardInterrupt), Output(path) as output:
+        output.write("so far\n")
+        raise KeyboardInterrupt
+    assert path.read_text() == "so far\n"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_link_to_a_file_stays_a_link(tmp_path: Path) -> None:
+    """The file that it leads to is replaced."""
+    path, link = tmp_path / "a.txt", tmp_path / "link.txt"
+    path.write_text("older\n")
+    link.symlink_to(path)
+    with Output(link) as output:
+        output.write("new\n")
+    assert link.is_symlink()
+    assert path.read_text() == "new\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_are_written_to_directly(tmp_path: Path) -> None:
+    """A pipe, like a device, is neither replaced nor removed."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(ValueError), Output(path) as output:
+            output.write("text\n")
+            assert os.read(reader, 100) == b"text\n"
+            raise ValueError
+    finally:
+        os.close(reader)
+    assert path.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs /dev/fd")
+def test_a_stream_of_the_shell_is_appended_to(tmp_path: Path) -> None:
+    """`-o /dev/stdout >> log` keeps the log, whatever happens."""
+    log = tmp_path / "log.txt"
+    log.write_text("older\n")
+    with log.open("a") as file, pytest.raises(ValueError), Output(Path(f"/dev/fd/{file.fileno()}")) as output:
+        output.write("new\n")
+        raise ValueError
+    assert log.read_text() == "older\nnew\n"
+    assert [*tmp_path.iterdir()] == [log]
+
+
+def test_a_closed_standard_output_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has no standard output at all where the shell closed it."""
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(AsrctlError, match="cannot write standard output: it is closed"):
+        Output(None)
 
 
 def test_silence_leaves_an_empty_file(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from typing import Literal, NamedTuple
 import pytest
 from hypothesis import example, given
 
-from asrctl.render.subtitles import SHORT_MS, SHORTEST_MS, SrtWriter, clock
+from asrctl.render.cues import SubtitleOptions
+from asrctl.render.options import RenderOptions
+from asrctl.render.subtitles import SHORTEST_MS, SrtWriter, VttWriter, clock
 from asrctl.render.text import one_line
 from asrctl.transcript import Segment
 from tests.render.samples import SPEECH, rendered, segment, segment_lists, transcript
@@ -106,10 +108,56 @@ def test_a_cue_is_written_as_soon_as_the_next_is_known() -> None:
 
 
 def test_a_short_cue_stays_until_it_can_be_read() -> None:
-    """A word said in a moment stays longer where nothing follows, and yields to what does."""
+    """A word said in a moment stays longer where nothing follows, and joins what does."""
     alone, close = segment("Yes.", 1, 1.2), segment("No.", 1.5, 3)
-    assert parsed("srt", rendered("srt", [alone], duration_s=9))[0].end_ms == 1000 + SHORT_MS
-    assert parsed("srt", rendered("srt", [alone, close]))[0].end_ms == 1500
+    assert parsed("srt", rendered("srt", [alone], duration_s=9))[0].end_ms == 1830
+    assert len(parsed("srt", rendered("srt", [alone, close]))) == 1  # too short alone, it is shown with it
+
+
+def test_there_are_two_frames_between_cues() -> None:
+    """Players and viewers need a gap to see the change; a longer one that only flickers is closed to it."""
+    for pause_s in (0.0, 0.3):
+        items = [segment("One is enough.", 1, 3), segment("Two are not.", 3 + pause_s, 5)]
+        one, two = parsed("srt", rendered("srt", items))
+        assert two.start_ms - one.end_ms == 80
+
+
+def written(writer: SrtWriter | VttWriter, sink: io.StringIO, items: list[Segment]) -> str:
+    """All that a writer makes of the segments."""
+    for item in items:
+        writer.segment(item)
+    writer.finish(transcript(items))
+    return sink.getvalue()
+
+
+def test_a_phrase_that_was_cut_in_two_is_shown_whole() -> None:
+    """With a space where its script has spaces."""
+    (cue,) = parsed("srt", rendered("srt", [segment("being committed", 0, 1), segment("by creatures", 1, 2)]))
+    assert cue.lines == ["being committed by creatures"]
+    (cue,) = parsed("srt", rendered("srt", [segment("今日は", 0, 0.6), segment("良い天気", 0.6, 1.2)]))
+    assert cue.lines == ["今日は良い天気"]
+
+
+def test_words_one_by_one() -> None:
+    """A cue for each word, in both formats."""
+    sink = io.StringIO()
+    writer = SrtWriter(sink, RenderOptions(subtitles=SubtitleOptions(word_by_word=True)))
+    shown = parsed("srt", written(writer, sink, [segment("Hello there, world.", 0, 3)]))
+    assert [(cue.start_ms, cue.lines) for cue in shown] == [
+        (0, ["Hello"]),
+        (1000, ["there,"]),
+        (2000, ["world."]),
+    ]
+
+
+def test_karaoke_has_a_time_for_each_word() -> None:
+    """The first word has the cue's own time; markup in the text stays text."""
+    sink = io.StringIO()
+    writer = VttWriter(sink, RenderOptions(subtitles=SubtitleOptions(karaoke=True)))
+    assert written(writer, sink, [segment("Hello <b> world.", 1, 4)]) == (
+        "WEBVTT\n\n00:00:01.000 --> 00:00:04.000\n"
+        "<c>Hello</c> <00:00:02.000><c>&lt;b&gt;</c> <00:00:03.000><c>world.</c>\n\n"
+    )
 
 
 def test_a_cue_does_not_outlast_the_audio() -> None:
@@ -127,7 +175,7 @@ def test_fast_speech_is_held_for_reading_where_there_is_room() -> None:
 def test_segments_that_overlap_are_shown_one_after_the_other() -> None:
     """A recogniser's overlap cuts the earlier cue short."""
     shown = parsed("srt", rendered("srt", [segment("First.", 0, 3), segment("Second.", 2, 4)]))
-    assert [(cue.start_ms, cue.end_ms) for cue in shown] == [(0, 2000), (2000, 4000)]
+    assert [(cue.start_ms, cue.end_ms) for cue in shown] == [(0, 1920), (2000, 4000)]
 
 
 def test_clock_goes_past_two_digits_of_hours() -> None:

@@ -8,7 +8,10 @@ import math
 import pytest
 from hypothesis import given
 
-from asrctl.render.text import TextWriter, milliseconds, one_line
+from asrctl.errors import UsageError
+from asrctl.render.options import RenderOptions
+from asrctl.render.plain import TextWriter, TsvWriter
+from asrctl.render.text import milliseconds, one_line
 from asrctl.transcript import Segment
 from tests.render.samples import rendered, segment, segment_lists
 
@@ -21,6 +24,37 @@ def test_txt_writes_a_line_for_each_segment_as_it_comes() -> None:
     assert sink.getvalue() == "Hello world.\n"
     writer.segment(segment("Bye.", 1, 2))
     assert sink.getvalue() == "Hello world.\nBye.\n"
+
+
+def test_txt_has_paragraphs_where_they_are_wanted() -> None:
+    """A long pause makes an empty line, a short one and silence at the start do not."""
+    sink = io.StringIO()
+    writer = TextWriter(sink, RenderOptions(paragraph_pause_s=2.0))
+    for item in (
+        segment("One.", 9, 10),
+        segment("Two.", 11, 12),
+        segment(" ", 13, 14),
+        segment("Three.", 14, 15),
+    ):
+        writer.segment(item)
+    assert sink.getvalue() == "One.\nTwo.\n\nThree.\n"
+
+
+def test_a_pause_of_nothing_makes_no_paragraphs() -> None:
+    """It would make one of each line."""
+    with pytest.raises(UsageError, match="paragraph_pause_s"):
+        RenderOptions(paragraph_pause_s=0.0)
+
+
+def test_tsv_has_words_where_they_are_wanted() -> None:
+    """A row for each word; a segment without words keeps its own."""
+    sink = io.StringIO()
+    writer = TsvWriter(sink, RenderOptions(words=True))
+    writer.segment(segment("Hello world.", 1, 2))
+    writer.segment(segment("No words.", 3, 4, timed_words=False))
+    assert sink.getvalue() == (
+        "start\tend\ttext\n1000\t1500\tHello\n1500\t2000\tworld.\n3000\t4000\tNo words.\n"
+    )
 
 
 def test_txt_of_silence_is_empty() -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.engine.slot import HealthCheck, PoolOptions
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.server.options import Models, NamedModel, ServeOptions
+from asrctl.workers.options import HealthCheck, PoolOptions
 
 from . import servers
 from .servers import Running, options_for, running, script

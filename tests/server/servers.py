@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -21,8 +23,6 @@ from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from asrctl.engine.slot import HealthCheck, PoolOptions
-from asrctl.engine.stream import StreamOptions
 from asrctl.protocol import (
     SUBPROTOCOL,
     AudioFormat,
@@ -38,13 +38,19 @@ from asrctl.protocol import (
 )
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
+from asrctl.server.engine import Engine
 from asrctl.server.journal import Journal
 from asrctl.server.options import Models, NamedModel, ServeOptions
 from asrctl.server.server import Server
+from asrctl.server.session import LiveSession
+from asrctl.server.tls import HandshakeLoop
+from asrctl.streaming.stream import StreamOptions
+from asrctl.workers.options import HealthCheck, PoolOptions
 
-from ..engine.streams import LevelDetector, silence
+from .speech import LevelDetector, silence
 
 PATIENCE_S = 30.0
+T = TypeVar("T")
 PCM = AudioFormat("pcm_s16le", 16_000, 1)
 HEALTH = HealthCheck(speak([1, 2, 3]), frozenset({"w1", "w2", "w3"}), DecodeOptions())
 
@@ -73,18 +79,58 @@ def options_for(spec: ModelSpec, **changes: Any) -> ServeOptions:
 class Running:
     """A server in a thread of its own."""
 
+    server: Server
+
     def __init__(self, options: ServeOptions) -> None:
         self.log = io.StringIO()
-        self.server = Server(options, LevelDetector, Journal(self.log))
         self.error: Exception | None = None
-        self._thread = threading.Thread(target=self._run)
+        self._made = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(options,))
         self._thread.start()
+        self._made.wait(PATIENCE_S)
+        if not hasattr(self, "server"):
+            self._thread.join(PATIENCE_S)
+            assert self.error is not None
+            raise self.error
 
-    def _run(self) -> None:
+    def _run(self, options: ServeOptions) -> None:
         try:
-            self.server.run()
+            with asyncio.Runner(
+                loop_factory=lambda: HandshakeLoop(options.limits.handshake_timeout_s)
+            ) as runner:
+                runner.run(self._serve(options))
         except Exception as error:
             self.error = error
+        finally:
+            self._made.set()
+
+    async def _serve(self, options: ServeOptions) -> None:
+        engine = Engine(options)
+        try:
+            self.server = Server(options, LevelDetector, engine, Journal(self.log))
+            self._made.set()
+            await self.server.serve()
+        finally:
+            await engine.close()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call something in the server's event loop."""
+        done: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(function())
+            except Exception as error:
+                done.set_exception(error)
+
+        self.server.loop.call_soon_threadsafe(run)
+        return done.result(PATIENCE_S)
+
+    @property
+    def session(self) -> LiveSession:
+        """The only session that is not done."""
+        [session] = self.server.hub.sessions
+        return session
 
     def wait_ready(self) -> None:
         """Wait for /ready."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asrctl.engine.lineup import Lineup, Member
-from asrctl.engine.slot import PoolOptions
-from asrctl.engine.stream import Stream
 from asrctl.policy.ladder import MEASURES, LadderOptions, Level
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.protocol import (
@@ -30,15 +28,19 @@ from asrctl.protocol import (
     Start,
     Status,
 )
-from asrctl.providers.base import DecodeOptions, ModelSpec, Spoken
-from asrctl.providers.scripted import listen, speak
+from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.providers.recognizer import Recognizer
+from asrctl.providers.scripted import speak
+from asrctl.providers.scripted_stream import ScriptedStream
 from asrctl.server.options import Models, NamedModel
-from asrctl.server.session import LiveSession
-from asrctl.transcript import Hypothesis, Segment
+from asrctl.server.session import Bounds, LiveSession, Surroundings
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.stream import StreamOptions
+from asrctl.transcript import Hypothesis
+from asrctl.workers.options import PoolOptions
 
-from ..engine.streams import LevelDetector, silence
-from ..engine.voices import PuppetModel, PuppetSession
 from .servers import HEALTH, Talker, check_account, options_for, pcm, running, spoken, until
+from .speech import LevelDetector, heard_in, silence
 
 Scripted = Callable[..., ModelSpec]
 
@@ -48,67 +50,58 @@ SPEECH = np.concatenate([*[np.concatenate((speak(range(n, n + 30)), silence(0.8)
 
 @dataclass
 class Counting:
-    """A recogniser that answers at once, and counts the samples it was given."""
+    """A decoder that answers at once, and counts the samples it was given."""
 
     samples: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
+    width: int = 1
+    load_s: float = 0.0
+    inference_s: float = 0.0
 
-    def submit(
+    async def decode(
         self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
-    ) -> Future[Hypothesis]:
+    ) -> Hypothesis:
         self.samples[ticket.kind] += len(samples)
-        words = tuple(listen(samples))
-        text = " ".join(word.text for word in words)
-        segments = (Segment(0.0, len(samples) / 16_000, text, 1.0, words),) if words else ()
-        future: Future[Hypothesis] = Future()
-        future.set_result(Hypothesis(segments, "en", 0.0))
-        return future
+        return heard_in(samples)
 
-    def abort(self, future: Future[Hypothesis]) -> None:
-        """There is nothing to stop."""
+    async def wait_ready(self) -> None:
+        """It is."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def pids(self) -> list[int]:
+        return []
 
     @property
     def total(self) -> int:
         return sum(self.samples.values())
 
 
-class PromptSession(PuppetSession):
-    """Says each word at once, and completes each utterance."""
-
-    def feed(self, samples: NDArray[np.float32]) -> None:
-        super().feed(samples)
-        self.hear()
-
-    def complete(self) -> None:
-        super().complete()
-        self.finish()
-
-
-class PromptModel(PuppetModel):
-    """A streaming provider of such sessions."""
-
-    def open(self, options: DecodeOptions, say: Callable[[Spoken], None]) -> PromptSession:
-        return PromptSession(say)
-
-
 async def played(
-    level: Level, source: str, recognizer: Counting | Lineup, *, catch_up: bool = True
+    level: Level, source: str, recognizer: Recognizer, *, catch_up: bool = True
 ) -> list[ServerMessage]:
     """What a session says to SPEECH on a rung, in pieces of 50 ms."""
     said: list[ServerMessage] = []
-    books = ServerSession("s", "t", Start(AudioFormat("pcm_f32le", 16_000, 1), source=source), 10**9)
-    session = LiveSession(books, Stream(LevelDetector()), recognizer, hold_s=60, spool_s=60, said=said.append)
+    state = ServerSession("s", "t", Start(AudioFormat("pcm_f32le", 16_000, 1), source=source), 10**9)
+    session = LiveSession(
+        state,
+        LevelDetector(),
+        StreamOptions(),
+        recognizer,
+        Bounds(),
+        Surroundings(time.monotonic, said.append),
+    )
     session.obey(MEASURES[level])
     for at in range(0, len(SPEECH), 800):
         piece = SPEECH[at : at + 800]
-        session.take(Audio(piece.astype("<f4").tobytes(), books.received))
-        books.received += len(piece)
-        while session._session.pending_samples > 16_000 * 30 or session._session._inbox.qsize():
+        session.take(Audio(piece.astype("<f4").tobytes(), state.received))
+        state.received += len(piece)
+        for _ in range(20):  # it hears all of it, and all that is said to it
             await asyncio.sleep(0)
-    session.take(Finish(books.received))
+    session.take(Finish(state.received))
     spooled = session.spooled_samples
     if catch_up:
         assert (spooled > 0) == (level >= Level.FINALS_ONLY and source == "system")
-        assert not spooled or not isinstance(recognizer, Counting) or recognizer.total == 0
         session.obey(MEASURES[Level.NORMAL])
         while not session.done:
             session.catch_up()
@@ -118,13 +111,18 @@ async def played(
     return said
 
 
+def pooled(decoder: Counting) -> PooledRecognizer:
+    """A recogniser over it."""
+    return PooledRecognizer("counting", "words", decoder, lambda: "here")
+
+
 @pytest.mark.parametrize("source", ["mic", "system"])
 def test_each_rung_does_less_work(source: str) -> None:
     """The same speech costs less on each rung; every word is final on all of them."""
     work = []
     for level in Level:
         counting = Counting()
-        said = asyncio.run(played(level, source, counting))
+        said = asyncio.run(played(level, source, pooled(counting)))
         words = [word for each in said if isinstance(each, Final) for word in each.text.split()]
         assert words == [f"w{n}" for n in range(60)]
         check_account(next(each for each in said if isinstance(each, Done)))
@@ -140,7 +138,7 @@ def test_each_rung_says_less_of_what_is_streamed(source: str) -> None:
     """Streamed partials come with each word, then 2 s and 4 s apart, then not at all; finals always."""
     partials = []
     for level in Level:
-        said = asyncio.run(played(level, source, Lineup([Member("stream", None, PromptModel())])))
+        said = asyncio.run(played(level, source, ScriptedStream()))
         words = [word for each in said if isinstance(each, Final) for word in each.text.split()]
         assert words == [f"w{n}" for n in range(60)]
         check_account(next(each for each in said if isinstance(each, Done)))
@@ -156,7 +154,7 @@ def test_each_rung_says_less_of_what_is_streamed(source: str) -> None:
 def test_held_back() -> None:
     """On the third rung nothing of `system` is decoded at all, until there is time again."""
     counting = Counting()
-    asyncio.run(played(Level.FINALS_ONLY, "system", counting, catch_up=False))
+    asyncio.run(played(Level.FINALS_ONLY, "system", pooled(counting), catch_up=False))
     assert counting.total == 0
 
 
@@ -219,8 +217,8 @@ def test_partials_of_the_mic_only(scripted: Scripted) -> None:
     with running(options_for(scripted(), pool=pool)) as server:
         for source, some in (("mic", True), ("system", False)):
             with Talker(server.url, speech, source=source) as talker:
-                [session] = server.server.hub.sessions
-                session.obey(replace(MEASURES[Level.SMALL_MODEL], interval_factor=1.0))
+                less = replace(MEASURES[Level.SMALL_MODEL], interval_factor=1.0)
+                server.call(partial(server.session.obey, less))
                 talker.send(2.0)
                 if some:
                     talker.receive_until(Partial)

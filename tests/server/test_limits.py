@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from asrctl.engine.slot import PoolOptions
 from asrctl.errors import AsrctlError, UsageError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.priority import Source
 from asrctl.protocol import Error
 from asrctl.providers.base import ModelSpec
 from asrctl.server.options import check_exposure, is_loopback
+from asrctl.workers.options import PoolOptions
 
 from .servers import HEALTH, Running, Talker, open_socket, options_for, running, spoken
 
@@ -117,8 +117,19 @@ def test_capabilities(shared: Running) -> None:
     document = json.loads(shared.get("/capabilities")[1])
     assert document["protocols"] == ["asrctl.v1"]
     assert document["models"]["main"]["name"] == "words"
-    assert document["limits"]["max_sessions"] == 10
+    assert document["limits"]["max_sessions"] == document["limits"]["session_limit"] == 10
+    assert document["limits"]["sessions_now"] == 0
     assert "whisper_cpp" in document["providers"]
+    with Talker(shared.url, b""):
+        assert json.loads(shared.get("/capabilities")[1])["limits"]["sessions_now"] == 1
+
+
+def test_exposure_is_said(scripted: Scripted) -> None:
+    """A server that other machines can reach says so in its log, and with which protection."""
+    with running(options_for(scripted(), host="0.0.0.0", api_key="sesame")) as server:
+        assert "event=exposed host=0.0.0.0 key=True tls=False" in server.log.getvalue()
+    with running(options_for(scripted())) as server:
+        assert "exposed" not in server.log.getvalue()
 
 
 def test_exposure() -> None:
@@ -135,9 +146,5 @@ def test_exposure() -> None:
 
 def test_a_port_that_is_taken(shared: Running, scripted: Scripted) -> None:
     """One line says which port it was."""
-    from asrctl.server.server import Server
-
-    from ..engine.streams import LevelDetector
-
     with pytest.raises(AsrctlError, match=f":{shared.server.port}: another program has the port"):
-        Server(replace(options_for(scripted()), port=shared.server.port), LevelDetector)
+        Running(replace(options_for(scripted()), port=shared.server.port))

@@ -15,8 +15,8 @@ from asrctl.protocol import Partial
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 
-from ..engine.streams import silence
 from .servers import Running, Talker, open_socket, options_for, pcm, running, spoken, until
+from .speech import silence
 
 Scripted = Callable[..., ModelSpec]
 SPEECH = pcm(np.concatenate((speak(range(12)), silence(0.8))))
@@ -62,7 +62,7 @@ MOVING = {
     "asrctl_memory_bytes",
     "asrctl_resumes_total",
     "asrctl_closes_total 1000",
-    "asrctl_watchdog_restarts_total",
+    "asrctl_stalls_total",
     "asrctl_spooled_seconds",
     "asrctl_ready",
 }
@@ -73,7 +73,7 @@ def test_everything_moves(scripted: Scripted) -> None:
     options = options_for(
         scripted(delay_s=0.1, hang_on=["w99"], crashes=1, refuse_on=["w50"]),
         watchdog_s=1.0,
-        admission=AdmissionOptions(max_sessions=2),
+        admission=AdmissionOptions(max_sessions=3),
         ladder=LadderOptions(up=(0.05, 50.0, 99.0), down=0.01, min_stay_s=0.1, max_queue_delay_s=1000.0),
     )
     seen: dict[str, set[float]] = {}
@@ -88,25 +88,30 @@ def test_everything_moves(scripted: Scripted) -> None:
         assert still() == MOVING
         assert set(seen) >= {"asrctl_session_limit", *MOVING} - {"asrctl_closes_total 1000"}
         seen["asrctl_closes_total 1000"] = {0.0}
-        talker = Talker(server.url, SPEECH + spoken(50, 51, 99)).connect()
+        talker = Talker(server.url, SPEECH + spoken(50, 51)).connect()
         talker.send(2.0)
         until(lambda: "asrctl_queue_depth partial" not in still())
         talker.receive_until(Partial)
+        # Without partials, which would hang in its place; 2 s long, so that its deadline is a while off.
+        hangs = pcm(np.concatenate((speak(range(99, 109)), silence(0.8))))
+        hanging = Talker(server.url, hangs, partials=False).connect()
         system = Talker(server.url, spoken(1, 2, 3), source="system").connect()
         for origin in (None, "https://example.org"):
             with contextlib.suppress(InvalidStatus):
                 open_socket(server.url, origin=origin)
         held = server.server.hub.find(system.protocol.session_id or "")
-        assert held is not None and server.server._loop is not None
-        server.server._loop.call_soon_threadsafe(held.obey, MEASURES[Level.FINALS_ONLY])
+        assert held is not None
+        server.call(lambda: held.obey(MEASURES[Level.FINALS_ONLY]))
         system.send()
         talker.send()
+        hanging.send()
         until(lambda: "asrctl_spooled_seconds" not in still())
         talker.cut()
-        until(lambda: not still() & {"asrctl_sessions detached", "asrctl_watchdog_restarts_total"})
+        until(lambda: not still() & {"asrctl_sessions detached", "asrctl_stalls_total"})
         talker.connect()
         talker.finish()
         system.finish()
-        for each in (talker, system):
+        hanging.finish()
+        for each in (talker, system, hanging):
             each.__exit__(None, None, None)
         until(lambda: not still())

@@ -5,11 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asrctl.protocol import AudioFormat, Dropped, Final, Metrics, Partial, SpeechStarted
+from asrctl.protocol import (
+    AudioFormat,
+    Dropped,
+    Endpointing,
+    Final,
+    Metrics,
+    Partial,
+    SpeechEnded,
+    SpeechStarted,
+)
 from asrctl.providers.scripted import speak
 
-from ..engine.streams import silence
 from .servers import PCM, Running, Talker, check_account, pcm, spoken, until
+from .speech import silence
 
 
 def test_a_session(shared: Running) -> None:
@@ -126,3 +135,42 @@ def test_sessions_do_not_mix(shared: Running) -> None:
         assert talker.words == [f"w{number}" for number in range(10 * n, 10 * n + 4)]
         assert talker.protocol._start.format == PCM
         talker.__exit__(None, None, None)
+
+
+def test_the_end_of_speech(shared: Running) -> None:
+    """A client is told when an utterance has ended, before its final comes."""
+    with Talker(shared.url, spoken(1, 2)) as talker:
+        talker.finish()
+    kinds = (SpeechStarted, SpeechEnded, Final)
+    for number in range(2):
+        own = [each for each in talker.news if isinstance(each, kinds) and each.utterance == number]
+        assert tuple(type(each) for each in own) == kinds
+    started, ended = talker.of(SpeechStarted)[1], talker.of(SpeechEnded)[1]
+    assert started.utterance == ended.utterance == 1
+    assert started.start_s < ended.end_s <= len(talker.audio) / 32_000
+
+
+def test_endpointing_of_a_session(shared: Running) -> None:
+    """A session may want longer pauses, or shorter utterances, than others."""
+    audio = spoken(1, 2, 3, pause_s=0.8)
+    with Talker(shared.url, audio, endpointing=Endpointing(trailing_silence_s=1.5)) as patient:
+        patient.finish()
+    assert [final.text for final in patient.of(Final)] == ["w1 w2 w3"]
+    long = pcm(np.concatenate((speak(range(20)), silence(0.8))))
+    with Talker(shared.url, long, endpointing=Endpointing(max_utterance_s=2.0)) as brief:
+        brief.finish()
+    assert len(brief.of(Final)) >= 2
+    assert all(final.to - final.from_ <= 2.1 * 16_000 for final in brief.of(Final))
+
+
+def test_how_often_a_session_has_partials(shared: Running) -> None:
+    """A session may want partials more rarely than the server makes them."""
+    speech = pcm(np.concatenate((speak(range(40)), silence(0.8))))
+    with Talker(shared.url, speech, partial_interval_s=30.0) as talker:
+        held = shared.server.hub.find(talker.protocol.session_id or "")
+        assert held is not None
+        for _ in range(16):
+            talker.send(0.5)
+            until(lambda: held.state.received == talker.protocol.next_offset)
+        talker.finish()
+    assert len(talker.of(Partial)) <= 2  # the first, and the final before the end was certain

@@ -18,8 +18,8 @@ from asrctl.policy.ladder import MEASURES, Level
 from asrctl.providers.base import ModelSpec
 from asrctl.server.spool import Lost, Mark, Spool, Step
 
-from ..engine.streams import silence
 from .servers import Running, Talker, check_account, options_for, pcm, running, spoken, until
+from .speech import silence
 
 Scripted = Callable[..., ModelSpec]
 
@@ -88,9 +88,8 @@ def test_a_disk_that_forgets() -> None:
 def hold_back(server: Running) -> None:
     """Have the server act as under load."""
     server.server.hub.ladder._level = Level.FINALS_ONLY
-    [session] = server.server.hub.sessions
-    server.server._loop.call_soon_threadsafe(session.obey, MEASURES[Level.FINALS_ONLY])  # type: ignore[union-attr]
-    until(lambda: session._spooling)
+    session = server.session
+    server.call(lambda: session.obey(MEASURES[Level.FINALS_ONLY]))
 
 
 def test_the_spool_has_a_bound(scripted: Scripted) -> None:
@@ -125,7 +124,7 @@ def test_a_full_disk(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> Non
     options = options_for(scripted(), window_s=1.0, hold_s=1.0)
     with running(options) as server, Talker(server.url, spoken(*range(9)), source="system") as talker:
         hold_back(server)
-        [session] = server.server.hub.sessions
+        session = server.session
         talker.send(2.0)
         until(lambda: "event=spool.full" in server.log.getvalue())
         until(lambda: session.spooled_samples)

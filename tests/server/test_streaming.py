@@ -16,8 +16,8 @@ from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.server.options import NamedModel, ServeOptions, Streaming
 
-from ..engine.streams import silence
 from .servers import Talker, check_account, options_for, pcm, running, script, spoken, until
+from .speech import silence
 
 MODEL = NamedModel("stream", ModelSpec("scripted_stream", Path()), multilingual=True)
 
@@ -61,7 +61,7 @@ def test_a_lost_stream_is_told_and_taken_up(options: ServeOptions) -> None:
         talker.send(2.0)
         talker.receive_until(Partial)
         model.refusal = "it restarts"
-        model.break_all("the process died")
+        server.call(lambda: model.break_all("the process died"))
         first = talker.receive_until(Status)
         assert (first.provider, first.reason) == ("scripted", "the process died")
         assert first.level == first.from_level == 0 and first.model == "words"
@@ -84,7 +84,7 @@ def test_a_provider_that_never_gets_ready_is_passed_over(options: ServeOptions) 
     """The server is ready once that is certain, and the pool does the work."""
 
     class Broken(ScriptedStream):
-        def wait_ready(self) -> None:
+        async def wait_ready(self) -> None:
             from asrctl.errors import ProviderError
 
             raise ProviderError("the program does not start")

@@ -16,11 +16,9 @@ import pytest
 from asrctl.errors import UsageError
 from asrctl.protocol import Limits
 from asrctl.providers.base import ModelSpec
-from asrctl.server.server import Server
 
 from ..cli.commands import run
-from ..engine.streams import LevelDetector
-from .servers import PATIENCE_S, options_for, running, spoken, until
+from .servers import PATIENCE_S, Running, options_for, running, spoken, until
 
 Scripted = Callable[..., ModelSpec]
 
@@ -100,4 +98,4 @@ def test_certificates_that_are_none(
     """A certificate that cannot be used is a mistake with a name, and leaves nothing running."""
     options = options_for(scripted(), certificate=pems / certificate, private_key=key and pems / key)
     with pytest.raises(UsageError, match=message):
-        Server(options, LevelDetector)
+        Running(options)

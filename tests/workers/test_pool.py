@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -567,3 +568,20 @@ asyncio.run(main())
     parent.kill()
     await parent.wait()
     await until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_options_are_decided_when_the_decode_starts(script: Script, pool_of: PoolOf) -> None:
+    """`adapt` is asked once a worker takes the window, and is told how long it has waited."""
+    asked: list[tuple[str, float]] = []
+
+    def adapt(options: DecodeOptions, ticket: Ticket, waited_s: float) -> DecodeOptions:
+        asked.append((ticket.session, waited_s))
+        return replace(options, language="de")
+
+    pool = pool_of(script(delay_s=0.2), adapt=adapt)
+    await pool.wait_ready()
+    assert not asked
+    first, second = (decoding(pool, n, ticket=Ticket(f"s{n}", Kind.FINAL)) for n in (1, 2))
+    assert (await first).language == (await second).language == "de"
+    assert [session for session, _ in asked] == ["s1", "s2"]
+    assert asked[0][1] < 0.2 <= asked[1][1]

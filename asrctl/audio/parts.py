@@ -1,0 +1,169 @@
+"""Files that are several files joined: where each begins.
+
+`cat a.mp3 b.mp3` is how podcasts, voice services and recorders make one file of many, and an Ogg stream may
+be chained by its standard (RFC 3533, section 4). No library reads all of these to the end, and none knows
+them all; so the parts are found here, and each is decoded as if it were alone.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from asrctl.audio.mpeg import first_frame, format_changes, id3_bytes, joined_starts, parse_frame, xing_s
+
+MAX_PARTS = 10_000
+
+
+class Part(NamedTuple):
+    """A range of bytes that is a file by itself."""
+
+    start: int
+    end: int
+
+
+def parts_of(path: str, kind: str, *, same_format: bool = False) -> list[Part]:
+    """The files that are joined in this one, at least one.
+
+    Args:
+        path: A regular file that is not empty.
+        kind: As `sniff.kind_of` says.
+        same_format: Also cut where rate or channels of MPEG audio change, for a decoder that cannot.
+    """
+    find = _FINDERS.get(kind)
+    with open(path, "rb") as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        if find is None or not n_bytes:
+            return [Part(0, n_bytes)]
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            starts = [at for at in find(data) if at > 0][: MAX_PARTS - 1]
+            parts = [Part(*edges) for edges in pairwise([0, *starts, n_bytes])]
+            if kind == "mpeg" and (same_format or _is_layer_two(data)):
+                parts = [piece for part in parts for piece in _of_one_format(data, part)]
+    return parts
+
+
+def promised_s(path: str, part: Part) -> float | None:
+    """Length of a part of MPEG audio by its Xing header, which FFmpeg and libsndfile do not tell from a
+    guess."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = first_frame(data, part.start)
+        return None if at is None else xing_s(data, at)
+
+
+def _is_layer_two(data: mmap.mmap) -> bool:
+    """True for MP2, whose rate FFmpeg takes from further on in the file if it changes."""
+    at = first_frame(data)
+    frame = None if at is None else parse_frame(data, at)
+    return frame is not None and frame.side_bytes == 0
+
+
+def _of_one_format(data: mmap.mmap, part: Part) -> list[Part]:
+    changes = [at for at in format_changes(data, *part) if at > part.start]
+    return [Part(*edges) for edges in pairwise([part.start, *changes, part.end])]
+
+
+def _mpeg(data: mmap.mmap) -> Iterator[int]:
+    return joined_starts(data)
+
+
+def _ogg(data: mmap.mmap) -> Iterator[int]:
+    """Links of a chain: a page that begins a stream, behind one that does not."""
+    in_heads, at = True, data.find(b"OggS")
+    while at >= 0:
+        if len(page := data[at : at + 27]) < 27:
+            return
+        if page[4] != 0:  # not a page: these four bytes stood in a packet
+            at = data.find(b"OggS", at + 1)
+            continue
+        begins = bool(page[5] & 2)
+        if begins and not in_heads:
+            yield at
+        in_heads = begins
+        lacing = data[at + 27 : at + 27 + page[26]]
+        after = at + 27 + page[26] + sum(lacing)
+        at = after if data[after : after + 4] == b"OggS" else data.find(b"OggS", at + 1)
+
+
+def _pattern(pattern: bytes) -> Callable[[mmap.mmap], Iterator[int]]:
+    """Every place where a file's first bytes stand again."""
+    compiled = re.compile(pattern, re.DOTALL)
+    return lambda data: (match.start() for match in compiled.finditer(data))
+
+
+def _flac(data: mmap.mmap) -> Iterator[int]:
+    """Where the marker stands again with the block that has to follow it; a tag before it goes with it."""
+    skipped = id3_bytes(data)
+    for match in re.finditer(rb"fLaC[\x00\x80]\x00\x00\x22", data):
+        if match.start() != skipped:
+            yield match.start()
+
+
+def _mp4(data: mmap.mmap) -> Iterator[int]:
+    """A second `ftyp` among the boxes of the top level."""
+    at = 0
+    while len(head := data[at : at + 16]) >= 8:
+        size = int.from_bytes(head[:4], "big")
+        if head[4:8] == b"ftyp":
+            yield at
+        if size == 1 and len(head) == 16:
+            size = int.from_bytes(head[8:], "big")
+        if size < 8:  # 0: up to the end of the file
+            return
+        at += size
+
+
+def _chunks(order: str, magic: bytes) -> Callable[[mmap.mmap], Iterator[int]]:
+    """RIFF and its kin: the next file begins where the first says that it ends."""
+
+    def find(data: mmap.mmap) -> Iterator[int]:
+        at = 0
+        while data[at : at + 4] == magic:
+            yield at
+            size = int.from_bytes(data[at + 4 : at + 8], "little" if order == "<" else "big")
+            at += 8 + size + size % 2
+
+    return find
+
+
+def _au(data: mmap.mmap) -> Iterator[int]:
+    """Headers that state where the samples begin, and how many bytes they are."""
+    at = 0
+    while data[at : at + 4] == b".snd":
+        yield at
+        at += int.from_bytes(data[at + 4 : at + 8], "big") + int.from_bytes(data[at + 8 : at + 12], "big")
+
+
+def _caf(data: mmap.mmap) -> Iterator[int]:
+    """A header among the chunks, which have sizes of 64 bits; -1 is up to the end of the file."""
+    at = 0
+    while len(head := data[at : at + 12]) == 12:
+        if head[:4] == b"caff":
+            yield at
+            at += 8
+            continue
+        size = int.from_bytes(head[4:], "big", signed=True)
+        if size < 0:
+            return
+        at += 12 + size
+
+
+_FINDERS: dict[str, Callable[[mmap.mmap], Iterator[int]]] = {
+    "mpeg": _mpeg,
+    "ogg": _ogg,
+    "flac": _flac,
+    "mp4": _mp4,
+    "matroska": _pattern(rb"\x1aE\xdf\xa3.{1,60}?(?:webm|matroska)"),
+    "asf": _pattern(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"),
+    "flv": _pattern(rb"FLV\x01[\x00-\x07]\x00\x00\x00\x09"),
+    "tta": _pattern(rb"TTA[12][\x01-\x03]\x00"),
+    "amr": _pattern(rb"#!AMR(?:-WB)?\n"),
+    "au": _au,
+    "caf": _caf,
+    "wav": _chunks("<", b"RIFF"),
+    "aiff": _chunks(">", b"FORM"),
+}

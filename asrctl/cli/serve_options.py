@@ -1,0 +1,74 @@
+"""The options of `asrctl serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Host = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Address to listen on (default 127.0.0.1).")
+]
+Port = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", min=0, max=65_535, help="TCP port (default 8765); 0 takes a free one."),
+]
+MaxSessions = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, max=1000, help="Sessions at once (default 10, on one core 5)."),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        envvar="ASRCTL_API_KEY",
+        help="API key that clients must send; safer in the variable, since `ps` shows arguments.",
+    ),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Listen on other addresses than loopback without an API key.")
+]
+AllowOrigin = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ORIGIN", help="Web origin that may connect, such as https://example.org."),
+]
+TlsCert = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="PEM certificate chain, to serve wss:// and https://.")
+]
+TlsKey = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="PEM private key, if it is not in the same file.")
+]
+Model = Annotated[
+    str | None, typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, or a file.")
+]
+SmallModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH", help="Model to use under load; auto takes a smaller one that is there."
+    ),
+]
+FallbackModel = Annotated[
+    str | None, typer.Option(metavar="NAME|PATH", help="Model to use if the main one fails.")
+]
+FallbackProvider = Annotated[str | None, typer.Option(metavar="NAME", help="Provider of the fallback model.")]
+Provider = Annotated[
+    str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp, faster_whisper, voxtral or remote.")
+]
+Language = Annotated[
+    str | None,
+    typer.Option(metavar="CODE", help="Default language for clients that send none; 'auto' detects it."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, max=1024, help="Threads of each worker (default: all cores)."),
+]
+Workers = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=64, help="Worker processes; each loads the model.")
+]
+Grace = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS", min=0, max=3600, help="Graceful-shutdown timeout in seconds (default 10)."
+    ),
+]

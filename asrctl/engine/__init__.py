@@ -1,1 +1,0 @@
-"""Inference in watched child processes, and the pipelines that feed them."""

@@ -1,0 +1,213 @@
+"""Makes a decoder of windows a stream of utterances: partials while they are spoken, a final at their end.
+
+An utterance is decoded whole when it has ended. While it is spoken, what there is of it is decoded now and
+then for a partial; in a pause the final is decoded before the end is certain, and kept if no speech follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asrctl.policy.agreement import StablePrefix
+from asrctl.policy.pacing import Pacer
+from asrctl.policy.priority import Kind, Ticket
+from asrctl.policy.window import Effort
+from asrctl.providers.recognizer import Completed, Failed, Heard, Spoken, StreamRequest, WindowDecoder
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(slots=True, eq=False)
+class _Utterance:
+    """An utterance, and what is being decoded of it."""
+
+    number: int
+    pieces: list[NDArray[np.float32]] = field(default_factory=list)
+    length_samples: int = 0
+    asked_samples: int = 0
+    """How much of it the last partial was asked for."""
+    shown_samples: int = 0
+    """How much of it the last partial that came had heard."""
+    prefix: StablePrefix = field(default_factory=StablePrefix)
+    paused: bool = False
+    """Whether the speaker has paused after what was fed last."""
+    partial: asyncio.Task[None] | None = None
+    final: asyncio.Task[None] | None = None
+    final_samples: int = -1
+    """How much of it the final, or the guess at it, was asked for."""
+    guess: Hypothesis | None = None
+    ended: bool = False
+
+    def audio(self) -> NDArray[np.float32]:
+        if len(self.pieces) > 1:
+            self.pieces = [np.concatenate(self.pieces)]
+        return self.pieces[0] if self.pieces else np.zeros(0, np.float32)
+
+
+class WindowedStream:
+    """An `UtteranceStream` over a `WindowDecoder`."""
+
+    def __init__(
+        self,
+        decoder: WindowDecoder,
+        request: StreamRequest,
+        say: Callable[[Spoken], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open a stream; arguments as for `Recognizer.open`. `clock` gives monotonic seconds."""
+        self._decoder = decoder
+        self._request = request
+        self._decode = replace(request.decode, word_timestamps=True)
+        self._say = say
+        self._clock = clock
+        self._pacer = Pacer(request.pacing)
+        self._partials = request.pacing is not None
+        self._open = _Utterance(0)
+        self._ended: dict[int, _Utterance] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        """Take audio; see `UtteranceStream`."""
+        utterance = self._open
+        utterance.pieces.append(samples)
+        utterance.length_samples += len(samples)
+        utterance.paused = False
+        if not self._partials or _is_under_way(utterance.partial) or _is_under_way(utterance.final):
+            return
+        new_samples = utterance.length_samples - utterance.asked_samples
+        spoken_s, new_s = utterance.length_samples / SAMPLE_RATE_HZ, new_samples / SAMPLE_RATE_HZ
+        if self._pacer.is_due(spoken_s, new_s):
+            utterance.asked_samples = utterance.length_samples
+            utterance.partial = self._start(self._decode_partial(utterance, utterance.audio()))
+
+    def pause(self, silence_s: float) -> None:
+        """Guess at the final; see `UtteranceStream`."""
+        utterance = self._open
+        utterance.paused = True
+        if self._request.pacing is None or not self._pacer.may_speculate(silence_s):
+            return
+        if utterance.length_samples not in (0, utterance.final_samples):
+            utterance.asked_samples = utterance.length_samples
+            self._stop(utterance.partial)
+            self._ask_final(utterance)
+
+    def end(self) -> None:
+        """Decode the utterance, if that was not guessed; see `UtteranceStream`."""
+        utterance, self._open = self._open, _Utterance(self._open.number + 1)
+        utterance.ended = True
+        self._ended[utterance.number] = utterance
+        self._stop(utterance.partial)
+        if utterance.final_samples == utterance.length_samples:
+            if utterance.guess is not None:
+                asyncio.get_running_loop().call_soon(self._complete, utterance, utterance.guess)
+                return
+            if _is_under_way(utterance.final):
+                return
+        self._ask_final(utterance)
+
+    def drop(self, utterance: int) -> None:
+        """Forget an utterance; see `UtteranceStream`."""
+        if (dropped := self._ended.pop(utterance, None)) is not None:
+            self._stop(dropped.final)
+
+    def want_partials(self, interval_factor: float | None) -> None:
+        """Decode for partials more or less often; see `UtteranceStream`."""
+        self._partials = interval_factor not in (None, math.inf) and self._request.pacing is not None
+        if interval_factor is not None:  # without partials, a load that was told of still forbids guesses
+            self._pacer.factor = interval_factor
+
+    def close(self) -> None:
+        """Abort all decodes; see `UtteranceStream`."""
+        self._say = lambda _: None
+        for task in self._tasks:
+            task.cancel()
+
+    # Decodes
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _stop(self, task: asyncio.Task[None] | None) -> None:
+        if task is not None:
+            task.cancel()
+
+    def _ask_final(self, utterance: _Utterance) -> None:
+        self._stop(utterance.final)
+        utterance.final_samples, utterance.guess = utterance.length_samples, None
+        utterance.final = self._start(self._decode_final(utterance, utterance.audio()))
+
+    def _ticket(self, kind: Kind, utterance: _Utterance) -> Ticket:
+        return Ticket(self._request.session, kind, self._request.source, utterance.number)
+
+    async def _decode_final(self, utterance: _Utterance, samples: NDArray[np.float32]) -> None:
+        """Decode all there is; complete the utterance if it has ended by then, or show it as a partial."""
+        options = replace(self._decode, effort=Effort.LIGHT)
+        try:
+            hypothesis = await self._decoder.decode(samples, options, self._ticket(Kind.FINAL, utterance))
+        except Exception as error:  # also what nobody foresaw: whoever waits for the utterance gets an answer
+            utterance.asked_samples = utterance.shown_samples
+            self._fail(utterance, error)
+            return
+        if utterance.ended:
+            self._complete(utterance, hypothesis)
+        else:
+            utterance.guess = hypothesis
+            self._show(utterance, hypothesis, len(samples))
+
+    async def _decode_partial(self, utterance: _Utterance, samples: NDArray[np.float32]) -> None:
+        """Decode what there is of an open utterance; one that made way, or failed, is asked for again."""
+        if utterance.paused:  # which was said just after the last of `samples`: the guess will do
+            utterance.asked_samples = utterance.shown_samples
+            return
+        asked_s = self._clock()
+        options = replace(self._decode, beam_size=1, effort=Effort.DRAFT)
+        try:
+            hypothesis = await self._decoder.decode(samples, options, self._ticket(Kind.PARTIAL, utterance))
+        except Exception:  # the final will say what is wrong, if that lasts
+            utterance.asked_samples = utterance.shown_samples
+            self._observe(asked_s, 0.0)
+        else:
+            self._observe(asked_s, hypothesis.inference_s)
+            self._show(utterance, hypothesis, len(samples))
+
+    def _observe(self, asked_s: float, inference_s: float) -> None:
+        turnaround_s = self._clock() - asked_s
+        self._pacer.observe(turnaround_s, turnaround_s - inference_s)
+
+    # What is said
+
+    def _show(self, utterance: _Utterance, hypothesis: Hypothesis, heard_samples: int) -> None:
+        utterance.shown_samples = heard_samples
+        words = [word for segment in hypothesis.segments for word in segment.words]
+        stable, unstable = utterance.prefix.update(words)
+        texts = tuple(word.text for word in stable), tuple(word.text for word in unstable)
+        if self._partials:
+            self._say(Heard(utterance.number, *texts, heard_samples))
+
+    def _complete(self, utterance: _Utterance, hypothesis: Hypothesis) -> None:
+        if self._ended.pop(utterance.number, None) is None:
+            return
+        if self._decode.language == "auto" and hypothesis.segments:
+            self._decode = replace(self._decode, language=hypothesis.language)
+        self._say(Completed(utterance.number, hypothesis))
+
+    def _fail(self, utterance: _Utterance, error: Exception) -> None:
+        """Say that an utterance cannot be decoded; one that is still open is tried again when it ends."""
+        if self._ended.pop(utterance.number, None) is not None:
+            self._say(Failed(utterance.number, error))
+
+
+def _is_under_way(task: asyncio.Task[None] | None) -> bool:
+    return task is not None and not task.done()

@@ -1,0 +1,39 @@
+"""What a stream tells its recogniser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feed:
+    """For the recogniser: the next samples of the open utterance."""
+
+    samples: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """For the recogniser: the speaker has paused for so long."""
+
+    silence_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """For the recogniser: the open utterance is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """For the recogniser: nobody waits for this utterance any more."""
+
+    utterance: int
+
+
+Command = Feed | Pause | End | Drop

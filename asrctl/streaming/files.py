@@ -1,0 +1,243 @@
+"""A file, or any stream without a clock, through a decoder of windows: samples in, segments out in order.
+
+At most a few windows are in memory at once, however long the input is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrctl.errors import DecodeError, UsageError, WorkerCrashed, WorkerTimeout
+from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
+from asrctl.policy.packing import Packer, PackingOptions, Window
+from asrctl.policy.placing import place
+from asrctl.policy.priority import Kind, Ticket
+from asrctl.policy.voiced import VoicedFrames
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.recognizer import WindowDecoder
+from asrctl.streaming.buffer import SampleBuffer
+from asrctl.streaming.source import Reader
+from asrctl.streaming.stream import SpeechDetector
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment
+
+_AHEAD = 2
+"""Windows submitted ahead for each worker, so that none waits for the reader."""
+_ABOUT_ONE_WINDOW = (DecodeError, WorkerCrashed, WorkerTimeout)
+"""Errors after which the other windows may still be decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How an input is cut and decoded.
+
+    Raises:
+        UsageError: An utterance may be longer than a window.
+    """
+
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+    endpointing: EndpointerOptions = field(
+        default_factory=lambda: EndpointerOptions(overlong_s=12.0, max_utterance_s=12.0)
+    )
+    packing: PackingOptions = field(default_factory=PackingOptions)
+
+    def __post_init__(self) -> None:
+        """Validate once, at the edge."""
+        if self.endpointing.max_utterance_s > self.packing.max_window_s:
+            raise UsageError("endpointing: max_utterance_s must not exceed packing's max_window_s")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Submitted:
+    """A window that is being decoded; `voiced` is where speech was heard in it."""
+
+    window: Window
+    voiced: tuple[Span, ...]
+    task: asyncio.Task[Hypothesis]
+
+
+class FileTranscription:
+    """One input; iterate over `segments` once.
+
+    Attributes:
+        language: The language of the first window; "" before.
+        inference_s: Time spent in recognisers, summed over workers.
+        providers: Whose words were taken, in the order of their first; empty where the decoder names nobody.
+        done_samples: How far the input is transcribed.
+        lost: What could not be decoded, one line each; such audio is in `account.dropped_samples`.
+    """
+
+    def __init__(
+        self,
+        chunks: AsyncIterable[NDArray[np.float32]],
+        decoder: WindowDecoder,
+        detector: SpeechDetector,
+        options: FileOptions,
+        name: str = "",
+    ) -> None:
+        """Prepare; nothing is read before the iteration starts.
+
+        Args:
+            chunks: Mono float32 at 16 kHz, each of shape (n,).
+            decoder: Where windows are decoded.
+            detector: Finds speech; fresh, for this input alone.
+            options: How to cut and decode.
+            name: Keeps inputs apart in the workers' queue.
+        """
+        self._chunks = chunks
+        self._decoder = decoder
+        self._detector = detector
+        self._decode = options.decode
+        self._ticket = Ticket(session=name, kind=Kind.FINAL)
+        self._buffer = SampleBuffer()
+        self._voiced = VoicedFrames()
+        self._packer = Packer(options.packing)
+        self._endpointer = Endpointer(options.endpointing)
+        self._results: asyncio.Queue[_Submitted | Exception | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(_AHEAD * decoder.width)
+        self._under_way: set[asyncio.Task[Hypothesis]] = set()
+        self._uncollected: deque[Span] = deque()
+        self._speech_samples = 0
+        self._dropped_samples = 0
+        self.language = ""
+        self.inference_s = 0.0
+        self.providers: list[str] = []
+        self.done_samples = 0
+        self.lost: list[str] = []
+
+    @property
+    def account(self) -> AudioAccount:
+        """Where every sample read so far went; speech that is not transcribed yet is pending."""
+        return AudioAccount(
+            received_samples=self._buffer.end_sample,
+            speech_samples=self._speech_samples,
+            silence_samples=self._endpointer.account.silence_samples,
+            dropped_samples=self._dropped_samples,
+        )
+
+    async def segments(self) -> AsyncGenerator[Segment]:
+        """Segments as they become known, in order, times in seconds of the input.
+
+        Raises:
+            AudioError: The input cannot be read.
+            ModelError: The weights do not load.
+            ProviderError: No provider can run.
+        """
+        feeding = asyncio.create_task(self._feed(), name="feed")
+        try:
+            while (item := await self._results.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                for segment in await self._collect(item):
+                    yield segment
+                self._room.release()
+        finally:
+            tasks = [feeding, *self._under_way]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if isinstance(self._chunks, Reader):
+                await self._chunks.close()
+
+    async def _collect(self, submitted: _Submitted) -> list[Segment]:
+        """One window's segments; a window that cannot be decoded is declared dropped."""
+        window = submitted.window
+        try:
+            hypothesis = await submitted.task
+        except _ABOUT_ONE_WINDOW as error:
+            self._dropped_samples += self._settle(window)
+            start_s, end_s = (edge / SAMPLE_RATE_HZ for edge in _edges(window))
+            self.lost.append(f"dropped {start_s:.1f}-{end_s:.1f} s: {error}")
+            return []
+        if self.language in ("", "auto"):  # too short a window cannot tell
+            self.language = hypothesis.language
+        self._speech_samples += self._settle(window)
+        self.inference_s += hypothesis.inference_s
+        if hypothesis.provider and hypothesis.provider not in self.providers:
+            self.providers.append(hypothesis.provider)
+        self.done_samples = window.spans[-1].end_sample
+        return list(place(hypothesis.segments, window, submitted.voiced))
+
+    def _settle(self, window: Window) -> int:
+        """Samples of the utterances in a window, which are pending no more."""
+        _, end_sample = _edges(window)
+        settled = 0
+        while self._uncollected and self._uncollected[0].end_sample <= end_sample:
+            settled += self._uncollected.popleft().length_samples
+        return settled
+
+    # Reading
+
+    async def _feed(self) -> None:
+        """Submit windows as they fill; whatever goes wrong is handed to whoever takes the segments."""
+        try:
+            async for chunk in self._chunks:
+                for window in self._look_at(chunk):
+                    await self._submit(window)
+                self._forget()
+            for window in self._look_at_the_end():
+                await self._submit(window)
+            self._results.put_nowait(None)
+        except Exception as error:
+            self._results.put_nowait(error)
+
+    async def _submit(self, window: Window) -> None:
+        await self._room.acquire()
+        decode = self._decoder.decode(self._samples_of(window), self._decode, self._ticket)
+        task = asyncio.create_task(decode, name="window")
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        self._results.put_nowait(_Submitted(window, self._voiced.between(*_edges(window)), task))
+        if self._decode.language == "auto":  # what the first window is in, all later ones are decoded in
+            await asyncio.wait([task])
+            if not task.cancelled() and task.exception() is None:
+                self._decode = replace(self._decode, language=task.result().language)
+
+    def _done(self, task: asyncio.Task[Hypothesis]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # which nobody else may ask for, if an earlier window ends the iteration
+
+    def _look_at(self, chunk: NDArray[np.float32]) -> Iterator[Window]:
+        self._buffer.append(chunk)
+        for probability in self._detector.probabilities(chunk):
+            yield from self._packed(self._push(float(probability), FRAME_SAMPLES))
+
+    def _look_at_the_end(self) -> Iterator[Window]:
+        for probability in self._detector.flush():
+            rest = self._buffer.end_sample % FRAME_SAMPLES
+            yield from self._packed(self._push(float(probability), rest))
+        yield from self._packed(self._endpointer.flush())
+        yield from self._packer.flush()
+
+    def _push(self, probability: float, frame_samples: int) -> list[Event]:
+        self._voiced.push(probability, frame_samples)
+        return self._endpointer.push(probability, frame_samples)
+
+    def _packed(self, events: Iterable[Event]) -> Iterator[Window]:
+        for event in events:
+            if isinstance(event, SpeechEnded):
+                self._uncollected.append(event.span)
+                yield from self._packer.push(event.span)
+        yield from self._packer.settle(self._endpointer.settled_sample)
+
+    def _forget(self) -> None:
+        """Let go of all audio but that of the window being packed and of the utterance being heard."""
+        waiting = self._packer.start_sample
+        needed = self._endpointer.settled_sample if waiting is None else waiting
+        self._buffer.forget(needed)
+        self._voiced.forget(needed)
+
+    def _samples_of(self, window: Window) -> NDArray[np.float32]:
+        pause = np.zeros(window.pause_samples, np.float32)
+        pieces = [piece for span in window.spans for piece in (self._buffer.read(span), pause)]
+        return np.concatenate(pieces[:-1])
+
+
+def _edges(window: Window) -> tuple[int, int]:
+    return window.spans[0].start_sample, window.spans[-1].end_sample

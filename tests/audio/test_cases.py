@@ -1,0 +1,253 @@
+"""Inputs that users of other tools reported, each with its right value."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asrctl.audio.files import open_audio
+from asrctl.audio.sample import sample_speech
+from asrctl.errors import AudioError, UsageError
+from tests.audio.heard import SENTENCE_S, read, sentences_at_s
+from tests.audio.samples import PCM, Samples, s16_bytes, wav_bytes, write_media, write_sound
+from tests.audio.test_isolated import without
+from tests.audio.test_joined import DATA, tool
+
+__all__ = ["tool"]  # the fixture
+
+S16 = s16_bytes(sample_speech())
+LIST = b"LIST" + struct.pack("<I", 8) + b"INFOabcd"
+
+
+def chunk(data: bytes, size: int | None = None) -> bytes:
+    return b"data" + struct.pack("<I", len(data) if size is None else size) + data
+
+
+def wav_of(*chunks: bytes) -> bytes:
+    """A WAV of 16 kHz mono with these chunks, and the right RIFF size."""
+    head = wav_bytes(b"")[12:36]
+    body = b"WAVE" + head + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+TWICE, ONCE = (0.0, SENTENCE_S), (0.0,)
+HALF = len(S16) // 4 * 2
+UNKNOWN = wav_bytes(S16, data_size=0xFFFFFFFF)
+LYING_SIZES: dict[str, tuple[bytes, tuple[float, ...], str]] = {
+    "two data chunks": (wav_of(chunk(S16), chunk(S16)), TWICE, ""),
+    "a chunk between data chunks": (wav_of(chunk(S16), LIST, chunk(S16)), TWICE, ""),
+    "data size 0, RIFF right": (wav_of(chunk(S16, 0)), ONCE, ""),
+    "data size half, RIFF right": (wav_of(chunk(S16, HALF)), ONCE, ""),
+    "data size odd": (wav_of(chunk(S16, HALF + 1)), ONCE, ""),
+    "both sizes half": (wav_bytes(S16, data_size=HALF), ONCE, "its header states 1.5 s"),
+    "data size half, RIFF 0": (wav_bytes(S16, data_size=HALF, riff_size=0), ONCE, "its header states 1.5 s"),
+    "RIFF 0": (wav_bytes(S16, riff_size=0), ONCE, ""),
+    "joined": (wav_bytes(S16) * 2, TWICE, ""),
+    "joined three times": (wav_bytes(S16) * 3, (*TWICE, 2 * SENTENCE_S), ""),
+    "joined, lengths unknown": (UNKNOWN * 2, TWICE, ""),
+    "joined, formats differ": (
+        wav_bytes(S16) + wav_bytes(s16_bytes(np.repeat(sample_speech(), 6)), rate_hz=48_000, channels=2),
+        TWICE,
+        "",
+    ),
+    "joined behind an odd length": (
+        wav_bytes(bytes(3), bits=8, tag=PCM) + b"\0" + wav_bytes(S16),
+        ONCE,
+        "",
+    ),
+    "a tag behind it": (wav_bytes(S16) + b"TAG" + bytes(125), ONCE, ""),
+}
+
+
+@pytest.mark.parametrize("way", ["file", "pipe"])
+@pytest.mark.parametrize("name", LYING_SIZES)
+def test_sizes_that_lie_lose_nothing(name: str, way: str, tmp_path: Path) -> None:
+    """Whatever the sizes say, all samples are read, from a file and from `cat … | asrctl transcribe -`."""
+    content, starts, warning = LYING_SIZES[name]
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    with open_audio("-", stdin=io.BytesIO(content)) if way == "pipe" else open_audio(str(path)) as reader:
+        samples = np.concatenate(list(reader))
+    assert sentences_at_s(samples) == pytest.approx(starts, abs=0.01)
+    assert len(reader.warnings) == bool(warning)
+    assert warning in "".join(reader.warnings)
+
+
+@pytest.mark.parametrize("way", ["file", "pipe"])
+def test_what_is_not_read_behind_a_wav_is_said(way: str, tmp_path: Path) -> None:
+    """A second WAV cut in its header, or a long tag, is no audio that could be read."""
+    content = wav_bytes(S16) + b"ID3" + bytes(40_000)
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    with open_audio("-", stdin=io.BytesIO(content)) if way == "pipe" else open_audio(str(path)) as reader:
+        assert len(sentences_at_s(np.concatenate(list(reader)))) == 1
+    assert "not all read" in reader.warnings[0]
+
+
+PROMISES = {
+    "ima.wav": 2.93,
+    "vbr_noxing.mp3": 3.02,
+    "vbr_noxing_quiet_start.mp3": 13.03,
+}
+
+
+@pytest.mark.parametrize("name", PROMISES)
+def test_an_estimate_is_no_promise(name: str, tool: str) -> None:
+    """Lengths that a library guesses, or a byte rate, do not make a whole file "truncated"."""
+    samples, warnings = read(str(DATA / name))
+    assert len(samples) / 16_000 == pytest.approx(PROMISES[name], abs=0.03)
+    assert len(sentences_at_s(samples)) == 1
+    assert warnings == []
+
+
+def test_a_recording_that_starts_late_is_not_truncated(tmp_path: Path) -> None:
+    """The first sound at 0.25 s of the container's clock: no false warning, and no time is added."""
+    for name in ("late.m4a", "late.mkv", "late.mp4"):
+        path = write_media(tmp_path / name, sample_speech(), audio_from_s=0.25)
+        samples, warnings = read(str(path))
+        assert len(samples) / 16_000 == pytest.approx(SENTENCE_S, abs=0.3)
+        assert warnings == []
+
+
+def test_eight_channels_do_not_crash(tool: str) -> None:
+    """7.1 AAC with speech in two of eight channels: read, and about as loud as it was."""
+    path = str(DATA / "eight_channels.m4a")
+    if tool == "libsndfile":
+        with pytest.raises(AudioError, match="install PyAV"):
+            read(path)
+        return
+    samples, warnings = read(path)
+    assert sentences_at_s(samples) == pytest.approx([0], abs=0.03)
+    assert np.sqrt(np.mean(samples**2)) > 0.5 * np.sqrt(np.mean(sample_speech() ** 2))
+    assert warnings == []
+
+
+@pytest.mark.parametrize("channels", [8, 9, 16, 32])
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
+def test_many_channels_are_read(channels: int, codec: str, tmp_path: Path) -> None:
+    """Layouts that have no name, too."""
+    pytest.importorskip("av")
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("the ffmpeg program, which writes the file, is not installed")
+    many = np.zeros((len(sample_speech()), channels), np.float32)
+    many[:, channels // 2] = sample_speech()
+    wav, path = tmp_path / "many.wav", tmp_path / "many.mkv"
+    wav.write_bytes(wav_bytes(s16_bytes(many), channels=channels))
+    command = ["ffmpeg", "-v", "error", "-i", str(wav), "-c:a", codec, str(path)]
+    subprocess.run(command, check=True)
+    for each in (wav, path):
+        samples, warnings = read(str(each))
+        assert sentences_at_s(samples) == pytest.approx([0], abs=0.01)
+        assert np.sqrt(np.mean(samples**2)) > 0.8 * np.sqrt(np.mean(sample_speech() ** 2))
+        assert warnings == []
+
+
+def test_opposite_phase_in_a_part_is_mended_and_said(tool: str) -> None:
+    """The second sentence is out of phase: it is heard as the first is, and the warning says how long."""
+    samples, warnings = read(str(DATA / "inverted_after_3s.flac"))
+    assert sentences_at_s(samples) == pytest.approx([0, 3.43], abs=0.03)
+    assert len(warnings) == 1 and "opposite phase) for 2.8 s" in warnings[0]
+
+
+def test_the_default_track_is_taken(tool: str) -> None:
+    """Track 1 is silent, and track 2 is marked as the default."""
+    if tool == "libsndfile":
+        pytest.skip("not a format of libsndfile")
+    samples, warnings = read(str(DATA / "tracks_default2.mkv"))
+    assert len(samples) / 16_000 == pytest.approx(11, abs=0.1)
+    assert np.abs(samples).max() > 0.1
+    assert warnings == []
+
+
+def test_a_track_can_be_chosen(tool: str) -> None:
+    """By its number, from 1; a silent one says that there are others; one that is not there is refused."""
+    if tool == "libsndfile":
+        pytest.skip("not a format of libsndfile")
+    path = str(DATA / "silent_then_speech.mkv")
+    samples, warnings = read(path, track=1)
+    assert not samples.any()
+    assert warnings == ["silent: nothing but zeros; it has 2 audio tracks: try another"]
+    samples, warnings = read(path, track=2)
+    assert (len(sentences_at_s(samples)), warnings) == (1, [])
+    with pytest.raises(AudioError, match="there is no audio track 3: it has 2"):
+        read(path, track=3)
+
+
+def test_a_file_of_one_track_has_no_second(tmp_path: Path) -> None:
+    """Whichever decoder reads it."""
+    wav = tmp_path / "a.wav"
+    wav.write_bytes(wav_bytes(S16))
+    for path in (wav, write_sound(tmp_path / "a.aiff", sample_speech(), "AIFF", "PCM_16")):
+        with pytest.raises(AudioError, match="there is no audio track 2"):
+            read(str(path), track=2)
+        assert len(sentences_at_s(read(str(path), track=1)[0])) == 1
+    for options in ({"track": 0}, {"channel": 0}):
+        with pytest.raises(UsageError, match="counted from 1"):
+            read(str(wav), **options)
+
+
+def test_a_channel_can_be_chosen(tmp_path: Path) -> None:
+    """Speech beside a noisy channel: alone it is heard as it was spoken."""
+    noise = np.random.default_rng(5).uniform(-0.5, 0.5, len(sample_speech())).astype(np.float32)
+    wav = tmp_path / "a.wav"
+    both: Samples = np.stack([noise, sample_speech()], axis=1)
+    wav.write_bytes(wav_bytes(s16_bytes(both), channels=2))
+    assert sentences_at_s(read(str(wav))[0]) == []
+    assert sentences_at_s(read(str(wav), channel=2)[0]) == [0]
+    with pytest.raises(AudioError, match="there is no channel 3: it has 2 channels"):
+        read(str(wav), channel=3)
+
+
+def test_a_chosen_channel_that_a_part_lacks_is_said(tmp_path: Path) -> None:
+    """Stereo, then mono: the mono part is heard whole."""
+    stereo = wav_bytes(s16_bytes(np.repeat(sample_speech(), 2)), channels=2)
+    (tmp_path / "a.wav").write_bytes(stereo + wav_bytes(S16))
+    samples, warnings = read(str(tmp_path / "a.wav"), channel=2)
+    assert sentences_at_s(samples) == pytest.approx(TWICE, abs=0.01)
+    assert warnings == ["channel 2: in a part with 1 of them, all were mixed"]
+
+
+HELPFUL = {
+    "nomoov.mp4": "the recording was not finished: its index is missing (no moov atom)",
+    "cluster.webm": "a later piece of a WebM recording",
+    "song.mid": "MIDI holds notes",
+    "pointer.mp3": "a Git LFS pointer",
+}
+
+
+@pytest.mark.parametrize("name", HELPFUL)
+def test_the_message_says_what_helps(name: str, tool: str, tmp_path: Path) -> None:
+    """Not what a library could not do, but what the file lacks."""
+    path = tmp_path / name
+    if name == "nomoov.mp4":
+        whole = write_media(tmp_path / "whole.mov", sample_speech()).read_bytes()
+        path.write_bytes(whole[: len(whole) * 2 // 3])
+    elif name == "cluster.webm":
+        whole = (DATA / "repeated_cluster.webm").read_bytes()
+        path.write_bytes(whole[whole.find(b"\x1f\x43\xb6\x75") :])
+    elif name == "song.mid":
+        path.write_bytes(b"MThd" + struct.pack(">IHHH", 6, 0, 1, 96) + b"MTrk" + bytes(8))
+    else:
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(AudioError) as caught:
+        read(str(path))
+    assert HELPFUL[name] in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_nothing_prints(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Complaints of libmpg123 and others stay in the decoding process."""
+    without(monkeypatch, pyav=True, ffmpeg=True)
+    damaged = bytearray((DATA / "joined_same.mp3").read_bytes())
+    damaged[3000:4000] = np.random.default_rng(3).bytes(1000)
+    (tmp_path / "a.mp3").write_bytes(damaged)
+    read(str(tmp_path / "a.mp3"))
+    assert capfd.readouterr() == ("", "")

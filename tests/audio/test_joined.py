@@ -1,0 +1,143 @@
+"""Files that are several files, or whose format changes: all of it is decoded, at its speed and its time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asrctl.audio.parts import Part, parts_of
+from asrctl.audio.sample import sample_speech
+from asrctl.audio.sniff import HEAD_BYTES, kind_of
+from tests.audio.heard import SENTENCE_S, read, sentences_at_s
+from tests.audio.samples import s16_bytes, wav_bytes, write_media, write_sound
+from tests.audio.test_isolated import without
+
+DATA = Path(__file__).parent / "data"
+TOOLS = ["PyAV", "ffmpeg", "libsndfile"]
+FOR_LIBSNDFILE = {".mp3", ".ogg", ".opus", ".flac", ".aiff", ".au", ".caf", ".w64", ".wav"}
+
+
+@pytest.fixture(params=TOOLS)
+def tool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is installed: PyAV, only the ffmpeg program, or neither."""
+    name: str = request.param
+    if name == "ffmpeg" and shutil.which("ffmpeg") is None:
+        pytest.skip("the ffmpeg program is not installed")
+    without(monkeypatch, pyav=name != "PyAV", ffmpeg=name == "libsndfile")
+    return name
+
+
+GIVEN = {
+    "mono_then_stereo.mp3": (0.0, 2.93),
+    "joined_same.mp3": (0.0, 2.93),
+    "joined.opus": (0.0, 2.93),
+    "opus_then_vorbis.ogg": (0.0, 2.93),
+    "broadcast_20_51.ts": (0.01, 2.95),  # stereo, then six channels
+    "mono_then_stereo.aac": (0.06, 3.03),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_format_that_changes_is_followed(name: str, tool: str) -> None:
+    """The sentence is heard twice, the second time where the first ended, and nothing is complained about."""
+    if tool == "libsndfile" and Path(name).suffix not in FOR_LIBSNDFILE:
+        pytest.skip("not a format of libsndfile")
+    samples, warnings = read(str(DATA / name))
+    assert sentences_at_s(samples) == pytest.approx(GIVEN[name], abs=0.03)
+    assert warnings == []
+
+
+def _wav(path: Path, rate_hz: int) -> Path:
+    speech = np.repeat(sample_speech(), rate_hz // 16_000)
+    path.write_bytes(wav_bytes(s16_bytes(speech), rate_hz=rate_hz))
+    return path
+
+
+def _sound(container: str, subtype: str) -> Callable[[Path, int], Path]:
+    def write(path: Path, rate_hz: int) -> Path:
+        speech = np.repeat(sample_speech(), rate_hz // 16_000)
+        return write_sound(path, speech, container, subtype, rate_hz)
+
+    return write
+
+
+def _media(codec: str) -> Callable[[Path, int], Path]:
+    def write(path: Path, rate_hz: int) -> Path:
+        return write_media(path, np.repeat(sample_speech(), rate_hz // 16_000), codec, rate_hz)
+
+    return write
+
+
+MADE: dict[str, Callable[[Path, int], Path]] = {
+    "a.wav": _wav,
+    "ulaw.wav": _sound("WAV", "ULAW"),
+    "ima.wav": _sound("WAV", "IMA_ADPCM"),
+    "a.aiff": _sound("AIFF", "PCM_16"),
+    "a.au": _sound("AU", "PCM_16"),
+    "a.caf": _sound("CAF", "PCM_16"),
+    "a.flac": _sound("FLAC", "PCM_16"),
+    "a.mp3": _sound("MP3", "MPEG_LAYER_III"),
+    "a.ogg": _sound("OGG", "VORBIS"),
+    "a.m4a": _media("aac"),
+    "a.mkv": _media("flac"),
+    "a.mp2": _media("mp2"),
+    "a.ts": _media("aac"),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("second_hz", [16_000, 48_000])
+def test_joined_files_are_read_to_the_end(name: str, second_hz: int, tool: str, tmp_path: Path) -> None:
+    """`cat a b` of any format we can write, also where the rates differ: both sentences, at their speed."""
+    suffix = Path(name).suffix
+    if tool == "libsndfile" and suffix not in FOR_LIBSNDFILE | {".mp2"}:
+        pytest.skip("not a format of libsndfile")
+    first = MADE[name](tmp_path / f"first{suffix}", 16_000)
+    second = MADE[name](tmp_path / f"second{suffix}", second_hz)
+    path = tmp_path / name
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    samples, warnings = read(str(path))
+    starts = sentences_at_s(samples)
+    assert len(starts) == 2
+    assert starts[1] - starts[0] == pytest.approx(SENTENCE_S, abs=0.15)
+    assert warnings == []
+
+
+def test_joined_wav_of_another_codec_is_read(tmp_path: Path) -> None:
+    """PCM, then mu-law: our own reader leaves such a file to one that knows both."""
+    pcm, law = tmp_path / "pcm.wav", write_sound(tmp_path / "law.wav", sample_speech(), "WAV", "ULAW")
+    pcm.write_bytes(wav_bytes(s16_bytes(sample_speech())))
+    (tmp_path / "both.wav").write_bytes(pcm.read_bytes() + law.read_bytes())
+    samples, warnings = read(str(tmp_path / "both.wav"))
+    assert sentences_at_s(samples) == pytest.approx([0, SENTENCE_S], abs=0.01)
+    assert warnings == []
+
+
+def test_a_part_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    """The parts before and behind it are decoded."""
+    good = write_sound(tmp_path / "good.flac", sample_speech(), "FLAC").read_bytes()
+    (tmp_path / "three.flac").write_bytes(good + good[:42] + bytes(5000) + good)
+    samples, warnings = read(str(tmp_path / "three.flac"))
+    assert len(sentences_at_s(samples)) == 2
+    assert any("part 2 of 3 joined files" in line for line in warnings), warnings
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.ogg", "a.m4a", "a.mkv", "a.aiff", "a.caf", "a.au"])
+def test_one_file_is_one_part(name: str, tmp_path: Path) -> None:
+    """A file by itself is not taken apart."""
+    path = MADE[name](tmp_path / name, 16_000)
+    content = path.read_bytes()
+    assert parts_of(str(path), kind_of(content[:HEAD_BYTES])) == [Part(0, len(content))]
+
+
+def test_a_cluster_that_comes_twice_is_heard_once(tool: str) -> None:
+    """A recorder that uploads a piece again does not make anybody say it again; that is noted by PyAV."""
+    if tool == "libsndfile":
+        pytest.skip("not a format of libsndfile")
+    samples, warnings = read(str(DATA / "repeated_cluster.webm"))
+    assert len(samples) == pytest.approx(SENTENCE_S * 16_000, abs=400)
+    assert len(warnings) == 1 and ("repeated: 50 packets" in warnings[0] or "damaged" in warnings[0])

@@ -1,0 +1,103 @@
+"""Whether a realtime server is there, and ready: said at once, and before audio is sent."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from asrctl.errors import ProviderError
+from asrctl.policy.backoff import BackoffOptions
+
+from .brains import OpenAiBrain, VllmBrain
+from .ears import SOON_S, Ear, Stream, in_loop, request
+from .remote_server import Fault, Mute, RealtimeServer, Refuse, Say, serving
+from .remote_streams import open_stream, recognizer, settings
+
+BRAINS: dict[str, Any] = {"openai": OpenAiBrain, "vllm": VllmBrain}
+both = pytest.mark.parametrize("name", ["openai", "vllm"])
+ERROR = {"type": "server_error", "code": None, "message": "something broke"}
+NOWHERE = "ws://127.0.0.1:9"
+
+
+def server(name: str, *faults: Fault | None) -> RealtimeServer:
+    return RealtimeServer(BRAINS[name], faults)
+
+
+def dialect_of(name: str) -> str:
+    return name.split()[0].strip(",")
+
+
+def error_event(name: str, message: str = "something broke", **more: str) -> str:
+    """An error as the dialect has it."""
+    if name == "vllm":
+        return json.dumps({"type": "error", "error": message, "code": more.get("code", "engine")})
+    return json.dumps({"type": "error", "error": ERROR | {"message": message} | more})
+
+
+async def lost(stream: Stream) -> str:
+    """Why a stream was lost."""
+    return str((await stream.ear.wait_lost()).error)
+
+
+@pytest.mark.parametrize("dialect", ["openai", "vllm", "asrctl", "auto"])
+@in_loop
+async def test_nobody_there(dialect: str) -> None:
+    """A port that nobody listens on is said at once, by the stream and before one is opened."""
+    patient = BackoffOptions(first_s=10.0)
+    began_s = time.monotonic()
+    async with recognizer(settings(NOWHERE, dialect), patient) as remote:
+        with pytest.raises(ProviderError, match="refused"):
+            await remote.wait_ready()
+        stream = Stream(remote)
+        stream.utter(1)
+        assert "refused" in await lost(stream)
+        with pytest.raises(ProviderError, match=r"refused; tried again in \d+ s"):
+            remote.open(request(), Ear())
+    assert time.monotonic() - began_s < SOON_S
+
+
+@in_loop
+async def test_a_server_that_goes_is_waited_for_a_moment_only() -> None:
+    """It may be restarted; others do its work if it is not back soon."""
+    async with recognizer(settings(NOWHERE, restart_s=0.3), BackoffOptions(0.05, 0.1)) as remote:
+        async with serving(server("openai")) as url:
+            remote._settings = settings(url, restart_s=0.3)
+            stream = Stream(remote)
+            stream.utter(1)
+            await stream.ear.wait_completed(1)
+        began_s = time.monotonic()
+        stream.utter(2)
+        assert "refused; gave up after 0.3 s" in await lost(stream)
+        assert time.monotonic() - began_s < SOON_S
+        assert stream.ear.lost and stream.ear.lost.utterance == 1
+
+
+@both
+@in_loop
+async def test_ready_is_asked_before_audio_is_sent(name: str) -> None:
+    """`wait_ready` sees a session through its beginning, and says what is in its way."""
+    given = server(name, None, Refuse(401), Say('{"type": "hello"}'), Mute())
+    async with (
+        serving(given) as url,
+        recognizer(settings(url, "auto", first_event_timeout_s=0.2)) as remote,
+    ):
+        await remote.wait_ready()
+        for reason in ("API key", "no realtime dialect", "did not give the session in time"):
+            with pytest.raises(ProviderError, match=reason):
+                await remote.wait_ready()
+        assert given.handshakes == 4 and not given.brains[0]._pcm
+
+
+@pytest.mark.parametrize("status", [403, 422])
+@in_loop
+async def test_a_server_that_may_want_a_model_is_said_to(status: int) -> None:
+    """Some refuse the handshake without one in the URL, and do not say why."""
+    given = RealtimeServer(OpenAiBrain, [Refuse(status)] * 2)
+    async with serving(given) as url:
+        async with open_stream(settings(url, model="")) as stream:
+            assert "[remote] model" in await lost(stream)
+        async with open_stream(settings(url)) as stream:
+            assert "[remote] model" not in await lost(stream)

@@ -1,0 +1,67 @@
+"""What a client may wish for, and what becomes of the server's own values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.protocol import AudioFormat, Endpointing, Start, Violation
+from asrctl.protocol.fields import Misfit
+from asrctl.providers.base import ModelSpec
+from asrctl.server.options import NamedModel
+from asrctl.server.wishes import suited
+from asrctl.streaming.stream import StreamOptions
+
+MODEL = NamedModel("words", ModelSpec("scripted", Path()), multilingual=True)
+
+
+def wished(**wishes: object) -> StreamOptions:
+    return suited(StreamOptions(), Start(AudioFormat(), **wishes), MODEL)  # type: ignore[arg-type]
+
+
+def test_no_wish_changes_nothing() -> None:
+    """But for what a start always says."""
+    assert wished() == StreamOptions()
+
+
+def optional(least: float, most: float) -> st.SearchStrategy[float | None]:
+    return st.none() | st.floats(least, most)
+
+
+@given(optional(0.05, 10), optional(0, 2), optional(0.01, 0.99), optional(0.01, 0.99), optional(2, 29))
+def test_every_wish_that_the_protocol_allows_makes_sense(
+    trailing_silence_s: float | None,
+    min_speech_s: float | None,
+    onset: float | None,
+    offset: float | None,
+    max_utterance_s: float | None,
+) -> None:
+    """What is given holds; what is not is the server's, moved only as far as it must be."""
+    try:
+        wish = Endpointing(trailing_silence_s, min_speech_s, onset, offset, max_utterance_s)
+    except Misfit:
+        return
+    options, own = wished(endpointing=wish).endpointing, EndpointerOptions()
+    assert options.trailing_silence_s == (trailing_silence_s or own.trailing_silence_s)
+    assert options.onset_threshold == (onset if onset is not None else max(own.onset_threshold, offset or 0))
+    if offset is not None:
+        assert options.offset_threshold == offset
+    if max_utterance_s is not None:
+        assert options.overlong_s < options.max_utterance_s == max_utterance_s
+
+
+@pytest.mark.parametrize("wish", [{"model": "large"}, {"language": "klingon"}])
+def test_what_the_server_does_not_have(wish: dict[str, object]) -> None:
+    """It is refused by name."""
+    with pytest.raises(Violation, match=r"large|klingon"):
+        wished(**wish)
+
+
+def test_partials() -> None:
+    """Rarer ones than the server ever makes are possible."""
+    assert (pacing := wished(partial_interval_s=20.0).pacing) is not None
+    assert (pacing.interval_s, pacing.max_interval_s) == (20.0, 20.0)
