@@ -7,12 +7,16 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from asrctl.models.store import ModelStore
 
 from . import plugins
 
 plugins.install()
+# How long an example takes is the machine's business, which may be busy, and measures coverage in CI.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
