@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         ServerError,
         UsageError,
     )
-    from asrctl.stream.events import (
+    from asrctl.streaming.events import (
         Dropped,
         Event,
         Final,
@@ -43,7 +43,7 @@ _HOMES = {
         "ServerError",
         "UsageError",
     ),
-    "asrctl.stream.events": (
+    "asrctl.streaming.events": (
         "Dropped",
         "Event",
         "Final",

@@ -32,11 +32,11 @@ from asrctl.audio.live import LiveSource, Lost
 from asrctl.errors import UsageError
 from asrctl.from_settings import file_options, speech_detector, stream_options
 from asrctl.settings import Settings
-from asrctl.stream.events import Event
-from asrctl.stream.fallback import Fallback
-from asrctl.stream.files import FileTranscription
-from asrctl.stream.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream
-from asrctl.stream.source import Reader, in_thread
+from asrctl.streaming.events import Event
+from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.files import FileTranscription
+from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream
+from asrctl.streaming.source import Reader, in_thread
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Timing, Transcript
 from asrctl.workers.options import PoolOptions
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from asrctl.audio.files import AudioReader
-    from asrctl.stream.stream import SpeechDetector
+    from asrctl.streaming.stream import SpeechDetector
     from asrctl.workers.standby import Standby
 
     Samples = NDArray[np.float32]

@@ -19,9 +19,9 @@ from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.plugin import Setup
 from asrctl.providers.recognizer import Recognizer
 from asrctl.providers.registry import PROVIDERS, line_up
-from asrctl.stream.fallback import Fallback
-from asrctl.stream.pooled import DeferredRecognizer, PooledRecognizer, ServiceRecognizer
-from asrctl.stream.source import in_thread
+from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.pooled import DeferredRecognizer, PooledRecognizer, ServiceRecognizer
+from asrctl.streaming.source import in_thread
 from asrctl.workers.options import HealthCheck, PoolOptions
 from asrctl.workers.pool import WorkerPool
 

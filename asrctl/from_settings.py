@@ -11,10 +11,10 @@ from asrctl.policy.packing import PackingOptions
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
 from asrctl.settings import LiveSettings, VadSettings
-from asrctl.stream.stream import SpeechDetector, StreamOptions
+from asrctl.streaming.stream import SpeechDetector, StreamOptions
 
 if TYPE_CHECKING:
-    from asrctl.stream.files import FileOptions
+    from asrctl.streaming.files import FileOptions
 
 _WINDOW_S = 16.0
 _WHOLE_WINDOW_S = 28.0
@@ -47,7 +47,7 @@ def stream_options(decode: DecodeOptions, vad: VadSettings | None, live: LiveSet
 
 def file_options(decode: DecodeOptions, vad: VadSettings | None, duration_s: float | None) -> FileOptions:
     """How an input is cut, by its length if that is known; measured in benchmarks/RESULTS.md."""
-    from asrctl.stream.files import FileOptions
+    from asrctl.streaming.files import FileOptions
 
     window_s = _WINDOW_S
     if vad is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asrctl import protocol
 from asrctl.network.text import safe_text
-from asrctl.stream.events import Dropped, Event, Final, Partial, SpeechStarted
+from asrctl.streaming.events import Dropped, Event, Final, Partial, SpeechStarted
 from asrctl.transcript import Segment, Word
 
 

@@ -17,13 +17,13 @@ import time
 
 import numpy as np
 from asrctl.engine.events import Dropped, Event, Final, Finished, Partial
+from asrctl.engine.pool import WorkerPool
+from asrctl.engine.session import Session
+from asrctl.engine.stream import Stream
 
 from asrctl.audio.sample import sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.detect.cpus import threads_per_worker
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.session import Session
-from asrctl.engine.stream import Stream
 from asrctl.models.store import ModelStore
 from asrctl.providers.base import ModelSpec
 from benchmarks.common import SAMPLE_RATE_HZ, machine, median_of, note, save, table

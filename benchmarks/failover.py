@@ -24,16 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream
+from numpy.typing import NDArray
+
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from benchmarks.common import SAMPLE_RATE_HZ, machine, note, save, table
 
 _CHUNK_SAMPLES = SAMPLE_RATE_HZ // 50

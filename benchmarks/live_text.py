@@ -17,13 +17,14 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from asrctl.bench.paced import Talk
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.stream import Stream, StreamOptions
 from asrctl.engine.utterance import Decode, Output
+
+from asrctl.bench.paced import Talk
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.window import Effort
-from asrctl.stream.events import Final
+from asrctl.streaming.events import Final
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 from benchmarks.accuracy import accuracy
 from benchmarks.common import note, table

@@ -16,12 +16,12 @@ from statistics import median
 from typing import Any
 
 from asrctl.engine.events import Final
+from asrctl.engine.pool import WorkerPool
 
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench.engine import play as play_on_engine
 from asrctl.bench.paced import Heard, Latencies, Talk, latencies
 from asrctl.client import ClientOptions
-from asrctl.engine.pool import WorkerPool
 from asrctl.policy.endpointing import EndpointerOptions
 from benchmarks.common import Table, note, table
 from benchmarks.serve_process import ServerProcess

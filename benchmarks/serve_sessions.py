@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from asrctl.engine.pool import WorkerPool
 
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench.paced import CHUNK_SAMPLES, Heard, Talk
 from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.client import Event as ClientEvent
-from asrctl.engine.pool import WorkerPool
 from asrctl.errors import ServerError
 from asrctl.protocol import Done, Dropped, Final, Partial, SpeechStarted, Status
 from asrctl.server.options import ServeOptions
-from asrctl.stream import events
+from asrctl.streaming import events
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment
 from benchmarks.common import CORPUS, Clip, Table, machine, note, read_manifest, save
 from benchmarks.live import conversation, offline_texts

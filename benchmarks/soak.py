@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-
-from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.detect.cpus import threads_per_worker
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
 from asrctl.engine.stream import Stream
+
+from asrctl.audio.vad import SileroVad, SileroWeights
+from asrctl.detect.cpus import threads_per_worker
 from asrctl.models.store import ModelStore
 from asrctl.providers.base import ModelSpec
-from asrctl.stream.events import Dropped, Event
+from asrctl.streaming.events import Dropped, Event
 from benchmarks.common import CORPUS, SAMPLE_RATE_HZ, machine, read_wav, save, table
 
 _CHUNK_SAMPLES = 1600

@@ -27,22 +27,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from asrctl.providers.voxtral.model import Voxtral
-from asrctl.providers.voxtral.options import VoxtralOptions
-from asrctl.providers.voxtral.session import VoxtralSession
-
 from asrctl.engine.lineup import Lineup, Member
 from asrctl.engine.pool import WorkerPool
 from asrctl.engine.session import Session
 from asrctl.engine.slot import HealthCheck, PoolOptions
 from asrctl.engine.stream import Stream
+from asrctl.providers.voxtral.model import Voxtral
+from asrctl.providers.voxtral.options import VoxtralOptions
+from asrctl.providers.voxtral.session import VoxtralSession
+
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import Completed, DecodeOptions, Heard, ModelSpec, Spoken
 from asrctl.providers.scripted import speak
-from asrctl.stream.events import Event, Final, Finished, ProviderChanged
+from asrctl.streaming.events import Event, Final, Finished, ProviderChanged
 from benchmarks.common import SAMPLE_RATE_HZ, machine, save, table
-from tests.stream.speech import LevelDetector, silence
 from tests.providers.voxtral_standin import install, make_weights
+from tests.streaming.speech import LevelDetector, silence
 
 _CHUNK_SAMPLES = SAMPLE_RATE_HZ // 50
 _PATIENCE_S = 60.0

@@ -20,7 +20,7 @@ import asrctl
 from asrctl.errors import AudioError, ModelError, ProviderError, UsageError
 from asrctl.providers.scripted import speak
 from asrctl.settings import Settings
-from tests.stream.speech import LevelDetector, silence
+from tests.streaming.speech import LevelDetector, silence
 from tests.workers.conftest import Script
 
 MONDAY = Path(asrctl.__file__).parent / "assets" / "monday.wav"

@@ -16,11 +16,11 @@ from asrctl.bench.setup import Samples, Setup
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Recognizer, WindowDecoder
-from asrctl.stream.files import FileOptions, FileTranscription
-from asrctl.stream.pooled import PooledRecognizer
-from asrctl.stream.session import Session
-from asrctl.stream.source import Reader
-from asrctl.stream.stream import SpeechDetector, StreamOptions
+from asrctl.streaming.files import FileOptions, FileTranscription
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.session import Session
+from asrctl.streaming.source import Reader
+from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, join_text
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import BATCH, WorkerPool

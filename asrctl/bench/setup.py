@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from asrctl.audio.files import open_audio
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
 from asrctl.providers.base import ModelSpec
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
-from asrctl.stream.files import FileOptions
-from asrctl.stream.stream import SpeechDetector, StreamOptions
+from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
+from asrctl.streaming.files import FileOptions
+from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 from asrctl.workers.options import HealthCheck
 

@@ -23,7 +23,7 @@ from asrctl.transcript import SAMPLE_RATE_HZ
 if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
     from asrctl.render.writer import Sink, Writer
-    from asrctl.stream.files import FileTranscription
+    from asrctl.streaming.files import FileTranscription
 
 
 @dataclass(frozen=True, slots=True)

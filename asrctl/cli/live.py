@@ -19,9 +19,9 @@ from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
 from asrctl.render.output import Output
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
-from asrctl.stream.live import Feeder, Transcriber
-from asrctl.stream.source import Reader
+from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.streaming.live import Feeder, Transcriber
+from asrctl.streaming.source import Reader
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Transcript
 
 _FEED_GRACE_S = 1.0

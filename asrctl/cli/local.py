@@ -13,9 +13,9 @@ from asrctl.cli.live_view import LiveView
 from asrctl.cli.scribe import Scribe
 from asrctl.errors import AudioError
 from asrctl.render.output import Output
-from asrctl.stream.events import Event
-from asrctl.stream.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream
-from asrctl.stream.stream import SpeechDetector
+from asrctl.streaming.events import Event
+from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream
+from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import AudioAccount, Timing
 
 

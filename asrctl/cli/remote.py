@@ -19,7 +19,7 @@ from asrctl.errors import AudioError
 from asrctl.remote_events import event_of
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
-from asrctl.stream.events import Event, ProviderChanged
+from asrctl.streaming.events import Event, ProviderChanged
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing
 
 _UNKNOWN = math.nan

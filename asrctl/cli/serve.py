@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from asrctl.protocol import Limits
     from asrctl.server.options import NamedModel, ServeOptions, Streaming
     from asrctl.settings import ServeSettings, Settings
-    from asrctl.stream.stream import SpeechDetector
+    from asrctl.streaming.stream import SpeechDetector
     from asrctl.workers.standby import Standby
 
 _REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client")

@@ -87,7 +87,7 @@ class Weights:
 class WindowService(Protocol):
     """A provider at work that only decodes windows: a `Recognizer` without `open`.
 
-    `asrctl.stream.adapter` makes streams of it.
+    `asrctl.streaming.adapter` makes streams of it.
     """
 
     @property

@@ -3,7 +3,7 @@
 Everything here belongs to one event loop. A recogniser is shared by all sessions; each session opens one
 `UtteranceStream` of it, feeds it the speech of one utterance after the other, and is told what was heard.
 Providers that decode whole windows offer a `WindowDecoder` and become streams through
-`asrctl.stream.adapter`; those that listen to a stream implement `UtteranceStream` themselves.
+`asrctl.streaming.adapter`; those that listen to a stream implement `UtteranceStream` themselves.
 """
 
 from __future__ import annotations

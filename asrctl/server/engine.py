@@ -16,8 +16,8 @@ from asrctl.providers.recognizer import Recognizer
 from asrctl.server.decoder import MeteredDecoder
 from asrctl.server.load import Decoded, LoadMeter
 from asrctl.server.options import NamedModel, ServeOptions
-from asrctl.stream.fallback import Fallback
-from asrctl.stream.pooled import PooledRecognizer
+from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.workers.options import SlotState
 from asrctl.workers.slot import Slot
 from asrctl.workers.standby import Standby

@@ -29,7 +29,7 @@ from asrctl.server.metrics import Metrics
 from asrctl.server.options import ServeOptions
 from asrctl.server.session import Bounds, Listener, LiveSession, Surroundings
 from asrctl.server.wishes import suited
-from asrctl.stream.stream import SpeechDetector
+from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 _FINISHED_KEPT = 256

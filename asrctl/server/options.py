@@ -13,7 +13,7 @@ from asrctl.policy.ladder import LadderOptions
 from asrctl.protocol import Limits
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.recognizer import Recognizer
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import PoolOptions
 
 _SHORTEST_S = 0.5

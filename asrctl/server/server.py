@@ -18,7 +18,7 @@ from asrctl.server.journal import Journal
 from asrctl.server.listener import Listener, bound
 from asrctl.server.metrics import Metrics
 from asrctl.server.options import ServeOptions, is_loopback
-from asrctl.stream.stream import SpeechDetector
+from asrctl.streaming.stream import SpeechDetector
 
 _BEAT_S = 0.25
 _BEATS_PER_S = 4

@@ -27,9 +27,9 @@ from asrctl.protocol import (
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.spool import Lost, Mark, Spool, Step
 from asrctl.server.translate import Positions, message_of, status_of
-from asrctl.stream.events import Event, Finished, ProviderChanged, SpeechStarted
-from asrctl.stream.session import Session
-from asrctl.stream.stream import SpeechDetector, StreamOptions
+from asrctl.streaming.events import Event, Finished, ProviderChanged, SpeechStarted
+from asrctl.streaming.session import Session
+from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from asrctl.server.options import ServeOptions
 from asrctl.server.tls import HandshakeLoop
 
 if TYPE_CHECKING:
-    from asrctl.stream.stream import SpeechDetector
+    from asrctl.streaming.stream import SpeechDetector
     from asrctl.workers.standby import Standby
 
 _HAND_OVER_S = 1.0

@@ -17,7 +17,7 @@ from asrctl.protocol import (
     Status,
     WireWord,
 )
-from asrctl.stream import events
+from asrctl.streaming import events
 from asrctl.transcript import SAMPLE_RATE_HZ, Word
 
 _MS = 3

@@ -10,7 +10,7 @@ from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
 from asrctl.protocol import CloseCode, Endpointing, Start, Violation
 from asrctl.server.options import NamedModel
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.stream import StreamOptions
 
 _CUT_FROM = 0.75
 """Speech is cut where it is quiet from this share of the longest utterance on."""

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-COMMAND = (sys.executable, "-P", "-m", "asrctl.workers.child")
+COMMAND = [sys.executable, "-P", "-m", "asrctl.workers.child"]
 """A worker; -P, so that nothing in the working directory is imported."""
 
 _ENVIRONMENT = {

@@ -11,7 +11,7 @@ from asrctl.bench.paced import Heard, Talk, latencies, onset_s
 from asrctl.bench.setup import Dropped, Event, Final, Finished, Partial, Speech, SpeechStarted, builtin
 from asrctl.bench.stream import Target, highest, talks
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
+from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment
 
 QUIET, LOUD = np.zeros(SAMPLE_RATE_HZ, np.float32), np.full(SAMPLE_RATE_HZ, 0.5, np.float32)

@@ -9,7 +9,7 @@ import pytest
 from asrctl.bench.results import Row
 from benchmarks import promises
 from benchmarks.promises import check, figures
-from tests.stream.speech import LevelDetector
+from tests.streaming.speech import LevelDetector
 
 KEPT = {
     "ready_ms": 499.0,

@@ -24,8 +24,8 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.providers.scripted import speak
 from benchmarks import promises
-from tests.stream.speech import silence
 from tests.server.servers import options_for, running, script
+from tests.streaming.speech import silence
 
 WORDS = "w0 w1 w2 w3 w4 w5"
 TALK = Talk(

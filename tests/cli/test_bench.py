@@ -15,9 +15,9 @@ pytest.importorskip("starlette")
 
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.providers.scripted import speak
-from tests.stream.speech import LevelDetector, silence
 from tests.server.servers import options_for, running
 from tests.server.servers import script as server_script
+from tests.streaming.speech import LevelDetector, silence
 
 from .commands import asrctl, run
 

@@ -35,9 +35,9 @@ from asrctl.from_settings import stream_options
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.settings import LiveSettings, Settings, VadSettings
-from asrctl.stream.live import level_db
+from asrctl.streaming.live import level_db
 from tests.audio.microphones import USB, FakePortAudio, Stream
-from tests.stream.speech import LevelDetector, silence
+from tests.streaming.speech import LevelDetector, silence
 
 MONDAY = Path(asrctl.__file__).parent / "assets" / "monday.wav"
 MONDAY_TEXT = "Please call me on Monday morning about the meeting."
@@ -310,7 +310,7 @@ def test_a_source_that_hangs_is_not_waited_for(
 ) -> None:
     """A pipe nobody writes to, a driver that does not return: what it gave is written."""
     monkeypatch.setattr(live_module, "STOP_GRACE_S", 0.0)
-    monkeypatch.setattr("asrctl.stream.source._CLOSE_GRACE_S", 0.0)
+    monkeypatch.setattr("asrctl.streaming.source._CLOSE_GRACE_S", 0.0)
     source = Deaf()
     assert run(source) == 130
     assert capsys.readouterr().out == "w0 w1 w2 w3 w4\n"
@@ -336,7 +336,7 @@ def test_what_comes_too_late_is_declared(
 ) -> None:
     """The session is over, so it is not transcribed, but it did come."""
     monkeypatch.setattr(live_module, "STOP_GRACE_S", 0.0)
-    monkeypatch.setattr("asrctl.stream.source._CLOSE_GRACE_S", DEADLINE_S)
+    monkeypatch.setattr("asrctl.streaming.source._CLOSE_GRACE_S", DEADLINE_S)
     path, source = tmp_path / "out.json", Late()
     assert run(source, output=path, format="json") == 130
     audio = json.loads(path.read_text())["audio"]

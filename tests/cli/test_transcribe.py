@@ -17,7 +17,7 @@ import soundfile
 from asrctl.audio.vad import SileroVad
 from asrctl.providers.scripted import speak
 from asrctl.render.formats import WRITERS
-from tests.stream.speech import LevelDetector, silence
+from tests.streaming.speech import LevelDetector, silence
 
 from .commands import asrctl, run
 

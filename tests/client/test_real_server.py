@@ -22,8 +22,8 @@ from asrctl.protocol import Dropped, Final
 from asrctl.providers.scripted import speak
 from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
 from tests.client.clients import Heard, run
-from tests.stream.speech import silence
 from tests.server.servers import Running, options_for, running, script
+from tests.streaming.speech import silence
 
 WORDS = 12
 IMPATIENT = ClientOptions(

@@ -26,7 +26,7 @@ from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.windows import RemoteWindows
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
-from asrctl.stream.pooled import PooledRecognizer, ServiceRecognizer
+from asrctl.streaming.pooled import PooledRecognizer, ServiceRecognizer
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
 

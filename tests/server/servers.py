@@ -44,7 +44,7 @@ from asrctl.server.options import Models, NamedModel, ServeOptions
 from asrctl.server.server import Server
 from asrctl.server.session import LiveSession
 from asrctl.server.tls import HandshakeLoop
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import HealthCheck, PoolOptions
 
 from .speech import LevelDetector, silence

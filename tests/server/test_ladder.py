@@ -34,8 +34,8 @@ from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream
 from asrctl.server.options import Models, NamedModel
 from asrctl.server.session import Bounds, LiveSession, Surroundings
-from asrctl.stream.pooled import PooledRecognizer
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.stream import StreamOptions
 from asrctl.transcript import Hypothesis
 from asrctl.workers.options import PoolOptions
 

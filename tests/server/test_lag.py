@@ -28,8 +28,8 @@ from asrctl.protocol import (
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.server.engine import Engine
 from asrctl.server.session import Bounds, LiveSession, Surroundings
-from asrctl.stream.pooled import PooledRecognizer
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.stream import StreamOptions
 from asrctl.transcript import Hypothesis
 
 from ..policy.clock import Clock

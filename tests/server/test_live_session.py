@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from asrctl import protocol
 from asrctl.server.session import Bounds, LiveSession, Surroundings
-from asrctl.stream.pooled import PooledRecognizer
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.stream import StreamOptions
 
 from .servers import check_account, spoken
 from .speech import LevelDetector

@@ -14,7 +14,7 @@ from asrctl.protocol.fields import Misfit
 from asrctl.providers.base import ModelSpec
 from asrctl.server.options import NamedModel
 from asrctl.server.wishes import suited
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.stream import StreamOptions
 
 MODEL = NamedModel("words", ModelSpec("scripted", Path()), multilingual=True)
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 
 from asrctl.policy.chain import ChainOptions
 from asrctl.providers.recognizer import Recognizer
-from asrctl.stream.fallback import Fallback
-from asrctl.stream.session import Session
-from asrctl.stream.stream import StreamOptions
+from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.session import Session
+from asrctl.streaming.stream import StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
-from tests.stream.puppets import Decoder, Listener, Puppet, PuppetStream, act_at_random, windowed
-from tests.stream.speech import LevelDetector, Samples
-from tests.stream.virtual import settle
+from tests.streaming.puppets import Decoder, Listener, Puppet, PuppetStream, act_at_random, windowed
+from tests.streaming.speech import LevelDetector, Samples
+from tests.streaming.virtual import settle
 
 
 class Rig:

@@ -19,10 +19,10 @@ from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Spoken, StreamRequest
 from asrctl.providers.scripted import speak
-from asrctl.stream.adapter import WindowedStream
-from tests.stream.puppets import Decoder
-from tests.stream.speech import Samples, heard_in, joined, silence, words
-from tests.stream.virtual import VIRTUAL, others, settle
+from asrctl.streaming.adapter import WindowedStream
+from tests.streaming.puppets import Decoder
+from tests.streaming.speech import Samples, heard_in, joined, silence, words
+from tests.streaming.virtual import VIRTUAL, others, settle
 
 REQUEST = StreamRequest(DecodeOptions(beam_size=5), "s1", Source.SYSTEM, PacingOptions())
 PADDING = silence(0.2)

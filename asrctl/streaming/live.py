@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from asrctl.audio.live import Lost
-from asrctl.stream.events import Event, Finished
-from asrctl.stream.session import Session
-from asrctl.stream.source import Reader
+from asrctl.streaming.events import Event, Finished
+from asrctl.streaming.session import Session
+from asrctl.streaming.source import Reader
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from asrctl.providers.recognizer import Recognizer
-    from asrctl.stream.stream import SpeechDetector, StreamOptions
+    from asrctl.streaming.stream import SpeechDetector, StreamOptions
 
 LIVE_AHEAD_S = 180.0
 """More that is pending waits in its source; over what the stream itself sheds speech at."""

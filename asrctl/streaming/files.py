@@ -21,9 +21,9 @@ from asrctl.policy.priority import Kind, Ticket
 from asrctl.policy.voiced import VoicedFrames
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import WindowDecoder
-from asrctl.stream.buffer import SampleBuffer
-from asrctl.stream.source import Reader
-from asrctl.stream.stream import SpeechDetector
+from asrctl.streaming.buffer import SampleBuffer
+from asrctl.streaming.source import Reader
+from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment
 
 _AHEAD = 2

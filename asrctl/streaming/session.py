@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Self
 
 from asrctl.policy.priority import Source
 from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest
-from asrctl.stream.commands import Drop, End, Feed, Pause
-from asrctl.stream.events import Event, Finished
-from asrctl.stream.stream import Output, Stream, StreamOptions
+from asrctl.streaming.commands import Drop, End, Feed, Pause
+from asrctl.streaming.events import Event, Finished
+from asrctl.streaming.stream import Output, Stream, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from asrctl.stream.stream import SpeechDetector
+    from asrctl.streaming.stream import SpeechDetector
 
 _Step = Callable[[], list[Output]]
 

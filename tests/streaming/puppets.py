@@ -15,10 +15,10 @@ from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest, WindowDecoder
 from asrctl.providers.scripted import listen
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
-from asrctl.stream.pooled import PooledRecognizer
+from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.transcript import Hypothesis
-from tests.stream.speech import Samples, heard_in, until
+from tests.streaming.speech import Samples, heard_in, until
 
 E = TypeVar("E", bound=Event)
 

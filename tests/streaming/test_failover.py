@@ -17,14 +17,14 @@ from asrctl.policy.pacing import PacingOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest, Switched
 from asrctl.providers.scripted import speak
-from asrctl.stream.events import Dropped, Event, Final, Finished, Partial, SpeechEnded, SpeechStarted
-from asrctl.stream.failover import FailoverStream
-from asrctl.stream.fallback import Fallback
-from asrctl.stream.stream import StreamOptions
-from tests.stream.puppets import Puppet, assert_accounted
-from tests.stream.rig import Rig
-from tests.stream.speech import heard_in, joined, silence, words
-from tests.stream.virtual import VIRTUAL, others, settle
+from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechEnded, SpeechStarted
+from asrctl.streaming.failover import FailoverStream
+from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.stream import StreamOptions
+from tests.streaming.puppets import Puppet, assert_accounted
+from tests.streaming.rig import Rig
+from tests.streaming.speech import heard_in, joined, silence, words
+from tests.streaming.virtual import VIRTUAL, others, settle
 
 SHORT = StreamOptions(endpointing=EndpointerOptions(overlong_s=4.0, max_utterance_s=8.0))
 FINALS_ONLY = StreamOptions(pacing=None)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.policy.endpointing import Span
-from asrctl.stream.buffer import SampleBuffer
+from asrctl.streaming.buffer import SampleBuffer
 
 
 def filled(*sizes: int) -> SampleBuffer:

@@ -12,7 +12,7 @@ from asrctl.languages import AUTO
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest, UtteranceStream, WindowDecoder
-from asrctl.stream.adapter import WindowedStream
+from asrctl.streaming.adapter import WindowedStream
 from asrctl.transcript import Hypothesis
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Switched
 from asrctl.providers.scripted import listen, speak
-from asrctl.stream.events import (
+from asrctl.streaming.events import (
     Dropped,
     Final,
     Finished,
@@ -25,10 +25,10 @@ from asrctl.stream.events import (
     SpeechEnded,
     SpeechStarted,
 )
-from asrctl.stream.stream import Drop, End, Feed, Output, Pause, Stream, StreamOptions
+from asrctl.streaming.stream import Drop, End, Feed, Output, Pause, Stream, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
-from tests.stream.puppets import Listener, assert_accounted
-from tests.stream.speech import LevelDetector, Samples, heard_in, joined, silence, words
+from tests.streaming.puppets import Listener, assert_accounted
+from tests.streaming.speech import LevelDetector, Samples, heard_in, joined, silence, words
 
 FINALS_ONLY = StreamOptions(pacing=None)
 SHORT = StreamOptions(endpointing=EndpointerOptions(overlong_s=4.0, max_utterance_s=8.0))

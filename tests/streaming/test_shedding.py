@@ -6,9 +6,9 @@ import numpy as np
 
 from asrctl.providers.recognizer import Completed
 from asrctl.providers.scripted import speak
-from asrctl.stream.commands import Drop
-from asrctl.stream.events import Dropped, Final, Finished
-from asrctl.stream.stream import Stream
+from asrctl.streaming.commands import Drop
+from asrctl.streaming.events import Dropped, Final, Finished
+from asrctl.streaming.stream import Stream
 from asrctl.transcript import Hypothesis
 from tests.server.speech import LevelDetector, silence
 

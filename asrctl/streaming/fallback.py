@@ -105,7 +105,7 @@ class Fallback:
 
     def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
         """Open a stream; it waits for a provider where there is none at the moment."""
-        from asrctl.stream.failover import FailoverStream
+        from asrctl.streaming.failover import FailoverStream
 
         return FailoverStream(self, request, say)
 

@@ -24,9 +24,9 @@ from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptio
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Heard, Lost, Spoken, Switched
-from asrctl.stream.buffer import SampleBuffer
-from asrctl.stream.commands import Command, Drop, End, Feed, Pause
-from asrctl.stream.events import (
+from asrctl.streaming.buffer import SampleBuffer
+from asrctl.streaming.commands import Command, Drop, End, Feed, Pause
+from asrctl.streaming.events import (
     Dropped,
     Event,
     Final,
@@ -36,7 +36,7 @@ from asrctl.stream.events import (
     SpeechEnded,
     SpeechStarted,
 )
-from asrctl.stream.utterance import Gap, Utterance, merged
+from asrctl.streaming.utterance import Gap, Utterance, merged
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from asrctl.stream.fallback import Fallback
+    from asrctl.streaming.fallback import Fallback
 
 _RETRY_S = 0.25
 """How often providers are asked again for an utterance that none could take."""
