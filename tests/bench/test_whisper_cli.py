@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from asrctl.engine.files import FileOptions
-from asrctl.engine.slot import HealthCheck
-from asrctl.engine.stream import StreamOptions
 
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench.rtf import Contestant
 from asrctl.bench.setup import Setup, builtin
 from asrctl.bench.whisper_cli import contestant
 from asrctl.cli.bench_options import peers_of
+from asrctl.engine.files import FileOptions
+from asrctl.engine.slot import HealthCheck
+from asrctl.engine.stream import StreamOptions
 from asrctl.errors import AsrctlError, UsageError
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak

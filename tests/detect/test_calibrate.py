@@ -9,10 +9,10 @@ from typing import cast
 
 import numpy as np
 import pytest
-from asrctl.engine.pool import WorkerPool
 
 from asrctl.detect import calibrate as module
 from asrctl.detect.calibrate import Speech, _decode_s, calibrate, detection_cpu, measure
+from asrctl.engine.pool import WorkerPool
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.models.store import ModelStore
 from asrctl.policy.recommend import Candidate, Measurement
