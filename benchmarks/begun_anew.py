@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from asrctl.audio import vad
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, Span, SpeechEnded
 from benchmarks.common import table
-from benchmarks.serve_sessions import detector, keep, parser, talks_of
+from benchmarks.talks import detector, keep, parser, talks_of
 
 _EVERY_FRAMES = 16
 _NEVER = 1 << 40

@@ -31,7 +31,7 @@ from asrctl.bench.setup import Setup, Speech, builtin
 from asrctl.cli.bench_options import setup_of
 from asrctl.settings import Settings
 from benchmarks.common import machine, note, save, table
-from benchmarks.slowed_worker import SlowedStandby
+from benchmarks.slowed_worker import slowed
 
 _SPEED = ("rtf", "cpu_per_audio_s")
 
@@ -40,8 +40,8 @@ def measure(setup: Setup, speech: Speech, slowdown: float, rounds: int) -> list[
     """One try: what `bench compare` says of A and B."""
     found: tuple[list[Round], list[Round]] = ([], [])
     with (
-        rtf.ready_workers(setup, SlowedStandby(0.0)) as first,
-        rtf.ready_workers(setup, SlowedStandby(slowdown)) as second,
+        rtf.ready_workers(setup, slowed(0.0)) as first,
+        rtf.ready_workers(setup, slowed(slowdown)) as second,
     ):
         for number in range(rounds):
             for side in (0, 1) if number % 2 == 0 else (1, 0):
@@ -99,8 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{setup.name}, {options.rounds} rounds, load average {about['load_average_1m']} at the beginning")
     wrong = [metric for kind, _, found in tries if kind == "same" for metric in different(found)]
     print(f"no change: {len(wrong)} of all lines called a difference in {options.same} tries")
-    slowed = [found for kind, _, found in tries if kind == "slowed"]
-    by = {metric: sum(seen(found, metric) for found in slowed) for metric in _SPEED}
+    slower = [found for kind, _, found in tries if kind == "slowed"]
+    by = {metric: sum(seen(found, metric) for found in slower) for metric in _SPEED}
     told = ", ".join(f"by {metric} in {count}" for metric, count in by.items())
     print(f"slower by {options.slowdown:.0%}: seen {told} of {options.slowed} tries")
     if options.output:
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
             {"kind": kind, "try": at, "found": [asdict(each) for each in found]} for kind, at, found in tries
         ]
         save("compare_proof", {"machine": about, "options": vars(options), "rows": rows}, found)
-    missed = [found for found in slowed if not any(seen(found, metric) for metric in _SPEED)]
+    missed = [found for found in slower if not any(seen(found, metric) for metric in _SPEED)]
     return 1 if wrong or missed else 0
 
 

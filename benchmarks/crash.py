@@ -9,60 +9,84 @@ utterance is open, and compares the final with that of an undisturbed try. Both 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
-import queue
 import signal
 import sys
 import time
+from dataclasses import dataclass, field
 
 import numpy as np
-from asrctl.engine.events import Dropped, Event, Final, Finished, Partial
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.session import Session
-from asrctl.engine.stream import Stream
 
 from asrctl.audio.sample import sample_speech
-from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.detect.cpus import threads_per_worker
-from asrctl.models.store import ModelStore
-from asrctl.providers.base import ModelSpec
+from asrctl.bench.setup import Setup
+from asrctl.providers.recognizer import Recognizer
+from asrctl.streaming.events import Dropped, Final, Partial
+from asrctl.streaming.live import LiveStream
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.stream import StreamOptions
+from asrctl.workers.options import PoolOptions
+from asrctl.workers.pool import WorkerPool
 from benchmarks.common import SAMPLE_RATE_HZ, machine, median_of, note, save, table
+from benchmarks.talks import detector, setup_for
 
 _PATIENCE_S = 60.0
 
 
-class Try:
-    """One utterance through a session of its own."""
+async def play(recognizer: Recognizer, *, kill: bool) -> tuple[str, float, bool]:
+    """One utterance through a stream of its own.
 
-    def __init__(self, pool: WorkerPool, weights: SileroWeights) -> None:
-        self._pool = pool
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._session = Session(Stream(SileroVad(weights)), pool, self._events.put)
-
-    def run(self, *, kill: bool) -> tuple[str, float, bool]:
-        """Text of the finals, seconds from the last audio to the end, and whether the books balance."""
-        speech, texts = sample_speech(), list[str]()
-        with self._session as session:
-            session.feed(speech[: SAMPLE_RATE_HZ * 2])
-            self._until(Partial)
-            if kill:
-                for pid in self._pool.pids():
-                    os.kill(pid, signal.SIGKILL)
-            session.feed(np.concatenate([speech[SAMPLE_RATE_HZ * 2 :], np.zeros(SAMPLE_RATE_HZ, np.float32)]))
-            session.finish()
-            started = time.perf_counter()
-            while not isinstance(event := self._events.get(timeout=_PATIENCE_S), Finished):
-                if isinstance(event, Final):
-                    texts.append(event.segment.text)
-                elif isinstance(event, Dropped):
-                    texts.append(f"[dropped: {event.reason}]")
-            account = event.account
-        balanced = account.pending_samples == 0 and account.dropped_samples == 0
-        return " ".join(texts), time.perf_counter() - started, balanced
-
-    def _until(self, kind: type[Event]) -> None:
-        while not isinstance(self._events.get(timeout=_PATIENCE_S), kind):
+    Returns:
+        Text of the finals, seconds from the last audio to the end, and whether all audio was transcribed.
+    """
+    speech, texts = sample_speech(), list[str]()
+    async with asyncio.timeout(_PATIENCE_S), LiveStream(detector(), StreamOptions(), recognizer) as live:
+        events = aiter(live)
+        live.feed(speech[: SAMPLE_RATE_HZ * 2])
+        while not isinstance(await anext(events), Partial):
             pass
+        if kill:
+            for pid in recognizer.pids():
+                os.kill(pid, signal.SIGKILL)
+        live.feed(np.concatenate([speech[SAMPLE_RATE_HZ * 2 :], np.zeros(SAMPLE_RATE_HZ, np.float32)]))
+        live.finish()
+        started = time.perf_counter()
+        async for event in events:
+            if isinstance(event, Final):
+                texts.append(event.segment.text)
+            elif isinstance(event, Dropped):
+                texts.append(f"[dropped: {event.reason}]")
+        account = live.account
+    whole = account.pending_samples == 0 and account.dropped_samples == 0
+    return " ".join(texts), time.perf_counter() - started, whole
+
+
+@dataclass(slots=True)
+class Tries:
+    """What became of all: seconds to the final without a kill and with one, and how many were as good."""
+
+    plain_s: list[float] = field(default_factory=list)
+    killed_s: list[float] = field(default_factory=list)
+    good: int = 0
+    restarts: int = 0
+
+
+async def measure(setup: Setup, count: int) -> Tries:
+    """An undisturbed try, then one with a kill, and so on."""
+    tries = Tries()
+    async with WorkerPool(setup.spec, PoolOptions(health=setup.health)) as pool:
+        await pool.wait_ready()
+        recognizer = PooledRecognizer(setup.spec.provider, setup.model, pool, lambda: "")
+        for number in range(count):
+            expected, delay_s, _ = await play(recognizer, kill=False)
+            tries.plain_s.append(delay_s)
+            text, delay_s, whole = await play(recognizer, kill=True)
+            tries.killed_s.append(delay_s)
+            tries.good += text == expected and whole
+            if text != expected:
+                note(f"try {number}: {text!r} instead of {expected!r}")
+        tries.restarts = pool.restarts
+    return tries
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,22 +96,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tries", type=int, default=100)
     parser.add_argument("--model", default="tiny.en-q8_0")
     options = parser.parse_args(arguments)
-    spec = ModelSpec("whisper_cpp", ModelStore().resolve(options.model).path, threads_per_worker(1))
-    weights, good, plain_s, killed_s = SileroWeights.load(), 0, list[float](), list[float]()
-    with WorkerPool(spec) as pool:
-        pool.wait_ready()
-        for number in range(options.tries):
-            expected, delay_s, _ = Try(pool, weights).run(kill=False)
-            plain_s.append(delay_s)
-            text, delay_s, balanced = Try(pool, weights).run(kill=True)
-            killed_s.append(delay_s)
-            good += text == expected and balanced
-            if text != expected:
-                note(f"try {number}: {text!r} instead of {expected!r}")
-        restarts = pool.restarts
-    plain, killed = median_of(plain_s), median_of(killed_s)
+    tries = asyncio.run(measure(setup_for(options.model, 1), options.tries))
+    plain, killed = median_of(tries.plain_s), median_of(tries.killed_s)
     header = ["kills", "finals whole", "workers replaced", "seconds to the final, undisturbed", "killed"]
-    cells = [options.tries, good, restarts, plain, killed, killed - plain, max(killed_s) - plain]
+    cells = [options.tries, tries.good, tries.restarts, plain, killed]
+    cells += [killed - plain, max(tries.killed_s) - plain]
     found = table([*header, "added, median", "added at most"], [cells])
     print(found)
     save(
@@ -95,13 +108,13 @@ def main(arguments: list[str] | None = None) -> int:
         {
             "machine": machine(),
             "tries": options.tries,
-            "good": good,
-            "plain_s": plain_s,
-            "killed_s": killed_s,
+            "good": tries.good,
+            "plain_s": tries.plain_s,
+            "killed_s": tries.killed_s,
         },
         found,
     )
-    return int(good != options.tries)
+    return int(tries.good != options.tries)
 
 
 if __name__ == "__main__":

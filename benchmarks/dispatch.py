@@ -1,6 +1,6 @@
 """What the worker pool adds to a decode: time to the answer, less the recogniser's own, for 10 s of audio.
 
-    python -m benchmarks.dispatch [--jobs 300]
+python -m benchmarks.dispatch --jobs 300
 
 The scripted provider takes next to no time, so that what is left is writing, waking, reading and answering.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +19,8 @@ import numpy as np
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import SAMPLE_RATE_HZ
 from asrctl.workers.pool import WorkerPool
+from benchmarks.common import machine, save, table
+from tests.plugins import install
 
 _WARM_UP_JOBS = 10
 
@@ -39,18 +41,23 @@ async def overheads_ms(jobs: int, duration_s: float) -> list[float]:
         return found[_WARM_UP_JOBS:]
 
 
-def main() -> None:
-    """Print the median and the 95th percentile."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dispatch", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the audio")
-    given = parser.parse_args()
-    found = sorted(asyncio.run(overheads_ms(given.jobs, given.seconds)))
-    p95 = found[int(0.95 * len(found))]
-    print(
-        f"{given.jobs} decodes of {given.seconds:g} s: {statistics.median(found):.2f} ms at the median, p95 {p95:.2f}"
-    )
+    parser.add_argument("--output", action="store_true", help="keep it in results/dispatch.json")
+    options = parser.parse_args(arguments)
+    install()
+    found = asyncio.run(overheads_ms(options.jobs, options.seconds))
+    shares = [float(value) for value in np.percentile(found, (50, 95))]
+    shown = table(["decodes", "of s", "p50 ms", "p95 ms"], [[options.jobs, options.seconds, *shares]])
+    print(shown)
+    if options.output:
+        save("dispatch", {"machine": machine(), "overheads_ms": found}, shown)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,55 +11,37 @@ engine adds.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
-import queue
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from asrctl.engine.lineup import Lineup, Member
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.session import Session
-from asrctl.engine.stream import Stream
-from numpy.typing import NDArray
 
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.session import Session
+from asrctl.streaming.stream import StreamOptions
+from asrctl.workers.pool import WorkerPool
 from benchmarks.common import SAMPLE_RATE_HZ, machine, note, save, table
+from tests.plugins import install
+from tests.streaming.speech import LevelDetector
 
 _CHUNK_SAMPLES = SAMPLE_RATE_HZ // 50
 _PAUSE_S = 0.8
 _PATIENCE_S = 60.0
 _LAG_S = 0.005
 _DECODE_S = 0.05
-
-
-class Levels:
-    """Speech is what is not silent."""
-
-    def __init__(self) -> None:
-        self._rest = np.zeros(0, np.float32)
-
-    def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """For each frame."""
-        joined = np.concatenate((self._rest, samples))
-        whole = len(joined) - len(joined) % 512
-        self._rest = joined[whole:]
-        loud: NDArray[np.bool_] = np.abs(joined[:whole].reshape(-1, 512)).max(axis=1) > 0.01
-        return loud.astype(np.float32)
-
-    def flush(self) -> NDArray[np.float32]:
-        """For the last."""
-        return self.probabilities(np.zeros(-len(self._rest) % 512, np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,37 +65,36 @@ class Outcome:
     changed: bool
 
 
-def play(pool: WorkerPool, numbers: list[int], break_s: float | None) -> Outcome:
+async def play(pool: WorkerPool, numbers: list[int], break_s: float | None) -> Outcome:
     """Play one utterance, and break its stream after so long; None leaves it whole."""
     speech = speak(numbers)
     audio = np.concatenate([speech, np.zeros(round(_PAUSE_S * SAMPLE_RATE_HZ), np.float32)])
-    events: queue.SimpleQueue[tuple[float, Event]] = queue.SimpleQueue()
-    with ScriptedStream(StreamScript(lag_s=_LAG_S)) as streaming:
-        lineup = Lineup([Member("stream", None, streaming), Member("pool", pool)])
-        with Session(
-            Stream(Levels()), lineup, lambda event: events.put((time.perf_counter(), event))
-        ) as session:
-            started_s = time.perf_counter()
-            for at in range(0, len(audio), _CHUNK_SAMPLES):
-                wait_s = started_s + at / SAMPLE_RATE_HZ - time.perf_counter()
-                time.sleep(max(0.0, wait_s))
-                if break_s is not None and at / SAMPLE_RATE_HZ >= break_s:
-                    streaming.break_all("broken by the benchmark")
-                    break_s = None
-                session.feed(audio[at : at + _CHUNK_SAMPLES])
-            session.finish()
-            if not session.wait_finished(_PATIENCE_S):
-                raise TimeoutError("a session did not come to its end")
+    events: list[tuple[float, Event]] = []
+    streaming = ScriptedStream(StreamScript(lag_s=_LAG_S))
+    recognizer = Fallback([streaming, PooledRecognizer("pool", "script", pool, lambda: "")])
+
+    def listen(event: Event) -> None:
+        events.append((time.perf_counter(), event))
+
+    async with Session(LevelDetector(), StreamOptions(), recognizer, listen) as session:
+        started_s = time.perf_counter()
+        for at in range(0, len(audio), _CHUNK_SAMPLES):
+            await asyncio.sleep(max(0.0, started_s + at / SAMPLE_RATE_HZ - time.perf_counter()))
+            if break_s is not None and at / SAMPLE_RATE_HZ >= break_s:
+                streaming.break_all("broken by the benchmark")
+                break_s = None
+            session.feed(audio[at : at + _CHUNK_SAMPLES])
+        session.finish()
+        async with asyncio.timeout(_PATIENCE_S):
+            await session.wait_ended()
+    await streaming.close()
     spoken = [f"w{number}" for number in numbers]
     return _outcome(events, spoken, started_s + len(speech) / SAMPLE_RATE_HZ)
 
 
-def _outcome(
-    events: queue.SimpleQueue[tuple[float, Event]], spoken: list[str], speech_ended_s: float
-) -> Outcome:
+def _outcome(events: Sequence[tuple[float, Event]], spoken: list[str], speech_ended_s: float) -> Outcome:
     heard, final_s, stable, shrank, balanced, changed = list[str](), 0.0, "", False, False, False
-    while not events.empty():
-        at_s, event = events.get()
+    for at_s, event in events:
         if isinstance(event, Final):
             heard += event.segment.text.split()
             final_s = at_s - speech_ended_s
@@ -149,8 +130,22 @@ def summary(outcomes: Iterable[Outcome]) -> dict[str, float]:
     }
 
 
-def measure(losses: int, parallel: int, seed: int) -> dict[str, dict[str, float]]:
-    """Play all utterances, with and without a loss, so many at once."""
+async def play_all(
+    pool: WorkerPool, utterances: Sequence[list[int]], breaks_s: Sequence[float | None], parallel: int
+) -> dict[str, float]:
+    """Play all utterances, so many at once."""
+    places = asyncio.Semaphore(parallel)
+
+    async def in_its_place(numbers: list[int], break_s: float | None) -> Outcome:
+        async with places:
+            return await play(pool, numbers, break_s)
+
+    outcomes = await asyncio.gather(*map(in_its_place, utterances, breaks_s))
+    return summary(outcomes)
+
+
+async def measure(losses: int, parallel: int, seed: int) -> dict[str, dict[str, float]]:
+    """Play all utterances, with and without a loss."""
     dice = random.Random(seed)
     utterances = [[dice.randrange(1, 4096) for _ in range(dice.randint(3, 25))] for _ in range(losses)]
     # From the onset, as the endpointer sees it, to just before the end of the pause makes it final.
@@ -158,14 +153,12 @@ def measure(losses: int, parallel: int, seed: int) -> dict[str, dict[str, float]
     with tempfile.TemporaryDirectory() as directory:
         script = Path(directory) / "script.json"
         script.write_text(json.dumps({"delay_s": _DECODE_S}))
-        with WorkerPool(ModelSpec("scripted", script)) as pool, ThreadPoolExecutor(parallel) as players:
-            pool.wait_ready()
-            whole = players.map(lambda numbers: play(pool, numbers, None), utterances)
-            results = {"whole": summary(whole)}
+        async with WorkerPool(ModelSpec("scripted", script)) as pool:
+            await pool.wait_ready()
+            whole = await play_all(pool, utterances, [None] * losses, parallel)
             note("streams stay whole: done")
-            broken = players.map(lambda numbers, at_s: play(pool, numbers, at_s), utterances, breaks_s)
-            results["broken"] = summary(broken)
-    return results
+            broken = await play_all(pool, utterances, breaks_s, parallel)
+    return {"whole": whole, "broken": broken}
 
 
 def main() -> int:
@@ -178,7 +171,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", action="store_true", help="save under benchmarks/results")
     args = parser.parse_args()
-    results = measure(args.losses, args.parallel, args.seed)
+    install()
+    results = asyncio.run(measure(args.losses, args.parallel, args.seed))
     whole, broken = results["whole"], results["broken"]
     found = table(["figure", "whole", "broken"], [[key, whole[key], broken[key]] for key in whole])
     print(found)

@@ -25,7 +25,8 @@ from asrctl.client import ClientOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.common import note, table
 from benchmarks.serve_process import ServerProcess
-from benchmarks.serve_sessions import Listened, keep, parser, play, talks_of
+from benchmarks.serve_sessions import Listened, play
+from benchmarks.talks import keep, parser, talks_of
 
 _RUNGS = 4
 _HELD = {0: (7, 8, 9), 1: (1e-6, 8, 9), 2: (1e-6, 2e-6, 9), 3: (1e-6, 2e-6, 3e-6)}

@@ -16,36 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
-from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench.cost import Cost
-from asrctl.bench.engine import play
+from asrctl.bench.engine import Workers
 from asrctl.bench.paced import Heard, Talk, latencies
-from asrctl.detect.cpus import threads_per_worker
-from asrctl.engine.files import FileOptions, FileTranscription
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.slot import HealthCheck, PoolOptions
-from asrctl.engine.stream import StreamOptions
-from asrctl.models.store import ModelStore
-from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.transcript import join_text
+from asrctl.policy.endpointing import EndpointerOptions
 from benchmarks.accuracy import accuracy
-from benchmarks.common import (
-    CORPUS,
-    SAMPLE_RATE_HZ,
-    Clip,
-    Table,
-    machine,
-    note,
-    read_manifest,
-    read_wav,
-    save,
-    table,
-)
-from benchmarks.common import silence as pause
-
-PAUSES_S = (0.7, 2.5)
-DECODE = DecodeOptions()
+from benchmarks.common import CORPUS, SAMPLE_RATE_HZ, Table, machine, note, save, table
+from benchmarks.talks import setup_for, talks_of, transcripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +47,14 @@ class Figures:
     peak_rss_mb: float
 
 
-def conversation(corpus: Path, clips: Sequence[Clip], duration_s: float, seed: int) -> Talk:
-    """Clips in random order with pauses, about as long as asked for."""
-    rng = np.random.default_rng(seed)
-    parts, texts, total = [pause(0.5, rng)], list[str](), 0.0
-    for index in rng.permutation(len(clips)):
-        clip = clips[index]
-        parts += [read_wav(corpus / clip.file), pause(rng.uniform(*PAUSES_S), rng)]
-        texts.append(clip.text)
-        total = sum(map(len, parts)) / SAMPLE_RATE_HZ
-        if total >= duration_s:
-            break
-    return Talk(np.concatenate(parts).astype(np.float32) / np.float32(32768), " ".join(texts))
-
-
 def figures(
     talks: Sequence[Talk],
     heard: Sequence[Heard],
-    options: StreamOptions,
+    endpointing: EndpointerOptions,
     cost: Cost,
     offline_wer_percent: float,
 ) -> Figures:
     """Latencies and accuracy of one run."""
-    endpointing = options.endpointing
     late = latencies(talks, heard, endpointing)
     audio_s = sum(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ
     return Figures(
@@ -117,14 +79,6 @@ def wer_percent(talks: Sequence[Talk], outputs: Sequence[str]) -> float:
     found = [accuracy(talk.text or "", output) for talk, output in zip(talks, outputs, strict=True)]
     errors = sum(each.wer_percent * each.words for each in found)
     return round(errors / sum(each.words for each in found), 2)
-
-
-def offline_texts(pool: WorkerPool, talks: Sequence[Talk], weights: SileroWeights) -> list[str]:
-    """The same talks decoded as files by the same pool."""
-    files = [
-        FileTranscription([talk.samples], pool, SileroVad(weights), FileOptions(DECODE)) for talk in talks
-    ]
-    return [join_text(segment.text for segment in work) for work in files]
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
@@ -177,20 +131,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", default="tiny.en-q8_0")
     parser.add_argument("--name", default="live", help="name of the result")
     options = parser.parse_args(arguments)
-    clips = [clip for clip in read_manifest(options.corpus) if not clip.synthetic and clip.duration_s > 1.5]
-    threads = threads_per_worker(options.workers)
-    spec = ModelSpec("whisper_cpp", ModelStore().resolve(options.model).path, threads)
-    health = HealthCheck(sample_speech(), SAMPLE_WORDS, DECODE)
-    stream_options = StreamOptions(DECODE)
-    rows, weights = [], SileroWeights.load()
+    setup, rows = setup_for(options.model, options.workers), list[Figures]()
+    endpointing = setup.stream.endpointing
     for count in options.sessions:
-        talks = [conversation(options.corpus, clips, options.seconds, seed) for seed in range(count)]
-        with WorkerPool(spec, PoolOptions(workers=options.workers, health=health)) as pool:
-            pool.wait_ready()
-            offline_percent = wer_percent(talks, offline_texts(pool, talks, weights))
-            with Cost(pool.pids()) as cost:
-                heard = play(pool, talks, stream_options, lambda: SileroVad(weights))
-        rows.append(figures(talks, heard, stream_options, cost, offline_percent))
+        talks = talks_of(options.corpus, count, options.seconds)
+        with Workers(setup) as workers:
+            workers.wait_ready()
+            offline_percent = wer_percent(talks, transcripts(workers, talks))
+            with Cost(workers.pids()) as cost:
+                heard = workers.play(talks, lambda _: None)
+        rows.append(figures(talks, heard, endpointing, cost, offline_percent))
         note(str(rows[-1]))
     found = as_table(rows)
     print(found)
@@ -199,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
         {
             "machine": machine(),
             "workers": options.workers,
-            "threads": threads,
+            "threads": setup.spec.threads,
             "model": options.model,
             "rows": [asdict(row) for row in rows],
         },

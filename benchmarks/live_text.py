@@ -10,28 +10,34 @@ due to how live speech is cut into utterances and how those are decoded, not to 
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from asrctl.engine.pool import WorkerPool
-from asrctl.engine.stream import Stream, StreamOptions
-from asrctl.engine.utterance import Decode, Output
-
+from asrctl.bench.engine import Workers
 from asrctl.bench.paced import Talk
+from asrctl.bench.setup import Samples, Setup
 from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.policy.priority import Ticket
 from asrctl.policy.window import Effort
-from asrctl.streaming.events import Final
-from asrctl.transcript import SAMPLE_RATE_HZ, join_text
+from asrctl.providers.base import DecodeOptions
+from asrctl.streaming.events import Event, Final
+from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.streaming.session import Session
+from asrctl.streaming.stream import StreamOptions
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, join_text
+from asrctl.workers.options import PoolOptions
+from asrctl.workers.pool import BATCH, WorkerPool
 from benchmarks.accuracy import accuracy
 from benchmarks.common import note, table
-from benchmarks.live import conversation
-from benchmarks.serve_sessions import clips_of, detector, keep, parser, serve_options, transcripts
+from benchmarks.talks import clips_of, conversation, detector, keep, parser, setup_for, transcripts
 
 _CHUNK_SAMPLES = 1600
+_PENDING_SAMPLES = 60 * SAMPLE_RATE_HZ
+"""More than the longest utterance, which is pending until it ends, and less than what would be shed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +71,53 @@ class Row:
     decoding_s: float
 
 
-def finals_of(talk: Talk, pool: WorkerPool, cut_at_s: float, effort: Effort) -> tuple[list[Final], float]:
-    """A talk's finals, and the time that their decodes took."""
-    endpointing = EndpointerOptions(overlong_s=cut_at_s)
-    stream = Stream(detector(), StreamOptions(endpointing=endpointing, pacing=None))
-    finals, outputs, decoding_s = list[Final](), deque[Output](), 0.0
-    for at in range(0, len(talk.samples) + _CHUNK_SAMPLES, _CHUNK_SAMPLES):
-        chunk = talk.samples[at : at + _CHUNK_SAMPLES]
-        outputs.extend(stream.feed(chunk) if len(chunk) else stream.finish())
-        while outputs:
-            output = outputs.popleft()
-            if isinstance(output, Decode):
-                hypothesis = pool.submit(output.samples, replace(output.options, effort=effort)).result()
-                decoding_s += hypothesis.inference_s
-                outputs.extend(stream.resolve(output.job, hypothesis))
-            elif isinstance(output, Final):
-                finals.append(output)
-    return finals, decoding_s
+class _Pool(WorkerPool):
+    """Decodes everything with one effort."""
+
+    effort = Effort.LIGHT
+
+    async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket = BATCH) -> Hypothesis:
+        """See `WorkerPool.decode`."""
+        return await super().decode(samples, replace(options, effort=self.effort), ticket)
+
+
+async def finals_of(talk: Talk, pool: _Pool, cut_at_s: float) -> list[Final]:
+    """A talk's finals."""
+    events = list[Event]()
+    options = StreamOptions(endpointing=EndpointerOptions(overlong_s=cut_at_s), pacing=None)
+    recognizer = PooledRecognizer("", "", pool, lambda: "")
+    async with Session(detector(), options, recognizer, events.append) as session:
+        for at in range(0, len(talk.samples), _CHUNK_SAMPLES):
+            session.feed(talk.samples[at : at + _CHUNK_SAMPLES])
+            await session.wait_pending_below(_PENDING_SAMPLES)
+        session.finish()
+        await session.wait_ended()
+    return [event for event in events if isinstance(event, Final)]
+
+
+async def rows_of(
+    talks: Sequence[Talk], offline: Sequence[str], setup: Setup, ways: Sequence[tuple[float, Effort]]
+) -> list[Row]:
+    """Hear all talks in each way."""
+    rows = []
+    async with _Pool(setup.spec, PoolOptions(workers=setup.workers, health=setup.health)) as pool:
+        await pool.wait_ready()
+        for cut_at_s, effort in ways:
+            pool.effort, before_s = effort, pool.inference_s
+            finals = [await finals_of(talk, pool, cut_at_s) for talk in talks]
+            rows.append(row(talks, offline, finals, cut_at_s, effort, pool.inference_s - before_s))
+    return rows
 
 
 def row(
-    talks: Sequence[Talk], offline: Sequence[str], pool: WorkerPool, cut_at_s: float, effort: Effort
+    talks: Sequence[Talk],
+    offline: Sequence[str],
+    finals: Sequence[Sequence[Final]],
+    cut_at_s: float,
+    effort: Effort,
+    decoding_s: float,
 ) -> Row:
-    """Hear all talks one way."""
-    heard = [finals_of(talk, pool, cut_at_s, effort) for talk in talks]
-    finals = [each for each, _ in heard]
+    """What one way comes to."""
     said = [talk.text or "" for talk in talks]
     live = [join_text(final.segment.text for final in each) for each in finals]
     by_talk = [accuracy(*pair) for pair in zip(said, live, strict=True)]
@@ -108,22 +136,21 @@ def row(
         utterances=len(lengths),
         cuts=sum(one.end_sample == two.start_sample for each in finals for one, two in pairwise(each)),
         longest_s=round(max(lengths) / SAMPLE_RATE_HZ, 1),
-        decoding_s=round(sum(taken_s for _, taken_s in heard), 1),
+        decoding_s=round(decoding_s, 1),
     )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _options(arguments)
-    served = serve_options(options.model)
+    setup = setup_for(options.model)
     clips = [clip for clip in clips_of(options.corpus) if clip.duration_s > options.longer_than]
     talks = [conversation(options.corpus, clips, options.seconds, seed) for seed in range(options.talks)]
     note(f"{len(talks)} talks, {sum(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ:.0f} s")
-    offline = transcripts(served, talks)
+    with Workers(setup) as workers:
+        offline = transcripts(workers, talks)
     ways = [(cut_at_s, effort) for cut_at_s in options.cut_at for effort in options.effort]
-    with WorkerPool(served.models.main.spec, served.pool) as pool:
-        pool.wait_ready()
-        rows = [row(talks, offline, pool, *way) for way in ways]
+    rows = asyncio.run(rows_of(talks, offline, setup, ways))
     header = ["cut at s", "effort", "words", "errors", "WER %", "offline WER %", "gap of each talk"]
     header += ["utterances", "cuts", "longest s", "decoding s"]
     cells = [{**asdict(each), "gaps": " ".join(f"{gap:+.2f}" for gap in each.gaps)} for each in rows]

@@ -12,40 +12,37 @@ times. Options are the provider's defaults.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import random
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
-from asrctl.providers.remote.model import RemoteModel
 
-from asrctl.providers.base import Completed, DecodeOptions, Lost, Spoken
-from asrctl.providers.remote import RemoteOptions
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.remote.recognizer import RemoteRecognizer
+from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.windows import RemoteWindows
 from asrctl.providers.scripted import speak
+from asrctl.workers.pool import BATCH
 from benchmarks.common import machine, note, save, table
 from benchmarks.serve_proxy import FaultyProxy, seeded_plans
-from tests.providers.remote_server import (
-    HttpServer,
-    OpenAiBrain,
-    RealtimeServer,
-    VllmBrain,
-    serving,
-    serving_http,
-)
+from tests.plugins import install
+from tests.providers.brains import OpenAiBrain, VllmBrain
+from tests.providers.ears import Stream
+from tests.providers.http_server import HttpServer, serving_http
+from tests.providers.remote_server import RealtimeServer, serving
 from tests.server.servers import options_for, running, script
 
 DIALECTS = ("openai", "vllm", "transcriptions", "asrctl")
-_PATIENCE_S = 60.0
 _WARM_UP = 3
 _CHUNK_SAMPLES = 1_600
 _PACE_S = 0.01
@@ -70,75 +67,51 @@ class Run:
 class Speaker(Protocol):
     """Has one utterance recognised, fed a chunk each `pace_s`; says how long that took after its end."""
 
-    def __call__(self, numbers: list[int], pace_s: float) -> tuple[str, float]: ...
+    async def __call__(self, numbers: list[int], pace_s: float) -> tuple[str, float]: ...
 
 
-class Listener:
-    """Takes what a stream says, with the times."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._completed: list[tuple[str, float]] = []
-        self._lost: Lost | None = None
-
-    def __call__(self, spoken: Spoken) -> None:
-        with self._changed:
-            if isinstance(spoken, Completed):
-                self._completed.append((spoken.hypothesis.text, time.perf_counter()))
-            elif isinstance(spoken, Lost):
-                self._lost = spoken
-            self._changed.notify_all()
-
-    def wait(self, count: int) -> tuple[str, float]:
-        """Text of an utterance, by its number from 1, and when it came."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._completed) >= count or self._lost, _PATIENCE_S)
-            if len(self._completed) < count:
-                raise RuntimeError(f"no text: {self._lost}")
-            return self._completed[count - 1]
-
-
-@contextmanager
-def streaming(options: RemoteOptions) -> Iterator[Speaker]:
+@asynccontextmanager
+async def streaming(settings: RemoteSettings) -> AsyncIterator[Speaker]:
     """Utterances through a stream."""
-    model, listener, count = RemoteModel(options), Listener(), 0
-    session = model.open(DecodeOptions(), listener)
+    recognizer = RemoteRecognizer(settings)
+    stream = Stream(recognizer)
 
-    def speaker(numbers: list[int], pace_s: float) -> tuple[str, float]:
-        nonlocal count
-        count += 1
+    async def speaker(numbers: list[int], pace_s: float) -> tuple[str, float]:
         samples = speak(numbers)
         for at in range(0, len(samples), _CHUNK_SAMPLES):
-            session.feed(samples[at : at + _CHUNK_SAMPLES])
-            time.sleep(pace_s)
+            stream.feed(samples[at : at + _CHUNK_SAMPLES])
+            await asyncio.sleep(pace_s)
         ended_s = time.perf_counter()
-        session.complete()
-        text, at_s = listener.wait(count)
-        return text, at_s - ended_s
+        stream.end()
+        texts = await stream.ear.wait_completed(stream.ear.ended)
+        return texts[-1], time.perf_counter() - ended_s
 
     try:
         yield speaker
     finally:
-        model.close()
+        await recognizer.close()
 
 
-@contextmanager
-def windowed(options: RemoteOptions) -> Iterator[Speaker]:
+@asynccontextmanager
+async def windowed(settings: RemoteSettings) -> AsyncIterator[Speaker]:
     """Utterances as requests."""
-    with RemoteWindows(options) as model:
+    service = RemoteWindows(settings)
 
-        def speaker(numbers: list[int], pace_s: float) -> tuple[str, float]:
-            started_s = time.perf_counter()
-            text = model.transcribe(speak(numbers), DecodeOptions(), lambda: False).text
-            return text, time.perf_counter() - started_s
+    async def speaker(numbers: list[int], pace_s: float) -> tuple[str, float]:
+        started_s = time.perf_counter()
+        hypothesis = await service.windows.decode(speak(numbers), DecodeOptions(), BATCH)
+        return hypothesis.text, time.perf_counter() - started_s
 
+    try:
         yield speaker
+    finally:
+        await service.close()
 
 
-@contextmanager
-def server_of(dialect: str) -> Iterator[str]:
+@asynccontextmanager
+async def server_of(dialect: str) -> AsyncIterator[str]:
     """A server of a dialect; its URL."""
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         if dialect == "transcriptions":
             yield stack.enter_context(serving_http(HttpServer())).url
         elif dialect == "asrctl":
@@ -146,25 +119,25 @@ def server_of(dialect: str) -> Iterator[str]:
             yield stack.enter_context(running(options_for(script(Path(directory) / "script.json")))).url
         else:
             brain = VllmBrain if dialect == "vllm" else OpenAiBrain
-            yield stack.enter_context(serving(RealtimeServer(brain)))
+            yield await stack.enter_async_context(serving(RealtimeServer(brain)))
 
 
-@contextmanager
-def speaking(dialect: str, url: str) -> Iterator[Speaker]:
+def speaking(dialect: Any, url: str) -> AbstractAsyncContextManager[Speaker]:
     """A speaker for a dialect's server."""
     scheme = "http" if dialect == "transcriptions" else "ws"
     model = "" if dialect == "asrctl" else "words"
-    options = RemoteOptions(f"{scheme}://{url.split('://')[1]}", dialect, model)
-    with windowed(options) if options.is_windowed else streaming(options) as speaker:
-        yield speaker
+    settings = RemoteSettings(f"{scheme}://{url.split('://')[1]}", dialect, model)
+    return windowed(settings) if settings.is_windowed else streaming(settings)
 
 
-def talk(speaker: Speaker, chance: random.Random, over: Callable[[Run], bool], pace_s: float = 0.0) -> Run:
+async def talk(
+    speaker: Speaker, chance: random.Random, over: Callable[[Run], bool], pace_s: float = 0.0
+) -> Run:
     """One utterance of 1 to 10 words after the other, until it is over."""
     run, started_s = Run(), time.perf_counter()
     while not over(run):
         numbers = [chance.randrange(1_000) for _ in range(chance.randint(1, 10))]
-        text, delay_s = speaker(numbers, pace_s)
+        text, delay_s = await speaker(numbers, pace_s)
         place = len(run.delays_s)
         run.words_in += [f"{place} w{number}" for number in numbers]
         run.words_out += [f"{place} {word}" for word in text.split()]
@@ -173,22 +146,31 @@ def talk(speaker: Speaker, chance: random.Random, over: Callable[[Run], bool], p
     return run
 
 
-def undisturbed(dialect: str, url: str, utterances: int, seed: int) -> Run:
+async def undisturbed(dialect: str, url: str, utterances: int, seed: int) -> Run:
     """So many utterances over a good link."""
-    with speaking(dialect, url) as speaker:
+    async with speaking(dialect, url) as speaker:
         enough = utterances + _WARM_UP
-        run = talk(speaker, random.Random(seed), lambda run: len(run.delays_s) >= enough, _PACE_S)
+        run = await talk(speaker, random.Random(seed), lambda run: len(run.delays_s) >= enough, _PACE_S)
     del run.delays_s[:_WARM_UP]
     return run
 
 
-def disturbed(dialect: str, url: str, cuts: int, seed: int, mean_bytes: float) -> Run:
+async def disturbed(dialect: str, url: str, cuts: int, seed: int, mean_bytes: float) -> Run:
     """Utterances until the link was cut so often."""
     proxy = FaultyProxy(url, seeded_plans(seed, mean_bytes, ("cut",)))
-    with proxy.in_thread(), speaking(dialect, proxy.url) as speaker:
-        run = talk(speaker, random.Random(seed), lambda _: proxy.harmed >= cuts)
+    async with proxy.running(), speaking(dialect, proxy.url) as speaker:
+        run = await talk(speaker, random.Random(seed), lambda _: proxy.harmed >= cuts)
         run.cuts = proxy.harmed
     return run
+
+
+async def both(dialect: str, options: argparse.Namespace) -> tuple[Run, Run]:
+    """A dialect over a good link, and over one that is cut."""
+    async with server_of(dialect) as url:
+        note(f"{dialect}: {options.utterances} utterances over a good link")
+        good = await undisturbed(dialect, url, options.utterances, options.seed)
+        note(f"{dialect}: {options.cuts} cuts")
+        return good, await disturbed(dialect, url, options.cuts, options.seed, options.mean_bytes)
 
 
 def ms(values_s: list[float], share: float) -> float:
@@ -207,14 +189,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", action="store_true", help="save to benchmarks/results/remote.json")
     options = parser.parse_args(arguments)
+    install()
     results: dict[str, Any] = {"machine": machine(), "arguments": vars(options), "dialects": {}}
     latency, cuts, bad = [], [], 0
     for dialect in options.dialects:
-        with server_of(dialect) as url:
-            note(f"{dialect}: {options.utterances} utterances over a good link")
-            good = undisturbed(dialect, url, options.utterances, options.seed)
-            note(f"{dialect}: {options.cuts} cuts")
-            broken = disturbed(dialect, url, options.cuts, options.seed, options.mean_bytes)
+        good, broken = asyncio.run(both(dialect, options))
         once, lost, repeated = broken.compare()
         bad += lost + repeated + sum(good.compare()[1:])
         latency.append([dialect, len(good.delays_s), ms(good.delays_s, 0.5), ms(good.delays_s, 0.95)])

@@ -34,6 +34,7 @@ SECTIONS = {
         "session_count": "The session count of `asrctl detect`, played",
         "soak": "Memory over an hour of audio in one session",
         "crash": "Workers killed in mid-utterance",
+        "dispatch": "What the worker pool adds to a decode",
         "begun_anew": "Streams restarted in the middle",
     },
     "Server": {

@@ -31,15 +31,8 @@ from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.accuracy import accuracy
 from benchmarks.common import note, table
 from benchmarks.serve_process import ServerProcess
-from benchmarks.serve_sessions import (
-    Listened,
-    keep,
-    levels,
-    parser,
-    serve_options,
-    spread,
-    talks_of,
-)
+from benchmarks.serve_sessions import Listened, levels
+from benchmarks.talks import keep, parser, setup_for, spread, talks_of
 
 _PATIENCE_S = 30.0
 _GOAL_S = 0.1
@@ -146,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     with ServerProcess(*command) as server:
         served, crowd = asyncio.run(attend(server.url, talks, options.clients))
         rejected = server.metrics().get('asrctl_rejected_total{reason="capacity"}', 0.0)
-    endpointing = serve_options(options.model).roomy_stream.endpointing
+    endpointing = setup_for(options.model).stream.endpointing
     late = [
         latencies([each.talk for each in run], [each.heard for each in run], endpointing).final_s
         for run in (alone, served)

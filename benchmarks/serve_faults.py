@@ -44,7 +44,8 @@ from benchmarks.accuracy import accuracy, normalise
 from benchmarks.common import Table, note, table
 from benchmarks.serve_process import ServerProcess
 from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
-from benchmarks.serve_sessions import Listened, failures, feed_paced, keep, listen, parser, talks_of
+from benchmarks.serve_sessions import Listened, failures, feed_paced, listen
+from benchmarks.talks import keep, parser, talks_of
 
 KINDS: tuple[Kind, ...] = ("pass", "cut", "close", "reset", "lag", "stall", "half-open")
 IMPATIENT = ClientOptions(

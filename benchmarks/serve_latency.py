@@ -15,17 +15,15 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-from asrctl.engine.events import Final
-from asrctl.engine.pool import WorkerPool
-
-from asrctl.audio.vad import SileroVad, SileroWeights
-from asrctl.bench.engine import play as play_on_engine
+from asrctl.bench.engine import Workers
 from asrctl.bench.paced import Heard, Latencies, Talk, latencies
 from asrctl.client import ClientOptions
 from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.streaming.events import Final
 from benchmarks.common import Table, note, table
 from benchmarks.serve_process import ServerProcess
-from benchmarks.serve_sessions import keep, parser, play, serve_options, spread, talks_of
+from benchmarks.serve_sessions import play
+from benchmarks.talks import keep, parser, setup_for, spread, talks_of
 
 _GOAL_S = 0.05
 
@@ -55,19 +53,18 @@ class Side:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _options(arguments)
-    served = serve_options(options.model)
-    weights, stream, rows = SileroWeights.load(), served.roomy_stream, list[dict[str, Any]]()
+    setup, rows = setup_for(options.model), list[dict[str, Any]]()
     with (
-        WorkerPool(served.models.main.spec, served.pool) as pool,
+        Workers(setup) as workers,
         ServerProcess("--model", options.model, "--max-sessions", str(max(options.sessions))) as server,
     ):
-        pool.wait_ready()
+        workers.wait_ready()
         for count in options.sessions:
             talks = talks_of(options.corpus, count, options.seconds)
             engine, through = Side(), Side()
 
             def alone(talks: Sequence[Talk] = talks) -> list[Heard]:
-                return play_on_engine(pool, talks, stream, lambda: SileroVad(weights))
+                return workers.play(talks, lambda _: None)
 
             def by_server(talks: Sequence[Talk] = talks) -> list[Heard]:
                 listened = asyncio.run(play(server.url, talks, ClientOptions()))
@@ -76,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
             turns = [(engine, alone), (through, by_server)]
             for number in range(options.rounds):
                 for side, run in turns if number % 2 == 0 else reversed(turns):
-                    side.add(number, talks, run(), stream.endpointing)
+                    side.add(number, talks, run(), setup.stream.endpointing)
                 note(f"{count} sessions, round {number + 1} of {options.rounds}")
             rows.append(_row(count, engine, through))
     keep(options, {"seconds": options.seconds, "rounds": options.rounds, "rows": rows}, report(rows))

@@ -15,24 +15,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from asrctl.bench.engine import Workers
 from asrctl.bench.paced import Latencies, Talk, latencies
 from asrctl.client import ClientOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.accuracy import accuracy
 from benchmarks.common import Table, note, table
 from benchmarks.serve_process import ServerProcess, Watch
-from benchmarks.serve_sessions import (
-    Listened,
-    failures,
-    keep,
-    levels,
-    parser,
-    play,
-    serve_options,
-    spread,
-    talks_of,
-    transcripts,
-)
+from benchmarks.serve_sessions import Listened, failures, levels, play
+from benchmarks.talks import keep, parser, setup_for, spread, talks_of, transcripts
 
 _SETTLE_S = 60.0
 _MOST_POINTS = 1.0
@@ -92,10 +83,11 @@ def row(number: int, listened: Listened, offline: str) -> Row:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 1 if a session was not as it should be."""
     options = _options(arguments)
-    served = serve_options(options.model)
+    setup = setup_for(options.model)
     talks = talks_of(options.corpus, options.sessions, options.seconds)
     note(f"{len(talks)} conversations of {min(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ:.0f} s")
-    offline = transcripts(served, talks)
+    with Workers(setup) as workers:
+        offline = transcripts(workers, talks)
     command = ("--model", options.model, "--max-sessions", str(options.sessions))
     with ServerProcess(*command, "--workers", str(options.workers)) as server:
         note("the server is ready")
@@ -105,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = server.stop()
     rows = [row(number, *pair) for number, pair in enumerate(zip(listened, offline, strict=True))]
     heard = [each.heard for each in listened]
-    late = latencies(talks, heard, served.roomy_stream.endpointing)
+    late = latencies(talks, heard, setup.stream.endpointing)
     slopes = watch.slopes_mb_per_hour(min(_SETTLE_S, watch.wall_s / 3))
     steps = [(round(at_s), rung) for at_s, rung in levels(listened)]
     print(f"ladder, seconds and rung: {steps or 'at 0 all along'}")

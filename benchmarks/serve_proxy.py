@@ -12,10 +12,9 @@ import asyncio
 import random
 import socket
 import struct
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -83,25 +82,6 @@ class FaultyProxy:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @contextmanager
-    def in_thread(self) -> Iterator[FaultyProxy]:
-        """The same for callers without an event loop."""
-        ready, ended = threading.Event(), threading.Event()
-
-        async def serve() -> None:
-            async with self.running():
-                ready.set()
-                await asyncio.to_thread(ended.wait)
-
-        thread = threading.Thread(target=asyncio.run, args=(serve(),))
-        thread.start()
-        try:
-            ready.wait()
-            yield self
-        finally:
-            ended.set()
-            thread.join()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from asrctl.engine.pool import WorkerPool
-
-from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench.paced import CHUNK_SAMPLES, Heard, Talk
 from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.client import Event as ClientEvent
 from asrctl.errors import ServerError
-from asrctl.protocol import Done, Dropped, Final, Partial, SpeechStarted, Status
-from asrctl.server.options import ServeOptions
-from asrctl.streaming import events
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment
-from benchmarks.common import CORPUS, Clip, Table, machine, note, read_manifest, save
-from benchmarks.live import conversation, offline_texts
-from benchmarks.serve_process import end_on_sigterm
+from asrctl.protocol import Done, Final, Status
+from asrctl.remote_events import event_of
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 _HEAD_START_S = 0.2
-_SAME_S = 0.001
-"""Times on the wire have three decimals."""
-SHORTEST_CLIP_S = 1.5
 
 
 @dataclass(slots=True)
@@ -78,27 +65,11 @@ class Listened:
     @property
     def heard(self) -> Heard:
         """The same as the engine's events, for what measures those."""
-        ends_s = [final.to / SAMPLE_RATE_HZ for final in self.of(Final)]
         heard = Heard(self.started_s)
         for at_s, event in self.events:
-            if (engine_event := _engine_event(event, ends_s)) is not None:
-                heard.events.append((at_s - self.started_s, engine_event))
+            if (known := event_of(event)) is not None:
+                heard.events.append((at_s - self.started_s, known))
         return heard
-
-
-def _engine_event(event: ClientEvent, ends_s: Sequence[float]) -> events.Event | None:
-    if isinstance(event, SpeechStarted):
-        start_s = min(ends_s, key=lambda end_s: abs(end_s - event.start_s), default=event.start_s)
-        same = abs(start_s - event.start_s) <= _SAME_S  # one utterance was cut where this begins
-        return events.SpeechStarted(event.utterance, start_s if same else event.start_s)
-    if isinstance(event, Partial):
-        return events.Partial(event.utterance, 0, event.start_s, event.end_s, event.stable, event.unstable)
-    if isinstance(event, Final):
-        segment = Segment(event.start_s, event.end_s, event.text, event.confidence, ())
-        return events.Final(event.utterance, segment, event.from_, event.to)
-    if isinstance(event, Dropped):
-        return events.Dropped(event.utterance, event.from_, event.to, event.reason)
-    return None
 
 
 async def listen(client: Client, listened: Listened) -> None:
@@ -179,64 +150,3 @@ def levels(listened: Sequence[Listened]) -> list[tuple[float, int]]:
 def failures(listened: Sequence[Listened]) -> list[str]:
     """How connections were lost, of all sessions."""
     return [state.reason for each in listened for state in each.of(State) if state.reason and state.wait_s]
-
-
-# What all these benchmarks share on their command lines
-
-
-def parser(name: str, about: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that all have, for a program that leaves no server behind."""
-    end_on_sigterm()
-    made = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
-    made.formatter_class = argparse.RawDescriptionHelpFormatter
-    made.add_argument("corpus", type=Path, nargs="?", default=CORPUS, help="a corpus directory")
-    made.add_argument("--model", default="tiny.en-q8_0")
-    made.add_argument("--output", metavar="NAME", help="keep the raw figures as results/NAME.json")
-    return made
-
-
-def keep(options: argparse.Namespace, result: dict[str, Any], *tables: Table) -> None:
-    """Print tables, and save them with a result if that was asked for."""
-    print(*tables, sep="\n\n")
-    if options.output:
-        note(str(save(options.output, {"machine": machine(), "model": options.model, **result}, *tables)))
-
-
-def clips_of(corpus: Path) -> list[Clip]:
-    """Real speech of some length."""
-    return [
-        clip for clip in read_manifest(corpus) if not clip.synthetic and clip.duration_s > SHORTEST_CLIP_S
-    ]
-
-
-def talks_of(corpus: Path, count: int, duration_s: float, seed: int = 0) -> list[Talk]:
-    """So many different conversations, about as long as asked for."""
-    clips = clips_of(corpus)
-    return [conversation(corpus, clips, duration_s, seed + number) for number in range(count)]
-
-
-def serve_options(model: str) -> ServeOptions:
-    """What `asrctl serve --model` would run with on this machine."""
-    from asrctl.cli.serve import options_of
-    from asrctl.settings import load
-
-    return options_of(load().settings.overridden(model=model))
-
-
-def transcripts(options: ServeOptions, talks: Sequence[Talk]) -> list[str]:
-    """The talks decoded as files, by the server's model; the pool ends with it."""
-    with WorkerPool(options.models.main.spec, options.pool) as pool:
-        pool.wait_ready()
-        return offline_texts(pool, talks, SileroWeights.load())
-
-
-def detector() -> SileroVad:
-    """What finds speech in the server."""
-    return SileroVad(SileroWeights.load())
-
-
-def spread(values: Sequence[float]) -> str:
-    """Median and p95, as "0.61 / 0.92"; "-" for none."""
-    if not values:
-        return "-"
-    return f"{float(np.median(values)):.3f} / {float(np.percentile(values, 95)):.3f}"

@@ -9,17 +9,16 @@ server's has the interpreter and all imports in it. Both take turns.
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
 from statistics import median
 
-from asrctl.server.options import ServeOptions
-from asrctl.workers.pool import WorkerPool
+from asrctl.bench.engine import Workers
+from asrctl.bench.setup import Setup
 from benchmarks.common import note, table
 from benchmarks.serve_process import Memory, ServerProcess
-from benchmarks.serve_sessions import keep, parser, serve_options
+from benchmarks.talks import keep, parser, setup_for
 
 _GOAL_S = 0.5
 _GOAL_MB = 300.0
@@ -31,13 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
     made = parser("serve_start", __doc__)
     made.add_argument("--rounds", type=int, default=10)
     options = made.parse_args(arguments)
-    served = serve_options(options.model)
-    engine_start(served)  # not counted: it reads from disk what all later rounds find in memory
+    setup = setup_for(options.model)
+    engine_start(setup)  # not counted: it reads from disk what all later rounds find in memory
     engine_s, server_s, python_s, idle = list[float](), list[float](), list[float](), list[Memory]()
     for number in range(options.rounds):
         for which in ("engine", "server") if number % 2 == 0 else ("server", "engine"):
             if which == "engine":
-                engine_s.append(engine_start(served))
+                engine_s.append(engine_start(setup))
             else:
                 ready_s, memory = server_start(options.model)
                 server_s.append(ready_s)
@@ -70,16 +69,12 @@ def main(arguments: list[str] | None = None) -> int:
     return int(added_s > _GOAL_S or most.rss_mb >= _GOAL_MB)
 
 
-def engine_start(options: ServeOptions) -> float:
+def engine_start(setup: Setup) -> float:
     """From nothing to a worker that understands."""
-
-    async def start() -> float:
-        started = time.perf_counter()
-        async with WorkerPool(options.models.main.spec, options.pool) as pool:
-            await pool.wait_ready()
-            return time.perf_counter() - started
-
-    return asyncio.run(start())
+    started = time.perf_counter()
+    with Workers(setup) as workers:
+        workers.wait_ready()
+        return time.perf_counter() - started
 
 
 def server_start(model: str) -> tuple[float, Memory]:

@@ -7,7 +7,6 @@ is changed. The variable SLOWED_WORKER_SHARE is that share: 0.1 for a tenth, 0 f
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.engine import process, worker
 from asrctl.providers import whisper_cpp
 from asrctl.providers.base import DecodeOptions
 from asrctl.transcript import Hypothesis
+from asrctl.workers import child
+from asrctl.workers.standby import Standby
 
 SHARE = "SLOWED_WORKER_SHARE"
 
@@ -40,30 +40,17 @@ class Slowed(whisper_cpp.WhisperCpp):
         return replace(found, inference_s=time.perf_counter() - started)
 
 
-class SlowedStandby(process.Standby):
-    """Starts such a worker in place of the usual one."""
-
-    def __init__(self, share: float) -> None:
-        """Start the process.
-
-        Args:
-            share: By how much its decodes are slower.
-        """
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.slowed_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            cwd=Path(__file__).parents[1],
-            env={**process._ENVIRONMENT, **os.environ, SHARE: str(share)},
-        )
+def slowed(share: float) -> Standby:
+    """Start such a worker; its decodes are slower by a share."""
+    command = (sys.executable, "-m", "benchmarks.slowed_worker")
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return Standby(command, PYTHONPATH=os.pathsep.join(paths), **{SHARE: str(share)})
 
 
 def main() -> None:
     """Be a worker, slower."""
     whisper_cpp.WhisperCpp = Slowed  # type: ignore[misc]
-    worker.main()
+    child.main()
 
 
 if __name__ == "__main__":

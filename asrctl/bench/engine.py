@@ -1,4 +1,4 @@
-"""The engine at work for benchmarks; besides this, only `setup` imports it, for its options and events.
+"""Recognisers at work for benchmarks, which start them here only.
 
 What is measured here is synchronous for its caller: an event loop runs while something is asked.
 """

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from asrctl.bench.setup import Dropped, Event, Final, Finished, Partial, Samples, SpeechStarted
+from asrctl.bench.setup import Samples
 from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
 
 CHUNK_SAMPLES = 800
@@ -150,13 +151,13 @@ def latencies(talks: Sequence[Talk], heard: Sequence[Heard], endpointing: Endpoi
 
 
 def _add_session(found: Latencies, talk: Talk, heard: Heard, endpointing: EndpointerOptions) -> None:
-    onsets, shown, cuts = dict[int, float](), set[int](), dict[float, float]()
-    ends = {event.end_sample / SAMPLE_RATE_HZ for _, event in heard.events if isinstance(event, Final)}
+    onsets, shown, cuts = dict[int, float](), set[int](), dict[int, float]()
+    ends = {_ms(event.end_sample / SAMPLE_RATE_HZ) for _, event in heard.events if isinstance(event, Final)}
     for at_s, event in heard.events:
         if isinstance(event, SpeechStarted):
-            if event.start_s not in ends:  # else it began long ago, and was only cut off now
+            if _ms(event.start_s) not in ends:  # else it began long ago, and was only cut off now
                 onsets[event.utterance] = onset_s(talk.samples, event.start_s)
-            cuts[event.start_s] = at_s  # where one utterance ends as the next begins, it was cut now
+            cuts[_ms(event.start_s)] = at_s  # where one utterance ends as the next begins, it was cut now
         elif isinstance(event, Partial):
             found.partials += 1
             if event.utterance in onsets and event.utterance not in shown:
@@ -164,10 +165,15 @@ def _add_session(found: Latencies, talk: Talk, heard: Heard, endpointing: Endpoi
                 shown.add(event.utterance)
         elif isinstance(event, Final):
             end_s = event.end_sample / SAMPLE_RATE_HZ
-            if end_s in cuts:
-                found.cut_s.append(at_s - cuts[end_s])
+            if _ms(end_s) in cuts:
+                found.cut_s.append(at_s - cuts[_ms(end_s)])
             else:
                 found.final_s.append(at_s - (end_s - endpointing.pad_after_s))
+
+
+def _ms(time_s: float) -> int:
+    """A time as servers tell it, for comparison: in whole milliseconds."""
+    return round(time_s * 1000)
 
 
 def onset_s(samples: Samples, start_s: float) -> float:

@@ -20,7 +20,6 @@ import psutil
 from asrctl import protocol
 from asrctl.bench.cost import Cost
 from asrctl.bench.paced import Heard, Talk, Unpaced, pieces
-from asrctl.bench.setup import Finished
 from asrctl.bench.stage import Played, Remembered, TellShare
 from asrctl.client import Client, ClientOptions
 from asrctl.client.link import stream_url
@@ -28,6 +27,7 @@ from asrctl.errors import ServerError
 from asrctl.network.hosts import is_loopback
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.remote_events import event_of, words_of
+from asrctl.streaming.events import Finished
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
 _HEAD_START_S = 0.1

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from asrctl.audio.files import open_audio
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
 from asrctl.providers.base import ModelSpec
-from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.streaming.files import FileOptions
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
@@ -21,9 +20,6 @@ from asrctl.workers.options import HealthCheck
 
 Samples = NDArray[np.float32]
 """Shape (n,), mono at 16 kHz."""
-
-__all__ = ["Dropped", "Event", "Final", "Finished", "Partial", "SpeechStarted"]
-"""The events of a session."""
 
 BUILTIN_NOTE = "the built-in speech is one synthetic sentence, repeated: a recording of yours tells more"
 _CHUNK_SAMPLES = SAMPLE_RATE_HZ

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 from asrctl.bench.paced import Heard
-from asrctl.bench.setup import Final, Partial
 from asrctl.bench.wer import normalised
+from asrctl.streaming.events import Final, Partial
 from asrctl.transcript import SAMPLE_RATE_HZ, Word
 
 _SLACK_S = 0.3

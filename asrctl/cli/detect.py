@@ -39,8 +39,15 @@ def detect(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Probe without measuring: under a second instead of up to 25 s.")
+        bool,
+        typer.Option("--quick", help="Probe without measuring: under a second instead of up to --limit."),
     ] = False,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=5.0, max=3600.0, help="Time limit for probing and measuring (default 25)."
+        ),
+    ] = None,
     sessions: Annotated[
         int, typer.Option(metavar="N", min=1, max=64, help="Concurrent live sessions to plan for.")
     ] = 1,
@@ -67,6 +74,7 @@ def detect(
       asrctl detect --json --dry-run | jq .recommendation
     """
     from asrctl.detect.config_file import read_existing
+    from asrctl.detect.survey import LIMIT_S
     from asrctl.policy.sizing import Wish
 
     path = output or config or _default_path()
@@ -74,7 +82,7 @@ def detect(
     if existing.problem:
         _say(f"asrctl: warning: {existing.problem}; none of its settings are preserved")
     wish = Wish(sessions, target_latency, language or _setting("language", existing) or "auto")
-    report = _examine(path, existing, wish, quick=quick)
+    report = _examine(path, existing, wish, None if quick else limit or LIMIT_S)
     _conclude(report, existing, as_json=as_json, dry_run=dry_run)
 
 
@@ -82,18 +90,18 @@ def _conclude(report: Report, existing: Existing, *, as_json: bool, dry_run: boo
     """Tell what was found, and put the config in place.
 
     Raises:
-        AsrctlError: Nothing could be measured, or it cannot be written; everything else was told.
+        AsrctlError: What was measured is no good, or it cannot be written; everything else was told.
     """
     from asrctl.detect.config_file import write
+    from asrctl.detect.survey import doubt
 
     if not as_json:
         _print(report)
-    if (calibration := report.calibration) and not calibration.measured:
+    if reason := doubt(report.calibration):
         if as_json:
             _print_json(report, False, None)
         raise AsrctlError(
-            f"{report.path} is not written, since nothing could be measured "
-            f"({calibration.busy_share:.0%} of the processors were busy); try again later, or take --quick"
+            f"{report.path} is not written: {reason}; try again later, with a longer --limit, or take --quick"
         )
     changed = report.text != existing.text
     if changed:
@@ -111,19 +119,20 @@ def _conclude(report: Report, existing: Existing, *, as_json: bool, dry_run: boo
     _tell_written(report.path, changed, dry_run, backup)
 
 
-def _examine(path: Path, existing: Existing, wish: Wish, *, quick: bool) -> Report:
+def _examine(path: Path, existing: Existing, wish: Wish, limit_s: float | None) -> Report:
+    """Probe, and measure within the limit; without one only probe."""
     from asrctl.detect import survey
     from asrctl.detect.probes import QUICK, probe_machine
     from asrctl.detect.report import Report
 
     store = _store(existing)
     started = time.perf_counter()
-    machine = probe_machine(store, QUICK if quick else None)
+    machine = probe_machine(store, QUICK if limit_s is None else None)
     probe_s = time.perf_counter() - started
     calibration = None
-    if not quick:
+    if limit_s is not None:
         with _progress() as tell:
-            calibration = survey.calibrated(machine, store, wish, survey.LIMIT_S - probe_s, tell)
+            calibration = survey.calibrated(machine, store, wish, limit_s - probe_s, tell)
     recommendation = survey.recommended(machine, calibration, wish)
     notes = survey.notes_on(machine)
     text = _config_text(machine, recommendation, existing)

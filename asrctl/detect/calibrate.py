@@ -40,6 +40,8 @@ _LONG_S = 1.5
 _HOPELESS_S = 4.0
 """One that took so long is not tried a second time either."""
 _BUSY_WINDOW_S = 0.2
+_UNBOUNDED_S = 86_400.0
+"""Deadlines of the pool's own, for what has one already."""
 _LEAST_S = 1.0
 """With less time left no candidate is started."""
 
@@ -155,28 +157,35 @@ def measure(candidate: Candidate, store: ModelStore, speech: Speech, deadline_s:
         ProviderError: The recogniser cannot run here, or did not finish in time.
     """
     spec = ModelSpec(candidate.provider, _weights(candidate, store), candidate.threads)
-    left_s = max(0.1, deadline_s - time.monotonic())
-    decode = DecodeOptions(language="en", word_timestamps=True)
-    options = PoolOptions(
-        workers=candidate.workers,
-        load_deadline_s=left_s,
-        job_deadline_s=left_s,
-        deadline_factor=0.0,
-        attempts=1,
-        health=HealthCheck(speech.short, SAMPLE_WORDS, decode),
-    )
-    return asyncio.run(_measured(candidate, spec, options, speech, deadline_s))
+    return asyncio.run(_measured_within(candidate, spec, speech, deadline_s))
 
 
-async def _measured(
-    candidate: Candidate, spec: ModelSpec, options: PoolOptions, speech: Speech, deadline_s: float
+async def _measured_within(
+    candidate: Candidate, spec: ModelSpec, speech: Speech, deadline_s: float
 ) -> Measurement:
+    try:
+        # One bound around it all: a load that takes too long would be tried again by the pool.
+        async with asyncio.timeout(deadline_s - time.monotonic()):
+            return await _measured(candidate, spec, speech)
+    except TimeoutError:
+        raise ProviderError("it was not done in the time that calibration has") from None
+
+
+async def _measured(candidate: Candidate, spec: ModelSpec, speech: Speech) -> Measurement:
     started = time.monotonic()
     decode = DecodeOptions(language="en", word_timestamps=True)
+    health = HealthCheck(speech.short, SAMPLE_WORDS, decode)
+    options = PoolOptions(
+        workers=candidate.workers,
+        load_deadline_s=_UNBOUNDED_S,
+        job_deadline_s=_UNBOUNDED_S,
+        attempts=1,
+        health=health,
+    )
     async with WorkerPool(spec, options) as pool:
         await pool.wait_ready()
         load_s = time.monotonic() - started
-        seconds = partial(_decode_s, pool, candidate.workers, deadline_s)
+        seconds = partial(_decode_s, pool, candidate.workers)
         short_s, long_s = [await seconds(samples, decode) for samples in (speech.short, speech.long)]
         draft_s = await seconds(speech.short, replace(decode, effort=Effort.DRAFT))
         memory_bytes = sum(_resident(pid) for pid in pool.pids())
@@ -191,9 +200,7 @@ async def _measured(
     )
 
 
-async def _decode_s(
-    pool: WorkerPool, workers: int, deadline_s: float, samples: Samples, options: DecodeOptions
-) -> float:
+async def _decode_s(pool: WorkerPool, workers: int, samples: Samples, options: DecodeOptions) -> float:
     """Seconds for one decode with every worker busy at once: the median of all, in the quickest round.
 
     What else the machine does makes rounds longer and never shorter: on one that was three quarters
@@ -205,11 +212,7 @@ async def _decode_s(
             pool.decode(samples, options, Ticket(f"calibration {number}", Kind.FINAL))
             for number in range(workers)
         ]
-        try:
-            async with asyncio.timeout(deadline_s - time.monotonic()):
-                found = await asyncio.gather(*decodes)
-        except TimeoutError:
-            raise ProviderError("it was not done in the time that calibration has") from None
+        found = await asyncio.gather(*decodes)
         rounds.append(statistics.median(each.inference_s for each in found))
     return min(rounds)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asrctl.detect.config_file import MARK, masked
 from asrctl.detect.machine import AudioInput, Cpu, Machine, Memory, WhisperBuild
+from asrctl.detect.survey import BUSY_SHARE
 from asrctl.policy.recommend import Capacity, Recommendation
 from asrctl.policy.sizing import Wish
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _LABEL = 16
 _WIDTH = 100
-_BUSY = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _measured(report: Report) -> Iterator[str]:
         return
     if calibration.measured:
         yield from _table([_HEADER, *map(_row, calibration.measured)])
-    if calibration.busy_share > _BUSY:
+    if calibration.busy_share > BUSY_SHARE:
         share = f"{calibration.busy_share:.0%} of the processors"
         yield _NOTE.fill(f"{share} were busy with other work: on a quiet machine these figures are better")
     for missed in calibration.unmeasured:

@@ -15,6 +15,8 @@ from asrctl.providers.registry import PROVIDERS
 if TYPE_CHECKING:
     from asrctl.detect.calibrate import Calibration, Tell
 
+BUSY_SHARE = 0.25
+"""With more of the processors in use by others, what is measured says more of them than of this machine."""
 LIMIT_S = 25.0
 """For probes and calibration together; with start-up the command stays under 30 s, also on a busy machine."""
 _KINDS = ("ggml", "ctranslate2")
@@ -64,6 +66,22 @@ def recommended(machine: Machine, calibration: Calibration | None, wish: Wish) -
     if calibration and not measured:  # no larger model than what was too slow to measure
         return untested(calibration.unmeasured[0].candidate)
     return recommend(measured, models, _runnable(machine), resources_of(machine), wish)
+
+
+def doubt(calibration: Calibration | None) -> str:
+    """Why no config should be made of a calibration; empty if one can.
+
+    That a machine which others keep busy sustains no session says nothing of it: a config would keep it down
+    for good. On a quiet one it is the answer, and the config that comes nearest serves for files.
+    """
+    if calibration is None:
+        return ""
+    share = f"{calibration.busy_share:.0%} of the processors were busy"
+    if not calibration.measured:
+        return f"nothing could be measured ({share})"
+    if calibration.busy_share > BUSY_SHARE and not any(each.sessions for each in calibration.measured):
+        return f"nothing that was measured sustains a live session, but {share} with other work"
+    return ""
 
 
 def notes_on(machine: Machine) -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 COMMAND = [sys.executable, "-P", "-m", "asrctl.workers.child"]
 """A worker; -P, so that nothing in the working directory is imported."""
@@ -33,18 +34,23 @@ class Standby:
     Where pipes cannot be handed to an event loop later (Windows) there is none.
     """
 
-    def __init__(self) -> None:
-        """Start the process."""
+    def __init__(self, command: Sequence[str] = COMMAND, **variables: str) -> None:
+        """Start the process.
+
+        Args:
+            command: Something that talks as a worker does.
+            **variables: Added to its environment.
+        """
         self._process: subprocess.Popen[bytes] | None = None
         if os.name == "posix":
             with contextlib.suppress(OSError):  # who starts the next one will see it
                 self._process = subprocess.Popen(
-                    COMMAND,
+                    command,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     bufsize=0,
-                    env=environment(),
+                    env={**environment(), **variables},
                 )
 
     def take(self) -> subprocess.Popen[bytes] | None:

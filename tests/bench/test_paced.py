@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.bench.paced import Heard, Talk, latencies, onset_s
-from asrctl.bench.setup import Dropped, Event, Final, Finished, Partial, Speech, SpeechStarted, builtin
+from asrctl.bench.setup import Speech, builtin
 from asrctl.bench.stream import Target, highest, talks
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechStarted

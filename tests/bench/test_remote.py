@@ -12,12 +12,10 @@ import pytest
 
 pytest.importorskip("starlette")
 
-from asrctl import protocol
 from asrctl.bench import stream
 from asrctl.bench.paced import Talk
-from asrctl.bench.remote import There, engine_event, processes_of
-from asrctl.bench.setup import Dropped, Final, SpeechStarted
-from asrctl.client import ClientOptions, Phase, State
+from asrctl.bench.remote import There, processes_of
+from asrctl.client import ClientOptions
 from asrctl.errors import ServerError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.backoff import BackoffOptions
@@ -68,17 +66,6 @@ def test_no_server_is_told() -> None:
     """At once, with its address."""
     with pytest.raises(ServerError, match=r"127\.0\.0\.1:9"):
         stream.run(there("ws://127.0.0.1:9"), [TALK])
-
-
-def test_a_servers_events_are_as_ours() -> None:
-    """What is about the link is none."""
-    assert engine_event(protocol.SpeechStarted(1, 2.0)) == SpeechStarted(1, 2.0)
-    assert engine_event(protocol.Dropped(5, 9, "why", None)) == Dropped(None, 5, 9, "why")
-    final = engine_event(
-        protocol.Final(0, 1.0, 2.0, "a", 0.5, 16_000, 32_000, (protocol.WireWord(1.0, 2.0, "a", 0.5),))
-    )
-    assert isinstance(final, Final) and final.end_sample == 32_000 and final.segment.words[0].end_s == 2.0
-    assert engine_event(State(Phase.LIVE)) is None
 
 
 def test_another_machines_processes_are_unknown() -> None:

@@ -15,12 +15,12 @@ from asrctl.bench.rtf import Contestant
 from asrctl.bench.setup import Setup, builtin
 from asrctl.bench.whisper_cli import contestant
 from asrctl.cli.bench_options import peers_of
-from asrctl.engine.files import FileOptions
-from asrctl.engine.slot import HealthCheck
-from asrctl.engine.stream import StreamOptions
 from asrctl.errors import AsrctlError, UsageError
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
+from asrctl.streaming.files import FileOptions
+from asrctl.streaming.stream import StreamOptions
+from asrctl.workers.options import HealthCheck
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 

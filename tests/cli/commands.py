@@ -21,7 +21,7 @@ def run(*args: str) -> int:
 
 
 def asrctl(
-    args: Sequence[str], stdin: bytes | None = None, **environ: str
+    args: Sequence[str], stdin: bytes | None = None, timeout_s: float = 120.0, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own; output is decoded as UTF-8."""
     done = subprocess.run(
@@ -30,7 +30,7 @@ def asrctl(
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
         env={**os.environ, **environ},
-        timeout=120,
+        timeout=timeout_s,
     )
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode("utf-8", "surrogateescape")

@@ -46,7 +46,8 @@ def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
 def request(decode: DecodeOptions | None = None, **changes: Any) -> StreamRequest:
     """A request with partials."""
-    return StreamRequest(**{"decode": decode or DecodeOptions(), "pacing": WITH_PARTIALS} | changes)
+    chosen: dict[str, Any] = {"decode": decode or DecodeOptions(), "pacing": WITH_PARTIALS}
+    return StreamRequest(**chosen | changes)
 
 
 async def until(condition: Callable[[], object]) -> None:

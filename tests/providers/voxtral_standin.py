@@ -62,7 +62,7 @@ class Ear:
 
     def take(self, samples: array.array[int]) -> list[tuple[int, int]]:
         """The (end, number) of each word that ends in these samples."""
-        words = []
+        words: list[tuple[int, int]] = []
         if self._start < 0 and not any(samples):
             self._at += len(samples)
             return words

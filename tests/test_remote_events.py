@@ -1,0 +1,31 @@
+"""What a server says, as events."""
+
+from __future__ import annotations
+
+from asrctl import protocol
+from asrctl.client import Phase, State
+from asrctl.remote_events import event_of
+from asrctl.streaming.events import Dropped, Final, Partial, SpeechStarted
+
+
+def test_a_servers_events_are_as_ours() -> None:
+    """The same classes, with positions and words; what is about the link is none."""
+    assert event_of(protocol.SpeechStarted(1, 2.0)) == SpeechStarted(1, 2.0)
+    assert event_of(protocol.Dropped(5, 9, "why", None)) == Dropped(None, 5, 9, "why")
+    final = event_of(
+        protocol.Final(0, 1.0, 2.0, "a", 0.5, 16_000, 32_000, (protocol.WireWord(1.0, 2.0, "a", 0.5),))
+    )
+    assert isinstance(final, Final) and final.end_sample == 32_000 and final.segment.words[0].end_s == 2.0
+    assert event_of(State(Phase.LIVE)) is None
+
+
+def test_what_a_server_says_cannot_command_a_terminal() -> None:
+    """Control characters are taken out of all that is shown: partials, finals, words and reasons."""
+    evil, harmless = "a\x1b[2Jb", "a\ufffd[2Jb"
+    word = protocol.WireWord(1.0, 2.0, evil, 0.5)
+    partial = event_of(protocol.Partial(0, 0.0, 1.0, evil, evil))
+    assert isinstance(partial, Partial) and (partial.stable, partial.unstable) == (harmless, harmless)
+    final = event_of(protocol.Final(0, 1.0, 2.0, evil, 0.5, 16_000, 32_000, (word,)))
+    assert isinstance(final, Final) and final.segment.text == final.segment.words[0].text == harmless
+    dropped = event_of(protocol.Dropped(5, 9, evil, None))
+    assert isinstance(dropped, Dropped) and dropped.reason == harmless
