@@ -140,7 +140,7 @@ class Slot:
         return worker
 
     async def _started(self) -> WorkerProcess:
-        """A process that is ready to load; where the system starts none now, it is asked again for a while."""
+        """A process that can load; where the system starts none now, it is asked again for a while."""
         if self._standby is not None and (process := self._standby.take()) is not None:
             return await WorkerProcess.adopt(process)
         for attempt in range(_STARTS - 1):
