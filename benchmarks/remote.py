@@ -36,15 +36,10 @@ from asrctl.workers.pool import BATCH
 from benchmarks.common import machine, note, save, table
 from benchmarks.serve_proxy import FaultyProxy, seeded_plans
 from tests.plugins import install
+from tests.providers.brains import OpenAiBrain, VllmBrain
 from tests.providers.ears import Stream
-from tests.providers.remote_server import (
-    HttpServer,
-    OpenAiBrain,
-    RealtimeServer,
-    VllmBrain,
-    serving,
-    serving_http,
-)
+from tests.providers.http_server import HttpServer, serving_http
+from tests.providers.remote_server import RealtimeServer, serving
 from tests.server.servers import options_for, running, script
 
 DIALECTS = ("openai", "vllm", "transcriptions", "asrctl")
