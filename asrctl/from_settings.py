@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
@@ -10,8 +11,10 @@ from asrctl.policy.packing import PackingOptions
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
 from asrctl.settings import LiveSettings, VadSettings
-from asrctl.streaming.files import FileOptions
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
+
+if TYPE_CHECKING:
+    from asrctl.streaming.files import FileOptions
 
 _WINDOW_S = 16.0
 _WHOLE_WINDOW_S = 28.0
@@ -44,6 +47,8 @@ def stream_options(decode: DecodeOptions, vad: VadSettings | None, live: LiveSet
 
 def file_options(decode: DecodeOptions, vad: VadSettings | None, duration_s: float | None) -> FileOptions:
     """How an input is cut, by its length if that is known; measured in benchmarks/RESULTS.md."""
+    from asrctl.streaming.files import FileOptions
+
     window_s = _WINDOW_S
     if vad is None:
         decode, window_s = replace(decode, effort=Effort.THOROUGH), _WHOLE_WINDOW_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -51,8 +52,14 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
-    """A model store of its own, for the whole session."""
-    return ModelStore(tmp_path_factory.mktemp("models"))
+    """A model store for the whole run, also for all processes of pytest-xdist.
+
+    They need no lock of their own: the store lets one process make a file, while the others wait for it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # each worker has a directory in that of the run
+    return ModelStore(root / "shared-models")
 
 
 @pytest.fixture(scope="session")

@@ -61,10 +61,6 @@ class Window:
         speech_samples = sum(span.length_samples for span in self.spans)
         return speech_samples + self.pause_samples * (len(self.spans) - 1)
 
-    def as_recorded(self) -> Window:
-        """The same stretch of the source, with its pauses as they were."""
-        return Window((Span(self.spans[0].start_sample, self.spans[-1].end_sample),), 0)
-
     def start_in_source(self, window_s: float) -> float:
         """The time in the source where something starts that starts here in the window, both in seconds.
 

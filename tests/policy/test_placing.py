@@ -148,6 +148,46 @@ def test_speech_that_the_detector_did_not_hear_keeps_its_time() -> None:
     assert word_times(placed) == [(10.0, 11.0), (11.0, 12.0)]
 
 
+def test_a_quiet_word_between_stretches_keeps_its_time() -> None:
+    """Though the detector missed it: it lies far from all that was heard, and is as long as a word."""
+    window = Window(seconds((0, 30)), 0)
+    words = (0.2, 0.6), (0.6, 1.0), (10.0, 10.4), (20.2, 20.6), (20.6, 21.0)
+    decoded = (segment(0.2, 21.0, "one two three four five", *words),)
+    assert word_times(place(decoded, window, seconds((0, 2), (20, 22))))[2] == (10.0, 10.4)
+
+
+def test_a_word_in_a_pause_that_was_put_in_was_not_spoken_there() -> None:
+    """There is no such time in the source: it goes to speech that there is."""
+    window = Window(seconds((0, 2), (20, 22)), RATE_HZ)
+    words = (0.2, 0.6), (0.6, 1.0), (2.4, 2.6), (3.2, 3.6), (3.6, 4.0)
+    decoded = (segment(0.2, 4.0, "one two three four five", *words),)
+    placed = word_times(place(decoded, window, seconds((0, 2), (20, 22))))
+    assert placed[2][1] <= 2.0 or placed[2][0] >= 20.0
+
+
+def test_a_segment_that_begins_at_the_end_of_a_stretch_has_no_share_in_it() -> None:
+    """Starts are rough, too."""
+    window = Window(seconds((0, 30)), 0)
+    voiced = seconds((1, 4), (20, 24))
+    decoded = segment(1.0, 3.0, "before"), segment(3.95, 24.0, "for you")
+    assert times(place(decoded, window, voiced))[1] == (20.0, 24.0)
+
+
+def test_a_segment_that_ends_just_inside_a_stretch_has_no_share_in_it() -> None:
+    """Ends are rough: the words stay in the stretch that they fill."""
+    window = Window(seconds((0, 30)), 0)
+    voiced = seconds((1, 4), (20, 24))
+    assert times(place((segment(1.0, 20.05, "for you"),), window, voiced)) == [(1.0, 4.0)]
+
+
+def test_a_first_word_that_is_late_starts_with_its_stretch() -> None:
+    """Where the words are all that was said there, and enough for it."""
+    window = Window(seconds((10, 14)), 0)
+    decoded = (segment(0.2, 1.5, "Absolutely wonderful", (0.6, 1.0), (1.0, 1.2)),)
+    assert word_times(place(decoded, window, seconds((10.2, 11.5))))[0][0] == 10.2
+    assert word_times(place(decoded, window, seconds((10.2, 11.6))))[-1][1] == 11.6
+
+
 @pytest.mark.parametrize("segments", [(), (segment(0, 0, ""),), (segment(5, 3, "odd"),)])
 def test_nothing_and_nonsense(segments: tuple[Segment, ...]) -> None:
     """No segments, no text and no length are no error."""

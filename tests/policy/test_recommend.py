@@ -15,6 +15,7 @@ from asrctl.policy.recommend import (
     capacity,
     layouts,
     recommend,
+    untested,
     worth_measuring,
 )
 from asrctl.policy.sizing import GIB, Model, Resources, Wish
@@ -238,3 +239,10 @@ def test_a_model_that_needs_no_network_is_preferred() -> None:
     assert (
         by_size([from_wheel], ["p"], machine, Wish(language="de")).command == "asrctl models pull small-q8_0"
     )
+
+
+def test_where_nothing_could_be_measured_the_smallest_is_taken() -> None:
+    """With the reason, and without a count of sessions that nobody saw."""
+    found = untested(Candidate("whisper_cpp", "tiny.en-q8_0", 2, 1))
+    assert (found.provider, found.model, found.sessions) == ("whisper_cpp", "tiny.en-q8_0", None)
+    assert found.reasons == ("nothing could be measured; tiny.en-q8_0 is the smallest model that is here",)
