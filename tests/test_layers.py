@@ -37,8 +37,10 @@ ALLOWED = {
     "remote_events": {"network", "protocol", "streaming", "transcript"},
     "from_settings": {*LOW, "settings", "audio", "providers", "streaming"},
     "assembly": {*LOW, "settings", "audio", "models", "providers", "workers", "streaming", "detect"},
-    "engine": {*LOW, "streaming", "audio", "models", "providers"},
+    "recordings": {"transcript", "errors", "audio"},
+    "engine": {"api", "recordings", "settings", "streaming", "transcript"},
     "api": {
+        "recordings",
         *LOW,
         "settings",
         "audio",

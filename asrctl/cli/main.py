@@ -100,6 +100,8 @@ def _report(error: Exception) -> int:
 
 def _settle_stdout() -> None:
     """Write out what is left, or drop it where nobody takes it, so that Python's exit does not complain."""
+    if sys.stdout is None:  # it was closed before we began
+        return
     try:
         sys.stdout.flush()
     except OSError:

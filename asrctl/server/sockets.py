@@ -46,12 +46,14 @@ class HttpConnection(HttpToolsProtocol):
         self.idle_since_s = self.loop.time()
         self._unread_bytes = 0
         self._refused = False
+        self._is_too_many = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse one that is too many."""
         super().connection_made(transport)
         if not self.doorkeeper.enter(self):
-            self._refuse(503, "too many connections", b"retry-after: 1\r\n")
+            self._is_too_many = True  # it is told once it has asked: some clients take no answer before that
+            self.loop.call_later(_LINGER_S, self.transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give its place back."""
@@ -61,6 +63,9 @@ class HttpConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Refuse a request that is too long before it is looked at."""
         if self._refused:
+            return
+        if self._is_too_many:
+            self._refuse(503, "too many connections", b"retry-after: 1\r\n")
             return
         self._unread_bytes += len(data)
         if self._unread_bytes > MAX_HEADER_BYTES:

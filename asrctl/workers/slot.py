@@ -18,6 +18,8 @@ from asrctl.workers.standby import Standby
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
 """Between attempts to start or load a worker that died; doubling."""
+_STARTS = 6
+"""A process that cannot be started is tried again within 3 s: limits of processes and memory often pass."""
 _RETRY_GROWTH = 32.0
 """A model that failed is tried again ever more rarely, at last after so many times the first wait."""
 
@@ -115,8 +117,6 @@ class Slot:
                 self.spec = spec
                 try:
                     return await self._load()
-                except CannotStart as error:
-                    failure = error
                 except (WorkerCrashed, WorkerTimeout) as error:
                     failure = ModelError(f"{spec.path}: loading it failed in {spec.provider} ({error})")
                 except AsrctlError as error:
@@ -140,8 +140,15 @@ class Slot:
         return worker
 
     async def _started(self) -> WorkerProcess:
-        process = self._standby.take() if self._standby else None
-        return await (WorkerProcess.start() if process is None else WorkerProcess.adopt(process))
+        """A process that can load; where the system starts none now, it is asked again for a while."""
+        if self._standby is not None and (process := self._standby.take()) is not None:
+            return await WorkerProcess.adopt(process)
+        for attempt in range(_STARTS - 1):
+            try:
+                return await WorkerProcess.start()
+            except CannotStart:
+                await asyncio.sleep(_FIRST_WAIT_S * 2**attempt)
+        return await WorkerProcess.start()
 
     async def _discard(self, worker: WorkerProcess) -> None:
         self.worker = None

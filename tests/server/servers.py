@@ -47,7 +47,7 @@ from asrctl.server.tls import HandshakeLoop
 from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import HealthCheck, PoolOptions
 
-from .speech import LevelDetector, silence
+from ..streaming.speech import LevelDetector, silence
 
 PATIENCE_S = 30.0
 T = TypeVar("T")

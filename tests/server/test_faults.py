@@ -18,6 +18,7 @@ from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.workers.options import PoolOptions
 
+from ..streaming.speech import silence
 from .servers import (
     HEALTH,
     PATIENCE_S,
@@ -31,7 +32,6 @@ from .servers import (
     spoken,
     until,
 )
-from .speech import silence
 
 Scripted = Callable[..., ModelSpec]
 WORDS = [f"w{number}" for number in range(8)]

@@ -7,8 +7,8 @@ import pytest
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.protocol import Final
 
+from ..streaming.speech import silence
 from .servers import Running, Talker, check_account, pcm
-from .speech import silence
 
 
 @pytest.mark.integration

@@ -39,8 +39,8 @@ from asrctl.streaming.stream import StreamOptions
 from asrctl.transcript import Hypothesis
 from asrctl.workers.options import PoolOptions
 
+from ..streaming.speech import LevelDetector, heard_in, silence
 from .servers import HEALTH, Talker, check_account, options_for, pcm, running, spoken, until
-from .speech import LevelDetector, heard_in, silence
 
 Scripted = Callable[..., ModelSpec]
 

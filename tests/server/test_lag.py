@@ -33,8 +33,8 @@ from asrctl.streaming.stream import StreamOptions
 from asrctl.transcript import Hypothesis
 
 from ..policy.clock import Clock
+from ..streaming.speech import LevelDetector, heard_in, silence, speak
 from .servers import Talker, check_account, options_for, running, spoken, until
-from .speech import LevelDetector, heard_in, silence, speak
 from .test_ladder import Counting
 
 Scripted = Callable[..., ModelSpec]

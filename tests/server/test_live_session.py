@@ -13,8 +13,8 @@ from asrctl.server.session import Bounds, LiveSession, Surroundings
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.streaming.stream import StreamOptions
 
+from ..streaming.speech import LevelDetector
 from .servers import check_account, spoken
-from .speech import LevelDetector
 from .test_ladder import Counting
 
 

@@ -15,8 +15,8 @@ from asrctl.protocol import Partial
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 
+from ..streaming.speech import silence
 from .servers import Running, Talker, open_socket, options_for, pcm, running, spoken, until
-from .speech import silence
 
 Scripted = Callable[..., ModelSpec]
 SPEECH = pcm(np.concatenate((speak(range(12)), silence(0.8))))

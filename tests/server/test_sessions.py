@@ -17,8 +17,8 @@ from asrctl.protocol import (
 )
 from asrctl.providers.scripted import speak
 
+from ..streaming.speech import silence
 from .servers import PCM, Running, Talker, check_account, pcm, spoken, until
-from .speech import silence
 
 
 def test_a_session(shared: Running) -> None:

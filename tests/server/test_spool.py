@@ -18,8 +18,8 @@ from asrctl.policy.ladder import MEASURES, Level
 from asrctl.providers.base import ModelSpec
 from asrctl.server.spool import Lost, Mark, Spool, Step
 
+from ..streaming.speech import silence
 from .servers import Running, Talker, check_account, options_for, pcm, running, spoken, until
-from .speech import silence
 
 Scripted = Callable[..., ModelSpec]
 

@@ -16,8 +16,8 @@ from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.server.options import NamedModel, ServeOptions, Streaming
 
+from ..streaming.speech import silence
 from .servers import Talker, check_account, options_for, pcm, running, script, spoken, until
-from .speech import silence
 
 MODEL = NamedModel("stream", ModelSpec("scripted_stream", Path()), multilingual=True)
 

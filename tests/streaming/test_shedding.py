@@ -10,7 +10,7 @@ from asrctl.streaming.commands import Drop
 from asrctl.streaming.events import Dropped, Final, Finished
 from asrctl.streaming.stream import Stream
 from asrctl.transcript import Hypothesis
-from tests.server.speech import LevelDetector, silence
+from tests.streaming.speech import LevelDetector, silence
 
 WORD = np.concatenate((speak([1] * 5), silence(0.6)))
 
