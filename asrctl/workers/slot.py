@@ -160,14 +160,18 @@ class Slot:
         health = self._options.health
         if health is None:
             return
-        hypothesis = await worker.decode(0, health.samples, health.options, self._options.job_deadline_s)
+        deadline_s = self._options.job_deadline_s
+        try:
+            hypothesis = await worker.decode(0, health.samples, health.options, deadline_s)
+            if health.long_samples is not None:
+                await worker.decode(0, health.long_samples, health.options, deadline_s)
+        except DecodeError as error:
+            raise ModelError(f"{self.spec.path}: it cannot decode its test speech ({error})") from None
         heard = {word.strip(".,!?").casefold() for word in hypothesis.text.split()}
         if not health.words <= heard:
             raise ModelError(
                 f"{self.spec.path}: it does not understand its test speech ({hypothesis.text!r})"
             )
-        if health.long_samples is not None:
-            await worker.decode(0, health.long_samples, health.options, self._options.job_deadline_s)
 
     # Decoding
 
