@@ -106,7 +106,7 @@ async def check_closed(made: Sequence[Rig]) -> None:
     assert all(call.aborted for call in waiting)
     assert counts == [len(each.said) for each in made]
     assert not [fault for each in made for fault in each.decoder.faults]
-    assert not [task for task in others() if "WindowedStream" in repr(task.get_coro())]
+    assert not others()
 
 
 RigOf = Callable[..., Rig]
