@@ -482,6 +482,21 @@ async def test_a_decoder_that_is_closed_fails_what_waits(rig: RigOf) -> None:
     assert failed == [(0, "the recogniser is closed"), (1, "the recogniser is closed")]
 
 
+async def test_a_decoder_that_cancels_fails_what_waits(rig: RigOf) -> None:
+    """A cancellation that nobody here wanted is an answer too; others are none."""
+    run = rig()
+    await run.speak(1)
+    await run.end()
+    await run.speak(2)
+    await run.end()
+    run.stream.drop(1)
+    run.decoder.calls[0].future.cancel()
+    await settle()
+    assert [(type(spoken), str(spoken.error)) for spoken in run.said] == [
+        (Failed, "the decode was cancelled")
+    ]
+
+
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(["feed", "feed", "feed", "pause", "end", "answer", "fail", "want", "drop"]),

@@ -12,18 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError, ModelError, ProviderError, QueueFull, WorkerCrashed
+from asrctl.policy.chain import ChainOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest, Switched
 from asrctl.providers.scripted import speak
+from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechEnded, SpeechStarted
 from asrctl.streaming.failover import FailoverStream
 from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
-from tests.streaming.puppets import Puppet, assert_accounted
+from tests.streaming.puppets import Decoder, Listener, Puppet, assert_accounted, windowed
 from tests.streaming.rig import Rig
-from tests.streaming.speech import heard_in, joined, silence, words
+from tests.streaming.speech import LevelDetector, heard_in, joined, silence, words
 from tests.streaming.virtual import VIRTUAL, others, settle
 
 SHORT = StreamOptions(endpointing=EndpointerOptions(overlong_s=4.0, max_utterance_s=8.0))
@@ -571,6 +574,35 @@ async def test_a_stream_that_cannot_be_told_how_often_is_lost(rig: RigOf) -> Non
     await run.play(joined(speak([2]), PAUSE))
     await run.finish()
     assert run.said.words == words(1, 2) and run.said.changes == [("windows", "the pipe is full")]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_streams_at_work_that_break_at_any_moment(seed: int) -> None:
+    """Two streaming providers that break again and again, with windows behind: every word comes once."""
+    dice, said, spoken = random.Random(seed), Listener(), list[str]()
+    one, two = (
+        ScriptedStream(StreamScript(tuple(dice.uniform(0.1, 3.0) for _ in range(30)))) for _ in range(2)
+    )
+    two.name = "two"
+    clock = asyncio.get_running_loop().time
+    soon = ChainOptions(retry_s=0.01, growth=1.0, max_retry_s=0.01)
+    fallback = Fallback([one, two, windowed(Decoder(answering=True))], soon, clock)
+    session, fed_samples = Session(LevelDetector(), StreamOptions(), fallback, said), 0
+    for number in range(20):
+        numbers = range(20 * number, 20 * number + dice.randint(1, 15))
+        spoken += words(*numbers)
+        audio = joined(speak(numbers), silence(0.7))
+        fed_samples += len(audio)
+        for at in range(0, len(audio), 1600):
+            session.feed(audio[at : at + 1600])
+            await asyncio.sleep(0.1)
+    session.finish()
+    await session.wait_ended()
+    assert one.opened > 2 and two.opened > 2 and (one.streams, two.streams) == (0, 0)
+    assert said.words == spoken and not said.of(Dropped) and said.changes
+    assert_accounted(said.events, fed_samples)
+    await fallback.close()
+    assert not others()
 
 
 # The stream by itself
