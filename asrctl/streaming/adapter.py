@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asrctl.errors import ProviderError
 from asrctl.policy.agreement import StablePrefix
 from asrctl.policy.pacing import Pacer
 from asrctl.policy.priority import Kind, Ticket
@@ -156,6 +157,10 @@ class WindowedStream:
         options = replace(self._decode, effort=Effort.LIGHT)
         try:
             hypothesis = await self._decoder.decode(samples, options, self._ticket(Kind.FINAL, utterance))
+        except asyncio.CancelledError:
+            if utterance.final is asyncio.current_task():  # not by `_ask_final`: nobody else would answer
+                self._fail(utterance, ProviderError("the decode was cancelled"))
+            raise
         except Exception as error:  # also what nobody foresaw: whoever waits for the utterance gets an answer
             utterance.asked_samples = utterance.shown_samples
             self._fail(utterance, error)

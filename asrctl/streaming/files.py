@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.errors import DecodeError, UsageError, WorkerCrashed, WorkerTimeout
+from asrctl.errors import DecodeError, ProviderError, UsageError, WorkerCrashed, WorkerTimeout
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
 from asrctl.policy.packing import Packer, PackingOptions, Window
 from asrctl.policy.placing import place
@@ -146,9 +146,12 @@ class FileTranscription:
 
     async def _collect(self, submitted: _Submitted) -> list[Segment]:
         """One window's segments; a window that cannot be decoded is declared dropped."""
-        window = submitted.window
+        window, task = submitted.window, submitted.task
+        await asyncio.wait([task])
+        if task.cancelled():  # by whoever decodes: raised here, it would pass for a wish of the caller's
+            raise ProviderError("a decode was cancelled")
         try:
-            hypothesis = await submitted.task
+            hypothesis = task.result()
         except _ABOUT_ONE_WINDOW as error:
             self._dropped_samples += self._settle(window)
             start_s, end_s = (edge / SAMPLE_RATE_HZ for edge in _edges(window))

@@ -193,7 +193,7 @@ class DeferredRecognizer:
         Raises:
             AsrctlError: That failed a moment ago; or this is closed.
         """
-        self._start().add_done_callback(_retrieve)
+        self._start()
 
     def _start(self) -> asyncio.Task[Recognizer]:
         if self._closed:
@@ -203,6 +203,7 @@ class DeferredRecognizer:
                 error = self._failure[1]
                 raise type(error)(*error.args)
             self._making = asyncio.create_task(self._made(), name=f"start {self.name}")
+            self._making.add_done_callback(_retrieve)
         return self._making
 
     async def _made(self) -> Recognizer:
@@ -216,7 +217,13 @@ class DeferredRecognizer:
         return self._real
 
     async def _ready(self) -> Recognizer:
-        return self._real if self._real is not None else await asyncio.shield(self._start())
+        if self._real is not None:
+            return self._real
+        making = self._start()
+        await asyncio.wait([making])
+        if making.cancelled():  # by `close`; a bare cancellation would tell nobody
+            raise ProviderError(f"{self.name} is closed")
+        return making.result()
 
     async def decode(
         self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
@@ -230,8 +237,7 @@ class DeferredRecognizer:
 
     def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
         """Open a stream; one that takes windows is fed while it is still made."""
-        if self._real is None:
-            self.start()
+        self.start()
         if self._windowed:
             return WindowedStream(self, request, say)
         if self._real is None:

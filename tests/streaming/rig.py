@@ -110,7 +110,11 @@ class Rig:
         """End the session and answer everything, however long it takes."""
         self.session.finish()
         ending = asyncio.create_task(self.session.wait_ended())
-        while not ending.done():
+        for _ in range(10_000):
             await self.answer_all()
+            if ending.done():
+                break
             await asyncio.sleep(0.1)
+        else:
+            raise AssertionError("the session does not end")
         await ending

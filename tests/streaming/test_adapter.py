@@ -106,7 +106,7 @@ async def check_closed(made: Sequence[Rig]) -> None:
     assert all(call.aborted for call in waiting)
     assert counts == [len(each.said) for each in made]
     assert not [fault for each in made for fault in each.decoder.faults]
-    assert not [task for task in others() if "WindowedStream" in repr(task.get_coro())]
+    assert not others()
 
 
 RigOf = Callable[..., Rig]
@@ -480,6 +480,21 @@ async def test_a_decoder_that_is_closed_fails_what_waits(rig: RigOf) -> None:
     await run.end()
     failed = [(spoken.utterance, str(spoken.error)) for spoken in run.said if isinstance(spoken, Failed)]
     assert failed == [(0, "the recogniser is closed"), (1, "the recogniser is closed")]
+
+
+async def test_a_decoder_that_cancels_fails_what_waits(rig: RigOf) -> None:
+    """A cancellation that nobody here wanted is an answer too; others are none."""
+    run = rig()
+    await run.speak(1)
+    await run.end()
+    await run.speak(2)
+    await run.end()
+    run.stream.drop(1)
+    run.decoder.calls[0].future.cancel()
+    await settle()
+    assert [(type(spoken), str(spoken.error)) for spoken in run.said] == [
+        (Failed, "the decode was cancelled")
+    ]
 
 
 ACTIONS = st.lists(

@@ -12,18 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError, ModelError, ProviderError, QueueFull, WorkerCrashed
+from asrctl.policy.chain import ChainOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest, Switched
 from asrctl.providers.scripted import speak
+from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechEnded, SpeechStarted
 from asrctl.streaming.failover import FailoverStream
 from asrctl.streaming.fallback import Fallback
+from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
-from tests.streaming.puppets import Puppet, assert_accounted
+from tests.streaming.puppets import Decoder, Listener, Puppet, assert_accounted, windowed
 from tests.streaming.rig import Rig
-from tests.streaming.speech import heard_in, joined, silence, words
+from tests.streaming.speech import LevelDetector, heard_in, joined, silence, words
 from tests.streaming.virtual import VIRTUAL, others, settle
 
 SHORT = StreamOptions(endpointing=EndpointerOptions(overlong_s=4.0, max_utterance_s=8.0))
@@ -59,7 +62,7 @@ async def check_closed(run: Rig) -> None:
     await asyncio.sleep(1000)
     assert not run.live and len(run.said.events) == said
     assert not [fault for decoder in run.decoders.values() for fault in decoder.faults]
-    assert not [task for task in others() if "asrctl" in repr(task.get_coro())]
+    assert not others()
 
 
 # Losses
@@ -573,6 +576,35 @@ async def test_a_stream_that_cannot_be_told_how_often_is_lost(rig: RigOf) -> Non
     assert run.said.words == words(1, 2) and run.said.changes == [("windows", "the pipe is full")]
 
 
+@pytest.mark.parametrize("seed", range(4))
+async def test_streams_at_work_that_break_at_any_moment(seed: int) -> None:
+    """Two streaming providers that break again and again, with windows behind: every word comes once."""
+    dice, said, spoken = random.Random(seed), Listener(), list[str]()
+    one, two = (
+        ScriptedStream(StreamScript(tuple(dice.uniform(0.1, 3.0) for _ in range(30)))) for _ in range(2)
+    )
+    two.name = "two"
+    clock = asyncio.get_running_loop().time
+    soon = ChainOptions(retry_s=0.01, growth=1.0, max_retry_s=0.01)
+    fallback = Fallback([one, two, windowed(Decoder(answering=True))], soon, clock)
+    session, fed_samples = Session(LevelDetector(), StreamOptions(), fallback, said), 0
+    for number in range(20):
+        numbers = range(20 * number, 20 * number + dice.randint(1, 15))
+        spoken += words(*numbers)
+        audio = joined(speak(numbers), silence(0.7))
+        fed_samples += len(audio)
+        for at in range(0, len(audio), 1600):
+            session.feed(audio[at : at + 1600])
+            await asyncio.sleep(0.1)
+    session.finish()
+    await session.wait_ended()
+    assert one.opened > 2 and two.opened > 2 and (one.streams, two.streams) == (0, 0)
+    assert said.words == spoken and not said.of(Dropped) and said.changes
+    assert_accounted(said.events, fed_samples)
+    await fallback.close()
+    assert not others()
+
+
 # The stream by itself
 
 
@@ -627,8 +659,9 @@ async def test_what_is_dropped_is_forgotten() -> None:
     puppet.stream.lose("broken", 0)
     await settle()
     alone.stream.drop(1)
-    alone.stream.drop(77)
     await asyncio.sleep(1)
+    alone.stream.drop(1)
+    alone.stream.drop(77)
     assert puppet.stream.waiting == [0, 1]
     alone.stream.drop(2)
     assert puppet.stream.dropped == [1]
@@ -648,6 +681,72 @@ async def test_a_stream_whose_drop_raises_is_lost() -> None:
     alone.stream.drop(0)
     await asyncio.sleep(1)
     assert len(puppet.streams) == 2 and puppet.stream.waiting == [0]
+    alone.stream.close()
+
+
+async def test_who_waits_is_served_before_the_next_utterance() -> None:
+    """As soon as anything is done with the stream, not only when it is time to ask again."""
+    puppet = Puppet(refusal=ProviderError("not now"))
+    alone = Alone(puppet)
+    alone.utterance(1)
+    puppet.refusal = None
+    alone.stream.feed(speak([2]))
+    assert puppet.stream.waiting == [0] and len(puppet.stream.audio(1))
+    alone.stream.close()
+
+
+async def test_who_waits_for_a_busy_stream_is_served_at_its_next_end() -> None:
+    """Without time passing."""
+    puppet = Puppet()
+    alone = Alone(puppet)
+    alone.utterance(1)
+    alone.stream.feed(speak([2]))
+    puppet.stream.fail(DecodeError("once more"))
+    await settle()
+    assert not puppet.stream.waiting
+    alone.stream.end()
+    assert puppet.stream.waiting == [1, 2]
+    alone.stream.close()
+
+
+async def test_a_stream_that_breaks_in_the_middle_of_a_replay_is_given_no_more() -> None:
+    """Of what had waited for it."""
+    puppet = Puppet(refusal=ProviderError("not now"))
+    alone = Alone(puppet)
+    for number in range(3):
+        alone.stream.feed(speak([number]))
+    puppet.refusal, opened = None, puppet.open
+    puppet.open = breaking(puppet)  # type: ignore[method-assign]
+    alone.stream.end()
+    assert [stream.closed for stream in puppet.streams] == [True]
+    puppet.open = opened  # type: ignore[method-assign]
+    await asyncio.sleep(1)
+    assert puppet.stream.waiting == [0] and len(puppet.stream.audio(0)) == 3 * 3200
+    alone.stream.close()
+
+
+async def test_nobody_is_asked_after_close() -> None:
+    """For what had waited until then."""
+    puppet = Puppet(refusal=ProviderError("not now"))
+    alone = Alone(puppet)
+    alone.utterance(1)
+    alone.stream.close()
+    puppet.refusal, asked = None, puppet.asked
+    await asyncio.sleep(10)
+    assert puppet.asked == asked and not puppet.streams
+
+
+async def test_who_waits_behind_a_loss_is_told_of_it() -> None:
+    """If it ends there, although its own provider never failed with it."""
+    puppet = Puppet()
+    alone = Alone(puppet)
+    alone.utterance(1)
+    alone.utterance(2)
+    puppet.stream.lose("it broke", 0)
+    await settle()
+    await alone.fallback.close()
+    await asyncio.sleep(1)
+    assert [str(spoken.error) for spoken in alone.said] == ["it broke", "stream: it broke"]  # type: ignore[union-attr]
     alone.stream.close()
 
 

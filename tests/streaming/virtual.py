@@ -45,6 +45,7 @@ async def settle() -> None:
 
 
 def others() -> list[asyncio.Task[Any]]:
-    """Tasks of this loop beside the test's own."""
+    """Tasks of this loop beside those that run the test."""
     mine = asyncio.current_task()
-    return [task for task in asyncio.all_tasks() if task is not mine and not task.done()]
+    tasks = [task for task in asyncio.all_tasks() if task is not mine and not task.done()]
+    return [task for task in tasks if "TestRunner" not in repr(task.get_coro())]
