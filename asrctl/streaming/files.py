@@ -143,6 +143,8 @@ class FileTranscription:
             await asyncio.gather(*tasks, return_exceptions=True)
             if isinstance(self._chunks, Reader):
                 await self._chunks.close()
+            elif isinstance(self._chunks, AsyncGenerator):
+                await self._chunks.aclose()
 
     async def _collect(self, submitted: _Submitted) -> list[Segment]:
         """One window's segments; a window that cannot be decoded is declared dropped."""
