@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asrctl.languages import AUTO
-from asrctl.protocol.openai.answer import Result, segment_of
+from asrctl.protocol.openai.answer import Result, seconds, segment_of
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import (
@@ -72,7 +72,12 @@ def asr_body(result: Result, request: FileRequest) -> dict[str, object]:
         body = segment_of(number, each)
         if request.words:
             body["words"] = [
-                {"word": word.text, "start": word.start_s, "end": word.end_s, "probability": word.confidence}
+                {
+                    "word": word.text,
+                    "start": seconds(word.start_s),
+                    "end": seconds(word.end_s),
+                    "probability": round(word.confidence, 4),
+                }
                 for word in each.words
             ]
         segments.append(body)
