@@ -24,7 +24,7 @@ ALLOWED = {
     "transcript": set(),
     "languages": {"errors"},
     "policy": {"transcript", "errors"},
-    "protocol": {"transcript", "errors", "policy"},
+    "protocol": {"transcript", "errors", "policy", "languages"},
     "network": {"policy"},
     "render": {"transcript", "errors", "policy"},
     "settings": {"errors", "render", "providers"},

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from asrctl.assembly import Plan
     from asrctl.audio.vad import SileroWeights
     from asrctl.protocol import Limits
+    from asrctl.server.files.limits import FileLimits
     from asrctl.server.options import NamedModel, ServeOptions, Streaming
     from asrctl.settings import ServeSettings, Settings
     from asrctl.streaming.stream import SpeechDetector
     from asrctl.workers.standby import Standby
 
-_REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client")
+_REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client", "python_multipart")
 
 
 def serve(
@@ -46,7 +47,10 @@ def serve(
     grace: options.Grace = None,
     config: ConfigFile = None,
 ) -> None:
-    """Serve live audio over WebSocket at /v1/stream; also /health, /ready, /capabilities and /metrics.
+    """Serve live audio over WebSocket at /v1/stream, and files at /v1/audio/transcriptions, as OpenAI does.
+
+    Also /health, /ready, /capabilities and /metrics; for tools that speak to whisper.cpp's server or to
+    whisper-asr-webservice, /inference, /asr and /detect-language.
 
     Ctrl-C or SIGTERM ends it gracefully, a second one at once. Every limit has a name in the config file,
     under [serve]; `asrctl config show` lists them.
@@ -145,6 +149,7 @@ def options_of(settings: Settings) -> ServeOptions:
         grace_s=chosen.grace_s,
         watchdog_s=chosen.watchdog_s,
         retry_s=chosen.retry_s,
+        files=_file_limits(chosen),
         admission=AdmissionOptions(max_sessions=chosen.max_sessions, max_by_source=by_source),
         ladder=LadderOptions(**asdict(settings.ladder)),
     )
@@ -158,6 +163,17 @@ def _limits(chosen: ServeSettings) -> Limits:
         max_messages_per_s=chosen.max_messages_per_s,
         handshake_timeout_s=chosen.handshake_timeout_s,
         idle_timeout_s=chosen.idle_timeout_s,
+    )
+
+
+def _file_limits(chosen: ServeSettings) -> FileLimits:
+    from asrctl.server.files.limits import FileLimits
+
+    return FileLimits(
+        at_work=chosen.max_files,
+        waiting=chosen.max_waiting_files,
+        upload_bytes=chosen.max_upload_bytes,
+        upload_idle_s=chosen.upload_idle_s,
     )
 
 

@@ -14,10 +14,13 @@ from asrctl import __version__
 from asrctl.policy.admission import Refusal
 from asrctl.protocol import SUBPROTOCOL, CloseCode, Violation
 from asrctl.server.connection import Connection
+from asrctl.server.files.door import Door
+from asrctl.server.files.routes import file_routes
+from asrctl.server.files.service import FileService
 from asrctl.server.gate import Denial, Gate
 from asrctl.server.hub import Hub
 from asrctl.server.metrics import CONTENT_TYPE
-from asrctl.server.pages import add_readings, capabilities, readiness
+from asrctl.server.pages import add_file_readings, add_readings, capabilities, readiness
 
 _MAX_WAITING = 64
 """Sockets that may wait to resume, beyond all sessions; they hold no place."""
@@ -32,6 +35,7 @@ class Application:
         """Make the routes, and what `/metrics` reads of the hub."""
         self._hub = hub
         self._gate = Gate(hub.options.api_key, hub.options.allow_origins, hub.options.host)
+        self.files = FileService(hub)
         self.connections: set[Connection] = set()
         self.asgi = Starlette(
             routes=[
@@ -41,10 +45,12 @@ class Application:
                 Route("/ready", self._ready),
                 Route("/capabilities", self._capabilities),
                 Route("/metrics", self._metrics),
+                *file_routes(Door(hub, self._gate, self.files)),
             ],
             exception_handlers={Exception: self._failed},
         )
         add_readings(hub)
+        add_file_readings(hub, self.files)
 
     def check_connections(self) -> None:
         """Time-outs of all sockets; to be called once a second."""

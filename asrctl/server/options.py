@@ -13,6 +13,7 @@ from asrctl.policy.ladder import LadderOptions
 from asrctl.protocol import Limits
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.recognizer import Recognizer
+from asrctl.server.files.limits import FileLimits
 from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import PoolOptions
 
@@ -84,6 +85,7 @@ class ServeOptions:
         watchdog_s: A decode may take so long, and twice its audio; then its worker is replaced. A server
             where nothing is decoded for so long although work waits is not ready.
         retry_s: When a model that failed is tried again for the first time.
+        files: What uploaded files may take.
         admission: How many sessions.
         ladder: When less work is done.
     """
@@ -109,6 +111,7 @@ class ServeOptions:
     grace_s: float = 10.0
     watchdog_s: float = 30.0
     retry_s: float = 60.0
+    files: FileLimits = field(default_factory=FileLimits)
     admission: AdmissionOptions = field(default_factory=AdmissionOptions)
     ladder: LadderOptions = field(default_factory=LadderOptions)
 

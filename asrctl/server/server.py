@@ -165,6 +165,7 @@ class Server:
         if self._stops > 1:
             self.journal.note("stopping", grace_s=0)
             self.hub.close()
+            self._app.files.close()
             self._listener.should_exit = self._listener.force_exit = True
         elif self._ending is None:
             self._ending = asyncio.create_task(self._end_gracefully())
@@ -177,10 +178,12 @@ class Server:
         """
         self.journal.note("stopping", grace_s=self._options.grace_s, sessions=len(self.hub.sessions))
         self.hub.go_away(self._options.grace_s)
-        await self._until(lambda: self.hub.settled, self._options.grace_s)
+        files = self._app.files
+        await self._until(lambda: self.hub.settled and files.settled, self._options.grace_s)
         self.hub.tick()  # what became final is acknowledged
         self.hub.close()
-        await self._until(lambda: not self._app.connections, _CLOSE_S)
+        files.close()
+        await self._until(lambda: not self._app.connections and files.settled, _CLOSE_S)
         self._listener.should_exit = True
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:

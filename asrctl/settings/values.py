@@ -83,6 +83,10 @@ class ServeSettings:
         idle_timeout_s: How long a client may say nothing in it.
         max_message_bytes: Longest message.
         max_messages_per_s: Most messages of one client.
+        max_files: Uploaded files that are transcribed at a time.
+        max_waiting_files: Uploaded files that may wait besides.
+        max_upload_bytes: Longest upload.
+        upload_idle_s: An upload that brings next to nothing for so long is cut.
         grace_s: How long a shutdown waits for finals.
         watchdog_s: A decode may take so long, and twice its audio; then its worker is replaced.
         retry_s: When a model that failed is tried again.
@@ -108,6 +112,10 @@ class ServeSettings:
     idle_timeout_s: float = _number(60.0, 1.0, 86_400.0)
     max_message_bytes: int = _number(1 << 20, 1024, 1 << 26)
     max_messages_per_s: int = _number(500, 10, 100_000)
+    max_files: int = _number(2, 1, 1000)
+    max_waiting_files: int = _number(8, 0, 10_000)
+    max_upload_bytes: int = _number(1 << 30, 1 << 16, 1 << 40)
+    upload_idle_s: float = _number(30.0, 0.1, 3600.0)
     grace_s: float = _number(10.0, 0.0, 3600.0)
     watchdog_s: float = _number(30.0, 1.0, 3600.0)
     retry_s: float = _number(60.0, 1.0, 86_400.0)

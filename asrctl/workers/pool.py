@@ -27,6 +27,9 @@ BATCH = Ticket(session="", kind=Kind.FINAL)
 _READINESS = [SlotState.READY, SlotState.WARMING, SlotState.LOADING, SlotState.FAILED, SlotState.CLOSED]
 """Of several workers the first of these counts."""
 
+_MOST_YIELDS = 2
+"""So often a window of a file makes way for a live final; then it runs to its end, so that files get on."""
+
 
 class WorkerPool:
     """Runs decodes in child processes; a `WindowDecoder`, and an asynchronous context manager.
@@ -58,6 +61,7 @@ class WorkerPool:
         self._closed = False
         self._draining = False
         self._failure: AsrctlError | None = None
+        self._yielding = set[Job]()
         self.spec = spec
         self.inference_s = 0.0
         """Time that recognisers took for the jobs done so far, summed over workers."""
@@ -80,6 +84,7 @@ class WorkerPool:
         try:
             return await job.future
         finally:
+            self._yielding.discard(job)
             self._withdraw(job)
 
     async def wait_ready(self) -> None:
@@ -159,6 +164,7 @@ class WorkerPool:
 
     def put_back(self, job: Job) -> None:
         """A job's worker was lost: whoever is free takes it next, unless nobody waits for it any more."""
+        self._yielding.discard(job)
         if not job.future.done():
             self._queue.put_back(job.ticket, job)
             self.dispatch()
@@ -180,14 +186,37 @@ class WorkerPool:
     # Jobs
 
     def _make_way(self, ticket: Ticket) -> None:
-        """Stop the youngest running partial for a final which no worker is free for."""
-        if ticket.kind is not Kind.FINAL or any(slot.is_idle for slot in self.slots):
+        """For a live final which no worker is free for, stop a running window of a file, which is decoded
+        again later, or else the youngest running partial."""
+        if ticket.kind is not Kind.FINAL or ticket.is_file or any(slot.is_idle for slot in self.slots):
+            return
+        if self._yield_file():
             return
         partials = [job for job in self._running() if job.ticket.kind is Kind.PARTIAL]
         if partials:
             job = max(partials, key=lambda job: (job.ticket.source, job.number))
             job.fail(Superseded("a final needs its worker"))
             self._withdraw(job)
+
+    def _yield_file(self) -> bool:
+        """Put a running window of a file back; one that has made way often enough is let run to its end."""
+        for slot in self.slots:
+            job = slot.job
+            if job is None or job.future.done() or not job.ticket.is_file or job.yields >= _MOST_YIELDS:
+                continue
+            if slot.worker is None or job in self._yielding:
+                continue
+            self._yielding.add(job)
+            slot.worker.abort(job.number)
+            return True
+        return False
+
+    def gave_way(self, job: Job) -> None:
+        """A worker has given a job up: if somebody still waits for it, it is decoded again."""
+        self._yielding.discard(job)
+        if not job.future.done():
+            job.number, job.attempts, job.yields = next(self._numbers), job.attempts - 1, job.yields + 1
+            self._queue.put_back(job.ticket, job)
 
     def _running(self) -> list[Job]:
         """Jobs that are being decoded and that somebody waits for."""
