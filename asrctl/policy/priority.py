@@ -16,8 +16,6 @@ _SESSIONS_REMEMBERED = 256
 """Sessions whose last turn is remembered; one that is forgotten is served as if it was new."""
 _PUT_BACK = 0
 """Order of a job that comes back: before the first that was ever queued."""
-_FILE_STARVATION_S = 15.0
-"""While live jobs keep all workers busy, one window of a file is decoded this often."""
 
 
 class Kind(IntEnum):
@@ -68,10 +66,12 @@ class JobQueue(Generic[T]):
     up its lowest, oldest partial before it refuses a job.
 
     Jobs of files take no room from live ones, and none of them ever displaces one. If no file had a turn for
-    15 s, the next job of a file counts as one of the highest class: one, and not all that have waited.
+    `file_turn_s`, the next job of a file counts as one of the highest class: one, not all that have waited.
     """
 
-    def __init__(self, limit: int, starvation_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, limit: int, starvation_s: float, clock: Callable[[], float], file_turn_s: float = 15.0
+    ) -> None:
         """Make an empty queue of at most `limit` jobs; `clock` gives monotonic seconds."""
         self._limit = limit
         self._starvation_s = starvation_s
@@ -79,7 +79,8 @@ class JobQueue(Generic[T]):
         self._entries: list[_Entry[T]] = []
         self._served: OrderedDict[str, int] = OrderedDict()
         self._count = 0
-        self._file_turn_s = -_FILE_STARVATION_S
+        self._wait_for_turn_s = file_turn_s
+        self._file_turn_s = -file_turn_s
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -136,7 +137,7 @@ class JobQueue(Generic[T]):
     def _rank(self, entry: _Entry[T]) -> tuple[int, int, int, int, int]:
         ticket, served = entry.ticket, self._served.get(entry.ticket.session, 0)
         if ticket.is_file:
-            if self._clock() - max(entry.queued_s, self._file_turn_s) < _FILE_STARVATION_S:
+            if self._clock() - max(entry.queued_s, self._file_turn_s) < self._wait_for_turn_s:
                 return (1, ticket.kind if entry.order else -1, ticket.source, served, entry.order)
             return (0, Kind.FINAL, Source.MIC, served, entry.order)
         if entry.order == _PUT_BACK:
@@ -147,7 +148,9 @@ class JobQueue(Generic[T]):
 
     def _lowest(self, newcomer: Ticket) -> _Entry[T]:
         """The partial to give up for `newcomer`: system before mic, then the oldest."""
-        candidates = [entry for entry in self._entries if entry.ticket.kind is Kind.PARTIAL]
+        candidates = [
+            entry for entry in self._entries if entry.ticket.kind is Kind.PARTIAL and not entry.ticket.is_file
+        ]
         if not candidates or newcomer.is_file:
             raise QueueFull("as many decodes wait as may")
         lowest = min(candidates, key=lambda entry: (-entry.ticket.source, entry.order))
@@ -157,5 +160,5 @@ class JobQueue(Generic[T]):
 
 
 def _replaces(new: Ticket, old: Ticket) -> bool:
-    same = (new.session, new.utterance) == (old.session, old.utterance)
+    same = (new.session, new.utterance, new.is_file) == (old.session, old.utterance, old.is_file)
     return same and old.kind is Kind.PARTIAL

@@ -54,7 +54,7 @@ class HttpConnection(HttpToolsProtocol):
         self._refused = False
         self._is_too_many = False
         self._in_body = False
-        self._drained = False
+        self._draining: asyncio.TimerHandle | None = None
         self._closes = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -119,20 +119,22 @@ class HttpConnection(HttpToolsProtocol):
         """The next request begins."""
         self._unread_bytes = 0
         self._in_body = False
-        if self._drained:
-            self.transport.close()
-        elif self.cycle is not None:
+        if self._draining is not None:
+            self._draining.cancel()
+            self._draining = None
+            if self._closes:
+                self.transport.close()
+        if self.cycle is not None:
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Its time begins again; with an answer that came before the end of the request, it ends."""
+        """Its time begins again; if the request has not ended yet, what is left of it is thrown away."""
         self.idle_since_s = self.loop.time()
         super().on_response_complete()
         if not self.cycle.response_complete:
             return  # the next request is under way already
         if self._in_body:
-            self._drained = True
-            self.loop.call_later(_DRAIN_S, self.transport.close)
+            self._draining = self.loop.call_later(_DRAIN_S, self.transport.close)
         elif self._closes:
             self.transport.close()
 

@@ -31,8 +31,6 @@ class Job:
     options: DecodeOptions
     future: asyncio.Future[Hypothesis] = field(default_factory=_future)
     attempts: int = 0
-    yields: int = 0
-    """How often it was stopped for more urgent work, and put back."""
     asked_s: float = field(default_factory=time.monotonic)
 
     def succeed(self, hypothesis: Hypothesis) -> None:

@@ -27,9 +27,6 @@ BATCH = Ticket(session="", kind=Kind.FINAL)
 _READINESS = [SlotState.READY, SlotState.WARMING, SlotState.LOADING, SlotState.FAILED, SlotState.CLOSED]
 """Of several workers the first of these counts."""
 
-_MOST_YIELDS = 2
-"""So often a window of a file makes way for a live final; then it runs to its end, so that files get on."""
-
 
 class WorkerPool:
     """Runs decodes in child processes; a `WindowDecoder`, and an asynchronous context manager.
@@ -55,7 +52,11 @@ class WorkerPool:
             standby: A process that was started earlier, for the first worker.
         """
         options = options or PoolOptions()
-        self._queue: JobQueue[Job] = JobQueue(options.queue_limit, options.starvation_s, time.monotonic)
+        self._queue: JobQueue[Job] = JobQueue(
+            options.queue_limit, options.starvation_s, time.monotonic, options.file_turn_s
+        )
+        self._file_turn_s = options.file_turn_s
+        self._file_done_s = -options.file_turn_s
         self._numbers = itertools.count(1)
         self._changed = asyncio.Event()
         self._closed = False
@@ -82,7 +83,10 @@ class WorkerPool:
         self._make_way(ticket)
         self.dispatch()
         try:
-            return await job.future
+            hypothesis = await job.future
+            if ticket.is_file:
+                self._file_done_s = time.monotonic()
+            return hypothesis
         finally:
             self._yielding.discard(job)
             self._withdraw(job)
@@ -199,12 +203,13 @@ class WorkerPool:
             self._withdraw(job)
 
     def _yield_file(self) -> bool:
-        """Put a running window of a file back; one that has made way often enough is let run to its end."""
+        """Put a running window of a file back, unless it is time that one of them gets done."""
+        due_s = time.monotonic() - self._file_turn_s
         for slot in self.slots:
             job = slot.job
-            if job is None or job.future.done() or not job.ticket.is_file or job.yields >= _MOST_YIELDS:
+            if job is None or slot.worker is None or job.future.done() or not job.ticket.is_file:
                 continue
-            if slot.worker is None or job in self._yielding:
+            if job in self._yielding or max(job.asked_s, self._file_done_s) <= due_s:
                 continue
             self._yielding.add(job)
             slot.worker.abort(job.number)
@@ -215,7 +220,7 @@ class WorkerPool:
         """A worker has given a job up: if somebody still waits for it, it is decoded again."""
         self._yielding.discard(job)
         if not job.future.done():
-            job.number, job.attempts, job.yields = next(self._numbers), job.attempts - 1, job.yields + 1
+            job.number, job.attempts = next(self._numbers), job.attempts - 1
             self._queue.put_back(job.ticket, job)
 
     def _running(self) -> list[Job]:

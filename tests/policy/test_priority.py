@@ -293,7 +293,7 @@ class QueueModel(RuleBasedStateMachine):
         for item in displaced:
             old, _ = self.waiting.pop(item)
             assert old.kind is Kind.PARTIAL
-            assert old.is_file == ticket.is_file or old.session == ticket.session
+            assert old.is_file == ticket.is_file
         self.waiting[self.count] = (ticket, self.clock.now_s)
 
     @rule()

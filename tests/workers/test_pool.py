@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -604,18 +605,26 @@ async def test_a_window_of_a_file_makes_way_and_is_decoded_later(script: Script,
     assert pool.restarts == 0
 
 
-async def test_a_window_of_a_file_makes_way_twice_and_no_more(script: Script, pool_of: PoolOf) -> None:
-    """However many live finals come, the third decode of the same window runs to its end."""
-    pool = pool_of(script(delay_s=0.2))
-    window = decoding(pool, 0, ticket=FILE)
-    count = 0
-    while not window.done():
-        await until(lambda: window.done() or any(slot.job and slot.job.ticket is FILE for slot in pool.slots))
-        if not window.done():
+async def test_now_and_then_a_window_of_a_file_is_let(script: Script, pool_of: PoolOf) -> None:
+    """Live finals stop a window again and again, until no file has got on for a while: then it runs to its
+    end, and the next one has to wait as long."""
+    pool = pool_of(script(delay_s=0.2), file_turn_s=1.5)
+    done_s: list[float] = []
+    windows = [decoding(pool, number, ticket=FILE) for number in (0, 1)]
+    for window in windows:
+        window.add_done_callback(lambda _: done_s.append(time.monotonic()))
+    started_s, count = time.monotonic(), 0
+    while len(done_s) < 2:
+        await until(
+            lambda: len(done_s) == 2 or any(slot.job and slot.job.ticket is FILE for slot in pool.slots)
+        )
+        if len(done_s) < 2:
             count += 1
             assert await outcome(decoding(pool, count, ticket=Ticket("live", Kind.FINAL))) == f"w{count}"
-    assert await outcome(window) == "w0"
-    assert count == 3
+    assert {await outcome(window) for window in windows} == {"w0", "w1"}
+    assert count > 6
+    assert done_s[0] - started_s >= 1.5
+    assert done_s[1] - done_s[0] >= 1.5
 
 
 async def test_a_window_that_made_way_may_be_given_up(script: Script, pool_of: PoolOf) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import tempfile
@@ -20,6 +21,9 @@ from python_multipart.multipart import parse_options_header
 from asrctl.protocol.openai.errors import Refusal, RequestRefused, bad_request
 from asrctl.server.files.exchange import Exchange
 from asrctl.server.files.limits import FileLimits
+
+logging.getLogger("python_multipart.multipart").setLevel(logging.CRITICAL)
+"""It warns of each malformed form, and so would let strangers write to our log."""
 
 _MAX_PARTS = 200
 _MAX_FIELDS_BYTES = 256 * 1024
