@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from asrctl.providers.scripted import speak
 
+from ...streaming.speech import silence
 from ..servers import PATIENCE_S, Running, pcm
-from ..speech import silence
 
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 BOUNDARY = "a-boundary"

@@ -14,8 +14,8 @@ import soundfile
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 
+from ...streaming.speech import silence
 from ..servers import Running
-from ..speech import silence
 from .requests import post, wav
 
 pytestmark = pytest.mark.integration
