@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from asrctl import __version__
+from asrctl.errors import UsageError
 from asrctl.policy.admission import Refusal
 from asrctl.protocol import SUBPROTOCOL, CloseCode, Violation
 from asrctl.server.connection import Connection
@@ -18,6 +20,8 @@ from asrctl.server.gate import Denial, Gate
 from asrctl.server.hub import Hub
 from asrctl.server.metrics import CONTENT_TYPE
 from asrctl.server.pages import add_readings, capabilities, readiness
+from asrctl.server.rendering import media_type, rendered
+from asrctl.server.static import INDEX, Page
 
 _MAX_WAITING = 64
 """Sockets that may wait to resume, beyond all sessions; they hold no place."""
@@ -32,6 +36,7 @@ class Application:
         """Make the routes, and what `/metrics` reads of the hub."""
         self._hub = hub
         self._gate = Gate(hub.options.api_key, hub.options.allow_origins, hub.options.host)
+        self._page = Page()
         self.connections: set[Connection] = set()
         self.asgi = Starlette(
             routes=[
@@ -41,6 +46,8 @@ class Application:
                 Route("/ready", self._ready),
                 Route("/capabilities", self._capabilities),
                 Route("/metrics", self._metrics),
+                Route("/render", self._render, methods=["POST"]),
+                *([Route("/", self._file), Route("/page/{name}", self._file)] if hub.options.page else []),
             ],
             exception_handlers={Exception: self._failed},
         )
@@ -138,6 +145,24 @@ class Application:
         if denial := self._gate.check_page(_headers(request.headers)):
             return self._refusal(denial)
         return Response(self._hub.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def _render(self, request: Request) -> Response:
+        """Finals as a file of the format that `?format=` names."""
+        if denial := self._gate.check_page(_headers(request.headers)):
+            return self._refusal(denial)
+        name = request.query_params.get("format", "txt")
+        try:
+            text = await run_in_threadpool(rendered, name, await request.body())
+        except UsageError as error:
+            return PlainTextResponse(f"{error}\n", 400)
+        return Response(text, media_type=media_type(name), headers={"X-Content-Type-Options": "nosniff"})
+
+    async def _file(self, request: Request) -> Response:
+        """A file of the page, which holds nothing that would need the key."""
+        if denial := self._gate.check_host(_headers(request.headers)):
+            return self._refusal(denial)
+        name = request.path_params.get("name", INDEX)
+        return self._page.answer(name, request.headers.get("if-none-match", ""))
 
     def _refusal(self, denial: Denial) -> Response:
         self._hub.metrics.rejected.labels(denial.reason).inc()

@@ -37,7 +37,8 @@ class Gate:
 
     def check(self, headers: Mapping[str, str], subprotocols: Sequence[str]) -> Denial | None:
         """Whether an upgrade is refused; headers by lower-case name."""
-        if not self._knows_origin(headers.get("origin")):
+        origin = headers.get("origin")
+        if not self._knows_origin(origin) and not self._is_own_page(origin or "", headers.get("host", "")):
             return Denial(403, "origin", "web pages from there may not use this server")
         if denial := self.check_key(headers, subprotocols):
             return denial
@@ -88,6 +89,11 @@ class Gate:
         except ValueError:
             return False
         return host is not None and is_loopback(host)
+
+    def _is_own_page(self, origin: str, host: str) -> bool:
+        """Whether this server served the page, under a name that no other site can have taken on for it."""
+        served_here = bool(host) and origin.partition("://")[2].casefold() == host.casefold()
+        return served_here and (bool(self._api_key) or self._is_ours(host))
 
 
 def _is_address(name: str) -> bool:

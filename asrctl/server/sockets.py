@@ -6,16 +6,19 @@ Thin layers over uvicorn's protocols, which have no such bounds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from asrctl.server.doorkeeper import Doorkeeper
+from asrctl.server.rendering import MAX_BODY_BYTES
 
 MAX_HEADER_BYTES = 16 * 1024
-"""All of a request, since no page takes a body."""
+"""All of a request without a body, and the head of one that has one."""
+BODIES: Mapping[bytes, int] = {b"/render": MAX_BODY_BYTES}
+"""Paths that take a body, and how long it may be."""
 _MAX_HEADERS = 100
 _MAX_LINE_BYTES = 8 * 1024
 """What the WebSocket library takes of a request; it says nothing at all to more."""
@@ -33,7 +36,7 @@ SOCKET = "asrctl.socket"
 
 
 class HttpConnection(HttpToolsProtocol):
-    """HTTP: small requests without bodies, each of which resets the time that a connection has."""
+    """HTTP: small requests, few of them with bodies, each of which resets the time that a connection has."""
 
     doorkeeper: Doorkeeper
     """Set in a subclass, by `protocols`."""
@@ -45,6 +48,7 @@ class HttpConnection(HttpToolsProtocol):
         super().__init__(*args, **options)
         self.idle_since_s = self.loop.time()
         self._unread_bytes = 0
+        self._most_bytes = MAX_HEADER_BYTES
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -59,22 +63,29 @@ class HttpConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Refuse a request that is too long before it is looked at."""
-        if self._refused:
-            return
-        self._unread_bytes += len(data)
-        if self._unread_bytes > MAX_HEADER_BYTES:
-            self._refuse(431, "the request is too long")
-            return
-        super().data_received(data)
+        """Refuse a request that is too long before it is looked at; a body may follow where one is taken."""
+        while data and not self._refused:
+            room = self._most_bytes - self._unread_bytes
+            piece, data = data[:room], data[room:]
+            self._unread_bytes += len(piece)
+            super().data_received(piece)
+            if not data:
+                return
+            if self.transport.get_protocol() is not self:
+                self.transport.abort()  # a flood of frames before the upgrade was answered
+                return
+            if self._most_bytes == MAX_HEADER_BYTES or self._unread_bytes >= self._most_bytes:
+                self._refuse(431, "the request is too long")
 
     def on_headers_complete(self) -> None:
         """Refuse what no page takes."""
         if self._refused:
             return
-        if problem := _problem(self.url, self.headers):
+        body_bytes = BODIES.get(self.url.partition(b"?")[0], 0)
+        if problem := _problem(self.url, self.headers, body_bytes):
             self._refuse(*problem)
             return
+        self._most_bytes = MAX_HEADER_BYTES + body_bytes
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -84,7 +95,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The next request begins."""
-        self._unread_bytes = 0
+        self._unread_bytes, self._most_bytes = 0, MAX_HEADER_BYTES
         if self.cycle is not None:
             super().on_message_complete()
 
@@ -111,15 +122,21 @@ class HttpConnection(HttpToolsProtocol):
         self.loop.call_later(_LINGER_S, self.transport.close)
 
 
-def _problem(url: bytes, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
-    """What is wrong with a request, by its headers; None if nothing is."""
+def _problem(url: bytes, headers: list[tuple[bytes, bytes]], body_bytes: int) -> tuple[int, str] | None:
+    """What is wrong with a request, by its headers and how long its body may be; None if nothing is."""
     longest = max((len(name) + len(value) + 2 for name, value in headers), default=0)
     if len(headers) > _MAX_HEADERS or max(longest, len(url) + 20) > _MAX_LINE_BYTES:
         return 431, "the request is too long"
     for name, value in headers:
-        if name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0"):
-            return 413, "no page takes a body"
+        if name == b"transfer-encoding" or (name == b"content-length" and _length(value) > body_bytes):
+            return 413, f"the body may have {body_bytes} bytes" if body_bytes else "no page takes a body"
     return None
+
+
+def _length(value: bytes) -> float:
+    """A `Content-Length`; what is none, or has more digits than any length, is too long."""
+    digits = value.strip()
+    return int(digits) if digits.isdigit() and len(digits) < 16 else float("inf")
 
 
 class _PacedTransport:
