@@ -5,19 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .browser import CHROMIUM
-from .servers import PATIENCE_S
+from .servers import PATIENCE_S, Running, pcm
+from .speech import silence
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+KEEP_SOCKETS = """
+window.sockets = [];
+window.WebSocket = class extends WebSocket {
+  constructor(...all) { super(...all); window.sockets.push(this); }
+};
+"""
+"""A script that lets `Visit.inject` speak for the server."""
 PATIENCE_MS = 1000 * PATIENCE_S
-_FLAGS = (
+FLAGS = (
     "--no-sandbox",
     "--disable-dev-shm-usage",
     "--use-fake-ui-for-media-stream",
@@ -25,7 +32,7 @@ _FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 _MICROPHONE = """
-navigator.mediaDevices.getUserMedia = async () => {
+navigator.mediaDevices.getUserMedia = navigator.mediaDevices.getDisplayMedia = async () => {
   const context = new AudioContext({ sampleRate: 16000 });
   const samples = Float32Array.from(%s, (each) => each / 32767);
   const buffer = context.createBuffer(1, samples.length, 16000);
@@ -40,13 +47,12 @@ navigator.mediaDevices.getUserMedia = async () => {
 
 
 @contextlib.contextmanager
-def chromium(microphone: Path | None = None) -> Iterator[Browser]:
-    """A browser whose microphone hears a WAV file once, or beeps."""
+def chromium() -> Iterator[Browser]:
+    """A browser whose microphone beeps."""
     from playwright.sync_api import sync_playwright
 
-    flags = [f"--use-file-for-fake-audio-capture={microphone}%noloop"] if microphone else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*_FLAGS, *flags])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             yield browser
         finally:
@@ -63,9 +69,24 @@ class Visit:
     """
 
     def __init__(
-        self, browser: Browser, origin: str, path: str = "/", hears: bytes = b"", **context: Any
+        self,
+        browser: Browser,
+        origin: str,
+        path: str = "/",
+        hears: bytes = b"",
+        script: str = "",
+        **context: Any,
     ) -> None:
-        """Open the page; `hears` is 16-bit audio at 16 kHz that `getUserMedia` gives, sample by sample."""
+        """Open the page.
+
+        Args:
+            browser: In a fresh profile of it.
+            origin: The server's.
+            path: Of the page.
+            hears: 16-bit audio at 16 kHz that all media give, sample by sample.
+            script: Runs before those of the page.
+            context: What the profile is like.
+        """
         self.page: Page = browser.new_context(**context).new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.requests: list[str] = []
@@ -74,6 +95,7 @@ class Visit:
         self.page.on("websocket", lambda socket: self.requests.append(socket.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.add_init_script(script)
         if hears:
             self.page.add_init_script(_MICROPHONE % json.dumps(np.frombuffer(hears, "<i2").tolist()))
         self.page.goto(origin + path)
@@ -120,3 +142,17 @@ class Visit:
     def state(self) -> str:
         """What the state says, with its details."""
         return self.page.inner_text("#state")
+
+    def inject(self, message: dict[str, object]) -> None:
+        """Have the socket say something, as a server would; for visits with `KEEP_SOCKETS`."""
+        self.page.evaluate("(text) => window.sockets[0].onmessage({ data: text })", json.dumps(message))
+
+
+def silent() -> bytes:
+    """What a microphone hears where nobody speaks."""
+    return pcm(silence(60.0))
+
+
+def origin_of(server: Running) -> str:
+    """Where a server's page is."""
+    return f"http://127.0.0.1:{server.server.port}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,27 +16,19 @@ from asrctl.audio.sample import SAMPLE_WORDS
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.providers.base import ModelSpec
 
-from .browser import needs_browser
+from .browser import CHROMIUM, needs_browser
 from .child import Child
-from .chromium import Visit, chromium
+from .chromium import FLAGS, KEEP_SOCKETS, Visit, origin_of, silent
 from .servers import Running, Talker, options_for, running, spoken
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = needs_browser
 Scripted = Callable[..., ModelSpec]
 
 
-@pytest.fixture
-def browser() -> Iterator[object]:
-    """A browser."""
-    with chromium() as opened:
-        yield opened
-
-
-def origin_of(server: Running) -> str:
-    return f"http://127.0.0.1:{server.server.port}"
-
-
-def test_words_come_to_the_screen(shared: Running, browser: object) -> None:
+def test_words_come_to_the_screen(shared: Running, browser: Browser) -> None:
     """Speech becomes finals, the account balances, and nothing but this server was asked for anything."""
     visit = Visit(browser, origin_of(shared), hears=spoken(5, 6, 7))
     visit.start()
@@ -50,7 +44,7 @@ def test_words_come_to_the_screen(shared: Running, browser: object) -> None:
     assert not visit.errors
 
 
-def test_a_server_that_dies_in_mid_sentence(scripted: Scripted, browser: object) -> None:
+def test_a_server_that_dies_in_mid_sentence(scripted: Scripted, browser: Browser) -> None:
     """Killed and started again, it costs time and no word, and the page says what goes on."""
     numbers = range(1, 13)
     with Child(scripted().path) as server:
@@ -69,7 +63,7 @@ def test_a_server_that_dies_in_mid_sentence(scripted: Scripted, browser: object)
         assert not visit.errors
 
 
-def test_a_full_server(scripted: Scripted, browser: object) -> None:
+def test_a_full_server(scripted: Scripted, browser: Browser) -> None:
     """A page that finds no room says so, keeps what it hears, and gets in when there is room."""
     options = options_for(scripted(), admission=AdmissionOptions(max_sessions=1))
     with running(options) as server:
@@ -85,14 +79,150 @@ def test_a_full_server(scripted: Scripted, browser: object) -> None:
         assert visit.words == ["w8", "w9"]
 
 
+@pytest.fixture
+def listening(browser: Browser) -> Iterator[Browser]:
+    """A browser whose microphone hears a sentence."""
+    sentence = Path(str(files("asrctl.assets").joinpath("monday.wav")))
+    flag = f"--use-file-for-fake-audio-capture={sentence}%noloop"
+    opened = browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, flag])
+    yield opened
+    opened.close()
+
+
 @pytest.mark.integration
-def test_the_microphone(real: Running) -> None:
+def test_the_microphone(real: Running, listening: Browser) -> None:
     """A sentence spoken into the microphone stands on the page, with real weights."""
-    with chromium(Path(str(files("asrctl.assets").joinpath("monday.wav")))) as browser:
-        visit = Visit(browser, origin_of(real))
+    visit = Visit(listening, origin_of(real))
+    visit.start()
+    visit.page.wait_for_selector(".log li")
+    visit.stop()
+    heard = {word.strip(".,").casefold() for word in visit.words}
+    assert heard >= SAMPLE_WORDS
+    assert not visit.errors
+
+
+HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'
+
+
+def test_hostile_text_stays_text(shared: Running, browser: Browser) -> None:
+    """What models, servers and file names say is shown as it is, in every place, and never becomes markup."""
+    visit = Visit(browser, origin_of(shared), hears=silent(), script=KEEP_SOCKETS)
+    visit.start()
+    visit.wait_for_state("live")
+    spans = {"utterance": 0, "start_s": 0, "end_s": 1}
+    visit.inject({"type": "partial", "stable": HOSTILE, "unstable": HOSTILE, **spans})
+    assert visit.page.inner_text(".partial").strip() == f"{HOSTILE} {HOSTILE}"
+    visit.inject({"type": "final", "id": 900, "text": HOSTILE, "from": 0, "to": 1, "confidence": 1, **spans})
+    visit.inject({"type": "dropped", "id": 901, "from": 0, "to": 1, "reason": HOSTILE})
+    change = {"level": 2, "from_level": 0, "model": HOSTILE, "reason": HOSTILE}
+    visit.inject({"type": "status", "id": 902, **change})
+    assert visit.finals == [HOSTILE]
+    assert visit.page.inner_text(".gap > span") == f"[0.0 s not transcribed: {HOSTILE}]"
+    assert HOSTILE in visit.page.inner_text("#rung")
+    assert visit.page.evaluate("[window.pwned ?? 0, document.querySelectorAll('img, li script').length]") == [
+        0,
+        0,
+    ]
+    assert not visit.errors
+
+
+def test_the_policy_holds(shared: Running, browser: Browser) -> None:
+    """Were there a hole in the page, its text would still not become markup, and would reach nobody."""
+    visit = Visit(browser, origin_of(shared))
+    assert visit.page.evaluate(
+        """async () => {
+          const tries = [
+            () => { document.body.innerHTML = '<b>x</b>'; },
+            () => fetch('http://elsewhere.test/'),
+            () => { new WebSocket('ws://elsewhere.test/'); },
+          ];
+          const outcomes = [];
+          for (const each of tries) {
+            try { await each(); outcomes.push('done'); } catch { outcomes.push('refused'); }
+          }
+          return outcomes;
+        }"""
+    ) in (["refused"] * 3, ["refused", "refused", "done"])
+    assert any("Content Security Policy" in error for error in visit.errors)
+
+
+def test_files_are_saved(shared: Running, browser: Browser) -> None:
+    """Each format arrives as a file, made by the server."""
+    visit = Visit(browser, origin_of(shared), hears=spoken(5, 6))
+    visit.start()
+    visit.wait_for_words(2)
+    visit.stop()
+    for name, first in (("txt", "w5"), ("srt", "1\n"), ("vtt", "WEBVTT"), ("json", "{")):
+        visit.page.select_option("#format", name)
+        with visit.page.expect_download() as download:
+            visit.page.click("#save")
+        assert download.value.suggested_filename.endswith(f".{name}")
+        text = Path(download.value.path()).read_text()
+        assert text.startswith(first) and "w5" in text and "w6" in text
+    saved = json.loads(text)
+    account = saved["audio"]
+    rest_s = account["received_s"] - account["speech_s"] - account["silence_s"] - account["dropped_s"]
+    assert saved["model"] == "words" and abs(rest_s) < 1e-6 < account["speech_s"]
+
+
+def test_the_key(scripted: Scripted, browser: Browser) -> None:
+    """It is asked for, used for everything, and stands in no address."""
+    with running(options_for(scripted(), api_key="sesame")) as server:
+        visit = Visit(browser, origin_of(server), hears=spoken(5))
+        assert visit.page.is_visible("#key-dialog")
+        visit.page.fill("#key", "wrong")
+        visit.page.press("#key", "Enter")
+        visit.page.wait_for_selector("#key-dialog[open]")
+        visit.page.fill("#key", "sesame")
+        visit.page.press("#key", "Enter")
+        visit.page.wait_for_selector("#model option", state="attached")
         visit.start()
-        visit.page.wait_for_selector(".log li")
+        visit.wait_for_words(1)
         visit.stop()
-        heard = {word.strip(".,").casefold() for word in visit.words}
-        assert heard >= SAMPLE_WORDS
-        assert not visit.errors
+        visit.page.click("#server summary")
+        visit.page.wait_for_selector("#readings dd")
+        assert visit.words == ["w5"]
+        assert not [address for address in visit.requests if "sesame" in address]
+        assert visit.page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
+
+
+def test_two_tracks(shared: Running, browser: Browser) -> None:
+    """Microphone and system audio are two sessions in two columns, and one transcript."""
+    visit = Visit(browser, origin_of(shared), hears=spoken(5, 6))
+    visit.page.select_option("#source", "both")
+    visit.start()
+    visit.wait_for_words(4)
+    assert server_metric(shared, "attached") == 2
+    visit.stop()
+    assert visit.page.locator(".track h2").all_text_contents() == ["Microphone", "System audio"] or (
+        visit.page.locator(".track h2").all_text_contents() == ["System audio", "Microphone"]
+    )
+    assert sorted(visit.words) == ["w5", "w5", "w6", "w6"]
+    with visit.page.expect_download() as download:
+        visit.page.click("#save")
+    text = Path(download.value.path()).read_text()
+    assert "Microphone: w5" in text and "System audio: w6" in text
+
+
+def server_metric(server: Running, state: str) -> float:
+    return server.metric(f'asrctl_sessions{{state="{state}"}}')
+
+
+def test_the_panel(shared: Running, browser: Browser) -> None:
+    """The operator sees sessions, queue, rung, memory and refusals, only while the panel is open."""
+    visit = Visit(browser, origin_of(shared))
+    assert not [address for address in visit.requests if address.endswith("/metrics")]
+    visit.page.click("#server summary")
+    visit.page.wait_for_selector("#readings dd")
+    rows = dict(
+        zip(
+            visit.page.locator("#readings dt").all_text_contents(),
+            visit.page.locator("#readings dd").all_text_contents(),
+            strict=True,
+        )
+    )
+    assert rows["Decodes speech"] == "yes"
+    assert rows["Sessions"].endswith(" of 10")
+    assert rows["Rung"] == "normal"
+    assert int(rows["Memory"].split()[0]) > 10
+    assert {"Queue", "Longest wait", "Load", "Refused", "Workers replaced"} <= set(rows)
