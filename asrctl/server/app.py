@@ -20,7 +20,7 @@ from asrctl.server.gate import Denial, Gate
 from asrctl.server.hub import Hub
 from asrctl.server.metrics import CONTENT_TYPE
 from asrctl.server.pages import add_readings, capabilities, readiness
-from asrctl.server.rendering import media_type, rendered
+from asrctl.server.rendering import MAX_BODY_BYTES, media_type, rendered
 from asrctl.server.static import INDEX, Page
 
 _MAX_WAITING = 64
@@ -151,8 +151,13 @@ class Application:
         if denial := self._gate.check_page(_headers(request.headers)):
             return self._refusal(denial)
         name = request.query_params.get("format", "txt")
+        body = bytearray()
+        async for piece in request.stream():
+            body += piece
+            if len(body) > MAX_BODY_BYTES:
+                return PlainTextResponse(f"the body may have {MAX_BODY_BYTES} bytes\n", 413)
         try:
-            text = await run_in_threadpool(rendered, name, await request.body())
+            text = await run_in_threadpool(rendered, name, bytes(body))
         except UsageError as error:
             return PlainTextResponse(f"{error}\n", 400)
         return Response(text, media_type=media_type(name), headers={"X-Content-Type-Options": "nosniff"})

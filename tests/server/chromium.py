@@ -65,6 +65,7 @@ class Visit:
     Attributes:
         page: Playwright's.
         requests: The address of everything that the tab asked for, sockets too.
+        uploads: What tests that answer for the server were sent.
         errors: What it complained of: exceptions, and breaches of the policy.
     """
 
@@ -91,6 +92,7 @@ class Visit:
         self.page.set_default_timeout(PATIENCE_MS)
         self.requests: list[str] = []
         self.errors: list[str] = []
+        self.uploads: list[bytes] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("websocket", lambda socket: self.requests.append(socket.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -37,7 +37,7 @@ def test_with_the_keyboard_alone(shared: Running, browser: Browser) -> None:
     keyboard.press("Space")
     visit.wait_for_state("ended")
     keyboard.press("c")
-    visit.page.wait_for_function("document.getElementById('notice').textContent === 'Copied.'")
+    visit.page.wait_for_selector("#notice:text-is('Copied.')")
     assert visit.page.evaluate("navigator.clipboard.readText()").split() == ["w5", "w6"]
     keyboard.press("l")
     assert visit.page.evaluate("document.activeElement.id") == "language"
@@ -170,3 +170,25 @@ def test_an_hour_of_captions(shared: Running, browser: Browser) -> None:
     assert outcome["seen"]
     assert visit.state == "live"
     assert outcome["slow"] < 100, outcome
+
+
+def test_a_partial_is_seen_at_once(shared: Running, browser: Browser) -> None:
+    """From the arrival of a partial to the frame that shows it pass less than 150 ms."""
+    visit = Visit(browser, origin_of(shared), hears=silent(), script=KEEP_SOCKETS)
+    visit.start()
+    visit.wait_for_state("live")
+    delays_ms = visit.page.evaluate(
+        """async () => {
+          const delays = [];
+          for (let i = 0; i < 20; i++) {
+            const partial = { type: "partial", stable: `word ${i}`, unstable: "" };
+            const before = performance.now();
+            window.sockets[0].onmessage({ data: JSON.stringify(partial) });
+            await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+            if (!document.querySelector(".partial").textContent.includes(`word ${i}`)) return null;
+            delays.push(performance.now() - before);
+          }
+          return delays.sort((a, b) => a - b);
+        }"""
+    )
+    assert delays_ms[len(delays_ms) // 2] < 150, delays_ms

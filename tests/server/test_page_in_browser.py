@@ -22,7 +22,7 @@ from .chromium import FLAGS, KEEP_SOCKETS, Visit, origin_of, silent
 from .servers import Running, Talker, options_for, running, spoken
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
 
 pytestmark = needs_browser
 Scripted = Callable[..., ModelSpec]
@@ -229,3 +229,77 @@ def test_the_panel(shared: Running, browser: Browser) -> None:
     assert rows["Rung"] == "normal"
     assert int(rows["Memory"].split()[0]) > 10
     assert {"Queue", "Longest wait", "Load", "Refused", "Workers replaced"} <= set(rows)
+
+
+def answer_files(visit: Visit, events: list[dict[str, object]]) -> None:
+    """Have the visit's server take files, as OpenAI's interface does."""
+    lines = [f"data: {json.dumps(each)}\n\n" for each in events] + ["data: [DONE]\n\n"]
+
+    def answer(route: Route) -> None:
+        if route.request.method == "POST":
+            visit.uploads.append(route.request.post_data_buffer or b"")
+            route.fulfill(status=200, content_type="text/event-stream", body="".join(lines))
+        else:
+            route.fulfill(status=405, body="")
+
+    visit.page.route("**/v1/audio/transcriptions", answer)
+    visit.page.reload()
+    visit.page.wait_for_selector("body[data-loaded]", state="attached")
+
+
+DELTAS: list[dict[str, object]] = [
+    {"type": "transcript.text.delta", "delta": "one two"},
+    {"type": "transcript.text.delta", "delta": " <b>three</b>"},
+]
+DONE: dict[str, object] = {"type": "transcript.text.done", "text": "one two <b>three</b>"}
+
+
+def test_a_server_that_takes_no_files(shared: Running, browser: Browser) -> None:
+    """Where the route is not there, nothing is offered."""
+    visit = Visit(browser, origin_of(shared))
+    visit.page.route("**/v1/audio/transcriptions", lambda route: route.fulfill(status=404))
+    visit.page.reload()
+    visit.page.wait_for_selector("body[data-loaded]", state="attached")
+    assert not visit.page.is_visible("#files")
+
+
+def test_files_without_times(shared: Running, browser: Browser) -> None:
+    """A file's text comes in a column of its own; subtitles, which would need times, are refused."""
+    visit = Visit(browser, origin_of(shared))
+    answer_files(visit, [*DELTAS, DONE])
+    visit.page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": b"RIFFdata"})
+    visit.page.wait_for_selector(".account:text-is('done')")
+    assert visit.finals == ["one two <b>three</b>"]
+    [upload] = visit.uploads
+    assert b'name="file"; filename="a.wav"' in upload and b"RIFFdata" in upload
+    assert b'name="stream"\r\n\r\ntrue' in upload
+    visit.page.select_option("#format", "srt")
+    visit.page.click("#save")
+    assert "without times" in visit.page.inner_text("#notice")
+
+
+def test_files_with_times(shared: Running, browser: Browser) -> None:
+    """Several files are worked off one by one; the one that is chosen becomes subtitles."""
+    visit = Visit(browser, origin_of(shared))
+    segment = {"type": "transcript.text.segment", "id": "0", "start": 1.5, "end": 3.0, "text": " one two"}
+    answer_files(visit, [DELTAS[0], segment, DONE])
+    chosen = [{"name": name, "mimeType": "audio/wav", "buffer": b"RIFF"} for name in ("a.wav", "b.wav")]
+    visit.page.set_input_files("#file", chosen)
+    visit.page.wait_for_selector(".account:text-is('done') >> nth=1")
+    assert len(visit.uploads) == 2
+    visit.page.select_option("#what", "a.wav")
+    visit.page.select_option("#format", "srt")
+    with visit.page.expect_download() as download:
+        visit.page.click("#save")
+    text = Path(download.value.path()).read_text()
+    assert text.startswith("1\n00:00:01,500 --> 00:00:0") and text.count("one two") == 1
+
+
+def test_a_file_that_fails(shared: Running, browser: Browser) -> None:
+    """The reason is shown, also when it comes after the first words."""
+    visit = Visit(browser, origin_of(shared))
+    answer_files(visit, [DELTAS[0], {"error": {"message": "the file is broken"}}])
+    visit.page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": b"RIFF"})
+    visit.page.wait_for_selector(".account:text-is('failed')")
+    assert visit.page.inner_text("#notice") == "a.wav: the file is broken"
+    assert not visit.errors

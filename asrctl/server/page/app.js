@@ -27,6 +27,7 @@ class Track {
     this.segments = [];
     this.account = null;
     this.offsetS = 0;
+    this.isTimed = true; // whether it can become subtitles
   }
 
   async start(media) {
@@ -227,7 +228,12 @@ async function act(action, done) {
 }
 
 const copy = () => act(() => copyText(transcript().segments.map(({ text }) => text).join("\n")), "Copied.");
-const save = () => act(() => saveFile(request, byId("format").value, transcript()), "Saved.");
+const save = () => act(() => {
+  const format = byId("format").value;
+  const isTimed = tracks.get(byId("what").value)?.isTimed ?? true;
+  if (!isTimed && ["srt", "vtt"].includes(format)) throw new Error("This text came without times: save it as text.");
+  return saveFile(request, format, transcript());
+}, "Saved.");
 
 function clear() {
   for (const [name, track] of tracks) {

@@ -31,7 +31,10 @@ async function transcribe(file, track) {
         add(start, end, said);
         track.view.account.textContent = `transcribed up to ${clock(end)}`;
       },
-      done: (whole) => { if (!track.segments.length) add(0, 0, whole); },
+      done: (whole) => {
+        track.isTimed = track.segments.length > 0;
+        if (!track.isTimed) add(0, 0, whole);
+      },
     });
     track.view.account.textContent = "done";
   } catch (error) {
@@ -48,6 +51,7 @@ function transcribeFile(file, { language, model }, on) {
   form.append("file", file);
   form.append("stream", "true");
   form.append("model", model || "whisper-1");
+  form.append("response_format", "verbose_json"); // segments with times, where the server streams them
   form.append("timestamp_granularities[]", "segment");
   if (language !== "auto") form.append("language", language);
   const upload = new XMLHttpRequest();
