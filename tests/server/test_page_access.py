@@ -39,6 +39,11 @@ def test_with_the_keyboard_alone(shared: Running, browser: Browser) -> None:
     keyboard.press("c")
     visit.page.wait_for_selector("#notice:text-is('Copied.')")
     assert visit.page.evaluate("navigator.clipboard.readText()").split() == ["w5", "w6"]
+    visit.page.focus("#help-open")
+    keyboard.press("Space")  # presses the button that has the focus, and records nothing
+    assert visit.page.is_visible("#help")
+    assert visit.page.inner_text("#start") == "Start"
+    keyboard.press("Escape")
     keyboard.press("l")
     assert visit.page.evaluate("document.activeElement.id") == "language"
     keyboard.press("c")  # chooses a language there, and copies nothing

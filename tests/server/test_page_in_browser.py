@@ -63,6 +63,23 @@ def test_a_server_that_dies_in_mid_sentence(scripted: Scripted, browser: Browser
         assert not visit.errors
 
 
+def test_a_server_that_never_comes_back(scripted: Scripted, browser: Browser) -> None:
+    """Whoever does not want to wait for it keeps the text that there is, and can start again."""
+    with Child(scripted().path) as server:
+        visit = Visit(browser, server.origin, hears=spoken(1, 2, 3))
+        visit.start()
+        visit.wait_for_words(1)
+        server.kill()
+        visit.wait_for_state("reconnecting")
+        visit.page.click("#start")
+        assert visit.page.inner_text("#start") == "Finishing…"
+        visit.page.click("#discard")
+        visit.wait_for_state("stopped")
+        visit.page.wait_for_selector("#start:text-is('Start')")
+        assert visit.words[0] == "w1"
+        assert not visit.page.is_visible("#discard")
+
+
 def test_a_full_server(scripted: Scripted, browser: Browser) -> None:
     """A page that finds no room says so, keeps what it hears, and gets in when there is room."""
     options = options_for(scripted(), admission=AdmissionOptions(max_sessions=1))

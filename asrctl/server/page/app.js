@@ -134,6 +134,7 @@ async function start() {
   }
   enter("recording");
   await listDevices();
+  if (running.some((each) => each.capture.isAsleep)) notice("Click anywhere to let the browser listen.");
   wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
 }
 

@@ -79,7 +79,12 @@ export class Capture {
       { channelCount: 1, channelCountMode: "explicit", numberOfOutputs: 0 });
     this.tap.port.onmessage = ({ data }) => (data ? data.length && this.onBlock(data) : this.flushed?.());
     source.connect(this.tap);
+    this.wake = () => this.context.resume().catch(() => null);
+    this.wake(); // where a page may not make a sound of its own accord, the next click lets audio run
+    addEventListener("pointerdown", this.wake);
   }
+
+  get isAsleep() { return this.context.state === "suspended"; }
 
   // Give the last block, then let go of the device.
   async stop() {
@@ -90,6 +95,7 @@ export class Capture {
       track.onended = track.onmute = track.onunmute = null;
       track.stop();
     }
+    removeEventListener("pointerdown", this.wake);
     await this.context.close();
   }
 }
