@@ -37,7 +37,7 @@ class Gate:
 
     def check(self, headers: Mapping[str, str], subprotocols: Sequence[str]) -> Denial | None:
         """Whether an upgrade is refused; headers by lower-case name."""
-        if not self._knows_origin(headers.get("origin")):
+        if not self._knows_origin(headers.get("origin")) and not self._is_own_page(headers):
             return Denial(403, "origin", "web pages from there may not use this server")
         if denial := self.check_key(headers, subprotocols):
             return denial
@@ -95,6 +95,12 @@ class Gate:
         except ValueError:
             return False
         return host is not None and (is_loopback(host) or host.endswith(".localhost"))
+
+    def _is_own_page(self, headers: Mapping[str, str]) -> bool:
+        """Whether this server served the page, under a name that no other site can have taken on for it."""
+        host = headers.get("host", "").casefold()
+        served_here = bool(host) and headers.get("origin", "").partition("://")[2].casefold() == host
+        return served_here and (bool(self._api_key) or self._is_ours(host))
 
 
 def _is_address(name: str) -> bool:

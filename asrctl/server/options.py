@@ -69,6 +69,7 @@ class ServeOptions:
         streaming: What comes before the models; None for nothing.
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
+        page: Whether `/` serves the page for browsers.
         api_key: What clients must know; empty for nothing.
         allow_origins: Web origins that may connect besides those of this machine.
         certificate: PEM file of the chain, for TLS; None for none.
@@ -96,6 +97,7 @@ class ServeOptions:
     streaming: Streaming | None = None
     host: str = "127.0.0.1"
     port: int = 8765
+    page: bool = True
     api_key: str = ""
     allow_origins: frozenset[str] = frozenset()
     certificate: Path | None = None

@@ -8,6 +8,7 @@ import platform
 import psutil
 
 from asrctl import __version__
+from asrctl.languages import CODES
 from asrctl.protocol import SAMPLE_BYTES, SUBPROTOCOL
 from asrctl.providers.registry import PROVIDERS
 from asrctl.server.files.service import FileService
@@ -54,6 +55,7 @@ def capabilities(hub: Hub) -> dict[str, object]:
             for role, model in named.items()
             if model is not None
         },
+        "languages": sorted(CODES) if options.shown.multilingual else ["en"],
         "formats": {
             "encodings": list(SAMPLE_BYTES),
             "sample_rate": {"least": 8000, "most": 192_000},

@@ -82,6 +82,13 @@ class Server:
         return f"{'wss' if self._options.certificate else 'ws'}://{host}:{self.port}/v1/stream"
 
     @property
+    def page_url(self) -> str:
+        """Where a browser on this machine finds the page; none can open the address for "all"."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._options.host, self._options.host)
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self._options.certificate else 'http'}://{shown}:{self.port}/"
+
+    @property
     def forced(self) -> bool:
         """Whether it was not let end gracefully."""
         return self._stops > 1
@@ -102,7 +109,8 @@ class Server:
         self.loop.set_exception_handler(self._note_unexpected)
         tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._report_ready())]
         options = self._options
-        self.journal.note("listening", url=self.url, model=options.shown.name)
+        page = self.page_url if options.page else None
+        self.journal.note("listening", url=self.url, model=options.shown.name, page=page)
         if not is_loopback(options.host):
             tls = options.certificate is not None
             self.journal.note("exposed", host=options.host, key=bool(options.api_key), tls=tls)

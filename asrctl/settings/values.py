@@ -64,6 +64,7 @@ class ServeSettings:
     Attributes:
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
+        page: Whether `/` serves the page for browsers.
         max_sessions: Sessions at once; fewer are let in where the machine cannot do as many.
         max_system_sessions: The same for `system` audio alone; 0 for no bound of its own.
         api_key: What clients must know; empty for nothing.
@@ -94,6 +95,7 @@ class ServeSettings:
 
     host: str = "127.0.0.1"
     port: int = _number(8765, 0, 65_535)
+    page: bool = True
     max_sessions: int = _number(10, 1, 1000)
     max_system_sessions: int = _number(0, 0, 1000)
     api_key: str = ""

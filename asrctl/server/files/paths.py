@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_BODIES = (b"/v1/", b"/audio/", b"/inference", b"/asr", b"/detect-language")
+_BODIES = (b"/v1/", b"/audio/", b"/inference", b"/asr", b"/detect-language", b"/render")
 _NOT_HTTP = b"/v1/stream"
 
 
