@@ -81,7 +81,8 @@ class Endpoint:
         """
         origin = exchange.headers.get("origin")
         is_preflight = exchange.method == "OPTIONS"
-        if denial := self._door.gate.check_request(exchange.headers, with_key=not is_preflight):
+        with_key = not is_preflight and self._method != ANY  # that there is nothing is no secret
+        if denial := self._door.gate.check_request(exchange.headers, with_key=with_key):
             if denial.reason != "origin" and origin is not None:
                 exchange.add_headers(_cors(origin))
             self._door.hub.metrics.rejected.labels(denial.reason).inc()

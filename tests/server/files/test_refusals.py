@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from asrctl.errors import ProviderError, QueueFull
 from asrctl.providers.base import ModelSpec
 from asrctl.server.options import Models, NamedModel
 
@@ -266,3 +267,30 @@ def test_what_is_not_decoded_is_an_error(scripted: Scripted) -> None:
         assert stream.status_code == 200
         assert '"code":"audio_dropped"' in stream.text.split("\n\n")[-2]
         assert "transcript.text.done" not in stream.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (ProviderError("no worker runs"), 503, "overloaded"),
+        (QueueFull("as many decodes wait as may"), 503, "overloaded"),
+        (RuntimeError("a mistake"), 500, "internal"),
+    ],
+)
+@pytest.mark.parametrize("stream", ["true", "false"])
+def test_faults_of_ours(
+    shared: Running, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, code: str, stream: str
+) -> None:
+    """What the decoder cannot do now is no fault of the client, and a mistake says nothing of the inside."""
+
+    async def decode(*unused: object) -> None:
+        raise error
+
+    monkeypatch.setattr(shared.server.engine.decoder, "decode", decode)
+    answer = post(shared, stream=stream)
+    if stream == "true":
+        assert answer.status_code == 200
+        assert f'"code":"{code}"' in answer.text
+    else:
+        check(answer, status, code, None)
+    assert "a mistake" not in answer.text.replace("made a mistake", "")
