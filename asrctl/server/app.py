@@ -151,13 +151,11 @@ class Application:
         if denial := self._gate.check_page(_headers(request.headers)):
             return self._refusal(denial)
         name = request.query_params.get("format", "txt")
-        body = bytearray()
-        async for piece in request.stream():
-            body += piece
-            if len(body) > MAX_BODY_BYTES:
-                return PlainTextResponse(f"the body may have {MAX_BODY_BYTES} bytes\n", 413)
+        body = await _body(request, MAX_BODY_BYTES)
+        if body is None:
+            return PlainTextResponse(f"the body may have {MAX_BODY_BYTES} bytes\n", 413)
         try:
-            text = await run_in_threadpool(rendered, name, bytes(body))
+            text = await run_in_threadpool(rendered, name, body)
         except UsageError as error:
             return PlainTextResponse(f"{error}\n", 400)
         return Response(text, media_type=media_type(name), headers={"X-Content-Type-Options": "nosniff"})
@@ -172,6 +170,18 @@ class Application:
     def _refusal(self, denial: Denial) -> Response:
         self._hub.metrics.rejected.labels(denial.reason).inc()
         return _response(denial)
+
+
+async def _body(request: Request, most_bytes: int) -> bytes | None:
+    """All of a body; None if it is longer, which is known before it comes where it says how long it is."""
+    body, announced = bytearray(), request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced) > most_bytes:
+        return None
+    async for piece in request.stream():
+        body += piece
+        if len(body) > most_bytes:
+            return None
+    return bytes(body)
 
 
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:
