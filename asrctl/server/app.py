@@ -161,17 +161,15 @@ class Application:
         too_long = PlainTextResponse(f"the body may have {MAX_BODY_BYTES} bytes\n", 413)
         if int(request.headers.get("content-length", "0")) > MAX_BODY_BYTES:
             return too_long
-        body = bytearray()
         try:
             async with asyncio.timeout(self._hub.options.files.upload_idle_s):
-                async for piece in request.stream():
-                    body += piece
-                    if len(body) > MAX_BODY_BYTES:
-                        return too_long
+                body = await _body(request, MAX_BODY_BYTES)
         except TimeoutError:
             return PlainTextResponse("the body came too slowly\n", 400)
+        if body is None:
+            return too_long
         try:
-            text = await run_in_threadpool(rendered, name, bytes(body))
+            text = await run_in_threadpool(rendered, name, body)
         except UsageError as error:
             return PlainTextResponse(f"{error}\n", 400)
         return Response(text, media_type=media_type(name), headers={"X-Content-Type-Options": "nosniff"})
@@ -186,6 +184,18 @@ class Application:
     def _refusal(self, denial: Denial) -> Response:
         self._hub.metrics.rejected.labels(denial.reason).inc()
         return _response(denial)
+
+
+async def _body(request: Request, most_bytes: int) -> bytes | None:
+    """All of a body; None if it is longer, which is known before it comes where it says how long it is."""
+    body, announced = bytearray(), request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced) > most_bytes:
+        return None
+    async for piece in request.stream():
+        body += piece
+        if len(body) > most_bytes:
+            return None
+    return bytes(body)
 
 
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -47,7 +47,7 @@ class Gate:
 
     def check_request(self, headers: Mapping[str, str], *, with_key: bool = True) -> Denial | None:
         """Whether a request that makes work is refused; browsers ask whether they may without the key."""
-        if not self._knows_origin(headers.get("origin")):
+        if not self._knows_origin(headers.get("origin")) and not self._is_own_page(headers):
             return Denial(403, "origin", "web pages from there may not use this server")
         return (self.check_key(headers) if with_key else None) or self.check_host(headers)
 

@@ -78,7 +78,7 @@ class Visit:
         script: str = "",
         **context: Any,
     ) -> None:
-        """Open the page.
+        """Open the page; what the browser had open before is closed.
 
         Args:
             browser: In a fresh profile of it.
@@ -88,6 +88,8 @@ class Visit:
             script: Runs before those of the page.
             context: What the profile is like.
         """
+        for earlier in browser.contexts:  # which would keep its sessions
+            earlier.close()
         self.page: Page = browser.new_context(**context).new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.requests: list[str] = []

@@ -203,7 +203,7 @@ def test_the_size_of_bodies(shared: Running) -> None:
     assert (status, len(text.splitlines())) == (200, 3600)
     assert ask(shared, "POST", "/render", None, **{"Content-Length": str(MAX_BODY_BYTES + 1)})[0] == 413
     assert ask(shared, "POST", "/render", None, **{"Content-Length": "9" * 17})[0] == 413
-    assert ask(shared, "POST", "/render", b"0\r\n\r\n", **{"Transfer-Encoding": "chunked"})[0] == 413
+    assert ask(shared, "POST", "/render", b"0\r\n\r\n", **{"Transfer-Encoding": "chunked"})[0] in (400, 413)
     assert ask(shared, "POST", "/metrics", b"{}")[0] == 413
     assert ask(shared, "GET", "/render")[0] == 405
     assert ask(shared, "GET", "/health")[0] == 200

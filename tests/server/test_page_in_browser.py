@@ -19,7 +19,7 @@ from asrctl.providers.base import ModelSpec
 from .browser import CHROMIUM, needs_browser
 from .child import Child
 from .chromium import FLAGS, KEEP_SOCKETS, Visit, origin_of, silent
-from .servers import Running, Talker, options_for, running, spoken
+from .servers import Running, Talker, options_for, running, spoken, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route
@@ -212,7 +212,7 @@ def test_two_tracks(shared: Running, browser: Browser) -> None:
     visit.page.select_option("#source", "both")
     visit.start()
     visit.wait_for_words(4)
-    assert server_metric(shared, "attached") == 2
+    until(lambda: server_metric(shared, "attached") == 2)
     visit.stop()
     assert visit.page.locator(".track h2").all_text_contents() == ["Microphone", "System audio"] or (
         visit.page.locator(".track h2").all_text_contents() == ["System audio", "Microphone"]
