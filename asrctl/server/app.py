@@ -158,16 +158,13 @@ class Application:
         if denial := self._gate.check_page(_headers(request.headers)):
             return self._refusal(denial)
         name = request.query_params.get("format", "txt")
-        too_long = PlainTextResponse(f"the body may have {MAX_BODY_BYTES} bytes\n", 413)
-        if int(request.headers.get("content-length", "0")) > MAX_BODY_BYTES:
-            return too_long
         try:
             async with asyncio.timeout(self._hub.options.files.upload_idle_s):
                 body = await _body(request, MAX_BODY_BYTES)
         except TimeoutError:
             return PlainTextResponse("the body came too slowly\n", 400)
         if body is None:
-            return too_long
+            return PlainTextResponse(f"the body may have {MAX_BODY_BYTES} bytes\n", 413)
         try:
             text = await run_in_threadpool(rendered, name, body)
         except UsageError as error:
