@@ -6,9 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asrctl.api import AsyncEngine, Engine, microphone, stream, transcribe
+    from asrctl.api import AsyncEngine, microphone, stream
     from asrctl.audio.live import Lost
     from asrctl.client import Client
+    from asrctl.engine import Engine, transcribe
     from asrctl.errors import (
         AsrctlError,
         AudioError,
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "asrctl.api": ("AsyncEngine", "Engine", "microphone", "stream", "transcribe"),
+    "asrctl.api": ("AsyncEngine", "microphone", "stream"),
     "asrctl.audio.live": ("Lost",),
     "asrctl.client": ("Client",),
+    "asrctl.engine": ("Engine", "transcribe"),
     "asrctl.errors": (
         "AsrctlError",
         "AudioError",

@@ -14,23 +14,23 @@
             if isinstance(event, asrctl.Final):
                 print(event.segment.text)
 
-`AsyncEngine` is what the command line runs on too; `Engine` is its synchronous twin.
+`AsyncEngine` is what the command line runs on too; `Engine`, in `asrctl.engine`, is its synchronous twin.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.assembly import Plan, prepare, start
-from asrctl.audio.live import LiveSource, Lost
+from asrctl.audio.live import LiveSource
 from asrctl.errors import UsageError
 from asrctl.from_settings import file_options, speech_detector, stream_options
+from asrctl.recordings import blocking, is_recording, opened
 from asrctl.settings import Settings
 from asrctl.streaming.events import Event
 from asrctl.streaming.fallback import Fallback
@@ -41,19 +41,10 @@ from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Timing, Transcript
 from asrctl.workers.options import PoolOptions
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from asrctl.audio.files import AudioReader
+    from asrctl.recordings import LiveAudio, Recording
     from asrctl.streaming.stream import SpeechDetector
     from asrctl.workers.standby import Standby
-
-    Samples = NDArray[np.float32]
-    """Mono float32 at 16 kHz in [-1, 1], shape (n,)."""
-    Recording = str | os.PathLike[str] | Samples
-    """A file, or all of its samples."""
-    LiveAudio = Recording | LiveSource | Iterable[Samples | Lost] | AsyncIterable[Samples | Lost]
-    """A recording, or chunks of samples as they come; blocking iterables are read in a thread."""
 
 
 class AsyncEngine:
@@ -153,7 +144,7 @@ class AsyncEngine:
         """
         loop = asyncio.get_running_loop()
         started_s = loop.time()
-        audio = await in_thread(lambda: _opened(source))
+        audio = await in_thread(lambda: opened(source))
         work = self.file(audio, vad=vad)
         async with aclosing(work.segments()) as found:
             segments = [segment async for segment in found]
@@ -161,7 +152,7 @@ class AsyncEngine:
 
     async def segments(self, source: Recording, *, vad: bool = True) -> AsyncGenerator[Segment]:
         """The same, a segment at a time, as they become known."""
-        audio = await in_thread(lambda: _opened(source))
+        audio = await in_thread(lambda: opened(source))
         async with aclosing(self.file(audio, vad=vad).segments()) as found:
             async for segment in found:
                 yield segment
@@ -239,8 +230,8 @@ class AsyncEngine:
             ModelError: The weights do not load.
             ProviderError: No provider can run.
         """
-        paced = not _is_recording(source)
-        reader: Any = source if hasattr(source, "__aiter__") else Reader(_blocking(source))
+        paced = not is_recording(source)
+        reader: Any = source if hasattr(source, "__aiter__") else Reader(blocking(source))
         async with self.live(
             vad=vad, partials=partials, ahead_s=LIVE_AHEAD_S if paced else FILE_AHEAD_S
         ) as live:
@@ -256,68 +247,6 @@ class AsyncEngine:
                 await asyncio.gather(feeding, return_exceptions=True)
         if feeder.failure is not None:
             raise feeder.failure
-
-
-class Engine:
-    """The synchronous twin of `AsyncEngine`; a context manager, for one thread at a time."""
-
-    def __init__(self, model: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
-        """Prepare; arguments as for `AsyncEngine`."""
-        self._engine = AsyncEngine(model, settings=settings, **options)
-        self._runner = asyncio.Runner()
-
-    def __enter__(self) -> Self:
-        """Start the workers; raises as `AsyncEngine.__aenter__`."""
-        try:
-            self._runner.run(self._engine.__aenter__())
-        except BaseException:
-            self._runner.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._runner.run(self._engine.__aexit__(kind, error, trace))
-        finally:
-            self._runner.close()
-
-    def wait_ready(self) -> None:
-        """Block until the model is loaded; see `AsyncEngine.wait_ready`."""
-        self._runner.run(self._engine.wait_ready())
-
-    def transcribe(self, source: Recording, *, vad: bool = True) -> Transcript:
-        """Transcribe a recording; see `AsyncEngine.transcribe`."""
-        return self._runner.run(self._engine.transcribe(source, vad=vad))
-
-    def segments(self, source: Recording, *, vad: bool = True) -> Iterator[Segment]:
-        """The same, a segment at a time, as they become known."""
-        return self._each(self._engine.segments(source, vad=vad))
-
-    def stream(self, source: LiveAudio, *, vad: bool = True, partials: bool = True) -> Iterator[Event]:
-        """Events of live audio; see `AsyncEngine.stream`. While you do not iterate, nothing is decoded."""
-        return self._each(self._engine.stream(source, vad=vad, partials=partials))
-
-    def _each(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
-        end = object()
-
-        async def following() -> Any:
-            return await anext(items, end)
-
-        try:
-            while (item := self._runner.run(following())) is not end:
-                yield item
-        finally:
-            self._runner.run(items.aclose())
-
-
-def transcribe(
-    source: Recording, model: str | None = None, *, vad: bool = True, **options: Any
-) -> Transcript:
-    """Transcribe one recording; for several, keep an `Engine`. Arguments as for `AsyncEngine`."""
-    with Engine(model, **options) as engine:
-        return engine.transcribe(source, vad=vad)
 
 
 async def stream(
@@ -347,57 +276,3 @@ def microphone(device: str | None = None) -> LiveSource:
 
     portaudio = load_portaudio()
     return Microphone(portaudio, choose_device(input_devices(portaudio), device))
-
-
-def _is_recording(source: object) -> bool:
-    return isinstance(source, str | os.PathLike) or hasattr(source, "dtype")
-
-
-def _opened(source: Recording) -> AudioReader:
-    from asrctl.audio.files import open_audio
-
-    if isinstance(source, str | os.PathLike):
-        return open_audio(os.fspath(source))
-    chunks = _checked(source)
-    duration_s = sum(len(chunk) for chunk in chunks) / SAMPLE_RATE_HZ
-    return _Chunks(chunks, duration_s)  # type: ignore[return-value]
-
-
-def _blocking(source: Any) -> Any:
-    if _is_recording(source):
-        return _opened(source)
-    return source if hasattr(source, "close") else _Chunks(source)
-
-
-def _checked(samples: Any) -> list[Any]:
-    """Samples as a list of one chunk.
-
-    Raises:
-        UsageError: They are not mono float32.
-    """
-    import numpy as np
-
-    array = np.asarray(samples)
-    if array.ndim != 1 or array.dtype != np.float32:
-        shape = f"{array.dtype} of shape {array.shape}"
-        raise UsageError(f"samples must be float32 of shape (n,), mono at 16 kHz, not {shape}")
-    return [
-        np.ascontiguousarray(array[at : at + SAMPLE_RATE_HZ]) for at in range(0, len(array), SAMPLE_RATE_HZ)
-    ]
-
-
-class _Chunks:
-    """Chunks of samples, as an open input."""
-
-    name = "samples"
-
-    def __init__(self, chunks: Iterable[Any], duration_s: float | None = None) -> None:
-        self.warnings: list[str] = []
-        self.duration_s = duration_s
-        self._chunks = chunks
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._chunks)
-
-    def close(self) -> None:
-        """Nothing is held."""

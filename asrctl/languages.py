@@ -8,14 +8,27 @@ from asrctl.errors import UsageError
 
 AUTO = "auto"
 
-_CODES = """
-    af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr
-    ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc
-    pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo yue
-    zh
+_LANGUAGES = """
+    af:afrikaans am:amharic ar:arabic as:assamese az:azerbaijani ba:bashkir be:belarusian bg:bulgarian
+    bn:bengali bo:tibetan br:breton bs:bosnian ca:catalan cs:czech cy:welsh da:danish de:german el:greek
+    en:english es:spanish et:estonian eu:basque fa:persian fi:finnish fo:faroese fr:french gl:galician
+    gu:gujarati ha:hausa haw:hawaiian he:hebrew hi:hindi hr:croatian ht:haitian-creole hu:hungarian
+    hy:armenian id:indonesian is:icelandic it:italian ja:japanese jw:javanese ka:georgian kk:kazakh
+    km:khmer kn:kannada ko:korean la:latin lb:luxembourgish ln:lingala lo:lao lt:lithuanian lv:latvian
+    mg:malagasy mi:maori mk:macedonian ml:malayalam mn:mongolian mr:marathi ms:malay mt:maltese
+    my:myanmar ne:nepali nl:dutch nn:nynorsk no:norwegian oc:occitan pa:punjabi pl:polish ps:pashto
+    pt:portuguese ro:romanian ru:russian sa:sanskrit sd:sindhi si:sinhala sk:slovak sl:slovenian
+    sn:shona so:somali sq:albanian sr:serbian su:sundanese sv:swedish sw:swahili ta:tamil te:telugu
+    tg:tajik th:thai tk:turkmen tl:tagalog tr:turkish tt:tatar uk:ukrainian ur:urdu uz:uzbek
+    vi:vietnamese yi:yiddish yo:yoruba yue:cantonese zh:chinese
 """
 
-CODES = frozenset(_CODES.split())
+NAMES = {
+    code: name.replace("-", " ") for code, _, name in (each.partition(":") for each in _LANGUAGES.split())
+}
+"""English names by code, in lower case, as Whisper's own tokenizer has them."""
+
+CODES = frozenset(NAMES)
 """ISO 639-1 where there is such a code; "jw" is Javanese, "haw" Hawaiian, "yue" Cantonese."""
 
 

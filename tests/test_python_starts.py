@@ -39,7 +39,7 @@ def test_each_use_of_the_interpreter_is_such_a_list() -> None:
     assert text.count("sys.executable") == len(starts())
 
 
-@pytest.mark.parametrize("module", ["asrctl.engine.worker", "asrctl.audio.child", "asrctl.detect.child"])
+@pytest.mark.parametrize("module", ["asrctl.workers.child", "asrctl.audio.child", "asrctl.detect.child"])
 def test_a_file_of_the_user_is_not_executed(module: str, tmp_path: Path) -> None:
     """`numpy.py`, `queue.py` and others beside the user are not what asrctl means by these names."""
     for name in ("numpy", "queue", "json", "asrctl"):

@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Path:
 
 def test_defaults_are_in_force_without_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A fresh machine needs no config."""
-    monkeypatch.setattr("asrctl.settings.default_path", lambda: tmp_path / "none.toml")
+    monkeypatch.setattr("asrctl.settings.reading.default_path", lambda: tmp_path / "none.toml")
     loaded = load(environ={})
     assert loaded.settings == Settings()
     assert loaded.origins == {}

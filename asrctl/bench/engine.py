@@ -60,10 +60,11 @@ class _Chunks:
 
 
 class Workers:
-    """The worker processes of a setup, which start at once and end with the `with` block."""
+    """The worker processes of a setup: they start when something is first asked of them, or `wait_ready` is
+    called, and end with the `with` block."""
 
     def __init__(self, setup: Setup, *, warm: Samples | None = None, standby: Standby | None = None) -> None:
-        """Start them.
+        """Prepare.
 
         Args:
             setup: What they run.
@@ -159,7 +160,11 @@ class Streams:
         async def begin() -> Recognizer:
             return self._start()
 
-        self._recognizer = self._runner.run(begin())
+        try:
+            self._recognizer = self._runner.run(begin())
+        except BaseException:
+            self._runner.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -75,7 +75,8 @@ class There:
             UsageError: The address is none.
         """
         self._url = stream_url(url)
-        self._options = replace(options, backoff=replace(options.backoff, max_attempts=1))
+        once = replace(options.backoff, max_attempts=1)
+        self._options = replace(options, backoff=once, wait_for_server_s=0.0)
         self.endpointing = endpointing
         self._unpaced = Remembered()
         self._known: dict[str, Any] = {}

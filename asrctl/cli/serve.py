@@ -17,18 +17,21 @@ if TYPE_CHECKING:
     from asrctl.assembly import Plan
     from asrctl.audio.vad import SileroWeights
     from asrctl.protocol import Limits
+    from asrctl.server.files.limits import FileLimits
     from asrctl.server.options import NamedModel, ServeOptions, Streaming
     from asrctl.settings import ServeSettings, Settings
     from asrctl.streaming.stream import SpeechDetector
     from asrctl.workers.standby import Standby
 
-_REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client")
+_REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client", "python_multipart")
 
 
 def serve(
     context: typer.Context,
     host: options.Host = None,
     port: options.Port = None,
+    page: options.Page = None,
+    open_page: options.Open = False,
     max_sessions: options.MaxSessions = None,
     api_key: options.ApiKey = None,
     insecure: options.Insecure = False,
@@ -46,13 +49,17 @@ def serve(
     grace: options.Grace = None,
     config: ConfigFile = None,
 ) -> None:
-    """Serve live audio over WebSocket at /v1/stream; also /health, /ready, /capabilities and /metrics.
+    """Serve live audio over WebSocket, files as OpenAI does, and a page for browsers.
+
+    Live audio comes to /v1/stream, files to /v1/audio/transcriptions, browsers to /. For tools that speak to
+    whisper.cpp's server or to whisper-asr-webservice there are /inference, /asr and /detect-language; for
+    those who look after it, /health, /ready, /capabilities and /metrics. /render makes subtitles of finals.
 
     Ctrl-C or SIGTERM ends it gracefully, a second one at once. Every limit has a name in the config file,
     under [serve]; `asrctl config show` lists them.
 
     \b
-      asrctl serve
+      asrctl serve --open
       asrctl serve --model base.en --small-model tiny.en-q8_0
       ASRCTL_API_KEY=… asrctl serve --host 0.0.0.0 --tls-cert chain.pem --tls-key key.pem
     """
@@ -70,6 +77,7 @@ def serve(
     given: dict[str, Any] = {
         "host": host,
         "port": port,
+        "page": page,
         "max_sessions": max_sessions,
         "api_key": api_key,
         "allow_origins": tuple(allow_origin) if allow_origin else None,
@@ -85,18 +93,28 @@ def serve(
     check_exposure(settings.serve.host, settings.serve.api_key, insecure)
     if tls_key is not None and tls_cert is None:
         raise UsageError("--tls-key goes with --tls-cert")
+    if open_page and not settings.serve.page:
+        raise UsageError("--open needs the page: leave out --no-page, or set serve.page to true")
     served = replace(options_of(settings), certificate=tls_cert, private_key=tls_key)
-    if _run(served, context.obj):
+    if _run(served, context.obj, open_page):
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-def _run(options: ServeOptions, standby: Standby | None) -> bool:
+def _run(options: ServeOptions, standby: Standby | None, open_page: bool) -> bool:
     """Serve until stopped; whether that was by force."""
     from asrctl.server.heap import return_large_blocks
     from asrctl.server.start import run
 
     return_large_blocks()
-    return run(options, _detectors, standby)
+    return run(options, _detectors, standby, _open_page if open_page else None)
+
+
+def _open_page(url: str) -> None:
+    """Show the page; in a thread, since some browsers block until they are closed."""
+    import threading
+    import webbrowser
+
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def options_of(settings: Settings) -> ServeOptions:
@@ -132,6 +150,7 @@ def options_of(settings: Settings) -> ServeOptions:
         stream=stream_options(plan.decode, settings.vad, settings.live),
         host=chosen.host,
         port=chosen.port,
+        page=chosen.page,
         api_key=chosen.api_key,
         allow_origins=frozenset(chosen.allow_origins),
         limits=_limits(chosen),
@@ -145,6 +164,7 @@ def options_of(settings: Settings) -> ServeOptions:
         grace_s=chosen.grace_s,
         watchdog_s=chosen.watchdog_s,
         retry_s=chosen.retry_s,
+        files=_file_limits(chosen),
         admission=AdmissionOptions(max_sessions=chosen.max_sessions, max_by_source=by_source),
         ladder=LadderOptions(**asdict(settings.ladder)),
     )
@@ -158,6 +178,17 @@ def _limits(chosen: ServeSettings) -> Limits:
         max_messages_per_s=chosen.max_messages_per_s,
         handshake_timeout_s=chosen.handshake_timeout_s,
         idle_timeout_s=chosen.idle_timeout_s,
+    )
+
+
+def _file_limits(chosen: ServeSettings) -> FileLimits:
+    from asrctl.server.files.limits import FileLimits
+
+    return FileLimits(
+        at_work=chosen.max_files,
+        waiting=chosen.max_waiting_files,
+        upload_bytes=chosen.max_upload_bytes,
+        upload_idle_s=chosen.upload_idle_s,
     )
 
 

@@ -14,6 +14,10 @@ Port = Annotated[
     int | None,
     typer.Option(metavar="PORT", min=0, max=65_535, help="TCP port (default 8765); 0 takes a free one."),
 ]
+Page = Annotated[
+    bool | None, typer.Option("--page/--no-page", help="Serve the page for browsers at / (default: yes).")
+]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
 MaxSessions = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, max=1000, help="Sessions at once (default 10, on one core 5)."),

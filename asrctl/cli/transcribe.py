@@ -109,11 +109,7 @@ def transcribe(
         workers=workers,
         beam_size=beam_size,
     )
-    if partial_interval is not None:
-        settings = settings.overridden(live=replace(settings.live, partial_interval_s=partial_interval))
-    if wait_for_server is not None:
-        client = replace(settings.client, wait_for_server_s=wait_for_server)
-        settings = settings.overridden(client=client)
+    settings = _with_times(settings, partial_interval, wait_for_server)
     outputs = destinations(names or [MICROPHONE], output, output_dir, format or settings.format)
     wanted = format or format_of(output) or settings.format
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
@@ -130,10 +126,7 @@ def transcribe(
     code = 0 if mic else EXIT_INTERRUPTED
     task = _Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
     if server is None:
-        if source is not None:
-            raise UsageError("--source tells a server whose audio it is: it needs --server")
-        if api_key not in (None, os.environ.get(given.API_KEY_VARIABLE)):
-            raise UsageError("--api-key says who you are to a server: it needs --server")
+        _refuse_what_needs_a_server(source, api_key)
         raise typer.Exit(_here(task, context.obj))
     local = {
         **{"--provider": provider, "--threads": threads, "--workers": workers, "--beam-size": beam_size},
@@ -141,6 +134,24 @@ def transcribe(
         **{"--no-vad": None if vad else False},
     }
     raise typer.Exit(_elsewhere(task, server, api_key, source or "mic", model, local))
+
+
+def _with_times(
+    settings: Settings, partial_interval: float | None, wait_for_server: float | None
+) -> Settings:
+    if partial_interval is not None:
+        settings = settings.overridden(live=replace(settings.live, partial_interval_s=partial_interval))
+    if wait_for_server is not None:
+        client = replace(settings.client, wait_for_server_s=wait_for_server)
+        settings = settings.overridden(client=client)
+    return settings
+
+
+def _refuse_what_needs_a_server(source: str | None, api_key: str | None) -> None:
+    if source is not None:
+        raise UsageError("--source tells a server whose audio it is: it needs --server")
+    if api_key not in (None, os.environ.get(given.API_KEY_VARIABLE)):
+        raise UsageError("--api-key says who you are to a server: it needs --server")
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Measures:
     fallback: bool = False
 
 
-_BOTH = frozenset(Source)
+_BOTH = frozenset({Source.MIC, Source.SYSTEM})
 _MIC = frozenset({Source.MIC})
 _NONE = frozenset[Source]()
 

@@ -26,10 +26,11 @@ class Kind(IntEnum):
 
 
 class Source(IntEnum):
-    """Where the audio comes from; the lower one goes first."""
+    """Where the audio comes from; the lower one goes first. All but `FILE` are live."""
 
     MIC = 0
     SYSTEM = 1
+    FILE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Ticket:
     source: Source = Source.MIC
     utterance: int = 0
 
+    @property
+    def is_file(self) -> bool:
+        """Whether nobody speaks at this moment, so that it can wait."""
+        return self.source is Source.FILE
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry(Generic[T]):
@@ -51,15 +57,21 @@ class _Entry(Generic[T]):
 
 
 class JobQueue(Generic[T]):
-    """Finals before partials, mic before system, then the session served longest ago, then oldest first.
+    """Live audio before files, finals before partials, mic before system, then the session served longest
+    ago, then oldest first.
 
     A job that has waited `starvation_s` counts as one of the highest class, so that lower classes come to
     their turn; sessions still take turns there, so that one with a long backlog does not hold up the others.
     A newer partial of an utterance replaces an older one, and its final replaces them all. A full queue gives
     up its lowest, oldest partial before it refuses a job.
+
+    Jobs of files take no room from live ones, and none of them ever displaces one. If no file had a turn for
+    `file_turn_s`, the next job of a file counts as one of the highest class: one, not all that have waited.
     """
 
-    def __init__(self, limit: int, starvation_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, limit: int, starvation_s: float, clock: Callable[[], float], file_turn_s: float = 15.0
+    ) -> None:
         """Make an empty queue of at most `limit` jobs; `clock` gives monotonic seconds."""
         self._limit = limit
         self._starvation_s = starvation_s
@@ -67,6 +79,8 @@ class JobQueue(Generic[T]):
         self._entries: list[_Entry[T]] = []
         self._served: OrderedDict[str, int] = OrderedDict()
         self._count = 0
+        self._wait_for_turn_s = file_turn_s
+        self._file_turn_s = -file_turn_s
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -78,7 +92,8 @@ class JobQueue(Generic[T]):
             QueueFull: There is no room and nothing lower to give up.
         """
         displaced = [entry for entry in self._entries if _replaces(ticket, entry.ticket)]
-        if not displaced and len(self._entries) >= self._limit:
+        rivals = [entry for entry in self._entries if ticket.is_file or not entry.ticket.is_file]
+        if not displaced and len(rivals) >= self._limit:
             displaced = [self._lowest(ticket)]
         for entry in displaced:
             self._entries.remove(entry)
@@ -87,7 +102,8 @@ class JobQueue(Generic[T]):
         return [entry.item for entry in displaced]
 
     def put_back(self, ticket: Ticket, item: T) -> None:
-        """Queue a job that was popped and not done: before all others, whatever the limit."""
+        """Queue a job that was popped and not done: before all others, or all other files, whatever the
+        limit."""
         self._entries.append(_Entry(ticket, item, self._clock(), _PUT_BACK))
 
     def pop(self) -> T | None:
@@ -96,6 +112,8 @@ class JobQueue(Generic[T]):
             return None
         entry = min(self._entries, key=self._rank)
         self._entries.remove(entry)
+        if entry.ticket.is_file:
+            self._file_turn_s = self._clock()
         self._count += 1
         self._served[entry.ticket.session] = self._count
         self._served.move_to_end(entry.ticket.session)
@@ -116,18 +134,24 @@ class JobQueue(Generic[T]):
         entries, self._entries = self._entries, []
         return [entry.item for entry in entries]
 
-    def _rank(self, entry: _Entry[T]) -> tuple[int, int, int, int]:
-        served = self._served.get(entry.ticket.session, 0)
+    def _rank(self, entry: _Entry[T]) -> tuple[int, int, int, int, int]:
+        ticket, served = entry.ticket, self._served.get(entry.ticket.session, 0)
+        if ticket.is_file:
+            if self._clock() - max(entry.queued_s, self._file_turn_s) < self._wait_for_turn_s:
+                return (1, ticket.kind if entry.order else -1, ticket.source, served, entry.order)
+            return (0, Kind.FINAL, Source.MIC, served, entry.order)
         if entry.order == _PUT_BACK:
-            return (-1, 0, served, entry.order)
+            return (0, -1, 0, served, entry.order)
         if self._clock() - entry.queued_s >= self._starvation_s:
-            return (Kind.FINAL, Source.MIC, served, entry.order)
-        return (entry.ticket.kind, entry.ticket.source, served, entry.order)
+            return (0, Kind.FINAL, Source.MIC, served, entry.order)
+        return (0, ticket.kind, ticket.source, served, entry.order)
 
     def _lowest(self, newcomer: Ticket) -> _Entry[T]:
         """The partial to give up for `newcomer`: system before mic, then the oldest."""
-        candidates = [entry for entry in self._entries if entry.ticket.kind is Kind.PARTIAL]
-        if not candidates:
+        candidates = [
+            entry for entry in self._entries if entry.ticket.kind is Kind.PARTIAL and not entry.ticket.is_file
+        ]
+        if not candidates or newcomer.is_file:
             raise QueueFull("as many decodes wait as may")
         lowest = min(candidates, key=lambda entry: (-entry.ticket.source, entry.order))
         if newcomer.kind is Kind.PARTIAL and newcomer.source > lowest.ticket.source:
@@ -136,5 +160,5 @@ class JobQueue(Generic[T]):
 
 
 def _replaces(new: Ticket, old: Ticket) -> bool:
-    same = (new.session, new.utterance) == (old.session, old.utterance)
+    same = (new.session, new.utterance, new.is_file) == (old.session, old.utterance, old.is_file)
     return same and old.kind is Kind.PARTIAL

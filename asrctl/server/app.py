@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from asrctl import __version__
+from asrctl.errors import UsageError
 from asrctl.policy.admission import Refusal
 from asrctl.protocol import SUBPROTOCOL, CloseCode, Violation
 from asrctl.server.connection import Connection
+from asrctl.server.files.door import Door
+from asrctl.server.files.routes import file_routes
+from asrctl.server.files.service import FileService
 from asrctl.server.gate import Denial, Gate
 from asrctl.server.hub import Hub
 from asrctl.server.metrics import CONTENT_TYPE
-from asrctl.server.pages import add_readings, capabilities, readiness
+from asrctl.server.pages import add_file_readings, add_readings, capabilities, readiness
+from asrctl.server.rendering import MAX_BODY_BYTES, media_type, rendered
+from asrctl.server.static import INDEX, Page
 
 _MAX_WAITING = 64
 """Sockets that may wait to resume, beyond all sessions; they hold no place."""
@@ -32,6 +40,8 @@ class Application:
         """Make the routes, and what `/metrics` reads of the hub."""
         self._hub = hub
         self._gate = Gate(hub.options.api_key, hub.options.allow_origins, hub.options.host)
+        self.files = FileService(hub)
+        self._page = Page()
         self.connections: set[Connection] = set()
         self.asgi = Starlette(
             routes=[
@@ -41,10 +51,14 @@ class Application:
                 Route("/ready", self._ready),
                 Route("/capabilities", self._capabilities),
                 Route("/metrics", self._metrics),
+                *file_routes(Door(hub, self._gate, self.files)),
+                Route("/render", self._render, methods=["POST"]),
+                *([Route("/", self._file), Route("/page/{name}", self._file)] if hub.options.page else []),
             ],
             exception_handlers={Exception: self._failed},
         )
         add_readings(hub)
+        add_file_readings(hub, self.files)
 
     def check_connections(self) -> None:
         """Time-outs of all sockets; to be called once a second."""
@@ -138,6 +152,36 @@ class Application:
         if denial := self._gate.check_page(_headers(request.headers)):
             return self._refusal(denial)
         return Response(self._hub.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def _render(self, request: Request) -> Response:
+        """Finals as a file of the format that `?format=` names."""
+        if denial := self._gate.check_page(_headers(request.headers)):
+            return self._refusal(denial)
+        name = request.query_params.get("format", "txt")
+        too_long = PlainTextResponse(f"the body may have {MAX_BODY_BYTES} bytes\n", 413)
+        if int(request.headers.get("content-length", "0")) > MAX_BODY_BYTES:
+            return too_long
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._hub.options.files.upload_idle_s):
+                async for piece in request.stream():
+                    body += piece
+                    if len(body) > MAX_BODY_BYTES:
+                        return too_long
+        except TimeoutError:
+            return PlainTextResponse("the body came too slowly\n", 400)
+        try:
+            text = await run_in_threadpool(rendered, name, bytes(body))
+        except UsageError as error:
+            return PlainTextResponse(f"{error}\n", 400)
+        return Response(text, media_type=media_type(name), headers={"X-Content-Type-Options": "nosniff"})
+
+    async def _file(self, request: Request) -> Response:
+        """A file of the page, which holds nothing that would need the key."""
+        if denial := self._gate.check_host(_headers(request.headers)):
+            return self._refusal(denial)
+        name = request.path_params.get("name", INDEX)
+        return self._page.answer(name, request.headers.get("if-none-match", ""))
 
     def _refusal(self, denial: Denial) -> Response:
         self._hub.metrics.rejected.labels(denial.reason).inc()

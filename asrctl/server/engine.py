@@ -89,6 +89,8 @@ class Engine:
             self.recognizer.failed(self.streaming.name, error)
 
     def _adapt(self, options: DecodeOptions, ticket: Ticket, waited_s: float) -> DecodeOptions:
+        if ticket.is_file:  # it is late because it can wait
+            return options
         return replace(options, effort=effort_at_start(options.effort, self._measures, waited_s))
 
     # What it is doing

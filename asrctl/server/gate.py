@@ -37,13 +37,19 @@ class Gate:
 
     def check(self, headers: Mapping[str, str], subprotocols: Sequence[str]) -> Denial | None:
         """Whether an upgrade is refused; headers by lower-case name."""
-        if not self._knows_origin(headers.get("origin")):
+        if not self._knows_origin(headers.get("origin")) and not self._is_own_page(headers):
             return Denial(403, "origin", "web pages from there may not use this server")
         if denial := self.check_key(headers, subprotocols):
             return denial
         if SUBPROTOCOL not in subprotocols:
             return Denial(400, "subprotocol", f"offer the subprotocol {SUBPROTOCOL}")
         return None
+
+    def check_request(self, headers: Mapping[str, str], *, with_key: bool = True) -> Denial | None:
+        """Whether a request that makes work is refused; browsers ask whether they may without the key."""
+        if not self._knows_origin(headers.get("origin")):
+            return Denial(403, "origin", "web pages from there may not use this server")
+        return (self.check_key(headers) if with_key else None) or self.check_host(headers)
 
     def check_page(self, headers: Mapping[str, str]) -> Denial | None:
         """Whether a request for a page is refused that only those with the key may see, if there is one."""
@@ -71,6 +77,7 @@ class Gate:
         """Whether a request lacks the key."""
         scheme, _, offered = headers.get("authorization", "").partition(" ")
         keys = [offered.strip()] if scheme.lower() == "bearer" else []
+        keys += [headers["api-key"].strip()] if "api-key" in headers else []
         keys += [each.removeprefix(KEY_PREFIX) for each in subprotocols if each.startswith(KEY_PREFIX)]
         if not self._api_key or any(self._fits(key) for key in keys):
             return None
@@ -87,7 +94,13 @@ class Gate:
             host = urlsplit(origin).hostname
         except ValueError:
             return False
-        return host is not None and is_loopback(host)
+        return host is not None and (is_loopback(host) or host.endswith(".localhost"))
+
+    def _is_own_page(self, headers: Mapping[str, str]) -> bool:
+        """Whether this server served the page, under a name that no other site can have taken on for it."""
+        host = headers.get("host", "").casefold()
+        served_here = bool(host) and headers.get("origin", "").partition("://")[2].casefold() == host
+        return served_here and (bool(self._api_key) or self._is_ours(host))
 
 
 def _is_address(name: str) -> bool:

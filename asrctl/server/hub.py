@@ -63,7 +63,8 @@ class Hub:
         """Why nobody new is let in any more; empty until the end."""
         self.trouble = ""
         """Why decoding does not work at the moment; empty if it does."""
-        self._detector = detector
+        self.detector = detector
+        """Makes what finds speech, fresh for each session or file."""
         self._was_ready = False
         self._sessions: dict[str, LiveSession] = {}
         self._counted: dict[str, AudioAccount] = {}
@@ -86,6 +87,11 @@ class Hub:
         loading = "" if self.engine.ready else "no worker is ready"
         return self.closing or self.trouble or self._loading() or loading
 
+    @property
+    def why_not_now(self) -> str:
+        """Why nothing new is taken; empty if it is. A worker that is being replaced is waited for."""
+        return self.closing or self.trouble or self._loading()
+
     def _loading(self) -> str:
         """Whether no worker has been ready yet: one that is replaced later is waited for."""
         self._was_ready = self._was_ready or self.engine.ready
@@ -95,7 +101,7 @@ class Hub:
 
     def admit(self) -> str | Refusal:
         """The first door: the id of a session to be, or why not. To be given back by `release`."""
-        if reason := self.closing or self.trouble or self._loading():
+        if reason := self.why_not_now:
             return Refusal(reason, _NOT_READY_RETRY_S)
         session_id = secrets.token_urlsafe(12)
         refusal = self.admission.admit(session_id)
@@ -130,7 +136,7 @@ class Hub:
         window = round(self.options.window_s * start.format.sample_rate)
         session = LiveSession(
             ServerSession(session_id, secrets.token_urlsafe(32), start, window),
-            self._detector(),
+            self.detector(),
             stream_options,
             self.engine.recognizer,
             Bounds(self.options.hold_s, self.options.spool_s, self.options.max_lag_s),

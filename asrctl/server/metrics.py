@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from asrctl.policy.ladder import Level
-from asrctl.policy.priority import Kind, Source
+from asrctl.policy.priority import Kind
 from asrctl.protocol import Done, Dropped, Final, Partial, ServerMessage
 from asrctl.server.load import Decoded
 
@@ -53,7 +53,7 @@ class Metrics:
         kinds = [kind.name.lower() for kind in Kind]
         for metric, labels in (
             (self.rejected, _REFUSALS),
-            (self.opened, [source.name.lower() for source in Source]),
+            (self.opened, ["mic", "system"]),
             (self.changes, [str(int(level)) for level in Level]),
             (self._audio, _OUTCOMES),
             (self._messages, _RESULTS),

@@ -13,6 +13,7 @@ from asrctl.policy.ladder import LadderOptions
 from asrctl.protocol import Limits
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.recognizer import Recognizer
+from asrctl.server.files.limits import FileLimits
 from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import PoolOptions
 
@@ -68,6 +69,7 @@ class ServeOptions:
         streaming: What comes before the models; None for nothing.
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
+        page: Whether `/` serves the page for browsers.
         api_key: What clients must know; empty for nothing.
         allow_origins: Web origins that may connect besides those of this machine.
         certificate: PEM file of the chain, for TLS; None for none.
@@ -84,6 +86,7 @@ class ServeOptions:
         watchdog_s: A decode may take so long, and twice its audio; then its worker is replaced. A server
             where nothing is decoded for so long although work waits is not ready.
         retry_s: When a model that failed is tried again for the first time.
+        files: What uploaded files may take.
         admission: How many sessions.
         ladder: When less work is done.
     """
@@ -94,6 +97,7 @@ class ServeOptions:
     streaming: Streaming | None = None
     host: str = "127.0.0.1"
     port: int = 8765
+    page: bool = True
     api_key: str = ""
     allow_origins: frozenset[str] = frozenset()
     certificate: Path | None = None
@@ -109,6 +113,7 @@ class ServeOptions:
     grace_s: float = 10.0
     watchdog_s: float = 30.0
     retry_s: float = 60.0
+    files: FileLimits = field(default_factory=FileLimits)
     admission: AdmissionOptions = field(default_factory=AdmissionOptions)
     ladder: LadderOptions = field(default_factory=LadderOptions)
 

@@ -8,8 +8,10 @@ import platform
 import psutil
 
 from asrctl import __version__
+from asrctl.languages import CODES
 from asrctl.protocol import SAMPLE_BYTES, SUBPROTOCOL
 from asrctl.providers.registry import PROVIDERS
+from asrctl.server.files.service import FileService
 from asrctl.server.hub import Hub
 from asrctl.server.metrics import memory_bytes
 from asrctl.transcript import SAMPLE_RATE_HZ
@@ -53,6 +55,7 @@ def capabilities(hub: Hub) -> dict[str, object]:
             for role, model in named.items()
             if model is not None
         },
+        "languages": sorted(CODES) if options.shown.multilingual else ["en"],
         "formats": {
             "encodings": list(SAMPLE_BYTES),
             "sample_rate": {"least": 8000, "most": 192_000},
@@ -73,6 +76,10 @@ def capabilities(hub: Hub) -> dict[str, object]:
             "max_messages_per_s": options.limits.max_messages_per_s,
             "handshake_timeout_s": options.limits.handshake_timeout_s,
             "idle_timeout_s": options.limits.idle_timeout_s,
+            "max_files": options.files.at_work,
+            "max_waiting_files": options.files.waiting,
+            "max_upload_bytes": options.files.upload_bytes,
+            "upload_idle_s": options.files.upload_idle_s,
         },
         "level": int(hub.ladder.level),
     }
@@ -121,3 +128,16 @@ def add_readings(hub: Hub) -> None:
         "Audio held back on disk",
         lambda: sum(session.spooled_samples for session in hub.sessions) / SAMPLE_RATE_HZ,
     )
+
+
+def add_file_readings(hub: Hub, files: FileService) -> None:
+    """The same of the files beside the sessions."""
+    metrics, decoder = hub.metrics, hub.engine.decoder
+    metrics.gauges(
+        "files",
+        "Uploaded files, by whether they are transcribed or wait",
+        "state",
+        {"at_work": lambda: files.at_work, "waiting": lambda: files.waiting},
+    )
+    metrics.gauge("file_windows", "Windows of files that wait or are decoded", lambda: decoder.file_windows)
+    metrics.counter("file_inference_seconds", "Time decoding windows of files", lambda: decoder.files_s)

@@ -82,6 +82,13 @@ class Server:
         return f"{'wss' if self._options.certificate else 'ws'}://{host}:{self.port}/v1/stream"
 
     @property
+    def page_url(self) -> str:
+        """Where a browser on this machine finds the page; none can open the address for "all"."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._options.host, self._options.host)
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self._options.certificate else 'http'}://{shown}:{self.port}/"
+
+    @property
     def forced(self) -> bool:
         """Whether it was not let end gracefully."""
         return self._stops > 1
@@ -102,7 +109,8 @@ class Server:
         self.loop.set_exception_handler(self._note_unexpected)
         tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._report_ready())]
         options = self._options
-        self.journal.note("listening", url=self.url, model=options.shown.name)
+        page = self.page_url if options.page else None
+        self.journal.note("listening", url=self.url, model=options.shown.name, page=page)
         if not is_loopback(options.host):
             tls = options.certificate is not None
             self.journal.note("exposed", host=options.host, key=bool(options.api_key), tls=tls)
@@ -165,6 +173,7 @@ class Server:
         if self._stops > 1:
             self.journal.note("stopping", grace_s=0)
             self.hub.close()
+            self._app.files.close()
             self._listener.should_exit = self._listener.force_exit = True
         elif self._ending is None:
             self._ending = asyncio.create_task(self._end_gracefully())
@@ -177,10 +186,12 @@ class Server:
         """
         self.journal.note("stopping", grace_s=self._options.grace_s, sessions=len(self.hub.sessions))
         self.hub.go_away(self._options.grace_s)
-        await self._until(lambda: self.hub.settled, self._options.grace_s)
+        files = self._app.files
+        await self._until(lambda: self.hub.settled and files.settled, self._options.grace_s)
         self.hub.tick()  # what became final is acknowledged
         self.hub.close()
-        await self._until(lambda: not self._app.connections, _CLOSE_S)
+        files.close()
+        await self._until(lambda: not self._app.connections and files.settled, _CLOSE_S)
         self._listener.should_exit = True
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:

@@ -13,9 +13,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from asrctl.server.doorkeeper import Doorkeeper
+from asrctl.server.files.paths import takes_body
 
 MAX_HEADER_BYTES = 16 * 1024
-"""All of a request, since no page takes a body."""
+"""All of a request but for its body."""
 _MAX_HEADERS = 100
 _MAX_LINE_BYTES = 8 * 1024
 """What the WebSocket library takes of a request; it says nothing at all to more."""
@@ -28,12 +29,17 @@ _LINGER_S = 1.0
 """Closed at once, a connection would be reset by what is on its way, and the reason lost."""
 
 
+CONNECTION = "asrctl.connection"
+"""Among the extensions of an ASGI scope, the `HttpConnection` that it came through."""
+_DRAIN_S = 5.0
+"""So long is thrown away what is on its way of a body when the answer is there already: closed at once, the
+connection would be reset, and the answer lost."""
 SOCKET = "asrctl.socket"
 """Among the extensions of an ASGI scope, the `WebSocketConnection` that it came through."""
 
 
 class HttpConnection(HttpToolsProtocol):
-    """HTTP: small requests without bodies, each of which resets the time that a connection has."""
+    """HTTP: small requests, with a body where one is taken; each resets the time that a connection has."""
 
     doorkeeper: Doorkeeper
     """Set in a subclass, by `protocols`."""
@@ -47,6 +53,9 @@ class HttpConnection(HttpToolsProtocol):
         self._unread_bytes = 0
         self._refused = False
         self._is_too_many = False
+        self._in_body = False
+        self._draining: asyncio.TimerHandle | None = None
+        self._closes = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse one that is too many."""
@@ -61,26 +70,45 @@ class HttpConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Refuse a request that is too long before it is looked at."""
+        """Refuse a request that is too long before it is looked at; bodies are bounded by who reads them."""
         if self._refused:
             return
         if self._is_too_many:
             self._refuse(503, "too many connections", b"retry-after: 1\r\n")
             return
-        self._unread_bytes += len(data)
-        if self._unread_bytes > MAX_HEADER_BYTES:
-            self._refuse(431, "the request is too long")
+        if self._in_body:
+            self.idle_since_s = self.loop.time()
+            super().data_received(data)
             return
-        super().data_received(data)
+        room = MAX_HEADER_BYTES - self._unread_bytes
+        self._unread_bytes += len(data)
+        if len(data) <= room:
+            super().data_received(data)
+            return
+        if room:
+            super().data_received(data[:room])
+        if self.transport.get_protocol() is not self:
+            self.transport.abort()  # a flood of frames before the upgrade was answered
+            return
+        if self._in_body:
+            self.data_received(data[room:])
+        elif not self._refused:
+            self._refuse(431, "the request is too long")
 
     def on_headers_complete(self) -> None:
         """Refuse what no page takes."""
         if self._refused:
             return
-        if problem := _problem(self.url, self.headers):
+        has_body = takes_body(self.url) and self.parser.get_method() != b"GET"
+        if problem := _problem(self.url, self.headers, has_body):
             self._refuse(*problem)
             return
         super().on_headers_complete()
+        self._in_body = has_body
+        if has_body and not self.parser.should_upgrade():
+            self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
+            self._closes = not self.cycle.keep_alive
+            self.cycle.keep_alive = True  # it is closed here, when the body has been read
 
     def on_body(self, body: bytes) -> None:
         """There is none where the request was refused."""
@@ -90,13 +118,25 @@ class HttpConnection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The next request begins."""
         self._unread_bytes = 0
+        self._in_body = False
+        if self._draining is not None:
+            self._draining.cancel()
+            self._draining = None
+            if self._closes:
+                self.transport.close()
         if self.cycle is not None:
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Its time begins again."""
+        """Its time begins again; if the request has not ended yet, what is left of it is thrown away."""
         self.idle_since_s = self.loop.time()
         super().on_response_complete()
+        if not self.cycle.response_complete:
+            return  # the next request is under way already
+        if self._in_body:
+            self._draining = self.loop.call_later(_DRAIN_S, self.transport.close)
+        elif self._closes:
+            self.transport.close()
 
     def handle_websocket_upgrade(self) -> None:
         """Hand over to the other protocol, unless the request was refused."""
@@ -116,12 +156,14 @@ class HttpConnection(HttpToolsProtocol):
         self.loop.call_later(_LINGER_S, self.transport.close)
 
 
-def _problem(url: bytes, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
+def _problem(
+    url: bytes, headers: list[tuple[bytes, bytes]], has_body: bool = False
+) -> tuple[int, str] | None:
     """What is wrong with a request, by its headers; None if nothing is."""
     longest = max((len(name) + len(value) + 2 for name, value in headers), default=0)
     if len(headers) > _MAX_HEADERS or max(longest, len(url) + 20) > _MAX_LINE_BYTES:
         return 431, "the request is too long"
-    for name, value in headers:
+    for name, value in headers if not has_body else ():
         if name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0"):
             return 413, "no page takes a body"
     return None

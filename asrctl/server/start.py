@@ -19,7 +19,10 @@ _HAND_OVER_S = 1.0
 
 
 def run(
-    options: ServeOptions, detector: Callable[[], SpeechDetector], standby: Standby | None = None
+    options: ServeOptions,
+    detector: Callable[[], SpeechDetector],
+    standby: Standby | None = None,
+    bound: Callable[[str], None] | None = None,
 ) -> bool:
     """Serve until stopped; returns whether that was by force.
 
@@ -27,6 +30,7 @@ def run(
         options: How to behave.
         detector: Makes what finds speech, fresh for each session.
         standby: A worker process that was started earlier.
+        bound: Told of the page's address once it can be opened.
 
     Raises:
         AsrctlError: The port cannot be had.
@@ -35,11 +39,14 @@ def run(
         ProviderError: The provider cannot run here.
     """
     with asyncio.Runner(loop_factory=lambda: HandshakeLoop(options.limits.handshake_timeout_s)) as runner:
-        return runner.run(_serve(options, detector, standby))
+        return runner.run(_serve(options, detector, standby, bound))
 
 
 async def _serve(
-    options: ServeOptions, detector: Callable[[], SpeechDetector], standby: Standby | None
+    options: ServeOptions,
+    detector: Callable[[], SpeechDetector],
+    standby: Standby | None,
+    bound: Callable[[str], None] | None,
 ) -> bool:
     engine = Engine(options, standby=standby)
     try:
@@ -47,6 +54,8 @@ async def _serve(
         from asrctl.server.server import Server  # 0.15 s, in which the worker loads
 
         server = Server(options, detector, engine)
+        if bound is not None:
+            bound(server.page_url)
         await server.serve()
     finally:
         await engine.close()

@@ -17,7 +17,7 @@ from asrctl.errors import DecodeError, ProviderError, UsageError, WorkerCrashed,
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
 from asrctl.policy.packing import Packer, PackingOptions, Window
 from asrctl.policy.placing import place
-from asrctl.policy.priority import Kind, Ticket
+from asrctl.policy.priority import Kind, Source, Ticket
 from asrctl.policy.voiced import VoicedFrames
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import WindowDecoder
@@ -79,6 +79,7 @@ class FileTranscription:
         detector: SpeechDetector,
         options: FileOptions,
         name: str = "",
+        source: Source = Source.MIC,
     ) -> None:
         """Prepare; nothing is read before the iteration starts.
 
@@ -88,12 +89,13 @@ class FileTranscription:
             detector: Finds speech; fresh, for this input alone.
             options: How to cut and decode.
             name: Keeps inputs apart in the workers' queue.
+            source: `FILE` where live audio goes first.
         """
         self._chunks = chunks
         self._decoder = decoder
         self._detector = detector
         self._decode = options.decode
-        self._ticket = Ticket(session=name, kind=Kind.FINAL)
+        self._ticket = Ticket(session=name, kind=Kind.FINAL, source=source)
         self._buffer = SampleBuffer()
         self._voiced = VoicedFrames()
         self._packer = Packer(options.packing)

@@ -56,6 +56,7 @@ class PoolOptions:
         workers: Processes, each with one loaded model.
         queue_limit: Most jobs that may wait.
         starvation_s: A job that waited this long counts as one of the highest class.
+        file_turn_s: While live audio keeps the workers busy, one window of a file is decoded this often.
         load_deadline_s: Longest a model may take to load.
         job_deadline_s: Longest a decode may take, plus `deadline_factor` times the audio's duration.
         deadline_factor: See above; generous, since a deadline is there to catch hangs.
@@ -68,6 +69,7 @@ class PoolOptions:
     workers: int = 1
     queue_limit: int = 64
     starvation_s: float = 10.0
+    file_turn_s: float = 15.0
     load_deadline_s: float = 120.0
     job_deadline_s: float = 30.0
     deadline_factor: float = 10.0

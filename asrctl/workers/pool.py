@@ -52,12 +52,17 @@ class WorkerPool:
             standby: A process that was started earlier, for the first worker.
         """
         options = options or PoolOptions()
-        self._queue: JobQueue[Job] = JobQueue(options.queue_limit, options.starvation_s, time.monotonic)
+        self._queue: JobQueue[Job] = JobQueue(
+            options.queue_limit, options.starvation_s, time.monotonic, options.file_turn_s
+        )
+        self._file_turn_s = options.file_turn_s
+        self._file_done_s = -options.file_turn_s
         self._numbers = itertools.count(1)
         self._changed = asyncio.Event()
         self._closed = False
         self._draining = False
         self._failure: AsrctlError | None = None
+        self._yielding = set[Job]()
         self.spec = spec
         self.inference_s = 0.0
         """Time that recognisers took for the jobs done so far, summed over workers."""
@@ -78,8 +83,12 @@ class WorkerPool:
         self._make_way(ticket)
         self.dispatch()
         try:
-            return await job.future
+            hypothesis = await job.future
+            if ticket.is_file:
+                self._file_done_s = time.monotonic()
+            return hypothesis
         finally:
+            self._yielding.discard(job)
             self._withdraw(job)
 
     async def wait_ready(self) -> None:
@@ -159,6 +168,7 @@ class WorkerPool:
 
     def put_back(self, job: Job) -> None:
         """A job's worker was lost: whoever is free takes it next, unless nobody waits for it any more."""
+        self._yielding.discard(job)
         if not job.future.done():
             self._queue.put_back(job.ticket, job)
             self.dispatch()
@@ -180,14 +190,38 @@ class WorkerPool:
     # Jobs
 
     def _make_way(self, ticket: Ticket) -> None:
-        """Stop the youngest running partial for a final which no worker is free for."""
-        if ticket.kind is not Kind.FINAL or any(slot.is_idle for slot in self.slots):
+        """For a live final which no worker is free for, stop a running window of a file, which is decoded
+        again later, or else the youngest running partial."""
+        if ticket.kind is not Kind.FINAL or ticket.is_file or any(slot.is_idle for slot in self.slots):
+            return
+        if self._yield_file():
             return
         partials = [job for job in self._running() if job.ticket.kind is Kind.PARTIAL]
         if partials:
             job = max(partials, key=lambda job: (job.ticket.source, job.number))
             job.fail(Superseded("a final needs its worker"))
             self._withdraw(job)
+
+    def _yield_file(self) -> bool:
+        """Put a running window of a file back, unless it is time that one of them gets done."""
+        due_s = time.monotonic() - self._file_turn_s
+        for slot in self.slots:
+            job = slot.job
+            if job is None or slot.worker is None or job.future.done() or not job.ticket.is_file:
+                continue
+            if job in self._yielding or max(job.asked_s, self._file_done_s) <= due_s:
+                continue
+            self._yielding.add(job)
+            slot.worker.abort(job.number)
+            return True
+        return False
+
+    def gave_way(self, job: Job) -> None:
+        """A worker has given a job up: if somebody still waits for it, it is decoded again."""
+        self._yielding.discard(job)
+        if not job.future.done():
+            job.number, job.attempts = next(self._numbers), job.attempts - 1
+            self._queue.put_back(job.ticket, job)
 
     def _running(self) -> list[Job]:
         """Jobs that are being decoded and that somebody waits for."""

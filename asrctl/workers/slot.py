@@ -31,6 +31,7 @@ class Dispatcher(Protocol):
 
     def dispatch(self) -> None: ...
     def put_back(self, job: Job) -> None: ...
+    def gave_way(self, job: Job) -> None: ...
     def notify(self) -> None: ...
     def slot_changed(self, failure: AsrctlError | None = None) -> None: ...
 
@@ -140,7 +141,7 @@ class Slot:
         return worker
 
     async def _started(self) -> WorkerProcess:
-        """A process that is ready to load; where the system starts none now, it is asked again for a while."""
+        """A process that can load; where the system starts none now, it is asked again for a while."""
         if self._standby is not None and (process := self._standby.take()) is not None:
             return await WorkerProcess.adopt(process)
         for attempt in range(_STARTS - 1):
@@ -160,14 +161,18 @@ class Slot:
         health = self._options.health
         if health is None:
             return
-        hypothesis = await worker.decode(0, health.samples, health.options, self._options.job_deadline_s)
+        deadline_s = self._options.job_deadline_s
+        try:
+            hypothesis = await worker.decode(0, health.samples, health.options, deadline_s)
+            if health.long_samples is not None:
+                await worker.decode(0, health.long_samples, health.options, deadline_s)
+        except DecodeError as error:
+            raise ModelError(f"{self.spec.path}: it cannot decode its test speech ({error})") from None
         heard = {word.strip(".,!?").casefold() for word in hypothesis.text.split()}
         if not health.words <= heard:
             raise ModelError(
                 f"{self.spec.path}: it does not understand its test speech ({hypothesis.text!r})"
             )
-        if health.long_samples is not None:
-            await worker.decode(0, health.long_samples, health.options, self._options.job_deadline_s)
 
     # Decoding
 
@@ -204,6 +209,7 @@ class Slot:
             job.attempts += 1
             hypothesis = await worker.decode(job.number, job.samples, self._adapted(job), deadline_s)
         except AbortedByCaller:
+            self._pool.gave_way(job)
             return True
         except DecodeError as error:
             job.fail(error)

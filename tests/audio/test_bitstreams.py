@@ -46,8 +46,16 @@ def swapped(data: bytes) -> bytes:
     return np.frombuffer(data[: len(data) // 2 * 2], ">i2").astype("<i2").tobytes()
 
 
-@pytest.mark.parametrize("order", ["as it is", "bytes swapped", "behind silence"])
-@pytest.mark.parametrize("name", ENCODERS)
+ORDERS = ("as it is", "bytes swapped", "behind silence")
+KNOWN = [
+    (name, order)
+    for name in ENCODERS
+    for order in ORDERS
+    if (name, order) != ("IEC 61937", "bytes swapped")  # FFmpeg knows it in the order of WAV only
+]
+
+
+@pytest.mark.parametrize(("name", "order"), KNOWN)
 def test_coded_samples_are_decoded(
     name: str, order: str, coded: dict[str, bytes], tool: str, tmp_path: Path
 ) -> None:
@@ -55,8 +63,6 @@ def test_coded_samples_are_decoded(
     data = coded[name]
     data = swapped(data) if order == "bytes swapped" else data
     data = bytes(40_000) + data if order == "behind silence" else data
-    if name == "IEC 61937" and order == "bytes swapped":
-        pytest.skip("FFmpeg knows it in the order of WAV only")
     rate_hz = 44_100 if name == "DTS" else 48_000
     path = tmp_path / "a.wav"
     path.write_bytes(wav_bytes(data, rate_hz=rate_hz, channels=2))

@@ -50,13 +50,18 @@ def test_latencies_count_from_what_was_said() -> None:
     assert (late.partials, late.utterances, late.cut_s) == (2, 1, [])
 
 
-def test_a_cut_is_not_an_end_of_speech() -> None:
-    """Where the next utterance begins as one ends, the final counts from when that was decided."""
+@pytest.mark.parametrize("told_s", [2.0003125, 2.0])
+def test_a_cut_is_not_an_end_of_speech(told_s: float) -> None:
+    """Where the next utterance begins as one ends, the final counts from when that was decided.
+
+    Servers tell times in milliseconds, and positions to the sample.
+    """
+    cut_s = 2.0003125
     events: list[tuple[float, Event]] = [
         (1.2, SpeechStarted(0, 0.8)),
-        (2.5, SpeechStarted(1, 2.0)),
-        (2.75, final(0, 0.8, 2.0)),
-        (4.0, final(1, 2.0, 3.2)),
+        (2.5, SpeechStarted(1, told_s)),
+        (2.75, final(0, 0.8, cut_s)),
+        (4.0, final(1, cut_s, 3.2)),
     ]
     late = latencies([TALK], [heard(*events)], EndpointerOptions())
     assert late.cut_s == [pytest.approx(0.25)]

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import psutil
@@ -19,7 +20,7 @@ import pytest
 from asrctl.audio.sample import sample_speech
 from asrctl.protocol import SpeechStarted
 
-from ..server.servers import PATIENCE_S, Talker, pcm, spoken
+from ..server.servers import PATIENCE_S, Talker, pcm, spoken, until
 from .commands import run
 
 pytest.importorskip("starlette")
@@ -122,9 +123,32 @@ def test_the_config_file(spec: Path, tmp_path: Path) -> None:
     assert (limits["max_sessions"], limits["window_s"], limits["resume_ttl_s"]) == (4, 5.0, 7.0)
 
 
+def test_opens_the_page(spec: Path, tmp_path: Path) -> None:
+    """`--open` has the browser open the page, which is there by then."""
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}.part && mv {opened}.part {opened}\n')
+    browser.chmod(0o755)
+    args = ("--open", "--provider", "scripted", "--model", str(spec))
+    with serving(*args, BROWSER=f"{browser} %s") as server:
+        until(opened.exists)
+        address = opened.read_text()
+        assert address == server.url.replace("ws://", "http://").replace("v1/stream", "")
+        with urlopen(address, timeout=PATIENCE_S) as answer:
+            assert b"<title>asrctl" in answer.read()
+
+
+def test_without_the_page(spec: Path) -> None:
+    """`--no-page` serves none."""
+    with serving("--no-page", "--provider", "scripted", "--model", str(spec)) as server:
+        address = server.url.replace("ws://", "http://").replace("v1/stream", "")
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(address, timeout=PATIENCE_S)
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
+        (["--open", "--no-page"], 2, "--open needs the page: leave out --no-page"),
         (["--host", "0.0.0.0"], 2, "anybody who reaches 0.0.0.0 could use this server: give --api-key"),
         (["--tls-key", "key.pem"], 2, "--tls-key goes with --tls-cert"),
         (["--tls-cert", "none.pem", "--port", "0"], 2, "cannot use the certificate none.pem"),

@@ -199,6 +199,61 @@ def test_put_back_keeps_its_class_for_the_next_loss() -> None:
     assert drained(queue) == ["a", "b"]
 
 
+def of_file(name: str = "file") -> Ticket:
+    return Ticket(name, Kind.FINAL, Source.FILE)
+
+
+def test_files_come_after_all_live_audio() -> None:
+    """A window of a file waits even for the partials of the system's sound; files take turns."""
+    queue = queue_of()
+    for name in ("f0", "f1"):
+        queue.push(of_file("first"), name)
+    queue.push(of_file("second"), "g0")
+    queue.push(partial("a", Source.SYSTEM), "partial")
+    queue.push(final("b"), "final")
+    assert drained(queue) == ["final", "partial", "f0", "g0", "f1"]
+
+
+def test_files_get_one_turn_each_15_s_under_load() -> None:
+    """With live jobs without end, one window of a file is decoded each 15 s, however many have waited."""
+    clock = Clock()
+    queue = queue_of(limit=1000, clock=clock)
+    for number in range(20):
+        queue.push(of_file(), f"f{number}")
+    popped = []
+    for second in range(61):
+        clock.now_s = float(second)
+        queue.push(final("live", utterance=second), "live")
+        if (item := queue.pop()) != "live":
+            popped.append((second, item))
+    assert popped == [(15, "f0"), (30, "f1"), (45, "f2"), (60, "f3")]
+
+
+def test_files_take_no_room_from_live_audio() -> None:
+    """Live jobs find room beside any number of files; a file displaces nobody, and is displaced by nobody."""
+    queue = queue_of(limit=2)
+    assert queue.push(of_file(), "f0") == []
+    assert queue.push(partial("a"), "partial") == []
+    with pytest.raises(QueueFull):
+        queue.push(of_file(), "f1")
+    assert queue.push(final("b"), "final") == []
+    assert queue.push(final("c"), "other") == ["partial"]
+    with pytest.raises(QueueFull):
+        queue.push(final("d"), "one too many")
+    assert drained(queue) == ["final", "other", "f0"]
+
+
+def test_a_file_that_made_way_goes_before_other_files_only() -> None:
+    """A window that was stopped for a live final comes back behind live audio, and before other files."""
+    queue = queue_of()
+    queue.push(of_file("a"), "stopped")
+    assert queue.pop() == "stopped"
+    queue.push(of_file("b"), "other")
+    queue.push(partial("c"), "live")
+    queue.put_back(of_file("a"), "stopped")
+    assert drained(queue) == ["live", "stopped", "other"]
+
+
 TICKETS = st.builds(
     Ticket,
     session=st.sampled_from("abc"),
@@ -219,6 +274,7 @@ class QueueModel(RuleBasedStateMachine):
         self.queue: JobQueue[int] = JobQueue(self.LIMIT, starvation_s=10.0, clock=self.clock)
         self.waiting: dict[int, tuple[Ticket, float]] = {}
         self.popped: list[tuple[Ticket, int]] = []
+        self.file_turn_s = -15.0
         self.count = 0
 
     @rule(ticket=TICKETS)
@@ -227,12 +283,17 @@ class QueueModel(RuleBasedStateMachine):
         try:
             displaced = self.queue.push(ticket, self.count)
         except QueueFull:
-            assert len(self.waiting) >= self.LIMIT
-            kinds = [(old.kind, old.source) for old, _ in self.waiting.values()]
-            assert all((ticket.kind, ticket.source) > kind or kind[0] is Kind.FINAL for kind in kinds)
+            rivals = [old for old, _ in self.waiting.values() if ticket.is_file or not old.is_file]
+            assert len(rivals) >= self.LIMIT
+            kinds = [(old.kind, old.source) for old in rivals]
+            assert ticket.is_file or all(
+                (ticket.kind, ticket.source) > kind or kind[0] is Kind.FINAL for kind in kinds
+            )
             return
         for item in displaced:
-            assert self.waiting.pop(item)[0].kind is Kind.PARTIAL
+            old, _ = self.waiting.pop(item)
+            assert old.kind is Kind.PARTIAL
+            assert old.is_file == ticket.is_file
         self.waiting[self.count] = (ticket, self.clock.now_s)
 
     @rule()
@@ -243,8 +304,14 @@ class QueueModel(RuleBasedStateMachine):
             return
         ticket, since_s = self.waiting.pop(item)
         self.popped.append((ticket, item))
-        if self.clock.now_s - since_s < 10:
+        live = [other for other, _ in self.waiting.values() if not other.is_file]
+        if ticket.is_file:
+            assert not live or self.clock.now_s - max(since_s, self.file_turn_s) >= 15
+            self.file_turn_s = self.clock.now_s
+        elif self.clock.now_s - since_s < 10:
             for other, other_since_s in self.waiting.values():
+                if other.is_file:
+                    continue
                 starved = self.clock.now_s - other_since_s >= 10
                 highest = (Kind.FINAL, Source.MIC)
                 assert (ticket.kind, ticket.source) <= (highest if starved else (other.kind, other.source))
@@ -262,7 +329,8 @@ class QueueModel(RuleBasedStateMachine):
 
     @invariant()
     def holds_what_it_should(self) -> None:
-        assert len(self.queue) == len(self.waiting) <= self.LIMIT
+        assert len(self.queue) == len(self.waiting)
+        assert sum(not ticket.is_file for ticket, _ in self.waiting.values()) <= self.LIMIT
 
 
 TestQueueModel = QueueModel.TestCase

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
+from tests.proxies import proxy_in_a_thread
 
 from ..server.servers import options_for, running, script
 from .brains import OpenAiBrain, OwnTurnsBrain, VllmBrain
@@ -39,7 +40,7 @@ async def broken_link(
     url: str, seed: int, mean_bytes: float, kinds: tuple[Kind, ...], dialect: str = "auto", **changes: Any
 ) -> AsyncIterator[tuple[FaultyProxy, Stream]]:
     """A stream to a server through a proxy that harms its connections."""
-    with FaultyProxy(url, seeded_plans(seed, mean_bytes, kinds)).in_thread() as proxy:
+    with proxy_in_a_thread(url, seeded_plans(seed, mean_bytes, kinds)) as proxy:
         limits = {"keepalive_s": 0.2, "connect_timeout_s": 1.0, "first_event_timeout_s": 1.0}
         async with open_stream(settings(proxy.url, dialect, **(limits | changes))) as stream:
             yield proxy, stream
@@ -92,7 +93,7 @@ async def test_cuts_of_plain_requests() -> None:
     chance = random.Random(4)
     with (
         serving_http(HttpServer()) as server,
-        FaultyProxy(server.url, seeded_plans(2, 30_000, CUT)).in_thread() as proxy,
+        proxy_in_a_thread(server.url, seeded_plans(2, 30_000, CUT)) as proxy,
     ):
         async with decoder(settings(proxy.url.replace("ws://", "http://"))) as windows:
             while proxy.harmed < CUTS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,9 @@ from asrctl.workers.options import HealthCheck, PoolOptions
 
 from . import servers
 from .servers import Running, options_for, running, script
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +51,12 @@ def scripted(tmp_path: Path) -> Callable[..., ModelSpec]:
         return script(tmp_path / f"{name}.json", **faults)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for all tests; each has a profile of its own."""
+    from .chromium import chromium
+
+    with chromium() as opened:
+        yield opened

@@ -9,7 +9,8 @@ import pytest
 
 from asrctl.protocol import Dropped, Final
 from asrctl.providers.base import ModelSpec
-from benchmarks.serve_proxy import FaultyProxy, Plan, seeded_plans
+from benchmarks.serve_proxy import Plan, seeded_plans
+from tests.proxies import proxy_in_a_thread
 
 from .servers import Running, Talker, options_for, running, spoken
 
@@ -47,7 +48,7 @@ class Weather:
 def test_cuts_at_any_byte(shared: Running, mean_bytes: int) -> None:
     """Connections end after any number of bytes, by a close, a reset or after a stall."""
     weather = Weather(mean_bytes, mean_bytes)
-    with FaultyProxy(shared.url, weather).in_thread() as proxy:
+    with proxy_in_a_thread(shared.url, weather) as proxy:
         for session in range(SESSIONS):
             words = [(session * 7 + n) % 4000 for n in range(4)]
             weather.calm = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -354,7 +355,7 @@ async def test_full_warm_up(script: Script, pool_of: PoolOf) -> None:
     pool = pool_of(script(), health=health)
     await pool.wait_ready()
     assert pool.state is SlotState.READY
-    with pytest.raises(DecodeError, match="refused"):
+    with pytest.raises(ModelError, match=r"cannot decode its test speech .*refused"):
         await pool_of(script(refuse_on=["w2"]), health=health).wait_ready()
 
 
@@ -585,3 +586,66 @@ async def test_options_are_decided_when_the_decode_starts(script: Script, pool_o
     assert (await first).language == (await second).language == "de"
     assert [session for session, _ in asked] == ["s1", "s2"]
     assert asked[0][1] < 0.2 <= asked[1][1]
+
+
+FILE = Ticket("file", Kind.FINAL, Source.FILE)
+
+
+async def test_a_window_of_a_file_makes_way_and_is_decoded_later(script: Script, pool_of: PoolOf) -> None:
+    """A live final stops a running window of a file, has its worker, and the window is decoded after it."""
+    pool = pool_of(script(delay_s=0.5))
+    window = decoding(pool, 0, ticket=FILE)
+    await until(lambda: at_work(pool))
+    order = []
+    live = decoding(pool, 1, ticket=Ticket("live", Kind.FINAL))
+    for name, task in (("window", window), ("live", live)):
+        task.add_done_callback(lambda _, name=name: order.append(name))
+    assert [await outcome(live), await outcome(window)] == ["w1", "w0"]
+    assert order == ["live", "window"]
+    assert pool.restarts == 0
+
+
+async def test_now_and_then_a_window_of_a_file_is_let(script: Script, pool_of: PoolOf) -> None:
+    """Live finals stop a window again and again, until no file has got on for a while: then it runs to its
+    end, and the next one has to wait as long."""
+    pool = pool_of(script(delay_s=0.2), file_turn_s=1.5)
+    done_s: list[float] = []
+    windows = [decoding(pool, number, ticket=FILE) for number in (0, 1)]
+    for window in windows:
+        window.add_done_callback(lambda _: done_s.append(time.monotonic()))
+    started_s, count = time.monotonic(), 0
+    while len(done_s) < 2:
+        await until(
+            lambda: len(done_s) == 2 or any(slot.job and slot.job.ticket is FILE for slot in pool.slots)
+        )
+        if len(done_s) < 2:
+            count += 1
+            assert await outcome(decoding(pool, count, ticket=Ticket("live", Kind.FINAL))) == f"w{count}"
+    assert {await outcome(window) for window in windows} == {"w0", "w1"}
+    assert count > 6
+    assert done_s[0] - started_s >= 1.5
+    assert done_s[1] - done_s[0] >= 1.5
+
+
+async def test_a_window_that_made_way_may_be_given_up(script: Script, pool_of: PoolOf) -> None:
+    """Cancelled while it is being stopped for a live final, a window is not decoded again."""
+    pool = pool_of(script(delay_s=0.3))
+    window = decoding(pool, 0, ticket=FILE)
+    await until(lambda: at_work(pool))
+    live = decoding(pool, 1, ticket=Ticket("live", Kind.FINAL))
+    await asyncio.sleep(0)
+    window.cancel()
+    assert await outcome(live) == "w1"
+    await until(lambda: all(slot.is_idle for slot in pool.slots))
+    assert window.cancelled()
+    assert pool.inference_s < 0.6
+
+
+async def test_files_do_not_stop_each_other(script: Script, pool_of: PoolOf) -> None:
+    """A window of a file stops neither another file's nor a partial."""
+    pool = pool_of(script(delay_s=0.1))
+    partial = decoding(pool, 0, ticket=Ticket("a", Kind.PARTIAL))
+    await until(lambda: at_work(pool))
+    windows = [decoding(pool, number, ticket=FILE) for number in (1, 2)]
+    assert await outcome(partial) == "w0"
+    assert [await outcome(window) for window in windows] == ["w1", "w2"]

@@ -1,0 +1,78 @@
+"""The engine for programs without an event loop; see `asrctl.api` for the asynchronous one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from asrctl.api import AsyncEngine
+
+if TYPE_CHECKING:
+    from asrctl.recordings import LiveAudio, Recording
+    from asrctl.settings import Settings
+    from asrctl.streaming.events import Event
+    from asrctl.transcript import Segment, Transcript
+
+
+class Engine:
+    """The synchronous twin of `AsyncEngine`; a context manager, for one thread at a time."""
+
+    def __init__(self, model: str | None = None, *, settings: Settings | None = None, **options: Any) -> None:
+        """Prepare; arguments as for `AsyncEngine`."""
+        self._engine = AsyncEngine(model, settings=settings, **options)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        """Start the workers; raises as `AsyncEngine.__aenter__`."""
+        try:
+            self._runner.run(self._engine.__aenter__())
+        except BaseException:
+            self._runner.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._runner.run(self._engine.__aexit__(kind, error, trace))
+        finally:
+            self._runner.close()
+
+    def wait_ready(self) -> None:
+        """Block until the model is loaded; see `AsyncEngine.wait_ready`."""
+        self._runner.run(self._engine.wait_ready())
+
+    def transcribe(self, source: Recording, *, vad: bool = True) -> Transcript:
+        """Transcribe a recording; see `AsyncEngine.transcribe`."""
+        return self._runner.run(self._engine.transcribe(source, vad=vad))
+
+    def segments(self, source: Recording, *, vad: bool = True) -> Iterator[Segment]:
+        """The same, a segment at a time, as they become known."""
+        return self._each(self._engine.segments(source, vad=vad))
+
+    def stream(self, source: LiveAudio, *, vad: bool = True, partials: bool = True) -> Iterator[Event]:
+        """Events of live audio; see `AsyncEngine.stream`. While you do not iterate, nothing is decoded."""
+        return self._each(self._engine.stream(source, vad=vad, partials=partials))
+
+    def _each(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
+        end = object()
+
+        async def following() -> Any:
+            return await anext(items, end)
+
+        try:
+            while (item := self._runner.run(following())) is not end:
+                yield item
+        finally:
+            self._runner.run(items.aclose())
+
+
+def transcribe(
+    source: Recording, model: str | None = None, *, vad: bool = True, **options: Any
+) -> Transcript:
+    """Transcribe one recording; for several, keep an `Engine`. Arguments as for `AsyncEngine`."""
+    with Engine(model, **options) as engine:
+        return engine.transcribe(source, vad=vad)

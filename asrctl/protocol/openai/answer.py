@@ -1,0 +1,149 @@
+"""Results as OpenAI's interface says them: bodies of JSON, and events."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from asrctl.protocol.openai.errors import Refusal
+from asrctl.protocol.openai.request import FileRequest, language_name
+from asrctl.transcript import Segment, Word, join_text
+
+_LEAST = 1e-9
+"""A confidence below counts as this one, whose logarithm is finite."""
+
+KEEP_ALIVE = ": working\n\n"
+"""An event that is none, for a stream that has nothing to say yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a file: its segments, its language's code, and its length in seconds."""
+
+    segments: tuple[Segment, ...]
+    language: str
+    duration_s: float
+
+    @property
+    def text(self) -> str:
+        """All of the text."""
+        return join_text(segment.text for segment in self.segments)
+
+    @property
+    def words(self) -> Iterator[Word]:
+        """All words that have times."""
+        return (word for segment in self.segments for word in segment.words)
+
+
+def body_of(result: Result, request: FileRequest) -> dict[str, object]:
+    """The body of `json` or `verbose_json`."""
+    if request.format == "verbose_json":
+        return _verbose(result, request)
+    body: dict[str, object] = {"text": result.text, "usage": _usage(result)}
+    if request.logprobs:
+        body["logprobs"] = list(_logprobs(result))
+    return body
+
+
+def _verbose(result: Result, request: FileRequest) -> dict[str, object]:
+    body: dict[str, object] = {
+        "task": "translate" if request.translate else "transcribe",
+        "language": language_name(result.language),
+        "duration": round(result.duration_s, 3),
+        "text": result.text,
+    }
+    if request.segments:
+        body["segments"] = [segment_of(number, each) for number, each in enumerate(result.segments)]
+    if request.words:
+        body["words"] = [
+            {"word": word.text, "start": seconds(word.start_s), "end": seconds(word.end_s)}
+            for word in result.words
+        ]
+    if request.logprobs:
+        body["logprobs"] = list(_logprobs(result))
+    return body | {"usage": _usage(result)}
+
+
+def segment_of(number: int, segment: Segment) -> dict[str, object]:
+    """A segment with all ten fields; what this server does not know is neutral.
+
+    `seek` is where the segment starts, in hundredths of a second; `avg_logprob` the logarithm of our
+    confidence, which is the geometric mean of the tokens' probabilities.
+    """
+    return {
+        "id": number,
+        "seek": round(seconds(segment.start_s) * 100),
+        "start": seconds(segment.start_s),
+        "end": seconds(segment.end_s),
+        "text": segment.text,
+        "tokens": [],
+        "temperature": 0.0,
+        "avg_logprob": logarithm(segment.confidence),
+        "compression_ratio": _compression_ratio(segment.text),
+        "no_speech_prob": 0.0,
+    }
+
+
+def seconds(time_s: float) -> float:
+    """A time in whole milliseconds, never negative, never NaN."""
+    return round(time_s, 3) if math.isfinite(time_s) and time_s > 0 else 0.0
+
+
+def logarithm(confidence: float) -> float:
+    """The logarithm of a probability, always finite."""
+    return round(math.log(min(1.0, max(_LEAST, confidence))), 4) + 0.0
+
+
+def _compression_ratio(text: str) -> float:
+    data = text.encode("utf-8", "replace")
+    return round(len(data) / len(zlib.compress(data)), 4)
+
+
+def _logprobs(result: Result) -> Iterator[dict[str, object]]:
+    """A token for each word: those of the model are not told of."""
+    for word in result.words:
+        data = word.text.encode("utf-8", "replace")
+        yield {"token": word.text, "bytes": list(data), "logprob": logarithm(word.confidence)}
+
+
+def _usage(result: Result) -> dict[str, object]:
+    return {"type": "duration", "seconds": round(result.duration_s, 3)}
+
+
+# Events
+
+
+class Deltas:
+    """Text that grows: what is said of it, one after the other, is the whole text."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def add(self, segment: Segment) -> str | None:
+        """The event for another segment; None if it has no text."""
+        text = segment.text.strip()
+        if not text:
+            return None
+        delta = f" {text}" if self._texts else text
+        self._texts.append(text)
+        return event({"type": "transcript.text.delta", "delta": delta})
+
+    def done(self, request: FileRequest, segments: Sequence[Segment]) -> str:
+        """The events that end it."""
+        body: dict[str, object] = {"type": "transcript.text.done", "text": join_text(self._texts)}
+        if request.logprobs:
+            body["logprobs"] = list(_logprobs(Result(tuple(segments), "", 0.0)))
+        return event(body) + "data: [DONE]\n\n"
+
+
+def failed(refusal: Refusal) -> str:
+    """The event for what goes wrong when the answer has begun; nothing comes after it."""
+    return event(refusal.body())
+
+
+def event(body: Mapping[str, object]) -> str:
+    """A server-sent event; JSON has no line breaks outside of its strings' escapes."""
+    return f"data: {json.dumps(body, separators=(',', ':'))}\n\n"

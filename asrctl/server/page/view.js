@@ -1,0 +1,95 @@
+// What is on the screen. Text of the server and of models is only ever textContent.
+
+export const byId = (id) => document.getElementById(id);
+const NEAR_END_PX = 60;
+
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children); // strings become text nodes
+  return made;
+}
+
+export function clock(timeS) {
+  const whole = Math.floor(timeS);
+  const parts = [Math.floor(whole / 60) % 60, whole % 60].map((each) => String(each).padStart(2, "0"));
+  return (whole >= 3600 ? `${Math.floor(whole / 3600)}:` : "") + parts.join(":");
+}
+
+export const seconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
+
+export function notice(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = !text;
+}
+
+export function options(select, entries) {
+  const chosen = select.value;
+  select.replaceChildren(...entries.map(([value, text]) => element("option", { value }, text)));
+  if (entries.some(([value]) => value === chosen)) select.value = chosen;
+}
+
+// One column: its finals in a live log, the partial in an element that is not live.
+export class TrackView {
+  constructor(name, bar = "meter") {
+    this.name = name;
+    this.list = element("ol");
+    this.log = element("div", { class: "log", role: "log", "aria-label": `${name}: transcript`, tabindex: "0" }, this.list);
+    this.stable = element("span");
+    this.unstable = element("span", { class: "unstable" });
+    const words = element("span", { dir: "auto" }, this.stable, " ", this.unstable);
+    this.partialLine = element("p", { class: "partial", "aria-live": "off" }, words);
+    this.bar = element(bar, { "aria-label": bar === "meter" ? `${name}: level` : `${name}: progress`, max: "1" });
+    this.bar.value = 0;
+    this.account = element("p", { class: "account" });
+    const header = element("header", {}, element("h2", {}, name), this.bar);
+    this.root = element("section", { class: "track", "aria-label": name }, header, this.log, this.partialLine, this.account);
+    byId("tracks").append(this.root);
+  }
+
+  level(share) { this.bar.value = share; }
+
+  partial(stable, unstable) {
+    this.stable.textContent = stable;
+    this.unstable.textContent = unstable;
+    this.follow();
+  }
+
+  final(startS, text, language) {
+    const words = element("span", { dir: "auto", ...(language ? { lang: language } : {}) });
+    words.textContent = text;
+    this.append(startS, words, "");
+  }
+
+  gap(startS, endS, reason) {
+    const words = element("span", { dir: "auto" });
+    words.textContent = `[${seconds(endS - startS)} not transcribed: ${reason}]`;
+    this.append(startS, words, "gap");
+  }
+
+  append(startS, words, kind) {
+    const wasAtEnd = this.isAtEnd;
+    this.list.append(element("li", kind ? { class: kind } : {}, element("time", {}, clock(startS)), words));
+    if (wasAtEnd) this.toEnd();
+  }
+
+  // Whoever scrolled up reads there, and is left alone.
+  get isAtEnd() {
+    const { scrollTop, scrollHeight, clientHeight } = this.log;
+    return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+  }
+  follow() { if (this.isAtEnd) this.toEnd(); }
+  toEnd() { this.log.scrollTo({ top: this.log.scrollHeight, behavior: "instant" }); }
+
+  said(account) {
+    const { received_s, speech_s, silence_s, dropped_s } = account;
+    this.account.textContent = `received ${seconds(received_s)} = speech ${seconds(speech_s)}`
+      + ` + silence ${seconds(silence_s)} + dropped ${seconds(dropped_s)}`;
+  }
+
+  clear() {
+    this.list.replaceChildren();
+    this.account.textContent = "";
+    this.partial("", "");
+  }
+}

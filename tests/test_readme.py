@@ -1,0 +1,133 @@
+"""The README's examples run, its commands exist, and its table, links and picture are up to date."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+import asrctl
+from asrctl.audio.files import open_audio
+from asrctl.audio.replay import Replay
+from asrctl.cli.main import app
+from asrctl.models.store import ModelStore
+from asrctl.settings import load
+from tests import picture
+from tests.client.runs import serving
+from tests.client.server import ScriptedServer, pcm, words
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "CONTRIBUTING.md", "asrctl/ARCHITECTURE.md", ".github/SECURITY.md")
+MONDAY = Path(asrctl.__file__).parent / "assets" / "monday.wav"
+TEXT = "Please call me on Monday morning about the meeting."
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def example(having: str) -> str:
+    """The Python example with this in it."""
+    (found,) = [block for block in blocks("python") if having in block]
+    return found
+
+
+@pytest.fixture
+def recording(store: ModelStore, tiny_en: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory with `talk.wav` in it, and weights where the API looks for them."""
+    (tmp_path / "talk.wav").write_bytes(MONDAY.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("asrctl.models.store._default_root", lambda: store.root)
+
+
+def test_all_examples_are_run() -> None:
+    """There are three, each of which is run below."""
+    assert len(blocks("python")) == 3
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("recording")
+def test_files_in_python(capsys: pytest.CaptureFixture[str]) -> None:
+    """Text in one call, then segments of a warm engine."""
+    exec(example("asrctl.Engine"), {})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == TEXT
+    assert re.fullmatch(rf"0\.\d s: {re.escape(TEXT)}", second)
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("recording")
+def test_live_audio_in_python(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording at its own pace is heard in place of a microphone."""
+    monkeypatch.setattr(asrctl, "microphone", lambda: Replay(open_audio("talk.wav")), raising=False)
+    exec(example("asrctl.microphone()"), {})
+    assert " ".join(capsys.readouterr().out.split()) == TEXT
+
+
+def test_the_client_in_python(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each word once."""
+    names: dict[str, Any] = {}
+    exec(example("SyncClient"), names)
+    with serving(ScriptedServer()) as server:
+        names["captions"](server.url, [pcm(0, 16_000).tobytes()])
+    assert capsys.readouterr().out.split() == words(16_000)
+
+
+def commands() -> list[list[str]]:
+    """The words of each `asrctl` command that is shown, also those in pipes."""
+    lines = [line[2:] for block in blocks("console") for line in block.splitlines() if line[:2] == "$ "]
+    lines += re.findall(r"`(?:[\w./]*/)?(asrctl [a-z][^`]*)`", README)
+    parts = [part.strip() for line in lines for part in re.split(r"\||#|>", line)]
+    return [part.split() for part in parts if re.match(r"asrctl [a-z]", part)]
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_a_command_exists(command: list[str]) -> None:
+    """With its subcommand and every option, by what `--help` lists."""
+    found: Any = typer.main.get_command(app)
+    context = found.context_class(found)
+    rest = command[1:]
+    while hasattr(found, "get_command"):  # it has subcommands
+        found = found.get_command(context, rest.pop(0))
+        assert found is not None, command
+        context = found.context_class(found, parent=context)
+    listed = found.get_help(context)
+    for option in (word for word in rest if re.match(r"-{1,2}[a-z]", word)):
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", listed), f"{option} of {command}"
+
+
+def test_the_configuration_is_valid(tmp_path: Path) -> None:
+    """Every key of the example is known, and has a value that fits."""
+    (example_,) = blocks("toml")
+    (tmp_path / "config.toml").write_text(example_, encoding="utf-8")
+    settings = load(tmp_path / "config.toml", {}).settings
+    assert settings.providers == tuple(tomllib.loads(example_)["providers"])
+
+
+def test_the_table_of_extras_is_complete() -> None:
+    """Each extra of the package but those for developers."""
+    table = README.split("\n## Extras\n")[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert sorted(listed) == sorted(set(project["optional-dependencies"]) - {"test", "dev"})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """To files that there are."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert "://" in link or (ROOT / page).parent.joinpath(link).exists(), link
+
+
+def test_the_picture_is_what_the_view_draws() -> None:
+    """`python -m tests.picture` draws it anew."""
+    committed = picture.PATH.read_text(encoding="utf-8")
+    assert picture.texts(committed) == picture.texts(picture.svg())
+    assert "http" not in re.sub(r'xmlns="[^"]*"|<!--.*?-->', "", committed)
