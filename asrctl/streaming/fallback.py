@@ -123,8 +123,6 @@ class Fallback:
             except AsrctlError as error:
                 errors.append(error)
                 self.failed(member.name, error)
-            if self._closed:
-                break
         raise errors[0]
 
     def pids(self) -> list[int]:

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -322,8 +322,3 @@ def act_at_random(puppets: list[Puppet], dice: random.Random, *, lose: bool = Tr
             stream.complete(dice.choice(stream.waiting))
     elif lose:
         stream.lose(f"loss {dice.randrange(1000)}", dice.choice([None, stream.turn]))
-
-
-def with_options(request: StreamRequest, **changes: Any) -> StreamRequest:
-    """The same request with other options for decodes."""
-    return replace(request, decode=replace(request.decode, **changes))

@@ -218,6 +218,23 @@ async def test_a_lone_provider_that_is_always_lost_is_left_alone_longer_and_long
     assert len(run.said.of(Dropped)) == 8 and not run.said.of(Final)
 
 
+async def test_an_utterance_that_is_completed_makes_losses_forgotten() -> None:
+    """The next loss of a lone provider is waited out for as short a time as the first."""
+    puppet = Puppet()
+    alone = Alone(puppet)
+    for _ in range(5):
+        alone.utterance(1)
+        for _ in range(2):
+            puppet.stream.lose("broken", 0)
+            await settle()
+            assert not puppet.live
+            await asyncio.sleep(0.8)
+        puppet.stream.complete()
+        await settle()
+    assert len(alone.said) == 5 and len(puppet.streams) == 5 * 2 + 1
+    alone.stream.close()
+
+
 async def test_losses_without_end_while_idle_cost_nothing() -> None:
     """However often: no utterance is charged, and each next one is taken up."""
     puppet = Puppet()

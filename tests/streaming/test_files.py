@@ -298,6 +298,18 @@ async def test_language_is_asked_again_when_the_first_window_is_lost() -> None:
     assert work.language == "de"
 
 
+async def test_the_language_is_the_first_windows() -> None:
+    """Whatever another provider, which stands in for a later one, takes it for."""
+
+    class Changing(Faulty):
+        async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
+            hypothesis = await super().decode(samples, options, ticket)
+            return heard_in(samples, "de" if hypothesis.text == "w1" else "en")
+
+    work = transcription(joined(speak([1]), silence(40), speak([2])), Changing())
+    assert texts(await all_of(work)) == words(1, 2) and work.language == "de"
+
+
 # Windows that fail
 
 

@@ -189,6 +189,8 @@ async def test_close_in_any_state(state: str) -> None:
     await asyncio.sleep(100)
     assert run.session.ended and len(run.said.events) == count
     assert not run.live and not others()
+    if state in ("new", "silent", "finished"):
+        assert not run.session.awaits_finals
     if state != "failed":
         await run.session.wait_ended()
     await run.session.wait_pending_below(1)
