@@ -47,8 +47,8 @@ def recording(store: ModelStore, tiny_en: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_all_examples_are_run() -> None:
-    """There are three, each of which is run below."""
-    assert len(blocks("python")) == 3
+    """There are four: three are run below, OpenAI's client in tests/server/files/test_clients.py."""
+    assert len(blocks("python")) == 4
 
 
 @pytest.mark.integration

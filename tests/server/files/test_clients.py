@@ -6,6 +6,7 @@ import io
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import openai
@@ -15,6 +16,7 @@ import soundfile
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 
 from ...streaming.speech import silence
+from ...test_readme import example
 from ..servers import Running
 from .requests import post, wav
 
@@ -66,6 +68,16 @@ def test_openai_python(client: openai.OpenAI) -> None:
     assert (raised.value.param, raised.value.code) == ("model", "unsupported_value")
     with pytest.raises(openai.NotFoundError):
         client.audio.transcriptions.create(file=named, model="large-v3")
+
+
+def test_the_example_of_the_readme(
+    real: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It needs only our address."""
+    (tmp_path / "talk.wav").write_bytes(FILE)
+    monkeypatch.chdir(tmp_path)
+    exec(example("openai").replace("8765", str(real.server.port)), {})
+    assert heard(capsys.readouterr().out) >= SAMPLE_WORDS
 
 
 def test_openai_python_streams(client: openai.OpenAI) -> None:
