@@ -334,7 +334,7 @@ def test_a_server_without_a_config_lets_in_what_its_cores_bear(
     """By a glance at the machine, here of one core; what somebody has set counts for more."""
     started: list[Any] = []
     monkeypatch.setattr("asrctl.detect.quick.available_cpus", lambda: 1)
-    monkeypatch.setattr("asrctl.cli.serve._run", lambda options, _standby: started.append(options))
+    monkeypatch.setattr("asrctl.cli.serve._run", lambda options, *_: started.append(options))
     no_settings.write_text(config)
     script = tmp_path / "script.json"
     script.write_text("{}")
