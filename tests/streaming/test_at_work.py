@@ -17,8 +17,9 @@ from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import Pool, PooledRecognizer
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
+from asrctl.workers.slot import SlotState
 from tests.streaming.puppets import Listener, assert_accounted
-from tests.streaming.speech import PATIENCE_S, LevelDetector, joined, silence, words
+from tests.streaming.speech import PATIENCE_S, LevelDetector, joined, silence, until, words
 from tests.workers.conftest import PoolOf, Script
 
 SOON = ChainOptions(retry_s=0.01, growth=1.0, max_retry_s=0.01)
@@ -74,6 +75,7 @@ async def test_a_killed_worker_loses_nothing(script: Script, pool_of: PoolOf, wo
     run = work(pooled(pool))
     for number in range(3):
         partials = len(run.said.of(Partial))
+        await until(lambda: pool.slots[0].state is SlotState.READY)
         run.feed(speak(range(10)))
         await run.said.wait_for(Partial, partials + 1)
         run.feed(silence(0.6))
