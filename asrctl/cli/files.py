@@ -1,10 +1,10 @@
-"""Files and pipes through a recogniser of windows: one after the other, each with an output of its own."""
+"""Files and pipes through a recogniser of windows, one or several at once, each with an output of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,16 +14,21 @@ from asrctl.api import AsyncEngine
 from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.scribe import Scribe
 from asrctl.cli.sources import InputOptions, open_input
+from asrctl.cli.tally import Tally
 from asrctl.cli.view import FileView
 from asrctl.errors import EXIT_INTERRUPTED, AudioError
 from asrctl.render import Format
 from asrctl.render.options import RenderOptions
+from asrctl.streaming.source import in_thread
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
     from asrctl.render.writer import Sink, Writer
     from asrctl.streaming.files import FileTranscription
+
+REPORT_S = 30.0
+"""Where no bar can be drawn, a line says so often how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,10 @@ class FilesRequest:
         reading: How inputs are read.
         render: How the format looks.
         vad: Whether speech is looked for; False decodes everything.
+        jobs: Inputs that are under way at once.
+        whole: Whether files appear under their names only when they are complete, so that a later run can
+            tell which are missing.
+        skipped: Further inputs that were left out, since their transcripts exist.
     """
 
     inputs: Sequence[str]
@@ -45,6 +54,9 @@ class FilesRequest:
     reading: InputOptions = field(default_factory=InputOptions)
     render: RenderOptions = field(default_factory=RenderOptions)
     vad: bool = True
+    jobs: int = 1
+    whole: bool = False
+    skipped: int = 0
 
 
 async def transcribe_files(engine: AsyncEngine, request: FilesRequest, view: FileView) -> int:
@@ -58,65 +70,86 @@ async def transcribe_files(engine: AsyncEngine, request: FilesRequest, view: Fil
         AsrctlError: An output cannot be written.
     """
     run = _Run(engine, request, view)
+    tally = run.tally
     loop = asyncio.get_running_loop()
     work = asyncio.create_task(run.all(), name="files")
+    reporting = asyncio.create_task(_report(tally, view), name="report")
     with Interrupts(lambda: loop.call_soon_threadsafe(work.cancel)) as interrupts:
         try:
             await work
         except asyncio.CancelledError:
             if not interrupts.count:
                 raise
-            view.say(f"asrctl: interrupted: {run.progress()}")
+            go_on = "; to go on from there: the same command with --skip-existing" if request.whole else ""
+            view.say(f"asrctl: interrupted: {tally.interrupted()}{go_on}")
             return EXIT_INTERRUPTED
-    return 1 if run.failed else 0
+        finally:
+            reporting.cancel()
+    if len(request.inputs) + request.skipped > 1:
+        view.inform(f"asrctl: {tally.summary()}")
+    return 1 if tally.failed else 0
+
+
+async def _report(tally: Tally, view: FileView) -> None:
+    """Now and then say how far it is, where no bar shows it."""
+    while True:
+        await asyncio.sleep(REPORT_S)
+        view.report(tally.progress())
 
 
 class _Run:
     """The inputs of one request."""
 
     def __init__(self, engine: AsyncEngine, request: FilesRequest, view: FileView) -> None:
-        self.failed = 0
-        self._done = 0
-        self._at_s = 0.0
+        self.tally = Tally(request.inputs, request.skipped)
         self._engine = engine
         self._request = request
         self._view = view
 
     async def all(self) -> None:
-        """Transcribe one after the other; an input that cannot be read does not keep the others from it."""
-        for name, output in zip(self._request.inputs, self._request.outputs, strict=True):
-            self._at_s = 0.0
+        """Transcribe all; an input that cannot be read does not keep the others from it."""
+        request = self._request
+        todo = enumerate(zip(request.inputs, request.outputs, strict=True))
+        self._view.expect(len(request.inputs))
+        runners = [
+            asyncio.create_task(self._some(todo), name=f"job {n + 1}")
+            for n in range(min(request.jobs, len(request.inputs)))
+        ]
+        try:
+            await asyncio.gather(*runners)
+        finally:
+            for runner in runners:
+                runner.cancel()
+            await asyncio.gather(*runners, return_exceptions=True)
+
+    async def _some(self, todo: Iterator[tuple[int, tuple[str, Path | None]]]) -> None:
+        """Take inputs as long as there are some that nobody has taken."""
+        for index, (name, output) in todo:
+            self.tally.begin(index)
+            failed = False
             try:
-                await self._transcribe(name, output)
+                await self._transcribe(index, name, output)
             except AudioError as error:
                 self._view.say(f"asrctl: error: {error}")
-                self.failed += 1
-            self._done += 1
+                failed = True
+            self.tally.end(index, failed=failed)
+            self._view.end(index)
 
-    def progress(self) -> str:
-        """How far it got."""
-        names = ["standard input" if name == "-" else Path(name).name for name in self._request.inputs]
-        current, missing = names[self._done : self._done + 1], names[self._done + 1 :]
-        parts = [f"{current[0]} up to {self._at_s:.1f} s"] if current else []
-        if self._done:
-            parts.insert(0, f"{self._done} of {len(names)} inputs done")
-        if missing:
-            parts.append(f"not begun: {', '.join(missing)}")
-        return "; ".join(parts)
-
-    async def _transcribe(self, name: str, path: Path | None) -> None:
+    async def _transcribe(self, index: int, name: str, path: Path | None) -> None:
         from asrctl.render.formats import WRITERS
         from asrctl.render.output import Output
 
-        with open_input(name, self._request.reading) as audio, Output(path) as output:
+        request = self._request
+        opened = await in_thread(lambda: open_input(name, request.reading))
+        with opened as audio, Output(path, whole=request.whole) as output:
             to_terminal = path is None and self._view.shares_terminal
             sink: Sink = self._view if to_terminal else output
-            if len(self._request.inputs) > 1 and to_terminal:
+            if len(request.inputs) > 1 and to_terminal:
                 self._view.say(f"==> {audio.name} <==")
-            self._view.start(Path(audio.name).name, audio.duration_s)
-            await self._write(audio, WRITERS[self._request.format](sink, self._request.render))
+            self._view.start(index, Path(audio.name).name, audio.duration_s)
+            await self._write(index, audio, WRITERS[request.format](sink, request.render))
 
-    async def _write(self, audio: AudioReader, writer: Writer) -> None:
+    async def _write(self, index: int, audio: AudioReader, writer: Writer) -> None:
         """Write segments as they come, and the end of the format whatever stops them."""
         started_s = time.perf_counter()
         work = self._engine.file(audio, vad=self._request.vad)
@@ -128,14 +161,18 @@ class _Run:
                 async for segment in segments:
                     self._tell_of_reserves(audio.name, work, told)
                     scribe.write(segment)
-                    self._at_s = work.done_samples / SAMPLE_RATE_HZ
-                    self._view.advance(self._at_s)
+                    self._advance(index, work.done_samples)
+            self._advance(index, work.account.received_samples)
         except BaseException as error:
             failure = error
             raise
         finally:
             if scribe.segments or not isinstance(failure, Exception):  # else there is nothing to show for it
                 self._finish(audio.name, work, scribe, time.perf_counter() - started_s)
+
+    def _advance(self, index: int, done_samples: int) -> None:
+        self.tally.at_s[index] = done_samples / SAMPLE_RATE_HZ
+        self._view.advance(index, done_samples / SAMPLE_RATE_HZ)
 
     def _finish(self, name: str, work: FileTranscription, scribe: Scribe, wall_s: float) -> None:
         """Write the end of the format, and what was lost."""
@@ -152,4 +189,4 @@ class _Run:
                 told.add(provider)
                 failures = self._engine.recognizer.failures.items()
                 why = "; ".join(f"{failed}: {reason}" for failed, reason in failures if failed != provider)
-                self._view.say(f"asrctl: warning: {name}: now transcribed by {provider}: {why}")
+                self._view.warn(f"asrctl: warning: {name}: now transcribed by {provider}: {why}")

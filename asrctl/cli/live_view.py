@@ -52,8 +52,10 @@ class LiveView:
     Where the transcript goes to the same terminal, give it to `write`, so that it scrolls by above the view.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, quiet: bool = False) -> None:
+        """Prepare; `quiet` draws nothing and says no warnings."""
         self._clock = clock
+        self._quiet = quiet
         self._live: Live | None = None
         self._status = Status(0.0, -math.inf, 0.0, "")
         self._utterance = 0
@@ -73,7 +75,7 @@ class LiveView:
 
     def start(self) -> None:
         """Begin to draw, if standard error is a terminal that can move its cursor."""
-        if not sys.stderr.isatty():
+        if self._quiet or not sys.stderr.isatty():
             return
         from rich.console import Console
         from rich.live import Live
@@ -123,6 +125,11 @@ class LiveView:
             print(line, file=sys.stderr)
         else:
             self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def warn(self, line: str) -> None:
+        """Say what is not as it should be, unless warnings are unwanted."""
+        if not self._quiet:
+            self.say(line)
 
     def close(self) -> None:
         """Remove the view."""

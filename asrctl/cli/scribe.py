@@ -23,6 +23,9 @@ class View(Protocol):
     """Where a person is told something."""
 
     def say(self, line: str) -> None: ...
+    def warn(self, line: str) -> None:
+        """The same, unless warnings are unwanted."""
+        ...
 
 
 class Scribe:
@@ -70,4 +73,4 @@ class Scribe:
 
     def warn(self, line: str) -> None:
         """Say what is not as it should be."""
-        self._view.say(f"asrctl: warning: {self._source.name}: {line}")
+        self._view.warn(f"asrctl: warning: {self._source.name}: {line}")

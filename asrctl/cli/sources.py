@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from asrctl.audio.live import LiveSource, Lost
-from asrctl.errors import UsageError
+from asrctl.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,9 @@ def open_input(name: str, options: InputOptions) -> AudioReader:
         AudioError: It cannot be read, or is no audio.
     """
     from asrctl.audio.files import open_audio
+
+    if os.path.isdir(name):  # the command line has looked into it already
+        raise AudioError(f"{name}: no audio or video files in this directory; --recursive looks further down")
 
     return open_audio(
         name,

@@ -31,6 +31,10 @@ _ONE_FILE_EACH = ("srt", "vtt", "tsv")
 def transcribe(
     context: typer.Context,
     inputs: given.Inputs = None,
+    recursive: given.Recursive = False,
+    skip_existing: given.SkipExisting = False,
+    jobs: given.Jobs = 1,
+    quiet: given.Quiet = False,
     provider: given.Provider = None,
     model: given.Model = None,
     language: given.Language = None,
@@ -74,6 +78,7 @@ def transcribe(
     Examples:
       asrctl transcribe meeting.mp3
       asrctl transcribe talk.mp4 --format srt --output talk.srt
+      asrctl transcribe recordings --recursive --output-dir transcripts --skip-existing
       asrctl transcribe *.wav --output-dir transcripts --format json --word-timestamps
       ffmpeg -i rtsp://camera -f wav - | asrctl transcribe -
       arecord -f S16_LE -r 16000 -t raw | asrctl transcribe - --raw-rate 16000
@@ -84,6 +89,7 @@ def transcribe(
 
     Exit codes: 0 good, 1 some input failed, 2 usage, 3 model, 4 provider, 5 server, 130 interrupted.
     """
+    from asrctl.cli.folders import look_through
     from asrctl.cli.sources import MICROPHONE, InputOptions, list_input_devices, live_source
     from asrctl.render.cues import SubtitleOptions
     from asrctl.render.formats import format_of
@@ -93,7 +99,8 @@ def transcribe(
 
     if list_devices:
         return list_input_devices()
-    names = inputs or []
+    found = look_through(inputs or [], recursive=recursive)
+    names = [each.name for each in found]
     if not names and not mic:
         raise UsageError("nothing to transcribe: name files, - for standard input, or --mic")
     reading = InputOptions(raw_rate, raw_channels, raw_encoding, track, channel)
@@ -110,10 +117,18 @@ def transcribe(
         beam_size=beam_size,
     )
     settings = _with_times(settings, partial_interval, wait_for_server)
-    outputs = destinations(names or [MICROPHONE], output, output_dir, format or settings.format)
+    folders = [each.folder for each in found]
+    extension = format or settings.format
+    outputs = destinations(names or [MICROPHONE], output, output_dir, extension, folders)
     wanted = format or format_of(output) or settings.format
     if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
+    if jobs > 1 and len(names) > 1 and not output_dir:
+        raise UsageError("--jobs would mix the texts of several inputs: say where with --output-dir")
+    whole = bool(output_dir) or skip_existing
+    skipped = 0
+    if skip_existing:
+        names, outputs, skipped = _without_existing(names, outputs)
     shown = SubtitleOptions(
         max_line_width=max_line_width,
         max_lines=max_lines,
@@ -124,7 +139,9 @@ def transcribe(
     )
     render = RenderOptions(settings.word_timestamps, paragraph_pause, shown)
     code = 0 if mic else EXIT_INTERRUPTED
-    task = _Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
+    task = _Task(
+        names, reading, open_source, outputs, wanted, render, settings, vad, code, jobs, whole, skipped, quiet
+    )
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
         raise typer.Exit(_here(task, context.obj))
@@ -134,6 +151,25 @@ def transcribe(
         **{"--no-vad": None if vad else False},
     }
     raise typer.Exit(_elsewhere(task, server, api_key, source or "mic", model, local))
+
+
+def _without_existing(
+    names: Sequence[str], outputs: Sequence[Path | None]
+) -> tuple[list[str], list[Path | None], int]:
+    """Inputs and outputs where nothing is yet, and how many there were besides.
+
+    Raises:
+        Exit: Nothing is left to be done.
+        UsageError: Transcripts go to standard output, or the input is a microphone.
+    """
+    if not names or not all(outputs):
+        raise UsageError("--skip-existing needs inputs, and --output-dir or --output for their transcripts")
+    missing = [(name, path) for name, path in zip(names, outputs, strict=True) if path and not path.exists()]
+    skipped = len(names) - len(missing)
+    if not missing:
+        typer.echo(f"asrctl: nothing to do: {skipped} inputs skipped, whose transcripts exist", err=True)
+        raise typer.Exit
+    return [name for name, _ in missing], [path for _, path in missing], skipped
 
 
 def _with_times(
@@ -168,6 +204,10 @@ class _Task:
         settings: What is in force.
         vad: Whether speech is looked for.
         interrupt_code: Exit code after one Ctrl-C.
+        jobs: Inputs under way at once.
+        whole: Whether files have their names only once they are complete.
+        skipped: Inputs that were left out, since their transcripts exist.
+        quiet: Whether progress and warnings are not shown.
     """
 
     names: Sequence[str]
@@ -179,6 +219,10 @@ class _Task:
     settings: Settings
     vad: bool
     interrupt_code: int
+    jobs: int
+    whole: bool
+    skipped: int
+    quiet: bool
 
 
 def _elsewhere(
@@ -199,7 +243,7 @@ def _elsewhere(
     live = replace(_live_request(task), paced=task.open_source is not None)
     sources = [task.open_source] if task.open_source else whole_files(task.names, task.reading)
     request = RemoteRequest(url, client, live)
-    return asyncio.run(transcribe_remotely(sources, task.outputs, request, LiveView()))
+    return asyncio.run(transcribe_remotely(sources, task.outputs, request, LiveView(quiet=task.quiet)))
 
 
 def _here(task: _Task, standby: Standby | None) -> int:
@@ -228,7 +272,7 @@ async def _run(plan: Plan, task: _Task, standby: Standby | None) -> int:
             from asrctl.cli.live_view import LiveView
             from asrctl.cli.local import listen
 
-            return await listen(engine, task.open_source, _live_request(task), LiveView())
+            return await listen(engine, task.open_source, _live_request(task), LiveView(quiet=task.quiet))
         if not plan.is_windowed:
             from asrctl.cli.local import listen_to_all
             from asrctl.cli.sources import whole_files
@@ -238,8 +282,18 @@ async def _run(plan: Plan, task: _Task, standby: Standby | None) -> int:
         from asrctl.cli.files import FilesRequest, transcribe_files
         from asrctl.cli.view import FileView
 
-        request = FilesRequest(task.names, task.outputs, task.format, task.reading, task.render, task.vad)
-        with FileView() as view:
+        request = FilesRequest(
+            inputs=task.names,
+            outputs=task.outputs,
+            format=task.format,
+            reading=task.reading,
+            render=task.render,
+            vad=task.vad,
+            jobs=task.jobs,
+            whole=task.whole,
+            skipped=task.skipped,
+        )
+        with FileView(quiet=task.quiet) as view:
             return await transcribe_files(engine, request, view)
 
 

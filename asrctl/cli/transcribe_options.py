@@ -13,8 +13,21 @@ API_KEY_VARIABLE = "ASRCTL_API_KEY"
 
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[INPUTS]...", help="Audio or video files; - is standard input."),
+    typer.Argument(
+        metavar="[INPUTS]...", help="Audio or video files, or directories of them; - is standard input."
+    ),
 ]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Look through directories below those given, too.")
+]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out inputs whose transcript exists already.")
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", metavar="N", min=1, max=64, help="Inputs to transcribe at once.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no warnings.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say which model and provider is taken.")]
 Provider = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="auto, or a provider's name such as whisper_cpp or faster_whisper."),

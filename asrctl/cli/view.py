@@ -37,37 +37,67 @@ def bytes_progress() -> Iterator[BytesProgress | None]:
 
 
 class FileView:
-    """The progress of one input at a time: how much is done, how fast, how long it will take.
+    """The progress of inputs: how much of each is done, how fast, how many there are.
 
-    Where the transcript goes to the same terminal, give it to `write`, so that it scrolls by above the bar.
+    Where the transcript goes to the same terminal, give it to `write`, so that it scrolls by above the bars.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        """Prepare; `quiet` shows no progress and no warnings."""
+        self._quiet = quiet
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._tasks: dict[int, TaskID] = {}
+        self._all: TaskID | None = None
+        self._expected = 1
 
     @property
     def shares_terminal(self) -> bool:
-        """Whether standard output is a terminal that the bar is drawn on too."""
+        """Whether standard output is a terminal that the bars are drawn on too."""
         return sys.stdout.isatty() and sys.stderr.isatty()
 
-    def start(self, name: str, duration_s: float | None) -> None:
-        """Show a bar for the next input; `duration_s` is None if unknown."""
-        if not sys.stderr.isatty():
+    def expect(self, inputs: int) -> None:
+        """So many will be started; a bar over all of them is shown if they are several."""
+        self._expected = inputs
+
+    def start(self, index: int, name: str, duration_s: float | None) -> None:
+        """Show a bar for an input; `duration_s` is None if unknown."""
+        if self._quiet or not sys.stderr.isatty():
             return
         if self._bar is None:
             self._bar = _audio_bar()
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(name, total=duration_s)
+            if self._expected > 1:
+                self._all = self._bar.add_task("all inputs", total=self._expected, counted=True)
+        self._tasks[index] = self._bar.add_task(name, total=duration_s, counted=False)
 
-    def advance(self, done_s: float) -> None:
+    def advance(self, index: int, done_s: float) -> None:
         """So many seconds of the input are transcribed."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done_s)
+        if self._bar is not None and index in self._tasks:
+            self._bar.update(self._tasks[index], completed=done_s)
+
+    def end(self, index: int) -> None:
+        """The input is finished with."""
+        if self._bar is None:
+            return
+        if index in self._tasks:
+            self._bar.remove_task(self._tasks.pop(index))
+        if self._all is not None:
+            self._bar.advance(self._all)
+
+    def report(self, line: str) -> None:
+        """Say how far it is, where no bar shows it."""
+        if self._bar is None:
+            self.inform(f"asrctl: {line}")
+
+    def inform(self, line: str) -> None:
+        """Say what nobody needs to act on."""
+        if not self._quiet:
+            self.say(line)
+
+    warn = inform
+    """Say what is not as it should be, although it goes on."""
 
     def write(self, text: str) -> None:
-        """Print text above the bar."""
+        """Print text above the bars."""
         if self._bar is None:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -75,14 +105,14 @@ class FileView:
             self._bar.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
 
     def say(self, line: str) -> None:
-        """Print a line on standard error, above the bar."""
+        """Print a line on standard error, above the bars."""
         if self._bar is None:
             print(line, file=sys.stderr)
         else:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Remove the bar."""
+        """Remove the bars."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -115,6 +145,8 @@ def _audio_bar() -> Progress:
         """Seconds of audio transcribed per second: "x real time"."""
 
         def render(self, task: Task) -> Text:
+            if task.fields["counted"]:
+                return Text(f"{task.completed:.0f} of {task.total:.0f}")
             if not task.completed or not task.elapsed:
                 return Text("loading", style="dim")
             return Text(f"{task.completed / task.elapsed:.1f} x real time")

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Self, TextIO, cast
 
@@ -29,18 +29,23 @@ class Output:
     it, the older file stays, and so does the part if it holds anything. Where nothing was before, and for
     pipes and devices, text goes to the path itself.
 
+    With `whole`, text goes to the part even where nothing was before, and an interrupt leaves it there, so
+    that a file of that name is complete.
+
     Args:
         path: The file, which is opened at once, so that what cannot be written is known before an hour of
             audio is transcribed; None for standard output.
+        whole: Whether the file is to have its name only once it is complete.
 
     Raises:
         AsrctlError: The file cannot be opened, here, or the disk is full, in `write`.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, whole: bool = False) -> None:
         self.name = "standard output" if path is None else str(path)
         self._path = path
-        self._older: Path | None = None
+        self._whole = whole
+        self._target: Path | None = None  # what the part becomes
         self._written_bytes = 0
         try:
             self._file = self._opened(path) if path else _stdout()
@@ -51,13 +56,16 @@ class Output:
         if path.is_absolute() and path.parts[1:2] in _STREAM_ROOTS:
             self._path = None  # as standard output, it is the shell's, which may be appending to it
             return _open(path, "a")
-        if not path.is_file():
+        existed = path.is_file()
+        if not existed and (path.exists() or not self._whole):
             return _open(path, "w")
-        _open(path, "a").close()  # only to know that it may be written
-        self._older = path.resolve()  # a link to a file stays one
-        self._path = part_of(self._older)
+        if existed:
+            _open(path, "a").close()  # only to know that it may be written
+        self._target = path.resolve()  # a link to a file stays one
+        self._path = part_of(self._target)
         part = _open(self._path, "w")
-        self._path.chmod(self._older.stat().st_mode & 0o7777)
+        if existed:
+            self._path.chmod(self._target.stat().st_mode & 0o7777)
         return part
 
     def write(self, text: str) -> None:
@@ -72,6 +80,11 @@ class Output:
             raise AsrctlError(f"cannot write {self.name}: {_reason(error)}{whole}") from error
         self._written_bytes += len(text.encode(errors="replace"))
 
+    def leave_incomplete(self) -> None:
+        """What was written is not all: with `whole`, the file does not get its name."""
+        if self._whole:
+            self._target = None
+
     def __enter__(self) -> Self:
         return self
 
@@ -83,12 +96,13 @@ class Output:
                 self._file.close()
         if self._path is None:
             return
-        interrupted = isinstance(error, KeyboardInterrupt)
+        # KeyboardInterrupt, or in an event loop CancelledError
+        interrupted = error is not None and not isinstance(error, Exception)
         if error and not self._written_bytes:
             if self._path.is_file():
                 self._path.unlink()
-        elif self._older and (not error or interrupted):
-            self._path.replace(self._older)
+        elif self._target and (not error or (interrupted and not self._whole)):
+            self._path.replace(self._target)
 
 
 def part_of(path: Path) -> Path:
@@ -97,12 +111,23 @@ def part_of(path: Path) -> Path:
 
 
 def destinations(
-    inputs: Sequence[str], output: Path | None, output_dir: Path | None, extension: str
+    inputs: Sequence[str],
+    output: Path | None,
+    output_dir: Path | None,
+    extension: str,
+    folders: Sequence[PurePath] = (),
 ) -> list[Path | None]:
     """Where each input's transcript goes; None means standard output.
 
     In `output_dir`, which is made if need be, a file is called like its input, and "-2", "-3" … is added
     where names would clash.
+
+    Args:
+        inputs: Paths, or "-".
+        output: The file for one input.
+        output_dir: The directory for any number.
+        extension: What files in a directory end in.
+        folders: Where below `output_dir` each input's file goes; at its top without.
 
     Raises:
         AsrctlError: The directory cannot be made.
@@ -114,8 +139,10 @@ def destinations(
         raise UsageError("--output takes one input; for several use --output-dir")
     paths: list[Path | None] = [output] * len(inputs)
     if output_dir:
-        _make(output_dir)
-        paths = [*_unique(output_dir, inputs, extension)]
+        directories = [output_dir / folder for folder in folders] or [output_dir] * len(inputs)
+        for directory in dict.fromkeys([output_dir, *directories]):
+            _make(directory)
+        paths = [*_unique(directories, inputs, extension)]
     for path in paths:
         clash = path and next((name for name in inputs if name != STDIN and _same_file(Path(name), path)), "")
         if clash:
@@ -123,14 +150,14 @@ def destinations(
     return paths
 
 
-def _unique(directory: Path, inputs: Sequence[str], extension: str) -> list[Path]:
-    taken: dict[str, Path] = {}  # by a name that is the same on disks that ignore case
-    for name in inputs:
+def _unique(directories: Sequence[Path], inputs: Sequence[str], extension: str) -> list[Path]:
+    taken: dict[str, Path] = {}  # by a path that is the same on disks that ignore case
+    for directory, name in zip(directories, inputs, strict=True):
         stem = "stdin" if name == STDIN else Path(name).stem
         path, copy = directory / f"{stem}.{extension}", 2
-        while path.name.casefold() in taken:
+        while str(path).casefold() in taken:
             path, copy = directory / f"{stem}-{copy}.{extension}", copy + 1
-        taken[path.name.casefold()] = path
+        taken[str(path).casefold()] = path
     return [*taken.values()]
 
 

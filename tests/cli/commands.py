@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from asrctl.cli import main as cli
+
+Options = Callable[..., list[str]]
+"""Makes options that choose the scripted provider; keyword arguments are its faults."""
 
 
 def run(*args: str) -> int:

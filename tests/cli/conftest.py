@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+
+from asrctl.audio.vad import SileroVad
+from asrctl.providers.scripted import speak
+from tests.streaming.speech import LevelDetector, silence
+
+from .commands import Options
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +42,32 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path.touch()
     monkeypatch.setenv("ASRCTL_CONFIG", str(path))
     return path
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """Five words, a pause, five words: 4 s."""
+    path = tmp_path / "speech.wav"
+    samples = np.concatenate([silence(0.5), speak(range(5)), silence(1), speak(range(5, 10)), silence(0.5)])
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    """Options that choose the scripted provider, with faults; levels count as speech in this process."""
+
+    def detector(_weights: object) -> LevelDetector:
+        return LevelDetector()
+
+    monkeypatch.setattr("asrctl.audio.vad.SileroVad", detector)
+
+    def make(**faults: object) -> list[str]:
+        path = tmp_path / "script.json"
+        path.write_text(json.dumps(faults))
+        return ["--provider", "scripted", "--model", str(path)]
+
+    return make
+
+
+assert SileroVad  # what `options` replaces, so that a rename is noticed here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asrctl.errors import AsrctlError, UsageError
-from asrctl.render.output import Output, destinations
+from asrctl.render.output import Output, destinations, part_of
 
 
 def test_text_is_there_while_the_file_is_open(tmp_path: Path) -> None:
@@ -230,3 +231,30 @@ def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
         destinations([str(audio)], audio, None, "txt")
     with pytest.raises(UsageError, match="overwrite the input"):
         destinations([str(audio)], None, tmp_path, "txt")
+
+
+def test_a_whole_file_has_its_name_only_once_it_is_complete(tmp_path: Path) -> None:
+    """What an interrupt or an error leaves is called a part, also where nothing was before."""
+    path = tmp_path / "a.txt"
+    for error in (KeyboardInterrupt, ValueError):
+        with pytest.raises(error), Output(path, whole=True) as output:
+            output.write("half")
+            raise error
+        assert not path.exists() and part_of(path).read_text() == "half"
+    with Output(path, whole=True) as output:
+        output.write("half")
+        output.leave_incomplete()
+    assert not path.exists()
+    with Output(path, whole=True) as output:
+        output.write("all")
+    assert path.read_text() == "all" and not part_of(path).exists()
+
+
+def test_a_cancelled_task_keeps_what_was_transcribed_as_an_interrupt_does(tmp_path: Path) -> None:
+    """In an event loop, Ctrl-C comes as a cancellation."""
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(asyncio.CancelledError), Output(path) as output:
+        output.write("new")
+        raise asyncio.CancelledError
+    assert path.read_text() == "new"

@@ -1,0 +1,182 @@
+"""Directories as inputs, and long jobs: what is found, left out, under way at once, and gone on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from asrctl.cli.folders import look_through
+from asrctl.providers.scripted import speak
+
+from .commands import Options, run
+
+PATIENCE_S = 60
+WORDS = [f"w{n}" for n in range(10)]
+
+
+@pytest.fixture
+def recordings(tmp_path: Path, speech: Path) -> Path:
+    """Two recordings, one more in a directory below, and what is none."""
+    folder = tmp_path / "in"
+    (folder / "below" / ".hidden").mkdir(parents=True)
+    (folder / "empty").mkdir()
+    for name in ("b.wav", "a.WAV", "below/c.wav", ".d.wav", "below/.hidden/e.wav"):
+        (folder / name).write_bytes(speech.read_bytes())
+    (folder / "notes.txt").write_text("no audio")
+    return folder
+
+
+def below(folder: Path) -> list[str]:
+    """All files there, by their paths in it."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_a_directory_holds(recordings: Path) -> None:
+    """Recordings by extension, sorted, nothing hidden; `recursive` looks further down."""
+    direct = look_through(["x.mp3", str(recordings), "-"], recursive=False)
+    names = [os.path.relpath(each.name, recordings) if os.sep in each.name else each.name for each in direct]
+    assert names == ["x.mp3", "a.WAV", "b.wav", "-"]
+    all_of_it = look_through([str(recordings)], recursive=True)
+    assert [str(each.folder) for each in all_of_it] == [".", ".", "below"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_a_link_back_up_ends(recordings: Path) -> None:
+    """A directory that contains itself is looked through once."""
+    (recordings / "below" / "up").symlink_to(recordings)
+    assert len(look_through([str(recordings)], recursive=True)) == 3
+
+
+def test_a_directory_is_transcribed(
+    recordings: Path, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own recordings without --recursive; a summary at the end."""
+    out = tmp_path / "out"
+    assert run("transcribe", str(recordings), *options(), "--output-dir", str(out)) == 0
+    assert below(out) == ["a.txt", "b.txt"]
+    said = capsys.readouterr().err
+    assert said.startswith("asrctl: 2 of 2 inputs transcribed; 8.0 s of audio in ") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_the_output_mirrors_the_tree(jobs: str, recordings: Path, options: Options, tmp_path: Path) -> None:
+    """Each transcript is complete and where its input is, also if several are under way at once."""
+    out = tmp_path / "out"
+    arguments = ["transcribe", str(recordings), "-r", *options(), "--output-dir", str(out), "--jobs", jobs]
+    assert run(*arguments) == 0
+    assert below(out) == ["a.txt", "b.txt", "below/c.txt"]
+    assert all((out / name).read_text().split() == WORDS for name in below(out))
+
+
+def test_jobs_are_under_way_at_once(tmp_path: Path, options: Options) -> None:
+    """With a worker each, inputs that take a while to decode take it together."""
+    for n in range(4):
+        soundfile.write(tmp_path / f"{n}.wav", speak(range(5)), 16_000, subtype="FLOAT")
+    files = [str(tmp_path / f"{n}.wav") for n in range(4)]
+    took_s = []
+    for jobs in ("1", "4"):
+        started_s = time.perf_counter()
+        arguments = [*options(delay_s=1.0), "--workers", "4", "--jobs", jobs, "--no-vad"]
+        assert run("transcribe", *files, *arguments, "--output-dir", str(tmp_path / jobs)) == 0
+        took_s.append(time.perf_counter() - started_s)
+    assert took_s[1] < took_s[0] - 1.5
+
+
+def test_a_broken_input_does_not_stop_other_jobs(
+    recordings: Path, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told, counted, and costs exit code 1."""
+    (recordings / "a0.wav").write_text("no audio")
+    out = tmp_path / "out"
+    arguments = [str(recordings), str(recordings / "empty"), *options(), "--jobs", "2"]
+    assert run("transcribe", *arguments, "--output-dir", str(out)) == 1
+    assert below(out) == ["a.txt", "b.txt"]
+    said = capsys.readouterr().err
+    assert "a0.wav: " in said and "empty: no audio or video files in this directory" in said
+    assert "2 of 4 inputs transcribed, 2 failed" in said
+
+
+def test_existing_transcripts_are_skipped(
+    recordings: Path, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They stay as they are; what is missing is done; with nothing left, no model is loaded."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.txt").write_text("corrected by hand")
+    arguments = ["transcribe", str(recordings), "--output-dir", str(out), "--skip-existing"]
+    assert run(*arguments, *options()) == 0
+    assert (out / "a.txt").read_text() == "corrected by hand"
+    assert (out / "b.txt").read_text().split() == WORDS
+    assert "1 of 1 inputs transcribed, 1 skipped" in capsys.readouterr().err
+    assert run(*arguments, *options(fail_load="nobody needs it")) == 0
+    assert "nothing to do: 2 inputs skipped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--skip-existing"], "--skip-existing needs"),
+        (["--jobs", "2"], "--jobs would mix"),
+    ],
+)
+def test_mistakes(
+    arguments: list[str],
+    message: str,
+    recordings: Path,
+    options: Options,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One line, and usage."""
+    assert run("transcribe", str(recordings), *options(), *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_quiet_says_errors_only(
+    recordings: Path, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No summary, no warnings; an input that failed is still told."""
+    arguments = [str(recordings), "missing.wav", *options(refuse_on=["w7"]), "-q"]
+    assert run("transcribe", *arguments, "--output-dir", str(tmp_path / "out")) == 1
+    assert capsys.readouterr().err == "asrctl: error: missing.wav: no such file\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_an_interrupted_run_is_gone_on_with(number: signal.Signals, tmp_path: Path) -> None:
+    """It says what is done, current and missing; with --skip-existing the same command does the rest.
+
+    What was transcribed of the current input is in a part, which does not count as its transcript.
+    """
+    folder, out, script = tmp_path / "in", tmp_path / "out", tmp_path / "script.json"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        n_words = 1 if name == "a" else 600
+        words = speak([n % 4096 for n in range(n_words)])
+        soundfile.write(folder / f"{name}.wav", words, 16_000, subtype="FLOAT")
+    script.write_text('{"delay_s": 0.3}')
+    command = [sys.executable, "-m", "asrctl", "transcribe", str(folder), "--no-vad", "--workers", "1"]
+    command += ["--provider", "scripted", "--model", str(script), "--output-dir", str(out)]
+    part = out / "b.txt.part"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        process.send_signal(number)
+        signalled_s = time.monotonic()
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert time.monotonic() - signalled_s < 3
+    assert process.returncode == 130
+    assert "interrupted: 1 of 3 inputs done; b.wav up to " in said and "not begun: c.wav" in said
+    assert below(out) == ["a.txt", "b.txt.part"] and part.read_text().startswith("w0 w1")
+    script.write_text("{}")
+    done = subprocess.run([*command, "--skip-existing"], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0 and "2 of 2 inputs transcribed, 1 skipped" in done.stderr
+    assert below(out) == ["a.txt", "b.txt", "c.txt"]
+    assert len((out / "b.txt").read_text().split()) == 600
