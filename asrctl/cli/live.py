@@ -44,6 +44,7 @@ class LiveRequest:
         vad: Whether speech is looked for; False decodes everything.
         interrupt_code: Exit code after one Ctrl-C: 0 where that is the way to end it.
         paced: Whether the source gives audio at its own pace, and not as fast as it is taken.
+        whole: Whether the file has its name only once it is complete.
     """
 
     output: Path | None = None
@@ -53,6 +54,7 @@ class LiveRequest:
     vad: bool = True
     interrupt_code: int = EXIT_INTERRUPTED
     paced: bool = True
+    whole: bool = False
 
 
 class Ear(Transcriber, Protocol):
@@ -106,6 +108,7 @@ class Live:
         self._source = source
         self._request = request
         self._view = view
+        self._output = output
         to_terminal = request.output is None and view.shares_terminal
         writer = WRITERS[request.format](view if to_terminal else output, request.render)
         self._wants_words = request.words or writer.needs_words
@@ -226,11 +229,14 @@ class Live:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(feeding, _FEED_GRACE_S)
         await self._ear.close()
+        if self._interrupts.count:
+            self._output.leave_incomplete()
         if self._unread:
             return
         for event in self._ear.waiting():  # finals that nobody has written yet
             self._take(event)
         account = self._settled()
+        self._view.transcribed_s = (account.received_samples - account.dropped_samples) / SAMPLE_RATE_HZ
         if self._feeder.failure is not None and not account.received_samples:
             return  # nothing to show for it: the output goes too
         self._scribe.finish(self._transcript(account, started_s))

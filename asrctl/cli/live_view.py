@@ -54,6 +54,8 @@ class LiveView:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, quiet: bool = False) -> None:
         """Prepare; `quiet` draws nothing and says no warnings."""
+        self.transcribed_s = 0.0
+        """How much of the source became text or was judged silence; set when it has ended."""
         self._clock = clock
         self._quiet = quiet
         self._live: Live | None = None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 from asrctl.api import AsyncEngine
 from asrctl.audio.live import LiveSource
+from asrctl.cli.in_turn import Inputs, in_turn
 from asrctl.cli.live import Live, LiveRequest
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.scribe import Scribe
-from asrctl.errors import AudioError
 from asrctl.render.output import Output
 from asrctl.streaming.events import Event
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream
@@ -44,7 +44,7 @@ async def listen(
     source = open_source()
     live: Live | None = None
     try:
-        with Output(request.output) as output, view:
+        with Output(request.output, whole=request.whole) as output, view:
             ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
             stream = engine.live(vad=request.vad, partials=view.shown, detector=detector, ahead_s=ahead_s)
             live = Live(_LocalEar(stream, engine), source, request, view, output)
@@ -54,27 +54,19 @@ async def listen(
             source.close()
 
 
-async def listen_to_all(
-    engine: AsyncEngine,
-    sources: Sequence[Callable[[], LiveSource]],
-    outputs: Sequence[Path | None],
-    request: LiveRequest,
-) -> int:
-    """Transcribe inputs as fast as they are taken, one after the other; returns how many failed.
+async def listen_to_all(engine: AsyncEngine, inputs: Inputs, request: LiveRequest, view: LiveView) -> int:
+    """Transcribe inputs as fast as they are taken, one after the other; returns the exit code.
 
     Raises:
         ProviderError: The provider cannot run, and nobody stands in.
         AsrctlError: An output cannot be written.
     """
-    failed, view = 0, LiveView()
+
+    async def once(open_source: Callable[[], LiveSource], output: Path | None) -> int:
+        return await listen(engine, open_source, replace(request, output=output, paced=False), view)
+
     await engine.wait_ready()
-    for open_source, output in zip(sources, outputs, strict=True):
-        try:
-            await listen(engine, open_source, replace(request, output=output, paced=False), view)
-        except AudioError as error:
-            view.say(f"asrctl: error: {error}")
-            failed += 1
-    return failed
+    return await in_turn(inputs, once, view)
 
 
 class _LocalEar:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asrctl import protocol
 from asrctl.audio.live import LiveSource
+from asrctl.cli.in_turn import Inputs, in_turn
 from asrctl.cli.live import Live, LiveRequest
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.scribe import Scribe
 from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.client.link import stream_url
 from asrctl.client.source import SOURCE_BUFFER
-from asrctl.errors import AudioError
 from asrctl.remote_events import event_of
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
@@ -41,13 +41,8 @@ class RemoteRequest:
     live: LiveRequest
 
 
-async def transcribe_remotely(
-    sources: Sequence[Callable[[], LiveSource]],
-    outputs: Sequence[Path | None],
-    request: RemoteRequest,
-    view: LiveView,
-) -> int:
-    """Have sources transcribed, one after the other; returns the exit code.
+async def transcribe_remotely(inputs: Inputs, request: RemoteRequest, view: LiveView) -> int:
+    """Have inputs transcribed, one after the other; returns the exit code.
 
     The first Ctrl-C ends the source and lets what was said be transcribed; the second stops that.
 
@@ -57,23 +52,20 @@ async def transcribe_remotely(
         UsageError: The address is none.
     """
     stream_url(request.url)  # before an output is emptied
-    code = 0
-    for open_source, output in zip(sources, outputs, strict=True):
-        try:
-            once = replace(request, live=replace(request.live, output=output))
-            if run := await _transcribe(open_source, once, view):
-                return run
-        except AudioError as error:
-            view.say(f"asrctl: error: {error}")
-            code = 1
-    return code
+
+    async def once(open_source: Callable[[], LiveSource], output: Path | None) -> int:
+        return await _transcribe(
+            open_source, replace(request, live=replace(request.live, output=output)), view
+        )
+
+    return await in_turn(inputs, listen, view)
 
 
 async def _transcribe(open_source: Callable[[], LiveSource], request: RemoteRequest, view: LiveView) -> int:
     source = open_source()
     live: Live | None = None
     try:
-        with Output(request.live.output) as output, view:
+        with Output(request.live.output, whole=request.live.whole) as output, view:
             wants_words = request.live.words or WRITERS[request.live.format].needs_words
             options = replace(request.client, words=wants_words, partials=view.shown)
             if Path(source.name).is_file():  # it can be read again
@@ -139,7 +131,7 @@ class _RemoteEar:
             self._warn("connected again")
 
     def _warn(self, line: str) -> None:
-        self._view.say(f"asrctl: warning: {self._source.name}: {line}")
+        self._view.warn(f"asrctl: warning: {self._source.name}: {line}")
 
     def note(self) -> str:
         state = self._client.state

@@ -148,7 +148,7 @@ def transcribe(
     local = {
         **{"--provider": provider, "--threads": threads, "--workers": workers, "--beam-size": beam_size},
         **{"--partial-interval": partial_interval, "--translate": translate or None},
-        **{"--no-vad": None if vad else False},
+        **{"--no-vad": None if vad else False, "--jobs": jobs if jobs > 1 else None},
     }
     raise typer.Exit(_elsewhere(task, server, api_key, source or "mic", model, local))
 
@@ -233,17 +233,19 @@ def _elsewhere(
         raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
     import asyncio
 
+    from asrctl.cli.in_turn import Inputs
     from asrctl.cli.live_view import LiveView
     from asrctl.cli.remote import RemoteRequest, transcribe_remotely
     from asrctl.cli.remote_options import client_options, refuse_local
-    from asrctl.cli.sources import whole_files
+    from asrctl.cli.sources import MICROPHONE, whole_files
 
     refuse_local(local)
     client = client_options(task.settings, source, model, api_key)
     live = replace(_live_request(task), paced=task.open_source is not None)
     sources = [task.open_source] if task.open_source else whole_files(task.names, task.reading)
     request = RemoteRequest(url, client, live)
-    return asyncio.run(transcribe_remotely(sources, task.outputs, request, LiveView(quiet=task.quiet)))
+    inputs = Inputs(task.names or [MICROPHONE], sources, task.outputs, task.skipped)
+    return asyncio.run(transcribe_remotely(inputs, request, LiveView(quiet=task.quiet)))
 
 
 def _here(task: _Task, standby: Standby | None) -> int:
@@ -274,11 +276,14 @@ async def _run(plan: Plan, task: _Task, standby: Standby | None) -> int:
 
             return await listen(engine, task.open_source, _live_request(task), LiveView(quiet=task.quiet))
         if not plan.is_windowed:
+            from asrctl.cli.in_turn import Inputs
+            from asrctl.cli.live_view import LiveView
             from asrctl.cli.local import listen_to_all
             from asrctl.cli.sources import whole_files
 
             sources = whole_files(task.names, task.reading)
-            return min(1, await listen_to_all(engine, sources, task.outputs, _live_request(task)))
+            inputs = Inputs(task.names, sources, task.outputs, task.skipped)
+            return await listen_to_all(engine, inputs, _live_request(task), LiveView(quiet=task.quiet))
         from asrctl.cli.files import FilesRequest, transcribe_files
         from asrctl.cli.view import FileView
 
@@ -307,4 +312,5 @@ def _live_request(task: _Task) -> LiveRequest:
         render=task.render,
         vad=task.vad,
         interrupt_code=task.interrupt_code,
+        whole=task.whole and task.open_source is None,
     )

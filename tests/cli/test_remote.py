@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from asrctl.audio.live import LiveSource, Lost
 from asrctl.cli import transcribe
+from asrctl.cli.in_turn import Inputs
 from asrctl.cli.live import LiveRequest
 from asrctl.cli.live_view import LiveView, Status
 from asrctl.cli.remote import RemoteRequest, transcribe_remotely
@@ -155,7 +156,8 @@ def listen(server: ScriptedServer, source: LiveSource, view: LiveView | None = N
     client = request.pop("client", QUICK)
     live = LiveRequest(**{"paced": True, "interrupt_code": 0, **request})
     asked = RemoteRequest(server.url, client, live)
-    return asyncio.run(transcribe_remotely([lambda: source], [None], asked, view or LiveView()))
+    inputs = Inputs(["heard"], [lambda: source], [None])
+    return asyncio.run(transcribe_remotely(inputs, asked, view or LiveView()))
 
 
 def test_a_file(serve: Serve, spoken: Path, capsys: pytest.CaptureFixture[str]) -> None:

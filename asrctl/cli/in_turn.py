@@ -1,0 +1,61 @@
+"""Inputs that are listened to one after the other, here or by a server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrctl.audio.live import LiveSource
+from asrctl.cli.live_view import LiveView
+from asrctl.cli.tally import Tally
+from asrctl.errors import EXIT_INTERRUPTED, AudioError
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is listened to, in this order.
+
+    Attributes:
+        names: What they are called.
+        sources: What opens each.
+        outputs: A file for each; None is standard output.
+        skipped: Further inputs that were left out, since their transcripts exist.
+    """
+
+    names: Sequence[str]
+    sources: Sequence[Callable[[], LiveSource]]
+    outputs: Sequence[Path | None]
+    skipped: int = 0
+
+
+async def in_turn(
+    inputs: Inputs, listen: Callable[[Callable[[], LiveSource], Path | None], Awaitable[int]], view: LiveView
+) -> int:
+    """Listen to each; one that cannot be read does not keep the others from it. Returns the exit code.
+
+    Args:
+        inputs: What to listen to.
+        listen: Transcribes one, and gives its exit code; any but 0 ends it.
+        view: Where that is shown, and it is said what became of the inputs, if they are several.
+    """
+    tally = Tally(inputs.names, inputs.skipped)
+    several = len(inputs.names) + inputs.skipped > 1
+    for index, (open_source, output) in enumerate(zip(inputs.sources, inputs.outputs, strict=True)):
+        tally.begin(index)
+        view.transcribed_s = 0.0
+        failed, code = False, 0
+        try:
+            code = await listen(open_source, output)
+        except AudioError as error:
+            view.say(f"asrctl: error: {error}")
+            failed = True
+        tally.at_s[index] = view.transcribed_s
+        if code:
+            if several and code == EXIT_INTERRUPTED:
+                view.say(f"asrctl: interrupted: {tally.interrupted()}")
+            return code
+        tally.end(index, failed=failed)
+    if several:
+        view.warn(f"asrctl: {tally.summary()}")
+    return 1 if tally.failed else 0
