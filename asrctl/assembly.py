@@ -42,6 +42,7 @@ class Plan:
         decode: How each window is decoded.
         workers: Processes.
         setup: That setup; None for providers that load a model.
+        multilingual: Whether the model knows languages other than English.
         reserves: Who stands in, the best first.
     """
 
@@ -50,6 +51,7 @@ class Plan:
     decode: DecodeOptions
     workers: int
     setup: Setup | None = None
+    multilingual: bool = True
     reserves: tuple[Reserve, ...] = ()
 
     @property
@@ -114,7 +116,8 @@ def _prepared(settings: Settings, plugin: Plugin, progress: Progress | None = No
         raise UsageError(f"{model} cannot translate: it knows English only; take one such as base")
     suited = defaults(settings.workers)
     spec = ModelSpec(plugin.name, path, settings.threads or suited.threads)
-    return Plan(model, spec, _decoding(settings, model, multilingual), suited.workers)
+    decode = _decoding(settings, model, multilingual)
+    return Plan(model, spec, decode, suited.workers, multilingual=multilingual)
 
 
 def _decoding(settings: Settings, model: str, multilingual: bool) -> DecodeOptions:

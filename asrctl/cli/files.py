@@ -181,6 +181,9 @@ class _Run:
         account = work.account
         scribe.balance(account, account.received_samples, account.pending_samples)
         scribe.finish(self._engine.transcript(name, work, scribe.segments, wall_s))
+        plan = self._engine.plan
+        if not plan.multilingual and not set(work.providers) - {plan.provider}:
+            scribe.doubt_language(plan.model)
 
     def _tell_of_reserves(self, name: str, work: FileTranscription, told: set[str]) -> None:
         """Say who stands in for whom, once for each that does."""

@@ -80,6 +80,7 @@ class _LocalEar:
         self.waiting = stream.waiting
         self._stream = stream
         self._recognizer = engine.recognizer
+        self._plan = engine.plan
 
     @property
     def account(self) -> AudioAccount:
@@ -105,7 +106,9 @@ class _LocalEar:
         return Timing(self._recognizer.load_s, self._recognizer.inference_s, wall_s)
 
     def conclude(self, scribe: Scribe, heard_samples: int, interrupts: int, complete: bool) -> None:
-        """Nothing but what the account says."""
+        """Doubt the language; all else is said by the account."""
+        if not self._plan.multilingual:
+            scribe.doubt_language(self._plan.model)
 
     async def close(self) -> None:
         await self._stream.close()

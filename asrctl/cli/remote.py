@@ -53,7 +53,7 @@ async def transcribe_remotely(inputs: Inputs, request: RemoteRequest, view: Live
     """
     stream_url(request.url)  # before an output is emptied
 
-    async def once(open_source: Callable[[], LiveSource], output: Path | None) -> int:
+    async def listen(open_source: Callable[[], LiveSource], output: Path | None) -> int:
         return await _transcribe(
             open_source, replace(request, live=replace(request.live, output=output)), view
         )

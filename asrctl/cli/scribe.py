@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
+from asrctl.policy.misfit import seems_foreign
 from asrctl.render.writer import Writer
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Transcript
 
+MULTILINGUAL = "base-q8_0"
+"""The model to take for languages other than English: it is as fast as live audio needs on any laptop."""
 _LOSSES_SHOWN = 10
 """Losses told one by one; beyond, only their sum at the end."""
 
@@ -70,6 +73,14 @@ class Scribe:
             self.warn(f"dropped {dropped_s:.2f} s in {self._losses} places in all")
         if not self.segments and not account.dropped_samples:
             self.warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s")
+
+    def doubt_language(self, model: str) -> None:
+        """Warn if what an English-only model wrote looks as if something else was spoken."""
+        if seems_foreign(self.segments):
+            self.warn(
+                f"this seems not to be English, all that {model} knows: "
+                f"try --model {MULTILINGUAL} --language auto, or a code such as de"
+            )
 
     def warn(self, line: str) -> None:
         """Say what is not as it should be."""

@@ -35,6 +35,7 @@ def transcribe(
     skip_existing: given.SkipExisting = False,
     jobs: given.Jobs = 1,
     quiet: given.Quiet = False,
+    verbose: given.Verbose = False,
     provider: given.Provider = None,
     model: given.Model = None,
     language: given.Language = None,
@@ -105,7 +106,8 @@ def transcribe(
         raise UsageError("nothing to transcribe: name files, - for standard input, or --mic")
     reading = InputOptions(raw_rate, raw_channels, raw_encoding, track, channel)
     open_source = live_source(names, reading, mic=mic, live=live, device=device)
-    settings = load(config).settings.overridden(
+    loaded = load(config)
+    settings = loaded.settings.overridden(
         provider=provider,
         model=model,
         language=language,
@@ -142,9 +144,11 @@ def transcribe(
     task = _Task(
         names, reading, open_source, outputs, wanted, render, settings, vad, code, jobs, whole, skipped, quiet
     )
+    given_here = {"model": model and "--model", "provider": provider and "--provider"}
+    origins = {**loaded.origins, **{key: origin for key, origin in given_here.items() if origin}}
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
-        raise typer.Exit(_here(task, context.obj))
+        raise typer.Exit(_here(task, context.obj, origins if verbose else None))
     local = {
         **{"--provider": provider, "--threads": threads, "--workers": workers, "--beam-size": beam_size},
         **{"--partial-interval": partial_interval, "--translate": translate or None},
@@ -248,8 +252,8 @@ def _elsewhere(
     return asyncio.run(transcribe_remotely(inputs, request, LiveView(quiet=task.quiet)))
 
 
-def _here(task: _Task, standby: Standby | None) -> int:
-    """Do it on this machine; returns the exit code."""
+def _here(task: _Task, standby: Standby | None, origins: Mapping[str, str] | None) -> int:
+    """Do it on this machine; returns the exit code. With `origins` of settings, say what is taken and why."""
     import asyncio
 
     from asrctl.assembly import prepare
@@ -259,7 +263,27 @@ def _here(task: _Task, standby: Standby | None) -> int:
         plan = prepare(task.settings, progress)
     if task.format in ("srt", "vtt"):
         plan = plan.with_words()
+    if origins is not None:
+        typer.echo(f"asrctl: {_choice(plan, task.settings, origins)}", err=True)
     return asyncio.run(_run(plan, task, standby))
+
+
+def _choice(plan: Plan, settings: Settings, origins: Mapping[str, str]) -> str:
+    """Which model and provider were taken, and why."""
+    model_origin = origins.get("model", "the default")
+    if plan.setup is not None:
+        model_origin = "the provider's"
+    why = origins.get("provider", "the default")
+    if settings.provider == "auto":
+        tried = ", ".join(settings.providers)
+        why = f"the first of {tried} that can run"
+    workers = f"{plan.workers} worker{'s' if plan.workers > 1 else ''}"
+    threads = f" of {plan.spec.threads} threads" if plan.spec.threads else ""
+    language = plan.decode.language
+    return (
+        f"model {plan.model} ({model_origin}), provider {plan.provider} ({why}), "
+        f"{workers}{threads}, language {language}"
+    )
 
 
 async def _run(plan: Plan, task: _Task, standby: Standby | None) -> int:

@@ -27,7 +27,7 @@ Jobs = Annotated[
     int, typer.Option("--jobs", "-j", metavar="N", min=1, max=64, help="Inputs to transcribe at once.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no warnings.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say which model and provider is taken.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say which model is taken, and why.")]
 Provider = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="auto, or a provider's name such as whisper_cpp or faster_whisper."),
