@@ -19,6 +19,7 @@ from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
 from asrctl.render.output import Output
+from asrctl.render.text import one_line
 from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.streaming.live import Feeder, Transcriber
 from asrctl.streaming.source import Reader
@@ -45,6 +46,7 @@ class LiveRequest:
         interrupt_code: Exit code after one Ctrl-C: 0 where that is the way to end it.
         paced: Whether the source gives audio at its own pace, and not as fast as it is taken.
         whole: Whether the file has its name only once it is complete.
+        append: Whether text goes behind what the file holds.
     """
 
     output: Path | None = None
@@ -55,6 +57,7 @@ class LiveRequest:
     interrupt_code: int = EXIT_INTERRUPTED
     paced: bool = True
     whole: bool = False
+    append: bool = False
 
 
 class Ear(Transcriber, Protocol):
@@ -209,6 +212,8 @@ class Live:
         if not final.segment.text.strip():
             return
         self._at_work[final.provider] = None
+        if self._request.output is not None and self._request.paced and self._view.shown:
+            self._view.say(one_line(final.segment.text))
         self._scribe.write(final.segment if self._wants_words else replace(final.segment, words=()))
 
     def _status(self) -> Status:

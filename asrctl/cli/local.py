@@ -44,7 +44,7 @@ async def listen(
     source = open_source()
     live: Live | None = None
     try:
-        with Output(request.output, whole=request.whole) as output, view:
+        with Output(request.output, whole=request.whole, append=request.append) as output, view:
             ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
             stream = engine.live(vad=request.vad, partials=view.shown, detector=detector, ahead_s=ahead_s)
             live = Live(_LocalEar(stream, engine), source, request, view, output)

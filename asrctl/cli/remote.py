@@ -65,7 +65,8 @@ async def _transcribe(open_source: Callable[[], LiveSource], request: RemoteRequ
     source = open_source()
     live: Live | None = None
     try:
-        with Output(request.live.output, whole=request.live.whole) as output, view:
+        asked = request.live
+        with Output(asked.output, whole=asked.whole, append=asked.append) as output, view:
             wants_words = request.live.words or WRITERS[request.live.format].needs_words
             options = replace(request.client, words=wants_words, partials=view.shown)
             if Path(source.name).is_file():  # it can be read again

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrctl.audio.live import LiveSource, Lost
@@ -80,6 +81,30 @@ def live_source(
     if mic:
         return _microphone(device)
     return partial(_replay, inputs[0], options) if live else None
+
+
+def recorded(
+    open_source: Callable[[], LiveSource] | None, path: Path, *, append: bool
+) -> Callable[[], LiveSource]:
+    """What opens a live source and keeps in a file what is heard of it.
+
+    Raises:
+        UsageError: There is no live source.
+    """
+    if open_source is None:
+        raise UsageError("--record keeps live audio: it needs --mic or --live")
+
+    def opened() -> LiveSource:
+        from asrctl.audio.recorder import Recorder
+
+        source = open_source()
+        try:
+            return Recorder(source, path, append=append)
+        except BaseException:
+            source.close()
+            raise
+
+    return opened
 
 
 def whole_files(names: Sequence[str], options: InputOptions) -> list[Callable[[], LiveSource]]:

@@ -80,6 +80,10 @@ Mic = Annotated[bool, typer.Option("--mic", help="Transcribe the microphone unti
 Live = Annotated[
     bool, typer.Option("--live", help="Transcribe one input at its own pace, as if it were spoken now.")
 ]
+Record = Annotated[
+    Path | None, typer.Option("--record", metavar="FILE", help="Live: keep the audio in this WAV file.")
+]
+Append = Annotated[bool, typer.Option("--append", help="Live: add to the files of --output and --record.")]
 Device = Annotated[
     str | None,
     typer.Option(metavar="INDEX|NAME", help="Which microphone; a part of its name will do."),

@@ -36,15 +36,17 @@ class Output:
         path: The file, which is opened at once, so that what cannot be written is known before an hour of
             audio is transcribed; None for standard output.
         whole: Whether the file is to have its name only once it is complete.
+        append: Whether text goes behind what the file holds, which stays whatever happens.
 
     Raises:
         AsrctlError: The file cannot be opened, here, or the disk is full, in `write`.
     """
 
-    def __init__(self, path: Path | None, *, whole: bool = False) -> None:
+    def __init__(self, path: Path | None, *, whole: bool = False, append: bool = False) -> None:
         self.name = "standard output" if path is None else str(path)
         self._path = path
         self._whole = whole
+        self._append = append
         self._target: Path | None = None  # what the part becomes
         self._written_bytes = 0
         try:
@@ -53,7 +55,7 @@ class Output:
             raise AsrctlError(f"cannot write {self.name}: {_reason(error)}") from error
 
     def _opened(self, path: Path) -> TextIO:
-        if path.is_absolute() and path.parts[1:2] in _STREAM_ROOTS:
+        if self._append or (path.is_absolute() and path.parts[1:2] in _STREAM_ROOTS):
             self._path = None  # as standard output, it is the shell's, which may be appending to it
             return _open(path, "a")
         existed = path.is_file()

@@ -1,0 +1,119 @@
+"""Live audio kept in a WAV file while it is heard: nothing is missing, whatever ends the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from struct import Struct
+from typing import TYPE_CHECKING, BinaryIO
+
+from asrctl.audio.live import LiveSource, Lost
+from asrctl.errors import AudioError, UsageError
+from asrctl.transcript import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_HEADER = Struct("<4sI4s4sIHHIIHH4sI")
+_SAMPLE_BYTES = 2
+_MAX_BYTES = 0xFFFFFFFF  # what a size in the header can say; the file may be longer, after 37 hours
+
+
+class Recorder:
+    """A `LiveSource` that writes down what it passes on: 16 bits, mono, 16 kHz; what was lost is silence.
+
+    Samples are written as they come, and the sizes in the header with each chunk. If the process is killed in
+    between, the header announces a chunk that is not there.
+    """
+
+    def __init__(self, source: LiveSource, path: Path, *, append: bool = False) -> None:
+        """Open the file.
+
+        Args:
+            source: What is heard.
+            path: The file; there must be none yet, unless it is appended to.
+            append: Go on behind what the file holds.
+
+        Raises:
+            AudioError: It cannot be written.
+            UsageError: It exists, or is not a recording that can be appended to.
+        """
+        self.name = source.name
+        self.warnings = source.warnings
+        self._source = source
+        self._path = path
+        self._stopped_because: OSError | None = None
+        try:
+            self._file: BinaryIO = path.open("r+b" if append and path.exists() else "x+b")
+            self._bytes = self._existing()
+            self._write(b"")
+        except FileExistsError:
+            raise UsageError(f"{path} exists: --append adds to it, or choose another name") from None
+        except OSError as error:
+            raise AudioError(f"cannot record to {path}: {error.strerror or error}") from error
+
+    def _existing(self) -> int:
+        """Bytes of samples that are there already; the file is at their end.
+
+        Raises:
+            UsageError: There is something else.
+        """
+        if not (header := self._file.read(_HEADER.size)):
+            self._file.write(_header(0))
+            return 0
+        said = _HEADER.unpack(header)[-1] if len(header) == _HEADER.size else 0
+        if header != _header(said):
+            self._file.close()
+            raise UsageError(f"{self._path} is not a recording of asrctl, to which --append could add")
+        there = self._file.seek(0, 2) - _HEADER.size
+        return there - there % _SAMPLE_BYTES  # half a sample is left where a process was killed
+
+    def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:
+        for item in self._source:
+            self._keep(item)
+            yield item
+
+    def _keep(self, item: NDArray[np.float32] | Lost) -> None:
+        """Write a chunk; a disk that is full ends the recording, and not what is heard."""
+        if self._stopped_because is not None:
+            return
+        try:
+            self._write(bytes(item.count * _SAMPLE_BYTES) if isinstance(item, Lost) else _pcm(item))
+        except OSError as error:
+            self._stopped_because = error
+            at_s = self._bytes / _SAMPLE_BYTES / SAMPLE_RATE_HZ
+            reason = error.strerror or error
+            self.warnings.append(f"the recording {self._path} ends at {at_s:.1f} s: {reason}")
+
+    def _write(self, data: bytes) -> None:
+        """The header first: readers pass over samples that it does not announce, but not over a lack."""
+        end = self._bytes + len(data)
+        self._file.seek(0)
+        self._file.write(_header(end))
+        self._file.seek(_HEADER.size + self._bytes)
+        self._file.write(data)
+        self._file.flush()
+        self._bytes = end
+
+    def stop(self) -> None:
+        """End the source after what was heard up to now."""
+        self._source.stop()
+
+    def close(self) -> None:
+        """Close the source and the file; what it holds was written before."""
+        self._source.close()
+        self._file.close()
+
+
+def _header(data_bytes: int) -> bytes:
+    said = min(data_bytes, _MAX_BYTES - _HEADER.size)
+    byte_rate = SAMPLE_RATE_HZ * _SAMPLE_BYTES
+    form = (16, 1, 1, SAMPLE_RATE_HZ, byte_rate, _SAMPLE_BYTES, 8 * _SAMPLE_BYTES)
+    return _HEADER.pack(b"RIFF", said + _HEADER.size - 8, b"WAVE", b"fmt ", *form, b"data", said)
+
+
+def _pcm(samples: NDArray[np.float32]) -> bytes:
+    import numpy as np
+
+    return np.rint(np.clip(samples, -1.0, 32767 / 32768) * 32768).astype("<i2").tobytes()

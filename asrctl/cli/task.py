@@ -1,0 +1,169 @@
+"""What `asrctl transcribe` was asked for, and the runs that do it: on this machine, or by a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from asrctl.errors import UsageError
+from asrctl.render import Format
+
+if TYPE_CHECKING:
+    from asrctl.assembly import Plan
+    from asrctl.audio.live import LiveSource
+    from asrctl.cli.live import LiveRequest
+    from asrctl.cli.sources import InputOptions
+    from asrctl.render.options import RenderOptions
+    from asrctl.settings import Settings
+    from asrctl.workers.standby import Standby
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be transcribed, wherever that is done.
+
+    Attributes:
+        names: Inputs; empty for a microphone.
+        reading: How they are read.
+        open_source: Opens the live source; None where inputs are read as fast as may be.
+        outputs: A file for each input; None is standard output.
+        format: What is written.
+        render: How it looks.
+        settings: What is in force.
+        vad: Whether speech is looked for.
+        interrupt_code: Exit code after one Ctrl-C.
+        jobs: Inputs under way at once.
+        whole: Whether files have their names only once they are complete.
+        skipped: Inputs that were left out, since their transcripts exist.
+        quiet: Whether progress and warnings are not shown.
+        append: Whether text goes behind what the file holds.
+    """
+
+    names: Sequence[str]
+    reading: InputOptions
+    open_source: Callable[[], LiveSource] | None
+    outputs: Sequence[Path | None]
+    format: Format
+    render: RenderOptions
+    settings: Settings
+    vad: bool
+    interrupt_code: int
+    jobs: int
+    whole: bool
+    skipped: int
+    quiet: bool
+    append: bool
+
+
+def run_elsewhere(
+    task: Task, url: str, api_key: str | None, source: str, model: str | None, local: Mapping[str, object]
+) -> int:
+    """Have a server do it; `local` are options that do not go with that. Returns the exit code."""
+    if find_spec("websockets") is None:
+        raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
+    from asrctl.cli.in_turn import Inputs
+    from asrctl.cli.live_view import LiveView
+    from asrctl.cli.remote import RemoteRequest, transcribe_remotely
+    from asrctl.cli.remote_options import client_options, refuse_local
+    from asrctl.cli.sources import MICROPHONE, whole_files
+
+    refuse_local(local)
+    client = client_options(task.settings, source, model, api_key)
+    live = replace(_live_request(task), paced=task.open_source is not None)
+    sources = [task.open_source] if task.open_source else whole_files(task.names, task.reading)
+    request = RemoteRequest(url, client, live)
+    inputs = Inputs(task.names or [MICROPHONE], sources, task.outputs, task.skipped)
+    return asyncio.run(transcribe_remotely(inputs, request, LiveView(quiet=task.quiet)))
+
+
+def run_here(task: Task, standby: Standby | None, origins: Mapping[str, str] | None) -> int:
+    """Do it on this machine; returns the exit code. With `origins` of settings, say what is taken and why."""
+    from asrctl.assembly import prepare
+    from asrctl.cli.view import bytes_progress
+
+    with bytes_progress() as progress:
+        plan = prepare(task.settings, progress)
+    if task.format in ("srt", "vtt"):
+        plan = plan.with_words()
+    if origins is not None:
+        typer.echo(f"asrctl: {_choice(plan, task.settings, origins)}", err=True)
+    return asyncio.run(_run(plan, task, standby))
+
+
+def _choice(plan: Plan, settings: Settings, origins: Mapping[str, str]) -> str:
+    """Which model and provider were taken, and why."""
+    model_origin = origins.get("model", "the default")
+    if plan.setup is not None:
+        model_origin = "the provider's"
+    why = origins.get("provider", "the default")
+    if settings.provider == "auto":
+        tried = ", ".join(settings.providers)
+        why = f"the first of {tried} that can run"
+    workers = f"{plan.workers} worker{'s' if plan.workers > 1 else ''}"
+    threads = f" of {plan.spec.threads} threads" if plan.spec.threads else ""
+    language = plan.decode.language
+    return (
+        f"model {plan.model} ({model_origin}), provider {plan.provider} ({why}), "
+        f"{workers}{threads}, language {language}"
+    )
+
+
+async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
+    from asrctl.api import AsyncEngine
+    from asrctl.workers.options import PoolOptions
+
+    is_live = task.open_source is not None
+    # Only live audio needs workers that are warm before the first word.
+    pool = None if is_live else PoolOptions(workers=plan.workers)
+    async with AsyncEngine.of(plan, task.settings, pool, standby) as engine:
+        if task.open_source is not None:
+            from asrctl.cli.live_view import LiveView
+            from asrctl.cli.local import listen
+
+            return await listen(engine, task.open_source, _live_request(task), LiveView(quiet=task.quiet))
+        if not plan.is_windowed:
+            from asrctl.cli.in_turn import Inputs
+            from asrctl.cli.live_view import LiveView
+            from asrctl.cli.local import listen_to_all
+            from asrctl.cli.sources import whole_files
+
+            sources = whole_files(task.names, task.reading)
+            inputs = Inputs(task.names, sources, task.outputs, task.skipped)
+            return await listen_to_all(engine, inputs, _live_request(task), LiveView(quiet=task.quiet))
+        from asrctl.cli.files import FilesRequest, transcribe_files
+        from asrctl.cli.view import FileView
+
+        request = FilesRequest(
+            inputs=task.names,
+            outputs=task.outputs,
+            format=task.format,
+            reading=task.reading,
+            render=task.render,
+            vad=task.vad,
+            jobs=task.jobs,
+            whole=task.whole,
+            skipped=task.skipped,
+        )
+        with FileView(quiet=task.quiet) as view:
+            return await transcribe_files(engine, request, view)
+
+
+def _live_request(task: Task) -> LiveRequest:
+    from asrctl.cli.live import LiveRequest
+
+    return LiveRequest(
+        output=task.outputs[0],
+        format=task.format,
+        words=task.settings.word_timestamps,
+        render=task.render,
+        vad=task.vad,
+        interrupt_code=task.interrupt_code,
+        append=task.append,
+        whole=task.whole and task.open_source is None,
+    )
