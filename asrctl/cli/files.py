@@ -14,7 +14,7 @@ from asrctl.api import AsyncEngine
 from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.scribe import Scribe
 from asrctl.cli.sources import InputOptions, open_input
-from asrctl.cli.tally import Tally
+from asrctl.cli.tally import REPORT_S, Tally
 from asrctl.cli.view import FileView
 from asrctl.errors import EXIT_INTERRUPTED, AudioError
 from asrctl.render import Format
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
     from asrctl.render.writer import Sink, Writer
     from asrctl.streaming.files import FileTranscription
-
-REPORT_S = 30.0
-"""Where no bar can be drawn, a line says so often how far it is."""
 
 
 @dataclass(frozen=True, slots=True)

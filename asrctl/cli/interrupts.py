@@ -10,6 +10,9 @@ from typing import Any, Self
 STOP_GRACE_S = 1.0
 """A source that was stopped may take so long to give its last audio; one that hangs is not waited for."""
 
+TERMINATE_GRACE_S = 1.0
+"""After SIGTERM, what was said may take so long to be transcribed: whoever sent it waits 3 s, say, in all."""
+
 
 class Interrupts:
     """While entered, the first two interrupts are counted; the third raises KeyboardInterrupt as ever.
@@ -18,6 +21,7 @@ class Interrupts:
 
     Attributes:
         count: How many there were.
+        terminated: Whether one was SIGTERM, whose sender does not wait long.
     """
 
     def __init__(self, tell: Callable[[], object]) -> None:
@@ -27,6 +31,7 @@ class Interrupts:
             tell: Called in the signal handler: it must be reentrant, as `SimpleQueue.put` is.
         """
         self.count = 0
+        self.terminated = False
         self._tell = tell
         self._before: dict[signal.Signals, Any] = {}
 
@@ -43,6 +48,7 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
+        self.terminated = self.terminated or number == signal.SIGTERM
         if self.count > 1:
             self._restore()
         self._tell()

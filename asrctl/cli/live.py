@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.audio.live import LiveSource, Lost
-from asrctl.cli.interrupts import STOP_GRACE_S, Interrupts
+from asrctl.cli.interrupts import STOP_GRACE_S, TERMINATE_GRACE_S, Interrupts
 from asrctl.cli.live_view import REFRESH_S, LiveView, Status
 from asrctl.cli.scribe import Scribe
+from asrctl.cli.tally import REPORT_S
 from asrctl.errors import EXIT_INTERRUPTED, ProviderError
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
@@ -27,6 +28,8 @@ from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Transcript
 
 _FEED_GRACE_S = 1.0
 """How long it may take to count what came too late."""
+_CUT_GRACE_S = 0.3
+"""The same, and for the source to end, where nobody waits any more; it was stopped before."""
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,11 +125,13 @@ class Live:
         self._account: AudioAccount | None = None
         self._reason = ""
         self._unread = False
+        self._cut_short = False
 
     async def run(self) -> int:
         """Listen until the source ends or is interrupted; returns the exit code.
 
-        The first interrupt stops the source and lets what was said be transcribed; the second stops that.
+        The first interrupt stops the source and lets what was said be transcribed; the second stops that, as
+        does SIGTERM soon.
 
         Raises:
             AudioError: The source failed; what it had given is written.
@@ -147,7 +152,7 @@ class Live:
                 await self._wind_up(feeding, started_s)
         if self._feeder.failure is not None:
             raise self._feeder.failure
-        if self._interrupts.count > 1:
+        if self._cut_short:
             return EXIT_INTERRUPTED
         if self._reason and not self._scribe.segments and self._account and not self._account.speech_samples:
             raise ProviderError(f"{self._source.name}: nothing could be transcribed: {self._reason}")
@@ -167,7 +172,7 @@ class Live:
         try:
             await self._hearing
         except asyncio.CancelledError:
-            if self._interrupts.count < 2:
+            if not self._cut_short:
                 raise
         finally:
             self._hearing.cancel()
@@ -179,16 +184,32 @@ class Live:
             self._take(event)
 
     async def _draw(self) -> None:
+        loop = asyncio.get_running_loop()
+        reported_s = loop.time()
         while True:
-            self._view.refresh(self._status())
+            status = self._status()
+            self._view.refresh(status)
+            if not self._request.paced and loop.time() - reported_s >= REPORT_S:
+                reported_s = loop.time()
+                done_s = status.heard_s - status.lag_s
+                note = f"; {status.note}" if status.note else ""
+                self._view.report(f"{self._source.name}: {done_s:.1f} s transcribed{note}")
             await asyncio.sleep(REFRESH_S)
 
     def _interrupted(self) -> None:
         if self._interrupts.count > 1:
-            self._hearing.cancel()
-        else:
-            self._feeder.stop()
-            asyncio.get_running_loop().call_later(STOP_GRACE_S, self._feeder.end)
+            self._cut()
+            return
+        self._feeder.stop()
+        loop = asyncio.get_running_loop()
+        loop.call_later(STOP_GRACE_S, self._feeder.end)
+        if self._interrupts.terminated:
+            loop.call_later(TERMINATE_GRACE_S, self._cut)
+
+    def _cut(self) -> None:
+        """Do not wait for what is still to be transcribed."""
+        self._cut_short = not self._hearing.done()
+        self._hearing.cancel()
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Partial):
@@ -230,9 +251,10 @@ class Live:
         self._view.close()
         self._feeder.end()
         assert self._reader is not None
-        await self._reader.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(feeding, _FEED_GRACE_S)
+            await asyncio.wait_for(self._reader.close(), _CUT_GRACE_S if self._cut_short else None)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(feeding, _CUT_GRACE_S if self._cut_short else _FEED_GRACE_S)
         await self._ear.close()
         if self._interrupts.count:
             self._output.leave_incomplete()
@@ -254,7 +276,8 @@ class Live:
         lost_samples = heard_samples - (answered.received_samples - answered.pending_samples)
         account = self._scribe.balance(answered, heard_samples, lost_samples)
         complete = feeder.complete or feeder.failure is not None
-        self._ear.conclude(self._scribe, heard_samples, self._interrupts.count, complete)
+        interrupts = max(self._interrupts.count, 2 * self._cut_short)
+        self._ear.conclude(self._scribe, heard_samples, interrupts, complete)
         return account
 
     def _transcript(self, account: AudioAccount, started_s: float) -> Transcript:

@@ -128,6 +128,11 @@ class LiveView:
         else:
             self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def report(self, line: str) -> None:
+        """Say how far it is, where that is not drawn."""
+        if not self.shown:
+            self.warn(f"asrctl: {line}")
+
     def warn(self, line: str) -> None:
         """Say what is not as it should be, unless warnings are unwanted."""
         if not self._quiet:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+REPORT_S = 30.0
+"""Where no bar can be drawn, a line says so often how far it is."""
 _NAMES_SHOWN = 3
 """Inputs that are named one by one where there are many."""
 

@@ -1,0 +1,108 @@
+"""SIGTERM ends a run within three seconds with what there is written; long runs say how far they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from asrctl.cli import files, live
+from asrctl.providers.scripted import speak
+from tests.streaming.speech import silence
+
+from .commands import Options, run
+
+PATIENCE_S = 60
+LIMIT_S = 3.0
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals to send")
+
+
+def started(*arguments: str) -> subprocess.Popen[bytes]:
+    """`asrctl transcribe` in a process of its own, with pipes on all three streams."""
+    command = [sys.executable, "-m", "asrctl", "transcribe", *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def terminated(process: subprocess.Popen[bytes]) -> tuple[float, str, str]:
+    """Send SIGTERM; seconds until its end, and the rest of its output and errors."""
+    started_s = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout and process.stderr
+    out, err = process.stdout.read().decode(), process.stderr.read().decode()
+    process.wait(PATIENCE_S)
+    return time.monotonic() - started_s, out, err
+
+
+@pytest.mark.parametrize("way", [[], ["--live"]])
+def test_a_source_that_gives_nothing_more(way: list[str], tmp_path: Path) -> None:
+    """It waits for standard input while a decode hangs: the format is complete, the account balances."""
+    script, kept = tmp_path / "script.json", tmp_path / "kept.wav"
+    script.write_text(json.dumps({"hang_on": ["w7"]}))
+    options = ["--provider", "scripted", "--model", str(script), "--raw-rate", "16000", "--no-vad"]
+    options += ["--raw-encoding", "f32le", "-f", "jsonl"]
+    with started("-", *way, *options, *(["--record", str(kept)] if way else [])) as process:
+        assert process.stdin and process.stdout
+        # A file's windows are long; live audio comes at its own pace.
+        before = [speak(range(5))] * (1 if way else 100)
+        for samples in (*before, speak(range(5, 9)), silence(1)):
+            process.stdin.write(samples.tobytes())
+        process.stdin.flush()
+        first = "" if way else process.stdout.readline().decode()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while way and time.monotonic() < deadline_s and not (kept.exists() and kept.stat().st_size > 60_000):
+            time.sleep(0.02)
+        took_s, rest, err = terminated(process)
+    records = [json.loads(line) for line in (first + rest).splitlines()]
+    assert records[-1]["type"] == "summary" and (way or records[0]["type"] == "segment")
+    audio = records[-1]["audio"]
+    known_s = audio["speech_s"] + audio["silence_s"] + audio["dropped_s"]
+    assert known_s == pytest.approx(audio["received_s"]) and audio["received_s"] >= 1.5
+    assert process.returncode == 130 and took_s < LIMIT_S
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_server_that_says_nothing(closes: bool, speech: Path, tmp_path: Path) -> None:
+    """Whether it takes the connection and is silent, or closes it again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_S)
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        with started(str(speech), "--server", url, "--wait-for-server", "600") as process:
+            connection, _ = listener.accept()
+            if closes:
+                connection.close()
+                connection, _ = listener.accept()
+            took_s, out, err = terminated(process)
+            connection.close()
+    assert took_s < LIMIT_S and process.returncode == 130
+    assert out == "" and "not transcribed" in err and "Traceback" not in err
+
+
+def test_a_long_file_says_how_far_it_is(
+    speech: Path, options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where standard error is no terminal, a line now and then; none with -q."""
+    monkeypatch.setattr(files, "REPORT_S", 0.05)
+    assert run("transcribe", str(speech), *options(delay_s=0.5)) == 0
+    assert "asrctl: speech.wav up to 0.0 s; " in capsys.readouterr().err
+    assert run("transcribe", "-q", str(speech), *options(delay_s=0.5)) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_waiting_for_a_server_is_said(
+    speech: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what it is waiting for."""
+    monkeypatch.setattr(live, "REPORT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        assert run("transcribe", str(speech), "--server", url, "--wait-for-server", "1") == 5
+    assert "speech.wav: 0.0 s transcribed; connecting" in capsys.readouterr().err
