@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asrctl.cli import completion
 from asrctl.cli.view import bytes_progress
 from asrctl.errors import ModelError
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from asrctl.providers.plugin import Weights
     from asrctl.settings import Settings
 
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `asrctl models list`.")]
+_Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="A name of `asrctl models list`.", autocompletion=completion.models),
+]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, fetch, check and remove models.")
 

@@ -84,8 +84,6 @@ def transcribe(
       asrctl transcribe --mic --output notes.txt --record notes.wav --append
       asrctl transcribe --live meeting.mp3
       asrctl transcribe --server ws://127.0.0.1:8765 --mic
-
-    Exit codes: 0 good, 1 some input failed, 2 usage, 3 model, 4 provider, 5 server, 130 interrupted.
     """
     from asrctl.cli.folders import look_through
     from asrctl.cli.sources import MICROPHONE, InputOptions, list_input_devices, live_source, recorded

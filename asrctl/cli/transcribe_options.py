@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from asrctl.cli import completion
 from asrctl.render import Format
 
+_INPUTS, _RECOGNITION, _OUTPUT, _LIVE, _SERVER = "Inputs", "Recognition", "Output", "Live audio", "Server"
+"""Under these titles `--help` shows options."""
 API_KEY_VARIABLE = "ASRCTL_API_KEY"
 
 Inputs = Annotated[
@@ -18,94 +21,209 @@ Inputs = Annotated[
     ),
 ]
 Recursive = Annotated[
-    bool, typer.Option("--recursive", "-r", help="Look through directories below those given, too.")
+    bool,
+    typer.Option(
+        "--recursive", "-r", help="Look through directories below those given, too.", rich_help_panel=_INPUTS
+    ),
 ]
 SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Leave out inputs whose transcript exists already.")
+    bool,
+    typer.Option(
+        "--skip-existing", help="Leave out inputs whose transcript exists already.", rich_help_panel=_INPUTS
+    ),
 ]
 Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", metavar="N", min=1, max=64, help="Inputs to transcribe at once.")
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=1,
+        max=64,
+        help="Inputs to transcribe at once.",
+        rich_help_panel=_INPUTS,
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no warnings.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say which model is taken, and why.")]
 Provider = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="auto, or a provider's name such as whisper_cpp or faster_whisper."),
+    typer.Option(
+        metavar="NAME",
+        help="auto, or a provider's name such as whisper_cpp or faster_whisper.",
+        rich_help_panel=_RECOGNITION,
+        autocompletion=completion.providers,
+    ),
 ]
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."
+        "--model",
+        "-m",
+        metavar="NAME|PATH",
+        help="A name of `asrctl models list`, a file, or a directory.",
+        rich_help_panel=_RECOGNITION,
+        autocompletion=completion.models,
     ),
 ]
 Language = Annotated[
-    str | None, typer.Option("--language", "-l", metavar="CODE", help="Such as en or de; auto detects it.")
+    str | None,
+    typer.Option(
+        "--language",
+        "-l",
+        metavar="CODE",
+        help="Such as en or de; auto detects it.",
+        rich_help_panel=_RECOGNITION,
+        autocompletion=completion.languages,
+    ),
 ]
-Translate = Annotated[bool | None, typer.Option("--translate/--no-translate", help="Into English.")]
+Translate = Annotated[
+    bool | None,
+    typer.Option("--translate/--no-translate", help="Into English.", rich_help_panel=_RECOGNITION),
+]
 Prompt = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Names and terms the audio is likely to hold.")
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="Names and terms the audio is likely to hold.", rich_help_panel=_RECOGNITION
+    ),
 ]
 OutputFormat = Annotated[
     Format | None,
-    typer.Option("--format", "-f", help="What to write; txt if neither this nor the output's name says."),
+    typer.Option(
+        "--format",
+        "-f",
+        help="What to write; txt if neither this nor the output's name says.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write one input's transcript here.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write one input's transcript here.", rich_help_panel=_OUTPUT
+    ),
 ]
 OutputDir = Annotated[
     Path | None,
-    typer.Option("--output-dir", metavar="DIR", help="Write a file for each input in this directory."),
+    typer.Option(
+        "--output-dir",
+        metavar="DIR",
+        help="Write a file for each input in this directory.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 WordTimestamps = Annotated[
     bool | None,
     typer.Option(
         "--word-timestamps/--no-word-timestamps",
         help="Times of words: in JSON, WebVTT (karaoke) and TSV (a row a word).",
+        rich_help_panel=_RECOGNITION,
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=1024, help="For each worker; all cores by default.")
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=1024,
+        help="For each worker; all cores by default.",
+        rich_help_panel=_RECOGNITION,
+    ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        metavar="N", min=1, max=64, help="Processes; 2 are faster on long files, each loads the model."
+        metavar="N",
+        min=1,
+        max=64,
+        help="Processes; 2 are faster on long files, each loads the model.",
+        rich_help_panel=_RECOGNITION,
     ),
 ]
 BeamSize = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=16, help="1 is greedy, 5 a little better.")
+    int | None,
+    typer.Option(
+        metavar="N", min=1, max=16, help="1 is greedy, 5 a little better.", rich_help_panel=_RECOGNITION
+    ),
 ]
-Vad = Annotated[bool, typer.Option("--vad/--no-vad", help="Find speech first, or decode everything.")]
-Mic = Annotated[bool, typer.Option("--mic", help="Transcribe the microphone until Ctrl-C.")]
+Vad = Annotated[
+    bool,
+    typer.Option(
+        "--vad/--no-vad", help="Find speech first, or decode everything.", rich_help_panel=_RECOGNITION
+    ),
+]
+Mic = Annotated[
+    bool, typer.Option("--mic", help="Transcribe the microphone until Ctrl-C.", rich_help_panel=_LIVE)
+]
 Live = Annotated[
-    bool, typer.Option("--live", help="Transcribe one input at its own pace, as if it were spoken now.")
+    bool,
+    typer.Option(
+        "--live",
+        help="Transcribe one input at its own pace, as if it were spoken now.",
+        rich_help_panel=_LIVE,
+    ),
 ]
 Record = Annotated[
-    Path | None, typer.Option("--record", metavar="FILE", help="Live: keep the audio in this WAV file.")
+    Path | None,
+    typer.Option(
+        "--record", metavar="FILE", help="Live: keep the audio in this WAV file.", rich_help_panel=_LIVE
+    ),
 ]
-Append = Annotated[bool, typer.Option("--append", help="Live: add to the files of --output and --record.")]
+Append = Annotated[
+    bool,
+    typer.Option("--append", help="Live: add to the files of --output and --record.", rich_help_panel=_LIVE),
+]
 Device = Annotated[
     str | None,
-    typer.Option(metavar="INDEX|NAME", help="Which microphone; a part of its name will do."),
+    typer.Option(
+        metavar="INDEX|NAME",
+        help="Which microphone; a part of its name will do.",
+        rich_help_panel=_LIVE,
+        autocompletion=completion.microphones,
+    ),
 ]
 ListDevices = Annotated[
-    bool, typer.Option("--list-devices", help="Show the audio inputs of this machine, and nothing else.")
+    bool,
+    typer.Option(
+        "--list-devices",
+        help="Show the audio inputs of this machine, and nothing else.",
+        rich_help_panel=_LIVE,
+    ),
 ]
 Source = Annotated[
     Literal["mic", "system"] | None,
-    typer.Option(help="Whose audio a server gets; where it is busy, system yields to mic, the default."),
+    typer.Option(
+        help="Whose audio a server gets; where it is busy, system yields to mic, the default.",
+        rich_help_panel=_SERVER,
+    ),
 ]
 PartialInterval = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", min=0.1, max=60.0, help="Live: new audio between partial results."),
+    typer.Option(
+        metavar="SECONDS",
+        min=0.1,
+        max=60.0,
+        help="Live: new audio between partial results.",
+        rich_help_panel=_LIVE,
+    ),
 ]
 Server = Annotated[
     str | None,
-    typer.Option("--server", metavar="URL", help="Have a server do it, such as ws://127.0.0.1:8765."),
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Have a server do it, such as ws://127.0.0.1:8765.",
+        rich_help_panel=_SERVER,
+    ),
 ]
 ApiKey = Annotated[
     str | None,
-    typer.Option("--api-key", metavar="KEY", envvar=API_KEY_VARIABLE, help="API key for --server."),
+    typer.Option(
+        "--api-key",
+        metavar="KEY",
+        envvar=API_KEY_VARIABLE,
+        help="API key for --server.",
+        rich_help_panel=_SERVER,
+    ),
 ]
 WaitForServer = Annotated[
     float | None,
@@ -114,33 +232,79 @@ WaitForServer = Annotated[
         min=0.0,
         max=86_400.0,
         help="How long to wait for a server that has never answered (default 5).",
+        rich_help_panel=_SERVER,
     ),
 ]
 MaxLineWidth = Annotated[
-    int, typer.Option(metavar="COLUMNS", min=4, max=1000, help="Subtitles: longest line.")
+    int,
+    typer.Option(
+        metavar="COLUMNS", min=4, max=1000, help="Subtitles: longest line.", rich_help_panel=_OUTPUT
+    ),
 ]
-MaxLines = Annotated[int, typer.Option(metavar="N", min=1, max=10, help="Subtitles: most lines of a cue.")]
+MaxLines = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, max=10, help="Subtitles: most lines of a cue.", rich_help_panel=_OUTPUT),
+]
 MaxCps = Annotated[
-    float, typer.Option(metavar="COLUMNS", min=1, max=1000, help="Subtitles: reading speed, per second.")
+    float,
+    typer.Option(
+        metavar="COLUMNS",
+        min=1,
+        max=1000,
+        help="Subtitles: reading speed, per second.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 MinGap = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0, max=1, help="Subtitles: shortest time between two cues.")
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        max=1,
+        help="Subtitles: shortest time between two cues.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
-WordByWord = Annotated[bool, typer.Option("--word-by-word", help="Subtitles: a cue for each word.")]
+WordByWord = Annotated[
+    bool, typer.Option("--word-by-word", help="Subtitles: a cue for each word.", rich_help_panel=_OUTPUT)
+]
 ParagraphPause = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", min=0.1, help="txt: an empty line after a pause of this length."),
+    typer.Option(
+        metavar="SECONDS",
+        min=0.1,
+        help="txt: an empty line after a pause of this length.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
 Track = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="Audio track of a film, from 1 (default: the file's own default)."),
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Audio track of a film, from 1 (default: the file's own default).",
+        rich_help_panel=_INPUTS,
+    ),
 ]
 Channel = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Only this channel, from 1 (default: all, mixed).")
+    int | None,
+    typer.Option(
+        metavar="N", min=1, help="Only this channel, from 1 (default: all, mixed).", rich_help_panel=_INPUTS
+    ),
 ]
 RawRate = Annotated[
     int | None,
-    typer.Option("--raw-rate", metavar="HZ", help="The inputs are headerless PCM of this rate."),
+    typer.Option(
+        "--raw-rate",
+        metavar="HZ",
+        help="The inputs are headerless PCM of this rate.",
+        rich_help_panel=_INPUTS,
+    ),
 ]
-RawChannels = Annotated[int, typer.Option("--raw-channels", metavar="N", min=1, help="Number of channels.")]
-RawEncoding = Annotated[Literal["s16le", "f32le"], typer.Option("--raw-encoding", help="Sample format.")]
+RawChannels = Annotated[
+    int,
+    typer.Option("--raw-channels", metavar="N", min=1, help="Number of channels.", rich_help_panel=_INPUTS),
+]
+RawEncoding = Annotated[
+    Literal["s16le", "f32le"], typer.Option("--raw-encoding", help="Sample format.", rich_help_panel=_INPUTS)
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from asrctl import __version__
+from asrctl import __version__, errors
 from asrctl.cli import main as cli
 from asrctl.errors import AsrctlError, ModelError
 
@@ -40,6 +41,26 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     for option in ("--help", "-h"):
         assert run(option) == 0
         assert "config" in capsys.readouterr().out
+
+
+def test_help_is_enough_to_start_with(capsys: pytest.CaptureFixture[str]) -> None:
+    """An example, every exit code, and no line that is cut."""
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert "asrctl transcribe meeting.mp3" in shown
+    assert "..." not in shown.replace("[ARGS]...", "")
+    codes = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}
+    for code in {0, *codes, errors.EXIT_INTERRUPTED, cli.EXIT_BUG}:
+        assert re.search(rf"^ +{code} +\w", shown, re.MULTILINE), code
+
+
+def test_options_are_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of transcribe's once, the general ones last."""
+    assert run("transcribe", "--help") == 0
+    shown = capsys.readouterr().out
+    titles = re.findall(r"^([A-Z][a-z ]+):$", shown, re.MULTILINE)
+    assert titles == ["Arguments", "Inputs", "Recognition", "Output", "Live audio", "Server", "Options"]
+    assert shown.count("  --skip-existing ") == shown.count(" --record FILE") == shown.count(" --help ") == 1
 
 
 def test_every_commands_help_is_light() -> None:

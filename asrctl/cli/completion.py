@@ -1,0 +1,46 @@
+"""Values that a shell completes: models, languages, providers, microphones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+
+def models(incomplete: str) -> list[str]:
+    """Names of the catalog, those that are installed here among them."""
+    from asrctl.models.catalog import ALIASES, CATALOG
+
+    return _beginning(incomplete, [*CATALOG, *ALIASES])
+
+
+def languages(incomplete: str) -> list[tuple[str, str]]:
+    """Codes with the languages' names."""
+    from asrctl.languages import AUTO, NAMES
+
+    named = [(AUTO, "detect it"), *sorted(NAMES.items())]
+    return [(code, name) for code, name in named if code.startswith(incomplete.lower())]
+
+
+def providers(incomplete: str) -> list[str]:
+    """Those of this installation, and "auto"."""
+    from asrctl.providers.registry import PROVIDERS
+
+    return _beginning(incomplete, ["auto", *PROVIDERS])
+
+
+def microphones(incomplete: str) -> list[str]:
+    """Names of this machine's audio inputs; none where they cannot be asked for."""
+    return _beginning(incomplete, _microphones())
+
+
+def _microphones() -> Iterator[str]:
+    from asrctl.audio.devices import input_devices, load_portaudio
+    from asrctl.errors import AsrctlError
+
+    try:
+        yield from (device.name for device in input_devices(load_portaudio()))
+    except AsrctlError:
+        return  # a shell has no use for the reason
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if name.startswith(incomplete))
