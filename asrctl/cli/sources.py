@@ -51,7 +51,9 @@ def open_input(name: str, options: InputOptions) -> AudioReader:
     from asrctl.audio.files import open_audio
 
     if os.path.isdir(name):  # the command line has looked into it already
-        raise AudioError(f"{name}: no audio or video files in this directory; --recursive looks further down")
+        raise AudioError(
+            f"{name}: it is a directory without audio or video files; --recursive looks further down"
+        )
 
     return open_audio(
         name,

@@ -121,13 +121,10 @@ def transcribe(
     extension = format or settings.format
     outputs = destinations(names or [MICROPHONE], output, output_dir, extension, folders)
     wanted = format or format_of(output) or settings.format
-    if wanted in _ONE_FILE_EACH and len(names) > 1 and not output_dir:
-        raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
-    if jobs > 1 and len(names) > 1 and not output_dir:
-        raise UsageError("--jobs would mix the texts of several inputs: say where with --output-dir")
+    if len(names) > 1 and not output_dir:
+        _refuse_mixing(wanted, jobs)
     if append:
         _refuse_appending(open_source is not None, output, record, wanted)
-    whole = bool(output_dir) or skip_existing
     skipped = 0
     if skip_existing:
         names, outputs, skipped = _without_existing(names, outputs)
@@ -151,7 +148,7 @@ def transcribe(
         vad=vad,
         interrupt_code=0 if mic else EXIT_INTERRUPTED,
         jobs=jobs,
-        whole=whole,
+        whole=bool(output_dir) or skip_existing,
         skipped=skipped,
         quiet=quiet,
         append=append,
@@ -186,6 +183,13 @@ def _without_existing(
         typer.echo(f"asrctl: nothing to do: {skipped} inputs skipped, whose transcripts exist", err=True)
         raise typer.Exit
     return [name for name, _ in missing], [path for _, path in missing], skipped
+
+
+def _refuse_mixing(wanted: Format, jobs: int) -> None:
+    if wanted in _ONE_FILE_EACH:
+        raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
+    if jobs > 1:
+        raise UsageError("--jobs would mix the texts of several inputs: say where with --output-dir")
 
 
 def _refuse_appending(live: bool, output: Path | None, record: Path | None, wanted: Format) -> None:

@@ -45,7 +45,8 @@ def test_bad_input(
     assert code == (1 if row.kind == "error" else 0)
     assert captured.out == ""
     assert (tmp_path / "out/good.txt").exists()
-    lines = [line for line in captured.err.splitlines() if "good.wav" not in line]
+    *lines, summary = [line for line in captured.err.splitlines() if "good.wav" not in line]
+    assert f"{1 if row.kind == 'error' else 2} of 2 inputs transcribed" in summary
     assert all(line.startswith(("asrctl: error: ", "asrctl: warning: ")) for line in lines), lines
     assert row.message in "; ".join(lines)
     assert sum(line.startswith("asrctl: error: ") for line in lines) == (row.kind == "error")

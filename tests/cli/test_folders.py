@@ -99,7 +99,7 @@ def test_a_broken_input_does_not_stop_other_jobs(
     assert run("transcribe", *arguments, "--output-dir", str(out)) == 1
     assert below(out) == ["a.txt", "b.txt"]
     said = capsys.readouterr().err
-    assert "a0.wav: " in said and "empty: no audio or video files in this directory" in said
+    assert "a0.wav: " in said and "empty: it is a directory without audio or video files" in said
     assert "2 of 4 inputs transcribed, 2 failed" in said
 
 
