@@ -54,11 +54,11 @@ class Task:
     settings: Settings
     vad: bool
     interrupt_code: int
-    jobs: int
-    whole: bool
-    skipped: int
-    quiet: bool
-    append: bool
+    jobs: int = 1
+    whole: bool = False
+    skipped: int = 0
+    quiet: bool = False
+    append: bool = False
 
 
 def run_elsewhere(

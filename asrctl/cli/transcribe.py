@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from asrctl.errors import EXIT_INTERRUPTED, UsageError
 from asrctl.render import Format
 
 if TYPE_CHECKING:
+    from asrctl.render.options import RenderOptions
     from asrctl.settings import Settings
 
 _APPENDABLE = ("txt", "jsonl")
@@ -88,9 +89,7 @@ def transcribe(
     from asrctl.cli.folders import look_through
     from asrctl.cli.sources import MICROPHONE, InputOptions, list_input_devices, live_source, recorded
     from asrctl.cli.task import Task, run_elsewhere, run_here
-    from asrctl.render.cues import SubtitleOptions
     from asrctl.render.formats import format_of
-    from asrctl.render.options import RenderOptions
     from asrctl.render.output import destinations
     from asrctl.settings import load
 
@@ -105,59 +104,31 @@ def transcribe(
     if record is not None:
         open_source = recorded(open_source, record, append=append)
     loaded = load(config)
-    settings = loaded.settings.overridden(
-        provider=provider,
-        model=model,
-        language=language,
-        translate=translate,
-        prompt=prompt,
-        word_timestamps=word_timestamps,
-        threads=threads,
-        workers=workers,
-        beam_size=beam_size,
-    )
+    chosen = {"provider": provider, "model": model, "language": language, "prompt": prompt}
+    how = {"translate": translate, "word_timestamps": word_timestamps, "beam_size": beam_size}
+    settings = loaded.settings.overridden(threads=threads, workers=workers, **chosen, **how)
     settings = _with_times(settings, partial_interval, wait_for_server)
-    folders = [each.folder for each in found]
-    extension = format or settings.format
+    folders, extension = [each.folder for each in found], format or settings.format
     outputs = destinations(names or [MICROPHONE], output, output_dir, extension, folders)
     wanted = format or format_of(output) or settings.format
-    if len(names) > 1 and not output_dir:
-        _refuse_mixing(wanted, jobs)
-    if append:
-        _refuse_appending(open_source is not None, output, record, wanted)
-    skipped = 0
-    if skip_existing:
-        names, outputs, skipped = _without_existing(names, outputs)
-    shown = SubtitleOptions(
-        max_line_width=max_line_width,
-        max_lines=max_lines,
-        max_cps=max_cps,
-        min_gap_s=min_gap,
-        word_by_word=word_by_word,
-        karaoke=settings.word_timestamps,
-    )
-    render = RenderOptions(settings.word_timestamps, paragraph_pause, shown)
-    task = Task(
-        names=names,
-        reading=reading,
-        open_source=open_source,
-        outputs=outputs,
-        format=wanted,
-        render=render,
-        settings=settings,
-        vad=vad,
-        interrupt_code=0 if mic else EXIT_INTERRUPTED,
-        jobs=jobs,
-        whole=bool(output_dir) or skip_existing,
-        skipped=skipped,
-        quiet=quiet,
-        append=append,
-    )
-    given_here = {"model": model and "--model", "provider": provider and "--provider"}
-    origins = {**loaded.origins, **{key: origin for key, origin in given_here.items() if origin}}
+    _refuse_mixing(names, output_dir, wanted, jobs)
+    _refuse_appending(append, open_source is not None, output, record, wanted)
+    names, outputs, skipped = _missing(names, outputs) if skip_existing else (names, outputs, 0)
+    cues = {
+        "max_line_width": max_line_width,
+        "max_lines": max_lines,
+        "max_cps": max_cps,
+        "min_gap_s": min_gap,
+    }
+    render = _rendering(settings.word_timestamps, paragraph_pause, {**cues, "word_by_word": word_by_word})
+    code = 0 if mic else EXIT_INTERRUPTED
+    task = Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
+    whole = bool(output_dir) or skip_existing
+    task = replace(task, jobs=jobs, whole=whole, skipped=skipped, quiet=quiet, append=append)
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
-        raise typer.Exit(run_here(task, context.obj, origins if verbose else None))
+        origins = _origins(loaded.origins, model, provider) if verbose else None
+        raise typer.Exit(run_here(task, context.obj, origins))
     local = {
         **{"--provider": provider, "--threads": threads, "--workers": workers, "--beam-size": beam_size},
         **{"--partial-interval": partial_interval, "--translate": translate or None},
@@ -166,7 +137,7 @@ def transcribe(
     raise typer.Exit(run_elsewhere(task, server, api_key, source or "mic", model, local))
 
 
-def _without_existing(
+def _missing(
     names: Sequence[str], outputs: Sequence[Path | None]
 ) -> tuple[list[str], list[Path | None], int]:
     """Inputs and outputs where nothing is yet, and how many there were besides.
@@ -185,18 +156,37 @@ def _without_existing(
     return [name for name, _ in missing], [path for _, path in missing], skipped
 
 
-def _refuse_mixing(wanted: Format, jobs: int) -> None:
+def _refuse_mixing(names: Sequence[str], output_dir: Path | None, wanted: Format, jobs: int) -> None:
+    if len(names) < 2 or output_dir:
+        return
     if wanted in _ONE_FILE_EACH:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
     if jobs > 1:
         raise UsageError("--jobs would mix the texts of several inputs: say where with --output-dir")
 
 
-def _refuse_appending(live: bool, output: Path | None, record: Path | None, wanted: Format) -> None:
+def _refuse_appending(
+    append: bool, live: bool, output: Path | None, record: Path | None, wanted: Format
+) -> None:
+    if not append:
+        return
     if not live or not (output or record):
         raise UsageError("--append needs --mic or --live, and --output or --record")
     if output and wanted not in _APPENDABLE:
         raise UsageError(f"a file of {wanted} cannot be added to: use {' or '.join(_APPENDABLE)}")
+
+
+def _rendering(words: bool, paragraph_pause_s: float | None, cues: Mapping[str, Any]) -> RenderOptions:
+    from asrctl.render.cues import SubtitleOptions
+    from asrctl.render.options import RenderOptions
+
+    return RenderOptions(words, paragraph_pause_s, SubtitleOptions(karaoke=words, **cues))
+
+
+def _origins(loaded: Mapping[str, str], model: str | None, provider: str | None) -> dict[str, str]:
+    """Where settings come from, options among them."""
+    options = {"model": model and "--model", "provider": provider and "--provider"}
+    return {**loaded, **{key: option for key, option in options.items() if option}}
 
 
 def _with_times(
