@@ -21,7 +21,7 @@ import pytest
 from numpy.typing import NDArray
 
 from asrctl.audio.live import LiveSource, Lost
-from asrctl.cli import transcribe
+from asrctl.cli import task
 from asrctl.cli.in_turn import Inputs
 from asrctl.cli.live import LiveRequest
 from asrctl.cli.live_view import LiveView, Status
@@ -450,7 +450,7 @@ def test_the_library_is_not_there(
     spoken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the extra, it is said what to install."""
-    monkeypatch.setattr(transcribe, "find_spec", lambda name: None)
+    monkeypatch.setattr(task, "find_spec", lambda name: None)
     assert run("transcribe", "--server", "ws://127.0.0.1:1", str(spoken)) == 2
     assert "pip install 'asrctl[client]'" in capsys.readouterr().err
 
