@@ -15,8 +15,12 @@ from . import plugins
 
 plugins.install()
 # How long an example takes is the machine's business, which may be busy, and measures coverage in CI.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+# The same examples every time, so that a change fails for its own faults only; `--hypothesis-profile=thorough`
+# looks for others, many more and different ones each time.
+_BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", _BUSY, derandomize=True, database=None)
+settings.register_profile("thorough", _BUSY, max_examples=3000)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -13,6 +13,8 @@ from asrctl.protocol.openai.request import FileRequest, language_name
 from asrctl.transcript import Segment, Word, join_text
 
 _LEAST = 1e-9
+# No recording is longer (30 years); numbers beyond it are a fault, and must still make valid JSON.
+_LATEST_S = 1e9
 """A confidence below counts as this one, whose logarithm is finite."""
 
 KEEP_ALIVE = ": working\n\n"
@@ -52,7 +54,7 @@ def _verbose(result: Result, request: FileRequest) -> dict[str, object]:
     body: dict[str, object] = {
         "task": "translate" if request.translate else "transcribe",
         "language": language_name(result.language),
-        "duration": round(result.duration_s, 3),
+        "duration": seconds(result.duration_s),
         "text": result.text,
     }
     if request.segments:
@@ -88,8 +90,8 @@ def segment_of(number: int, segment: Segment) -> dict[str, object]:
 
 
 def seconds(time_s: float) -> float:
-    """A time in whole milliseconds, never negative, never NaN."""
-    return round(time_s, 3) if math.isfinite(time_s) and time_s > 0 else 0.0
+    """A time in whole milliseconds, from 0 to `_LATEST_S`: never NaN, never infinite."""
+    return round(min(time_s, _LATEST_S), 3) if time_s > 0 else 0.0
 
 
 def logarithm(confidence: float) -> float:
@@ -110,7 +112,7 @@ def _logprobs(result: Result) -> Iterator[dict[str, object]]:
 
 
 def _usage(result: Result) -> dict[str, object]:
-    return {"type": "duration", "seconds": round(result.duration_s, 3)}
+    return {"type": "duration", "seconds": seconds(result.duration_s)}
 
 
 # Events

@@ -51,7 +51,7 @@ def inference_body(result: Result, request: FileRequest) -> dict[str, object]:
     return {
         "task": "translate" if request.translate else "transcribe",
         "language": name,
-        "duration": round(result.duration_s, 3),
+        "duration": seconds(result.duration_s),
         "text": result.text,
         "segments": [_segment(number, each) for number, each in enumerate(result.segments)],
         "detected_language": name,
