@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         ServerError,
         UsageError,
     )
-    from asrctl.streaming.events import (
+    from asrctl.events import (
         Dropped,
         Event,
         Final,
@@ -45,7 +45,7 @@ _HOMES = {
         "ServerError",
         "UsageError",
     ),
-    "asrctl.streaming.events": (
+    "asrctl.events": (
         "Dropped",
         "Event",
         "Final",

@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Any, Self
 from asrctl.assembly import Plan, prepare, start
 from asrctl.audio.live import LiveSource
 from asrctl.errors import UsageError
+from asrctl.events import Event
 from asrctl.from_settings import file_options, speech_detector, stream_options
 from asrctl.recordings import blocking, is_recording, opened
 from asrctl.settings import Settings
-from asrctl.streaming.events import Event
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.files import FileTranscription
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream

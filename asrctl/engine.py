@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from asrctl.api import AsyncEngine
 
 if TYPE_CHECKING:
+    from asrctl.events import Event
     from asrctl.recordings import LiveAudio, Recording
     from asrctl.settings import Settings
-    from asrctl.streaming.events import Event
     from asrctl.transcript import Segment, Transcript
 
 

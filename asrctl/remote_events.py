@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from asrctl import protocol
+from asrctl.events import Dropped, Event, Final, Partial, SpeechStarted
 from asrctl.network.text import safe_text
-from asrctl.streaming.events import Dropped, Event, Final, Partial, SpeechStarted
 from asrctl.transcript import Segment, Word
 
 

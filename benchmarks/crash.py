@@ -20,8 +20,8 @@ import numpy as np
 
 from asrctl.audio.sample import sample_speech
 from asrctl.bench.setup import Setup
+from asrctl.events import Dropped, Final, Partial
 from asrctl.providers.recognizer import Recognizer
-from asrctl.streaming.events import Dropped, Final, Partial
 from asrctl.streaming.live import LiveStream
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.streaming.stream import StreamOptions

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
+from asrctl.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
-from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.streaming.session import Session

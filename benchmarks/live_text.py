@@ -20,11 +20,11 @@ from typing import Any
 from asrctl.bench.engine import Workers
 from asrctl.bench.paced import Talk
 from asrctl.bench.setup import Samples, Setup
+from asrctl.events import Event, Final
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.priority import Ticket
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
-from asrctl.streaming.events import Event, Final
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions

@@ -18,8 +18,8 @@ from typing import Any
 from asrctl.bench.engine import Workers
 from asrctl.bench.paced import Heard, Latencies, Talk, latencies
 from asrctl.client import ClientOptions
+from asrctl.events import Final
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.streaming.events import Final
 from benchmarks.common import Table, note, table
 from benchmarks.serve_process import ServerProcess
 from benchmarks.serve_sessions import play

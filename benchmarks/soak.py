@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from asrctl.bench.setup import Samples, Setup
-from asrctl.streaming.events import Dropped, Event
+from asrctl.events import Dropped, Event
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from asrctl.events import Event, Final, Finished, ProviderChanged
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.recognizer import Voxtral
-from asrctl.streaming.events import Event, Final, Finished, ProviderChanged
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.streaming.session import Session

@@ -16,15 +16,16 @@ import asrctl.errors
 
 PACKAGE = Path(asrctl.__file__).parent
 
-LOW = {"transcript", "errors", "languages", "policy"}
+LOW = {"transcript", "events", "errors", "languages", "policy"}
 """Parts that all others may use."""
 
 ALLOWED = {
     "errors": set(),
     "transcript": set(),
+    "events": {"transcript"},
     "languages": {"errors"},
     "policy": {"transcript", "errors"},
-    "protocol": {"transcript", "errors", "policy", "languages"},
+    "protocol": {"transcript", "events", "errors", "policy", "languages"},
     "network": {"policy"},
     "render": {"transcript", "errors", "policy"},
     "settings": {"errors", "render", "providers"},
@@ -34,11 +35,11 @@ ALLOWED = {
     "providers": {*LOW, "protocol", "network", "audio", "models", "client"},
     "workers": {*LOW, "providers"},
     "streaming": {*LOW, "audio", "providers", "workers"},
-    "remote_events": {"network", "protocol", "streaming", "transcript"},
+    "remote_events": {"network", "protocol", "events", "streaming", "transcript"},
     "from_settings": {*LOW, "settings", "audio", "providers", "streaming"},
     "assembly": {*LOW, "settings", "audio", "models", "providers", "workers", "streaming", "detect"},
     "recordings": {"transcript", "errors", "audio"},
-    "engine": {"api", "recordings", "settings", "streaming", "transcript"},
+    "engine": {"api", "recordings", "settings", "events", "streaming", "transcript"},
     "api": {
         "recordings",
         *LOW,
@@ -75,7 +76,7 @@ ALLOWED = {
 `cli` may import all, and alone imports `settings`: what is below takes its options as arguments.
 """
 
-PURE = {"policy", "protocol", "network", "render", "errors", "transcript"}
+PURE = {"policy", "protocol", "network", "render", "errors", "transcript", "events"}
 """Parts that import nothing but the standard library besides what is allowed above."""
 
 

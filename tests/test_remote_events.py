@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from asrctl import protocol
 from asrctl.client import Phase, State
+from asrctl.events import Dropped, Final, Partial, SpeechStarted
 from asrctl.remote_events import event_of
-from asrctl.streaming.events import Dropped, Final, Partial, SpeechStarted
 
 
 def test_a_servers_events_are_as_ours() -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from asrctl.bench.setup import Samples
+from asrctl.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
 
 CHUNK_SAMPLES = 800

@@ -24,10 +24,10 @@ from asrctl.bench.stage import Played, Remembered, TellShare
 from asrctl.client import Client, ClientOptions
 from asrctl.client.link import stream_url
 from asrctl.errors import ServerError
+from asrctl.events import Finished
 from asrctl.network.hosts import is_loopback
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.remote_events import event_of, words_of
-from asrctl.streaming.events import Finished
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
 _HEAD_START_S = 0.1

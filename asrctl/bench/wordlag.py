@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 
 from asrctl.bench.paced import Heard
 from asrctl.bench.wer import normalised
-from asrctl.streaming.events import Final, Partial
+from asrctl.events import Final, Partial
 from asrctl.transcript import SAMPLE_RATE_HZ, Word
 
 _SLACK_S = 0.3

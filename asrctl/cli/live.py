@@ -16,12 +16,12 @@ from asrctl.cli.live_view import REFRESH_S, LiveView, Status
 from asrctl.cli.scribe import Scribe
 from asrctl.cli.tally import REPORT_S
 from asrctl.errors import EXIT_INTERRUPTED, ProviderError
+from asrctl.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
 from asrctl.render.output import Output
 from asrctl.render.text import one_line
-from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.streaming.live import Feeder, Transcriber
 from asrctl.streaming.source import Reader
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Transcript

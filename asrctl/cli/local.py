@@ -12,8 +12,8 @@ from asrctl.cli.in_turn import Inputs, in_turn
 from asrctl.cli.live import Live, LiveRequest
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.scribe import Scribe
+from asrctl.events import Event
 from asrctl.render.output import Output
-from asrctl.streaming.events import Event
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream
 from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import AudioAccount, Timing

@@ -16,10 +16,10 @@ from asrctl.cli.scribe import Scribe
 from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.client.link import stream_url
 from asrctl.client.source import SOURCE_BUFFER
+from asrctl.events import Event, ProviderChanged
 from asrctl.remote_events import event_of
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
-from asrctl.streaming.events import Event, ProviderChanged
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing
 
 _UNKNOWN = math.nan

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.audio.convert import StreamConverter, StreamEncoding
+from asrctl.events import Event, Finished, ProviderChanged, SpeechStarted
 from asrctl.policy.arrivals import Arrivals
 from asrctl.policy.ladder import Measures
 from asrctl.policy.priority import Source
@@ -27,7 +28,6 @@ from asrctl.protocol import (
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.spool import Lost, Mark, Spool, Step
 from asrctl.server.translate import Positions, message_of, status_of
-from asrctl.streaming.events import Event, Finished, ProviderChanged, SpeechStarted
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount

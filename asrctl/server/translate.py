@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from asrctl import events
 from asrctl.protocol import (
     Dropped,
     Final,
@@ -17,7 +18,6 @@ from asrctl.protocol import (
     Status,
     WireWord,
 )
-from asrctl.streaming import events
 from asrctl.transcript import SAMPLE_RATE_HZ, Word
 
 _MS = 3

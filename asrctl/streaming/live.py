@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from asrctl.audio.live import Lost
-from asrctl.streaming.events import Event, Finished
+from asrctl.events import Event, Finished
 from asrctl.streaming.session import Session
 from asrctl.streaming.source import Reader
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount

@@ -9,10 +9,10 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from asrctl.events import Event, Finished
 from asrctl.policy.priority import Source
 from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest
 from asrctl.streaming.commands import Drop, End, Feed, Pause
-from asrctl.streaming.events import Event, Finished
 from asrctl.streaming.stream import Output, Stream, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 

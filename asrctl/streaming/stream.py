@@ -18,15 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.errors import ProviderError
-from asrctl.policy import endpointing
-from asrctl.policy.cutting import Cutter
-from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
-from asrctl.policy.pacing import Pacer, PacingOptions
-from asrctl.providers.base import DecodeOptions
-from asrctl.providers.recognizer import Completed, Heard, Lost, Spoken, Switched
-from asrctl.streaming.buffer import SampleBuffer
-from asrctl.streaming.commands import Command, Drop, End, Feed, Pause
-from asrctl.streaming.events import (
+from asrctl.events import (
     Dropped,
     Event,
     Final,
@@ -36,6 +28,14 @@ from asrctl.streaming.events import (
     SpeechEnded,
     SpeechStarted,
 )
+from asrctl.policy import endpointing
+from asrctl.policy.cutting import Cutter
+from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
+from asrctl.policy.pacing import Pacer, PacingOptions
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.recognizer import Completed, Heard, Lost, Spoken, Switched
+from asrctl.streaming.buffer import SampleBuffer
+from asrctl.streaming.commands import Command, Drop, End, Feed, Pause
 from asrctl.streaming.utterance import Gap, Utterance, merged
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis
 

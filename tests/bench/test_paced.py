@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from asrctl.bench.paced import Heard, Talk, latencies, onset_s
 from asrctl.bench.setup import Speech, builtin
 from asrctl.bench.stream import Target, highest, talks
+from asrctl.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment
 
 QUIET, LOUD = np.zeros(SAMPLE_RATE_HZ, np.float32), np.full(SAMPLE_RATE_HZ, 0.5, np.float32)

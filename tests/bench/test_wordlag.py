@@ -6,7 +6,7 @@ import pytest
 
 from asrctl.bench.paced import Heard
 from asrctl.bench.wordlag import word_lags
-from asrctl.streaming.events import Event, Final, Partial, SpeechStarted
+from asrctl.events import Event, Final, Partial, SpeechStarted
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word
 
 SPOKEN = [Word(1.0, 1.3, "Good", 1.0), Word(1.3, 1.6, "morning,", 1.0), Word(1.6, 2.0, "it's", 1.0)]

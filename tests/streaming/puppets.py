@@ -11,11 +11,11 @@ from typing import TypeVar
 import numpy as np
 
 from asrctl.errors import ProviderError
+from asrctl.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest, WindowDecoder
 from asrctl.providers.scripted import listen
-from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.transcript import Hypothesis
 from tests.streaming.speech import Samples, heard_in, until

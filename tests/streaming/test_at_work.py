@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from asrctl.events import Dropped, Final, Partial, ProviderChanged
 from asrctl.policy.chain import ChainOptions
 from asrctl.providers.recognizer import Recognizer
 from asrctl.providers.scripted import speak
-from asrctl.streaming.events import Dropped, Final, Partial, ProviderChanged
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import Pool, PooledRecognizer
 from asrctl.streaming.session import Session

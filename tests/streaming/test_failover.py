@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError, ModelError, ProviderError, QueueFull, WorkerCrashed
+from asrctl.events import Dropped, Event, Final, Finished, Partial, SpeechEnded, SpeechStarted
 from asrctl.policy.chain import ChainOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
@@ -19,7 +20,6 @@ from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest, Switched
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
-from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechEnded, SpeechStarted
 from asrctl.streaming.failover import FailoverStream
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.session import Session

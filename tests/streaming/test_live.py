@@ -11,8 +11,8 @@ import pytest
 
 from asrctl.audio.live import Lost
 from asrctl.errors import AudioError, ModelError
+from asrctl.events import Dropped, Event, Final, Finished, SpeechStarted
 from asrctl.providers.scripted import speak
-from asrctl.streaming.events import Dropped, Event, Final, Finished, SpeechStarted
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.live import Feeder, LiveStream, level_db
 from asrctl.streaming.source import Reader

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from asrctl.errors import DecodeError, ProviderError
+from asrctl.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Spoken, StreamRequest
 from asrctl.providers.scripted import speak
-from asrctl.streaming.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
 from tests.streaming.puppets import Decoder, Listener, Puppet, assert_accounted, windowed

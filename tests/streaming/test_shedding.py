@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from asrctl.events import Dropped, Final, Finished
 from asrctl.providers.recognizer import Completed
 from asrctl.providers.scripted import speak
 from asrctl.streaming.commands import Drop
-from asrctl.streaming.events import Dropped, Final, Finished
 from asrctl.streaming.stream import Stream
 from asrctl.transcript import Hypothesis
 from tests.streaming.speech import LevelDetector, silence

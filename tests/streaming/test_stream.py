@@ -12,11 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asrctl.errors import ProviderError
-from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
-from asrctl.providers.base import DecodeOptions
-from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Switched
-from asrctl.providers.scripted import listen, speak
-from asrctl.streaming.events import (
+from asrctl.events import (
     Dropped,
     Final,
     Finished,
@@ -25,6 +21,10 @@ from asrctl.streaming.events import (
     SpeechEnded,
     SpeechStarted,
 )
+from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Switched
+from asrctl.providers.scripted import listen, speak
 from asrctl.streaming.stream import Drop, End, Feed, Output, Pause, Stream, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 from tests.streaming.puppets import Listener, assert_accounted
