@@ -79,10 +79,17 @@ class ProviderChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Flushed:
+    """The stream was flushed: the events before this one answer for all audio before `sample`."""
+
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The stream has ended and everything was said; in the account nothing is pending."""
 
     account: AudioAccount
 
 
-Event = SpeechStarted | SpeechEnded | Partial | Final | Dropped | ProviderChanged | Finished
+Event = SpeechStarted | SpeechEnded | Partial | Final | Dropped | ProviderChanged | Flushed | Finished

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.audio.convert import StreamConverter, StreamEncoding
-from asrctl.events import Event, Finished, ProviderChanged, SpeechStarted
+from asrctl.events import Event, Finished, Flushed, ProviderChanged, SpeechStarted
 from asrctl.policy.arrivals import Arrivals
 from asrctl.policy.ladder import Measures
 from asrctl.policy.priority import Source
@@ -264,7 +264,7 @@ class LiveSession:
             self._finish(event.account)
         elif isinstance(event, ProviderChanged):
             self.say(status_of(event, self._level, self._surroundings.models))
-        else:
+        elif not isinstance(event, Flushed):  # what `ack` says already
             self.has_spoken = self.has_spoken or isinstance(event, SpeechStarted)
             self.say(message_of(event, self._positions, self.state))
 

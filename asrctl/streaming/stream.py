@@ -23,6 +23,7 @@ from asrctl.events import (
     Event,
     Final,
     Finished,
+    Flushed,
     Partial,
     ProviderChanged,
     SpeechEnded,
@@ -36,7 +37,7 @@ from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Heard, Lost, Spoken, Switched
 from asrctl.streaming.buffer import SampleBuffer
 from asrctl.streaming.commands import Command, Drop, End, Feed, Pause
-from asrctl.streaming.utterance import Gap, Utterance, merged
+from asrctl.streaming.utterance import FlushMark, Gap, Utterance, merged
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis
 
 
@@ -82,7 +83,7 @@ class Stream:
         self._pacer = Pacer(self._options.pacing)
         self._buffer = SampleBuffer()
         self._open: Utterance | None = None
-        self._closing: deque[Utterance | Gap] = deque()
+        self._closing: deque[Utterance | Gap | FlushMark] = deque()
         self._next_utterance = 0
         self._speech_samples = 0
         self._dropped_samples = 0
@@ -118,6 +119,8 @@ class Stream:
         if not self._closing:
             return self._endpointer.settled_sample
         head = self._closing[0]
+        if isinstance(head, FlushMark):
+            return head.sample
         return head.span.start_sample if isinstance(head, Gap) else head.start_sample
 
     @property
@@ -137,6 +140,12 @@ class Stream:
         return outputs
 
     def flush(self) -> list[Output]:
+        """End what is open; `Flushed` follows the last final of everything received so far."""
+        outputs = self._end_speech()
+        self._closing.append(FlushMark(self._buffer.end_sample))
+        return [*outputs, *self._release()]
+
+    def _end_speech(self) -> list[Output]:
         """End what is open: a final will come for everything received so far."""
         outputs: list[Output] = []
         for probability in self._detector.flush():
@@ -148,7 +157,7 @@ class Stream:
 
     def skip(self, count: int, reason: str) -> list[Output]:
         """Declare that the next `count` samples were lost before they came here; time goes on."""
-        outputs = self.flush()
+        outputs = self._end_speech()
         if not count:
             return outputs
         start_sample = self._buffer.end_sample
@@ -165,7 +174,7 @@ class Stream:
     def finish(self) -> list[Output]:
         """No more audio: `Finished` comes after the last final."""
         self._ending = True
-        return [*self.flush(), *self._release()]
+        return [*self._end_speech(), *self._release()]
 
     def hear(self, spoken: Spoken) -> list[Output]:
         """Take what the recogniser said; what it says of an utterance that is over is ignored."""
@@ -300,7 +309,9 @@ class Stream:
         outputs: list[Output] = []
         while self._closing:
             head = self._closing[0]
-            if isinstance(head, Gap):
+            if isinstance(head, FlushMark):
+                outputs.append(Flushed(head.sample))
+            elif isinstance(head, Gap):
                 outputs.append(self._drop(None, head.span, head.reason))
             elif head.outcome is not None:
                 outputs.append(self._final(head))

@@ -43,6 +43,13 @@ class Gap:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class FlushMark:
+    """Where the stream was flushed; it is told of when all before it is answered for."""
+
+    sample: int
+
+
 def merged(hypothesis: Hypothesis, span: Span) -> Segment:
     """A final's segment: all of a hypothesis over `span`, times in seconds of the stream."""
     offset_s = span.start_sample / SAMPLE_RATE_HZ

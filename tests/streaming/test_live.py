@@ -11,7 +11,7 @@ import pytest
 
 from asrctl.audio.live import Lost
 from asrctl.errors import AudioError, ModelError
-from asrctl.events import Dropped, Event, Final, Finished, SpeechStarted
+from asrctl.events import Dropped, Event, Final, Finished, Flushed, SpeechStarted
 from asrctl.providers.scripted import speak
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.live import Feeder, LiveStream, level_db
@@ -43,7 +43,7 @@ async def test_feed_and_iterate() -> None:
         events = await all_of(live)
         assert live.pending_samples == 0 and not live.is_loading
     kinds = [type(event) for event in events]
-    assert kinds[0] is SpeechStarted and kinds[-3:] == [Final, Dropped, Finished]
+    assert kinds[0] is SpeechStarted and kinds[-4:] == [Final, Flushed, Dropped, Finished]
     assert live.account.received_samples == len(UTTERANCE) + 1000
     assert not others()
 

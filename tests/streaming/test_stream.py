@@ -16,6 +16,7 @@ from asrctl.events import (
     Dropped,
     Final,
     Finished,
+    Flushed,
     Partial,
     ProviderChanged,
     SpeechEnded,
@@ -259,16 +260,32 @@ def test_an_overlong_utterance_is_cut_where_it_is_quiet() -> None:
 
 
 def test_flush_gives_what_there_is() -> None:
-    """A word that is still being spoken ends at once, and the stream goes on."""
+    """A word that is still being spoken ends at once, the flush is answered, and the stream goes on."""
     run = Rig()
     run.play(speak([1, 2, 3]))
     run.take(run.stream.flush())
+    assert not run.said.of(Flushed)
     run.answer_all()
     assert run.said.words == words(1, 2, 3)
+    assert run.said.of(Flushed) == [Flushed(run.stream.account.received_samples)]
     assert run.stream.account.pending_samples == 0
     run.play(speak([4]))
     run.finish()
     assert run.said.words == words(1, 2, 3, 4)
+
+
+def test_each_flush_is_answered_in_order() -> None:
+    """Also where nothing was spoken, and behind finals that are still missing."""
+    run = Rig()
+    run.take(run.stream.flush())
+    assert run.said.of(Flushed) == [Flushed(0)]
+    run.play(speak([1]), answering=False)
+    run.take(run.stream.flush())
+    run.take(run.stream.flush())
+    assert len(run.said.of(Flushed)) == 1
+    run.answer_all()
+    kinds = [type(event) for event in run.said.events]
+    assert kinds[-3:] == [Final, Flushed, Flushed]
 
 
 def test_audio_that_was_lost_on_the_way_is_declared() -> None:
@@ -527,6 +544,7 @@ def test_the_account_balances_and_no_word_is_lost(actions: list[tuple[str, int]]
     """
     dice = random.Random(seed)
     run, spoken = Rig(SHORT), list[str]()
+    flushes = sum(action == "flush" for action, _ in actions)
     for action, amount in actions:
         if action == "speak":
             numbers = list(numbers_for(amount, dice))
@@ -541,5 +559,6 @@ def test_the_account_balances_and_no_word_is_lost(actions: list[tuple[str, int]]
         elif run.waiting:
             run.answer(dice.choice(run.waiting), RuntimeError("failed"))
     run.finish()
+    assert len(run.said.of(Flushed)) == flushes
     if not any(drop.utterance is not None for drop in run.said.of(Dropped)):
         assert run.said.words == spoken
