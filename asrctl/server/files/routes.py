@@ -156,7 +156,7 @@ class Files:
 
     async def _stream(self, exchange: Exchange, path: Path, request: FileRequest) -> None:
         """Events as the text becomes known; a file that cannot be read is refused before the first."""
-        deltas, segments = Deltas(), list[Segment]()
+        deltas, segments = Deltas(request), list[Segment]()
         async with self._service.desk(), contextlib.aclosing(self._service.work(path, request)) as work:
             await work.wait_open()
             exchange.add_headers(self._model)
@@ -168,7 +168,7 @@ class Files:
                     event = KEEP_ALIVE if segment is None else deltas.add(segment)
                     if event:
                         await exchange.event(event)
-        await exchange.event(deltas.done(request, segments))
+        await exchange.event(deltas.done(segments))
         await exchange.end_events()
 
     @property
