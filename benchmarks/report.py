@@ -42,6 +42,7 @@ SECTIONS = {
         "serve_latency": "Latency that the server adds to the engine",
         "serve_latency_four": "The same with four sessions, later",
         "serve_start": "Start of the server",
+        "page": "The page while captions come fast",
         "serve_crowd": "Forty clients at once",
         "serve_faults": "Sessions under connection faults and server restarts",
         "reconnect_storm": "Clients that lose the server at once",
