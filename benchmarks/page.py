@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measured(url: str, hours: int) -> tuple[list[float], list[float], list[tuple[float, int]]]:
-    """Lengths of frames and delays of partials in ms; heap in MB and DOM nodes, at first and after each hour."""
+    """Frames and delays of partials in ms; heap in MB and DOM nodes, at first and after each hour."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
