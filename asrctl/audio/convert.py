@@ -17,7 +17,7 @@ MAX_RATE_HZ = 768_000  # the fastest PCM that recorders make
 MAX_CHANNELS = 64
 FULL_SCALE = 0.9999  # just under the largest 16-bit sample, 32767 / 32768
 
-StreamEncoding = Literal["s16le", "f32le"]
+StreamEncoding = Literal["s16le", "s32le", "f32le", "mulaw", "alaw"]
 
 
 class StreamConverter:

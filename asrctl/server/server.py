@@ -147,7 +147,7 @@ class Server:
         while True:
             await asyncio.sleep(_BEAT_S)
             beats += 1
-            steps = [self.hub.tick]
+            steps = [self.hub.tick, self._app.dialects.check]
             if beats % _BEATS_PER_S == 0:
                 steps += [governor.tick, self._app.check_connections, self.doorkeeper.sweep]
             for step in steps:
@@ -186,12 +186,15 @@ class Server:
         """
         self.journal.note("stopping", grace_s=self._options.grace_s, sessions=len(self.hub.sessions))
         self.hub.go_away(self._options.grace_s)
-        files = self._app.files
-        await self._until(lambda: self.hub.settled and files.settled, self._options.grace_s)
+        files, dialects = self._app.files, self._app.dialects
+        dialects.go_away()
+        works = (self.hub, files, dialects)
+        await self._until(lambda: all(each.settled for each in works), self._options.grace_s)
         self.hub.tick()  # what became final is acknowledged
+        dialects.close()
         self.hub.close()
         files.close()
-        await self._until(lambda: not self._app.connections and files.settled, _CLOSE_S)
+        await self._until(lambda: not self._app.connections and not len(dialects) and files.settled, _CLOSE_S)
         self._listener.should_exit = True
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:

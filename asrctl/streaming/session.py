@@ -124,6 +124,10 @@ class Session:
         """Give up the utterances that ended by then and still wait for their finals."""
         self._put(lambda: self._stream.shed(before_sample, reason))
 
+    def discard(self, reason: str, *, open_only: bool) -> None:
+        """Drop what was fed since the last flush and is not final, or only the utterance that is open."""
+        self._put(lambda: self._stream.discard(reason, open_only=open_only))
+
     def flush(self) -> None:
         """Finalise now what was fed so far."""
         self._put(self._stream.flush)

@@ -261,27 +261,34 @@ class Stream:
 
     def shed(self, before_sample: int, reason: str) -> list[Output]:
         """Give up the utterances that ended by then and still wait; they are declared dropped."""
-        outputs: list[Output] = []
-        for utterance in self._waiting:
-            if utterance.span is not None and utterance.span.end_sample <= before_sample:
-                utterance.outcome = TimeoutError(reason)
-                outputs.append(Drop(utterance.number))
-        return [*outputs, *self._release()]
+        late = [each for each in self._waiting if each.span and each.span.end_sample <= before_sample]
+        return [*self._give_up(late, reason), *self._release()]
+
+    def discard(self, reason: str, *, open_only: bool) -> list[Output]:
+        """Drop what came since the last flush and is not final, or only the utterance that is open."""
+        ended = list(self._closing)
+        marks = [at for at, item in enumerate(ended) if isinstance(item, FlushMark)]
+        kept = ended if open_only else ended[: marks[-1] + 1] if marks else []
+        outputs = self._end_speech()
+        unwanted = [each for each in self._waiting if each not in kept]
+        return [*outputs, *self._give_up(unwanted, reason), *self._release()]
+
+    def _give_up(self, utterances: list[Utterance], reason: str) -> list[Output]:
+        for utterance in utterances:
+            utterance.outcome = TimeoutError(reason)
+        return [Drop(utterance.number) for utterance in utterances]
 
     def _shed(self) -> list[Output]:
         """Give up the oldest utterances that wait beyond the bound."""
-        waiting = self._waiting
-        excess = sum(utterance.length_samples for utterance in waiting)
+        excess = sum(each.length_samples for each in self._waiting)
         excess -= round(self._options.max_backlog_s * SAMPLE_RATE_HZ)
-        outputs: list[Output] = []
-        for utterance in waiting[:-1]:
+        oldest: list[Utterance] = []
+        for utterance in self._waiting[:-1]:
             if excess <= 0:
                 break
             excess -= utterance.length_samples
-            reason = f"more than {self._options.max_backlog_s:g} s of speech were waiting"
-            utterance.outcome = TimeoutError(reason)
-            outputs.append(Drop(utterance.number))
-        return outputs
+            oldest.append(utterance)
+        return self._give_up(oldest, f"more than {self._options.max_backlog_s:g} s of speech were waiting")
 
     # What was heard
 
@@ -332,15 +339,7 @@ class Stream:
         self.provider = outcome.provider
         if self.language == "auto" and outcome.segments:
             self.language = outcome.language
-        segment = merged(outcome, span)
-        return Final(
-            utterance.number,
-            segment,
-            span.start_sample,
-            span.end_sample,
-            outcome.provider,
-            outcome.language,
-        )
+        return Final(utterance.number, merged(outcome, span), *span, outcome.provider, outcome.language)
 
     def _drop(self, number: int | None, span: Span, reason: str) -> Dropped:
         self._dropped_samples += span.length_samples
