@@ -286,7 +286,7 @@ def test_a_session_of_transcription_in_the_older_form() -> None:
     dialect = dialect_for("auto", DecodeOptions(language="auto"))
     created = {"type": "transcription_session.created", "session": {"input_audio_format": "pcm16"}}
     (send,) = dialect.receive(created)
-    assert json.loads(getattr(send, "text", "")) == {
+    assert json.loads(getattr(send, "message", "")) == {
         "type": "transcription_session.update",
         "event_id": "update",
         "session": {

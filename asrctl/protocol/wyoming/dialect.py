@@ -84,18 +84,14 @@ class WyomingDialect:
         self._held: WyomingEvent | None = None
         self._closing = False
         self._closed = False
-        self.last_event_s = clock()
-        """When the latest event was complete."""
+        self._last_event_s = clock()
+        self.events = 0
+        """How many events were read."""
 
     @property
     def is_waiting(self) -> bool:
         """Whether nothing more should be read from the socket until the present utterance is answered."""
         return self._held is not None
-
-    @property
-    def in_utterance(self) -> bool:
-        """Whether there is an utterance that is not answered."""
-        return self._utterance is not None
 
     def opened(self) -> list[DialectOutput]:
         """See `Dialect.opened`; the client speaks first."""
@@ -114,7 +110,8 @@ class WyomingDialect:
         outputs: list[DialectOutput] = []
         try:
             while not self._closed and (event := self._held or self._reader.next()) is not None:
-                self._held, self.last_event_s = None, self._clock()
+                self._held, self._last_event_s = None, self._clock()
+                self.events += 1
                 outputs += self._take(event)
                 if self.is_waiting:
                     break
@@ -232,7 +229,7 @@ class WyomingDialect:
     def check_time(self) -> list[DialectOutput]:
         """See `Dialect.check_time`; sockets without an utterance are the server's to bound."""
         utterance = self._utterance
-        silent_s = self._clock() - self.last_event_s
+        silent_s = self._clock() - self._last_event_s
         if utterance is None or utterance.ended or silent_s < self._idle_timeout_s:
             return []
         return self._give_up(CloseCode.IDLE, "idle", f"no event came for {self._idle_timeout_s:g} s")

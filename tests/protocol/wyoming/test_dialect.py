@@ -126,18 +126,15 @@ def test_an_utterance_is_a_session() -> None:
         "transcribe", {"language": "de-CH", "transcript_terms": ["Herd"], "transcript_names": ["Ada"]}
     )
     assert dialect.receive_binary(wish + encode("audio-start", MONO)) == []
-    assert not dialect.in_utterance
     request = SessionRequest(language="de", prompt="Herd, Ada", partials=False)
     assert dialect.receive_binary(chunk(PCM)) == [Open(request), Feed(PCM)]
     assert dialect.receive_binary(chunk(b"ab")) == [Feed(b"ab")]
-    assert dialect.in_utterance
     said = hear(dialect, SpeechStarted(0, 0.0), Partial(0, 1, 0.0, 0.5, "gu", ""), SpeechEnded(0, 1.0))
     assert said == []
     said = hear(dialect, final(" guten Tag ", "de"), final("", ""), final("Welt", ""))
     assert dialect.receive_binary(STOP) == [Finish()]
     said += hear(dialect, ProviderChanged("x", "y"), Flushed(0), FINISHED)
     assert told(said) == answer("guten Tag Welt", "guten Tag", " Welt", language="de")
-    assert not dialect.in_utterance
 
 
 def test_what_was_wished_holds_for_one_utterance() -> None:
@@ -244,7 +241,9 @@ def test_names_of_what_is_served_are_taken() -> None:
 
 def test_unknown_events_are_ignored() -> None:
     """Whatever they carry."""
-    assert socket().receive_binary(encode("select-program", {"name": "x"}, b"payload") + encode("?")) == []
+    dialect = socket()
+    assert dialect.receive_binary(encode("select-program", {"name": "x"}, b"payload") + encode("?")) == []
+    assert dialect.events == 2
 
 
 @pytest.mark.parametrize("ended", [False, True])
