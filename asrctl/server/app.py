@@ -17,6 +17,7 @@ from asrctl.errors import UsageError
 from asrctl.policy.admission import Refusal
 from asrctl.protocol import SUBPROTOCOL, CloseCode, Violation
 from asrctl.server.connection import Connection
+from asrctl.server.dialects.deepgram import DeepgramEntrance
 from asrctl.server.dialects.door import DialectDoor, Entrance
 from asrctl.server.dialects.registry import Registry
 from asrctl.server.files.door import Door
@@ -69,7 +70,7 @@ class Application:
 
     def _entrances(self) -> list[Entrance]:
         """The protocols of live audio besides ours."""
-        return []
+        return [DeepgramEntrance(self._hub)]
 
     def check_connections(self) -> None:
         """Time-outs of all sockets; to be called once a second."""
