@@ -23,7 +23,14 @@ from ..server import servers
 from ..server.servers import Running, running
 from .commands import run
 
-ADDRESSES = ["wyoming://{w}", "tcp://{w}", "http://{h}", "http://{h}/v1", "ws://{h}/v1/listen"]
+ADDRESSES = [
+    "wyoming://{w}",
+    "tcp://{w}",
+    "http://{h}",
+    "http://{h}/v1",
+    "ws://{h}/v1/listen",
+    "ws://{h}/v1/realtime",
+]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +74,7 @@ def test_a_file(address: str, server: Running, sentence: Path, capsys: pytest.Ca
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("address", ["wyoming://{w}", "ws://{h}/v1/listen"])
+@pytest.mark.parametrize("address", ["wyoming://{w}", "ws://{h}/v1/listen", "ws://{h}/v1/realtime"])
 def test_live_audio(
     address: str, server: Running, sentence: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
