@@ -14,6 +14,16 @@ Port = Annotated[
     int | None,
     typer.Option(metavar="PORT", min=0, max=65_535, help="TCP port (default 8765); 0 takes a free one."),
 ]
+Wyoming = Annotated[
+    int | None,
+    typer.Option(
+        "--wyoming",
+        metavar="PORT",
+        min=0,
+        max=65_535,
+        help="Serve Home Assistant's protocol on this TCP port too, such as 10300; 0 takes a free one.",
+    ),
+]
 Page = Annotated[
     bool | None, typer.Option("--page/--no-page", help="Serve the page for browsers at / (default: yes).")
 ]

@@ -62,19 +62,46 @@ class Task:
 
 
 def run_elsewhere(
-    task: Task, url: str, api_key: str | None, source: str, model: str | None, local: Mapping[str, object]
+    task: Task,
+    url: str,
+    api_key: str | None,
+    model: str | None,
+    local: Mapping[str, object],
+    ours: Mapping[str, object],
 ) -> int:
-    """Have a server do it; `local` are options that do not go with that. Returns the exit code."""
+    """Have a server do it.
+
+    Args:
+        task: What is to be done.
+        url: The server's address.
+        api_key: Proves that we may use it; None for none.
+        model: A name that the server knows; None for its own choice.
+        local: Options of what is done here, by name; None was not given.
+        ours: Options that only servers of our kind understand.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: Options that do not go with this server, or a package is missing.
+        ServerError: The server was given up; what it had said is written.
+    """
     if find_spec("websockets") is None:
         raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
+    from asrctl.cli.foreign import HERE, is_foreign, server_errors, through
+    from asrctl.cli.remote_options import client_options, refuse_local
+
+    if is_foreign(url):
+        refuse_local({name: value for name, value in local.items() if name not in HERE} | {**ours})
+        with server_errors():
+            return run_here(replace(task, settings=through(task.settings, url, api_key, model)), None, None)
     from asrctl.cli.in_turn import Inputs
     from asrctl.cli.live_view import LiveView
     from asrctl.cli.remote import RemoteRequest, transcribe_remotely
-    from asrctl.cli.remote_options import client_options, refuse_local
     from asrctl.cli.sources import MICROPHONE, whole_files
 
     refuse_local(local)
-    client = client_options(task.settings, source, model, api_key)
+    client = client_options(task.settings, str(ours["--source"] or "mic"), model, api_key)
     live = replace(_live_request(task), paced=task.open_source is not None)
     sources = [task.open_source] if task.open_source else whole_files(task.names, task.reading)
     request = RemoteRequest(url, client, live)

@@ -134,7 +134,8 @@ def transcribe(
         **{"--partial-interval": partial_interval, "--translate": translate or None},
         **{"--no-vad": None if vad else False, "--jobs": jobs if jobs > 1 else None},
     }
-    raise typer.Exit(run_elsewhere(task, server, api_key, source or "mic", model, local))
+    ours = {"--source": source, "--wait-for-server": wait_for_server}
+    raise typer.Exit(run_elsewhere(task, server, api_key, model, local, ours))
 
 
 def _missing(

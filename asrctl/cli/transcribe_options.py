@@ -211,7 +211,8 @@ Server = Annotated[
     typer.Option(
         "--server",
         metavar="URL",
-        help="Have a server do it, such as ws://127.0.0.1:8765.",
+        help="Have a server do it: ws://127.0.0.1:8765; wyoming://host:10300; or by its path one of "
+        "OpenAI's kind (http://host/v1, ws://host/v1/realtime) or Deepgram's (wss://host/v1/listen).",
         rich_help_panel=_SERVER,
     ),
 ]

@@ -64,6 +64,14 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
+class Reformat:
+    """What is fed from here on has another sample rate, or other channels; the encoding stays."""
+
+    sample_rate_hz: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Flush:
     """Finalise what was fed: a `Flushed` follows the finals of it, also if there are none."""
 
@@ -122,7 +130,9 @@ class Note:
     detail: dict[str, object] = field(default_factory=dict)
 
 
-DialectOutput = Open | Feed | Flush | Discard | Finish | Leave | SendText | SendBytes | CloseSocket | Note
+DialectOutput = (
+    Open | Feed | Reformat | Flush | Discard | Finish | Leave | SendText | SendBytes | CloseSocket | Note
+)
 
 
 class Dialect(Protocol):

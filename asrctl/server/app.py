@@ -17,6 +17,7 @@ from asrctl.errors import UsageError
 from asrctl.policy.admission import Refusal
 from asrctl.protocol import SUBPROTOCOL, CloseCode, Violation
 from asrctl.server.connection import Connection
+from asrctl.server.dialects.deepgram import DeepgramEntrance
 from asrctl.server.dialects.door import DialectDoor, Entrance
 from asrctl.server.dialects.realtime import RealtimeEntrance
 from asrctl.server.dialects.registry import Registry
@@ -73,7 +74,7 @@ class Application:
 
     def _entrances(self) -> list[Entrance]:
         """The protocols of live audio besides ours."""
-        return [self._realtime]
+        return [self._realtime, DeepgramEntrance(self._hub)]
 
     def check_connections(self) -> None:
         """Time-outs of all sockets; to be called once a second."""

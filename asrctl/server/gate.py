@@ -78,7 +78,7 @@ class Gate:
     ) -> Denial | None:
         """Whether a request lacks the key; `keys` were offered in other ways."""
         scheme, _, offered = headers.get("authorization", "").partition(" ")
-        keys = [*keys, offered.strip()] if scheme.lower() == "bearer" else [*keys]
+        keys = [*keys, offered.strip()] if scheme.lower() in ("bearer", "token") else [*keys]
         keys += [headers["api-key"].strip()] if "api-key" in headers else []
         keys += [each.removeprefix(KEY_PREFIX) for each in subprotocols if each.startswith(KEY_PREFIX)]
         if not self._api_key or any(self._fits(key) for key in keys):

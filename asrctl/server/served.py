@@ -100,8 +100,7 @@ class ServedSession:
         """When speech was given up last; None where the client was told that this is over."""
         self._bounds, self._clock = bounds, clock
         self._gathered = b""
-        frame_bytes = request.channels * SAMPLE_BYTES[_ENCODINGS[request.encoding]]
-        self._bytes_per_s = request.sample_rate_hz * frame_bytes
+        self._bytes_per_s = _bytes_per_s(request)
         self._converter = self._new_converter()
         self._fed_samples = 0
         self._arrivals = Arrivals(clock)
@@ -127,6 +126,14 @@ class ServedSession:
         if self._gathered:
             data, self._gathered = self._gathered, b""
             self._feed(self._converter.feed(data))
+
+    def reformat(self, sample_rate_hz: int, channels: int) -> None:
+        """What comes from here on has another rate, or other channels."""
+        self.feed_gathered()
+        self._feed(self._converter.flush())
+        self.request = replace(self.request, sample_rate_hz=sample_rate_hz, channels=channels)
+        self._bytes_per_s = _bytes_per_s(self.request)
+        self._converter = self._new_converter()
 
     def flush(self) -> None:
         """Finalise what came so far."""
@@ -303,3 +310,7 @@ class ServedSession:
         self._session.stop()
         if self._spool is not None:
             self._spool.close()
+
+
+def _bytes_per_s(request: SessionRequest) -> int:
+    return request.sample_rate_hz * request.channels * SAMPLE_BYTES[_ENCODINGS[request.encoding]]

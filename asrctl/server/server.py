@@ -10,6 +10,7 @@ from typing import Any
 
 from asrctl.errors import AsrctlError
 from asrctl.server.app import Application
+from asrctl.server.dialects.wyoming import WyomingPort
 from asrctl.server.doorkeeper import Doorkeeper, affordable
 from asrctl.server.engine import Engine
 from asrctl.server.governor import Governor
@@ -69,6 +70,14 @@ class Server:
         self._listener.stop = self.stop
         self._socket = bound(options.host, options.port)
         self.port: int = self._socket.getsockname()[1]
+        self.wyoming: WyomingPort | None = None
+        """For clients that speak Wyoming, if that is wanted."""
+        if options.wyoming_port is not None:
+            try:
+                self.wyoming = WyomingPort(self.hub, self.doorkeeper, self._app.dialects)
+            except AsrctlError:
+                self._socket.close()
+                raise
         self.loop = asyncio.get_running_loop()
         self._stops = 0
         self._ending: asyncio.Task[None] | None = None
@@ -115,8 +124,12 @@ class Server:
             tls = options.certificate is not None
             self.journal.note("exposed", host=options.host, key=bool(options.api_key), tls=tls)
         try:
+            if self.wyoming is not None:
+                await self.wyoming.start()
             await self._listener.serve(sockets=[self._socket])
         finally:
+            if self.wyoming is not None:
+                self.wyoming.close()
             self.hub.close()
             for task in tasks:
                 task.cancel()

@@ -20,6 +20,7 @@ from asrctl.protocol.dialect import (
     Leave,
     Note,
     Open,
+    Reformat,
     SendBytes,
     SendText,
 )
@@ -184,7 +185,7 @@ class Driver:
         self._session = opened
         return None
 
-    def _ask(self, output: Feed | Flush | Discard | Finish) -> list[DialectOutput] | None:
+    def _ask(self, output: Feed | Reformat | Flush | Discard | Finish) -> list[DialectOutput] | None:
         """Hand a request to the session; what the dialect says if that cannot take it."""
         session = self._session
         if session is None:
@@ -193,6 +194,8 @@ class Driver:
             if isinstance(output, Feed):
                 session.add(output.data)
                 session.check_room()
+            elif isinstance(output, Reformat):
+                session.reformat(output.sample_rate_hz, output.channels)
             elif isinstance(output, Flush):
                 session.flush()
             elif isinstance(output, Discard):

@@ -16,6 +16,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._drivers: set[Driver] = set()
+        self._bounded: set[Driver] = set()
+        """Those whose waiting is bounded."""
         self._closing = False
 
     def __len__(self) -> int:
@@ -23,13 +25,18 @@ class Registry:
 
     @property
     def waiting(self) -> int:
-        """How many have neither a session nor a place for one."""
-        return sum(not driver.has_place for driver in self._drivers)
+        """How many have neither a session nor a place for one, and are bounded by their number."""
+        return sum(not driver.has_place for driver in self._bounded)
 
     @contextmanager
-    def kept(self, driver: Driver) -> Iterator[None]:
-        """Look after a socket for as long as it is there, and end its session with it."""
+    def kept(self, driver: Driver, *, may_wait: bool = False) -> Iterator[None]:
+        """Look after a socket for as long as it is there, and end its session with it.
+
+        With `may_wait` somebody else bounds sockets of its kind that have no session.
+        """
         self._drivers.add(driver)
+        if not may_wait:
+            self._bounded.add(driver)
         try:
             driver.open()
             if self._closing:
@@ -37,6 +44,7 @@ class Registry:
             yield
         finally:
             self._drivers.discard(driver)
+            self._bounded.discard(driver)
             driver.leave()
 
     def check(self) -> None:
