@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 
 SAMPLE_RATE_HZ = 16_000
 """Rate of all audio inside asrctl: mono float32 in [-1, 1]."""
@@ -11,12 +12,16 @@ SAMPLE_RATE_HZ = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word with its times in seconds and a confidence in [0, 1]; `text` carries no spaces around it."""
+    """A word with its times in seconds and a confidence in [0, 1]; `text` carries no spaces around it.
+
+    `speaker` is who said it; "" is unknown.
+    """
 
     start_s: float
     end_s: float
     text: str
     confidence: float
+    speaker: str = ""
 
     def shifted(self, offset_s: float) -> Word:
         """The same word, `offset_s` seconds later."""
@@ -25,13 +30,17 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of text with its times in seconds; `words` is empty unless word times were asked for."""
+    """A stretch of text with its times in seconds; `words` is empty unless word times were asked for.
+
+    `speaker` is who said it, or most of it: words may have speakers of their own; "" is unknown.
+    """
 
     start_s: float
     end_s: float
     text: str
     confidence: float
     words: tuple[Word, ...] = ()
+    speaker: str = ""
 
     def shifted(self, offset_s: float) -> Segment:
         """The same segment and words, `offset_s` seconds later."""
@@ -40,6 +49,29 @@ class Segment:
             start_s=self.start_s + offset_s,
             end_s=self.end_s + offset_s,
             words=tuple(word.shifted(offset_s) for word in self.words),
+        )
+
+    def said_by(self, speaker: str) -> Segment:
+        """The same segment and words, all said by `speaker`."""
+        return replace(
+            self, speaker=speaker, words=tuple(replace(word, speaker=speaker) for word in self.words)
+        )
+
+    def turns(self) -> tuple[Segment, ...]:
+        """The segment in parts that have one speaker each; a word without one has the segment's."""
+        parts = [tuple(words) for _, words in groupby(self.words, lambda word: word.speaker or self.speaker)]
+        if len(parts) < 2:
+            return (replace(self, speaker=parts[0][0].speaker or self.speaker),) if parts else (self,)
+        return tuple(
+            Segment(
+                words[0].start_s,
+                words[-1].end_s,
+                text,
+                self.confidence,
+                words,
+                words[0].speaker or self.speaker,
+            )
+            for words, text in zip(parts, _cut(self.text, parts), strict=True)
         )
 
 
@@ -115,9 +147,29 @@ class Transcript:
         return join_text(segment.text for segment in self.segments)
 
     @property
+    def speakers(self) -> tuple[str, ...]:
+        """Who speaks, in the order of their first words; empty where that is unknown."""
+        turns = (turn.speaker for segment in self.segments for turn in segment.turns())
+        return tuple(dict.fromkeys(speaker for speaker in turns if speaker))
+
+    @property
     def rtf(self) -> float:
         """Wall time per second of audio; below 1 is faster than real time."""
         return self.timing.wall_s / self.duration_s if self.duration_s else 0.0
+
+
+def _cut(text: str, parts: Sequence[Sequence[Word]]) -> list[str]:
+    """The text of each part; spaced as the whole text is, where that holds all the words."""
+    starts, at = [], 0
+    for words in parts:
+        for index, word in enumerate(words):
+            found = text.find(word.text, at)
+            if found < 0:
+                return [join_text(word.text for word in words) for words in parts]
+            starts += [found] if index == 0 else []
+            at = found + len(word.text)
+    edges = [0, *starts[1:], len(text)]
+    return [text[start:end].strip() for start, end in pairwise(edges)]
 
 
 def join_text(texts: Iterable[str]) -> str:

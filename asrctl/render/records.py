@@ -51,7 +51,10 @@ class JsonLinesWriter(Writer):
 
 
 def document(transcript: Transcript) -> dict[str, Any]:
-    """The transcript as the JSON of schema 1: times in seconds, numbers that are not finite as null."""
+    """The transcript as the JSON of schema 1: times in seconds, numbers that are not finite as null.
+
+    Keys about speakers are there only where there are any.
+    """
     timing = transcript.timing
     return {
         "schema": SCHEMA,
@@ -61,6 +64,7 @@ def document(transcript: Transcript) -> dict[str, Any]:
         "language": transcript.language,
         "duration_s": _number(transcript.duration_s, _TIME_DIGITS),
         "text": transcript.text,
+        **({"speakers": list(transcript.speakers)} if transcript.speakers else {}),
         "segments": [_segment(index, segment) for index, segment in enumerate(transcript.segments)],
         "audio": _account(transcript.audio),
         "timing": {
@@ -82,6 +86,7 @@ def _span(span: Segment | Word) -> dict[str, Any]:
         "end_s": _number(span.end_s, _TIME_DIGITS),
         "text": span.text.strip(),
         "confidence": _number(span.confidence, _CONFIDENCE_DIGITS),
+        **({"speaker": span.speaker} if span.speaker else {}),
     }
 
 
