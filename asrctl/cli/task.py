@@ -65,6 +65,8 @@ def run_elsewhere(
     task: Task, url: str, api_key: str | None, source: str, model: str | None, local: Mapping[str, object]
 ) -> int:
     """Have a server do it; `local` are options that do not go with that. Returns the exit code."""
+    if task.reading.has_tracks:
+        raise UsageError("tracks are put together on this machine: they do not go with --server")
     if find_spec("websockets") is None:
         raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
     from asrctl.cli.in_turn import Inputs
@@ -128,6 +130,8 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
 
             return await listen(engine, task.open_source, _live_request(task), LiveView(quiet=task.quiet))
         if not plan.is_windowed:
+            if task.reading.has_tracks:
+                raise UsageError(f"{plan.provider} only listens to streams: it takes no tracks")
             from asrctl.cli.in_turn import Inputs
             from asrctl.cli.live_view import LiveView
             from asrctl.cli.local import listen_to_all
