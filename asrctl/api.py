@@ -197,8 +197,11 @@ class AsyncEngine:
         return TracksTranscription(
             Reader(audio),
             audio.speakers,
-            lambda track: FileTranscription(track, windows, speech_detector(found), options, audio.name),
+            lambda track, gate: FileTranscription(
+                track, windows, gate(speech_detector(found)), options, audio.name
+            ),
             words=wants_words,
+            echo=vad,
         )
 
     def transcript(

@@ -38,7 +38,7 @@ def transcription(parts: AsyncIterator[list[Samples]], decoder: WindowDecoder) -
     return TracksTranscription(
         parts,
         lambda count: NAMES[:count],
-        lambda track: FileTranscription(track, decoder, LevelDetector(), OPTIONS, "test"),
+        lambda track, gate: FileTranscription(track, decoder, gate(LevelDetector()), OPTIONS, "test"),
     )
 
 
