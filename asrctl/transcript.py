@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 
 SAMPLE_RATE_HZ = 16_000
 """Rate of all audio inside asrctl: mono float32 in [-1, 1]."""
@@ -11,12 +12,16 @@ SAMPLE_RATE_HZ = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word with its times in seconds and a confidence in [0, 1]; `text` carries no spaces around it."""
+    """A word with its times in seconds and a confidence in [0, 1]; `text` carries no spaces around it.
+
+    `speaker` is who said it; "" is unknown.
+    """
 
     start_s: float
     end_s: float
     text: str
     confidence: float
+    speaker: str = ""
 
     def shifted(self, offset_s: float) -> Word:
         """The same word, `offset_s` seconds later."""
@@ -25,13 +30,17 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of text with its times in seconds; `words` is empty unless word times were asked for."""
+    """A stretch of text with its times in seconds; `words` is empty unless word times were asked for.
+
+    `speaker` is who said it, or most of it: words may have speakers of their own; "" is unknown.
+    """
 
     start_s: float
     end_s: float
     text: str
     confidence: float
     words: tuple[Word, ...] = ()
+    speaker: str = ""
 
     def shifted(self, offset_s: float) -> Segment:
         """The same segment and words, `offset_s` seconds later."""
@@ -40,6 +49,38 @@ class Segment:
             start_s=self.start_s + offset_s,
             end_s=self.end_s + offset_s,
             words=tuple(word.shifted(offset_s) for word in self.words),
+        )
+
+    def said_by(self, speaker: str) -> Segment:
+        """The same segment and words, all said by `speaker`."""
+        return replace(
+            self, speaker=speaker, words=tuple(replace(word, speaker=speaker) for word in self.words)
+        )
+
+    def turns(self) -> tuple[Segment, ...]:
+        """The segment in parts that have one speaker each; a word without one has the segment's."""
+        groups = [tuple(words) for _, words in groupby(self.words, lambda word: word.speaker or self.speaker)]
+        return tuple(
+            replace(part, speaker=(part.words or (self,))[0].speaker or self.speaker)
+            for part in self._in_parts(groups)
+        )
+
+    def parted(self, pause_s: float) -> tuple[Segment, ...]:
+        """The segment in parts between which nothing was said for `pause_s` seconds, by its words."""
+        groups: list[tuple[Word, ...]] = []
+        for word in self.words:
+            if groups and word.start_s - groups[-1][-1].end_s < pause_s:
+                groups[-1] += (word,)
+            else:
+                groups.append((word,))
+        return self._in_parts(groups)
+
+    def _in_parts(self, groups: list[tuple[Word, ...]]) -> tuple[Segment, ...]:
+        if len(groups) < 2:
+            return (self,)
+        return tuple(
+            replace(self, start_s=words[0].start_s, end_s=words[-1].end_s, text=text, words=words)
+            for words, text in zip(groups, _cut(self.text, groups), strict=True)
         )
 
 
@@ -86,6 +127,19 @@ class AudioAccount:
         """Samples received and not yet accounted for."""
         return self.received_samples - self.speech_samples - self.silence_samples - self.dropped_samples
 
+    def closed(self) -> AudioAccount:
+        """The same at the end: what is still pending will never be transcribed, and counts as dropped."""
+        return replace(self, dropped_samples=self.dropped_samples + self.pending_samples)
+
+    def __add__(self, other: AudioAccount) -> AudioAccount:
+        """The account of both."""
+        return AudioAccount(
+            self.received_samples + other.received_samples,
+            self.speech_samples + other.speech_samples,
+            self.silence_samples + other.silence_samples,
+            self.dropped_samples + other.dropped_samples,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -97,8 +151,16 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """A track of a recording: who is on it, and where its samples went."""
+
+    speaker: str
+    audio: AudioAccount
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
-    """The whole result for one input."""
+    """The whole result for one input; `tracks`, if it had any, add up to `audio`."""
 
     source: str
     model: str
@@ -108,6 +170,7 @@ class Transcript:
     segments: tuple[Segment, ...]
     audio: AudioAccount
     timing: Timing
+    tracks: tuple[Track, ...] = ()
 
     @property
     def text(self) -> str:
@@ -115,9 +178,29 @@ class Transcript:
         return join_text(segment.text for segment in self.segments)
 
     @property
+    def speakers(self) -> tuple[str, ...]:
+        """Who speaks, in the order of their first words; empty where that is unknown."""
+        turns = (turn.speaker for segment in self.segments for turn in segment.turns())
+        return tuple(dict.fromkeys(speaker for speaker in turns if speaker))
+
+    @property
     def rtf(self) -> float:
         """Wall time per second of audio; below 1 is faster than real time."""
         return self.timing.wall_s / self.duration_s if self.duration_s else 0.0
+
+
+def _cut(text: str, parts: Sequence[Sequence[Word]]) -> list[str]:
+    """The text of each part; spaced as the whole text is, where that holds all the words."""
+    starts, at = [], 0
+    for words in parts:
+        for index, word in enumerate(words):
+            found = text.find(word.text, at)
+            if found < 0:
+                return [join_text(word.text for word in words) for words in parts]
+            starts += [found] if index == 0 else []
+            at = found + len(word.text)
+    edges = [0, *starts[1:], len(text)]
+    return [text[start:end].strip() for start, end in pairwise(edges)]
 
 
 def join_text(texts: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from asrctl.api import AsyncEngine
 from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.scribe import Scribe
-from asrctl.cli.sources import InputOptions, open_input
+from asrctl.cli.sources import InputOptions, open_tracks
 from asrctl.cli.tally import REPORT_S, Tally
 from asrctl.cli.view import FileView
 from asrctl.errors import EXIT_INTERRUPTED, AudioError
@@ -24,8 +24,9 @@ from asrctl.transcript import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
+    from asrctl.audio.tracks import Tracks
     from asrctl.render.writer import Sink, Writer
-    from asrctl.streaming.files import FileTranscription
+    from asrctl.streaming.tracks import Transcription
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,8 @@ class _Run:
         from asrctl.render.output import Output
 
         request = self._request
-        opened = await in_thread(lambda: open_input(name, request.reading))
-        with opened as audio, Output(path, whole=request.whole) as output:
+        opened = await in_thread(lambda: open_tracks(name, request.reading))
+        with closing(opened) as audio, Output(path, whole=request.whole) as output:
             to_terminal = path is None and self._view.shares_terminal
             sink: Sink = self._view if to_terminal else output
             if len(request.inputs) > 1 and to_terminal:
@@ -146,7 +147,7 @@ class _Run:
             self._view.start(index, Path(audio.name).name, audio.duration_s)
             await self._write(index, audio, WRITERS[request.format](sink, request.render))
 
-    async def _write(self, index: int, audio: AudioReader, writer: Writer) -> None:
+    async def _write(self, index: int, audio: AudioReader | Tracks, writer: Writer) -> None:
         """Write segments as they come, and the end of the format whatever stops them."""
         started_s = time.perf_counter()
         work = self._engine.file(audio, vad=self._request.vad)
@@ -159,7 +160,7 @@ class _Run:
                     self._tell_of_reserves(audio.name, work, told)
                     scribe.write(segment)
                     self._advance(index, work.done_samples)
-            self._advance(index, work.account.received_samples)
+            self._advance(index, work.length_samples)
         except BaseException as error:
             failure = error
             raise
@@ -171,8 +172,10 @@ class _Run:
         self.tally.at_s[index] = done_samples / SAMPLE_RATE_HZ
         self._view.advance(index, done_samples / SAMPLE_RATE_HZ)
 
-    def _finish(self, name: str, work: FileTranscription, scribe: Scribe, wall_s: float) -> None:
+    def _finish(self, name: str, work: Transcription, scribe: Scribe, wall_s: float) -> None:
         """Write the end of the format, and what was lost."""
+        for segment in work.waiting():
+            scribe.write(segment)
         for line in work.lost:
             scribe.warn(line)
         account = work.account
@@ -182,7 +185,7 @@ class _Run:
         if not plan.multilingual and not set(work.providers) - {plan.provider}:
             scribe.doubt_language(plan.model)
 
-    def _tell_of_reserves(self, name: str, work: FileTranscription, told: set[str]) -> None:
+    def _tell_of_reserves(self, name: str, work: Transcription, told: set[str]) -> None:
         """Say who stands in for whom, once for each that does."""
         for provider in work.providers:
             if provider not in told:

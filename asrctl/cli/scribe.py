@@ -19,7 +19,9 @@ class Input(Protocol):
     """What an input is called, and what is wrong with it although it can be heard."""
 
     name: str
-    warnings: list[str]
+
+    @property
+    def warnings(self) -> list[str]: ...
 
 
 class View(Protocol):

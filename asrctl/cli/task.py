@@ -95,6 +95,8 @@ def run_elsewhere(
         refuse_local({name: value for name, value in local.items() if name not in HERE} | {**ours})
         with server_errors():
             return run_here(replace(task, settings=through(task.settings, url, api_key, model)), None, None)
+    if task.reading.has_tracks:
+        raise UsageError("tracks are put together on this machine: this server takes one at a time")
     from asrctl.cli.in_turn import Inputs
     from asrctl.cli.live_view import LiveView
     from asrctl.cli.remote import RemoteRequest, transcribe_remotely
@@ -155,6 +157,8 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
 
             return await listen(engine, task.open_source, _live_request(task), LiveView(quiet=task.quiet))
         if not plan.is_windowed:
+            if task.reading.has_tracks:
+                raise UsageError(f"{plan.provider} only listens to streams: it takes no tracks")
             from asrctl.cli.in_turn import Inputs
             from asrctl.cli.live_view import LiveView
             from asrctl.cli.local import listen_to_all

@@ -279,11 +279,23 @@ ParagraphPause = Annotated[
     ),
 ]
 Track = Annotated[
-    int | None,
+    list[str] | None,
     typer.Option(
-        metavar="N",
-        min=1,
-        help="Audio track of a film, from 1 (default: the file's own default).",
+        metavar="N|FILE=NAME",
+        help="Audio track of a film, from 1 (default: the file's own default). "
+        "Or, repeated, the files of one recording and who speaks on each.",
+        rich_help_panel=_INPUTS,
+    ),
+]
+Channels = Annotated[
+    Literal["mix", "split"],
+    typer.Option(help="split: each channel is a speaker of its own.", rich_help_panel=_INPUTS),
+]
+Speaker = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CHANNEL=NAME",
+        help="Who is on a channel that is split: left, right, or a number; repeat it for each.",
         rich_help_panel=_INPUTS,
     ),
 ]

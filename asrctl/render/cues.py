@@ -85,12 +85,13 @@ class Atom:
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """One subtitle: times in milliseconds, lines of plain text, and the same lines as atoms."""
+    """One subtitle: times in milliseconds, lines of plain text, the same lines as atoms, and who speaks."""
 
     start_ms: int
     end_ms: int
     lines: tuple[str, ...]
     spoken: tuple[tuple[Atom, ...], ...] = field(default=(), compare=False, repr=False)
+    speaker: str = ""
 
 
 def columns(text: str) -> int:

@@ -7,8 +7,10 @@ from pathlib import PurePath
 
 from asrctl.errors import UsageError
 from asrctl.render import Format
+from asrctl.render.minutes import MinutesWriter
 from asrctl.render.plain import TextWriter, TsvWriter
 from asrctl.render.records import JsonLinesWriter, JsonWriter
+from asrctl.render.rttm import RttmWriter
 from asrctl.render.subtitles import SrtWriter, VttWriter
 from asrctl.render.writer import Writer
 
@@ -19,6 +21,8 @@ WRITERS: Mapping[Format, type[Writer]] = {
     "json": JsonWriter,
     "jsonl": JsonLinesWriter,
     "tsv": TsvWriter,
+    "rttm": RttmWriter,
+    "md": MinutesWriter,
 }
 """`WRITERS[name](sink, options)` makes a writer for one input; `options` are `RenderOptions`."""
 

@@ -118,6 +118,7 @@ def destinations(
     output_dir: Path | None,
     extension: str,
     folders: Sequence[PurePath] = (),
+    others: Sequence[str] = (),
 ) -> list[Path | None]:
     """Where each input's transcript goes; None means standard output.
 
@@ -130,6 +131,7 @@ def destinations(
         output_dir: The directory for any number.
         extension: What files in a directory end in.
         folders: Where below `output_dir` each input's file goes; at its top without.
+        others: What is read besides, and must not be written over.
 
     Raises:
         AsrctlError: The directory cannot be made.
@@ -145,8 +147,9 @@ def destinations(
         for directory in dict.fromkeys([output_dir, *directories]):
             _make(directory)
         paths = [*_unique(directories, inputs, extension)]
+    read = [*inputs, *others]
     for path in paths:
-        clash = path and next((name for name in inputs if name != STDIN and _same_file(Path(name), path)), "")
+        clash = path and next((name for name in read if name != STDIN and _same_file(Path(name), path)), "")
         if clash:
             raise UsageError(f"the transcript would overwrite the input {clash}; choose another --output")
     return paths

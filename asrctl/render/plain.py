@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asrctl.render.options import RenderOptions
-from asrctl.render.text import milliseconds, one_line
+from asrctl.render.text import milliseconds, name_before, one_line
 from asrctl.render.writer import Sink, Writer
 from asrctl.transcript import Segment, Transcript, Word
 
@@ -13,7 +13,8 @@ from asrctl.transcript import Segment, Transcript, Word
 class TextWriter(Writer):
     """A line of text for each segment, which is what a person wants to see grow on a terminal.
 
-    With paragraphs, an empty line stands where nothing was said for a while.
+    Each starts with the name of its speaker, if that is known: "Anna: Hello.". With paragraphs, an empty line
+    stands where nothing was said for a while.
     """
 
     def __init__(self, sink: Sink, options: RenderOptions | None = None) -> None:
@@ -21,10 +22,11 @@ class TextWriter(Writer):
         self._end_s: float | None = None
 
     def segment(self, segment: Segment) -> None:
-        """Write the segment's line; silence gives none."""
-        if text := one_line(segment.text):
-            self._sink.write(f"{self._break_before(segment)}{text}\n")
-            self._end_s = segment.end_s
+        """Write the segment's line, or one for each of its speakers; silence gives none."""
+        for turn in segment.turns():
+            if text := one_line(turn.text):
+                self._sink.write(f"{self._break_before(turn)}{name_before(turn.speaker)}{text}\n")
+                self._end_s = turn.end_s
 
     def _break_before(self, segment: Segment) -> str:
         pause_s = self._options.paragraph_pause_s

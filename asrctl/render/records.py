@@ -8,7 +8,7 @@ from typing import Any
 
 from asrctl.render.options import RenderOptions
 from asrctl.render.writer import Sink, Writer
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Transcript, Word
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Track, Transcript, Word
 
 SCHEMA = 1
 """Version of the JSON below; adding a key does not change it, changing or removing one does."""
@@ -51,7 +51,10 @@ class JsonLinesWriter(Writer):
 
 
 def document(transcript: Transcript) -> dict[str, Any]:
-    """The transcript as the JSON of schema 1: times in seconds, numbers that are not finite as null."""
+    """The transcript as the JSON of schema 1: times in seconds, numbers that are not finite as null.
+
+    Keys about speakers and tracks are there only where there are any.
+    """
     timing = transcript.timing
     return {
         "schema": SCHEMA,
@@ -61,8 +64,10 @@ def document(transcript: Transcript) -> dict[str, Any]:
         "language": transcript.language,
         "duration_s": _number(transcript.duration_s, _TIME_DIGITS),
         "text": transcript.text,
+        **({"speakers": list(transcript.speakers)} if transcript.speakers else {}),
         "segments": [_segment(index, segment) for index, segment in enumerate(transcript.segments)],
         "audio": _account(transcript.audio),
+        **({"tracks": [_track(each) for each in transcript.tracks]} if transcript.tracks else {}),
         "timing": {
             "load_s": _number(timing.load_s, _TIME_DIGITS),
             "inference_s": _number(timing.inference_s, _TIME_DIGITS),
@@ -82,7 +87,12 @@ def _span(span: Segment | Word) -> dict[str, Any]:
         "end_s": _number(span.end_s, _TIME_DIGITS),
         "text": span.text.strip(),
         "confidence": _number(span.confidence, _CONFIDENCE_DIGITS),
+        **({"speaker": span.speaker} if span.speaker else {}),
     }
+
+
+def _track(track: Track) -> dict[str, Any]:
+    return {"speaker": track.speaker, "audio": _account(track.audio)}
 
 
 def _account(audio: AudioAccount) -> dict[str, float | None]:

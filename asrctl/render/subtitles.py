@@ -3,82 +3,75 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import insort
 from dataclasses import replace
 
-from asrctl.render.breaking import cue_of, cue_sizes
-from asrctl.render.cues import CUE_MAX_MS, Atom, Cue, atoms_of, needs_space, width
+from asrctl.render.cue_line import SHORTEST_MS, CueLine
+from asrctl.render.cues import Cue, SubtitleOptions, columns
 from asrctl.render.options import RenderOptions
-from asrctl.render.text import milliseconds
+from asrctl.render.text import milliseconds, name_before, one_line
 from asrctl.render.writer import Sink, Writer
 from asrctl.transcript import Segment, Transcript
 
-READABLE_COLUMNS_PER_S = 17
-"""Reading speed that a cue is held on the screen for, where the next cue leaves room."""
-SHORTEST_MS = 100
-"""No cue is shorter, even when the recogniser gave words no time at all; later cues make way."""
-CLOSED_GAP_MS = 500
-"""A shorter gap between two cues flickers, and is closed but for the least gap."""
-
 
 class SubtitleWriter(Writer):
-    """Cues in order that never overlap. The last is held back until the start of the next is known."""
+    """Cues in the order of their starts. Only cues of different speakers overlap, where they spoke at once.
+
+    The last cue of each speaker is held back until it is known what follows.
+    """
 
     needs_words = True
 
     def __init__(self, sink: Sink, options: RenderOptions | None = None) -> None:
         super().__init__(sink, options)
         self._style = self._options.subtitles
-        self._atoms: list[Atom] = []
-        self._floor_ms = 0
+        self._lines: dict[str, CueLine] = {}
+        self._waiting: list[Cue] = []  # complete, in the order of their starts
         self._written = 0
+        self._last_start_ms = 0
 
     def segment(self, segment: Segment) -> None:
-        """Write the cues that are complete now: all but the last.
+        """Write the cues that are complete now, and that no other can come before."""
+        for turn in segment.turns():
+            self._take(turn)
 
-        The words of that one are broken into cues again with those of the next segment, so that a phrase
-        that the recogniser cut in two may be shown whole.
-        """
-        self._atoms += self._in_order(atoms_of(segment, self._style.max_line_width))
-        if not self._atoms:
-            return
-        *complete, last = cue_sizes(self._atoms, self._style)
-        for size in complete:
-            chosen, self._atoms = self._atoms[:size], self._atoms[size:]
-            self._release(chosen, self._atoms[0].start_ms)
-        assert last == len(self._atoms)
+    def _take(self, turn: Segment) -> None:
+        start_ms = milliseconds(turn.start_s)
+        for speaker, line in self._lines.items():
+            if speaker != turn.speaker and line.spoken_ms <= start_ms:
+                self._queue(line.release(start_ms))
+        if turn.speaker not in self._lines:
+            self._lines[turn.speaker] = CueLine(turn.speaker, self._style_for(turn.speaker))
+        self._queue(self._lines[turn.speaker].add(turn))
+        self._write_before(start_ms if any(self._lines) else None)
 
     def finish(self, transcript: Transcript) -> None:
-        """Write the last cue, held on the screen until the end of the audio at most."""
-        if self._atoms:
-            spoken_ms = max(atom.end_ms for atom in self._atoms)
-            end_ms = max(spoken_ms, milliseconds(transcript.duration_s))
-            self._release(self._atoms, end_ms + self._style.min_gap_ms, is_last=True)
-            self._atoms = []
+        """Write the last cues, held on the screen until the end of the audio at most."""
+        duration_ms = milliseconds(transcript.duration_s)
+        for line in self._lines.values():
+            end_ms = max(line.spoken_ms, duration_ms)
+            self._queue(line.release(end_ms + self._style.min_gap_ms, is_last=True))
+        self._write_before(None)
 
-    def _in_order(self, atoms: list[Atom]) -> list[Atom]:
-        """Starts that rise, whatever a recogniser gave; a segment that overlaps cuts the one before short."""
-        last_ms = self._atoms[-1].start_ms if self._atoms else 0
-        placed: list[Atom] = []
-        if atoms and self._atoms and needs_space(self._atoms[-1].text, atoms[0].text):
-            atoms = [replace(atoms[0], spaced=True), *atoms[1:]]
-        for atom in atoms:
-            last_ms = max(last_ms, atom.start_ms)
-            placed.append(replace(atom, start_ms=last_ms, end_ms=max(last_ms, atom.end_ms)))
-        return placed
+    def _queue(self, cues: list[Cue]) -> None:
+        for cue in cues:
+            insort(self._waiting, cue, key=lambda each: each.start_ms)
 
-    def _release(self, atoms: list[Atom], next_start_ms: int, *, is_last: bool = False) -> None:
-        """Write a cue, held until it can be read where the next leaves room."""
-        cue = cue_of(atoms, self._style)
-        start_ms = max(cue.start_ms, self._floor_ms)
-        readable_ms = width(atoms) * 1000 // READABLE_COLUMNS_PER_S
-        wanted_ms = start_ms + max(self._style.min_duration_ms, min(readable_ms, CUE_MAX_MS))
-        last_ms = next_start_ms - self._style.min_gap_ms
-        end_ms = min(max(cue.end_ms, wanted_ms), last_ms)
-        closes = not is_last and last_ms - end_ms < CLOSED_GAP_MS and last_ms - start_ms <= CUE_MAX_MS
-        end_ms = max(last_ms if closes else end_ms, start_ms + SHORTEST_MS)
-        self._floor_ms = end_ms + self._style.min_gap_ms
-        self._written += 1
-        self._sink.write(self._cue(self._written, replace(cue, start_ms=start_ms, end_ms=end_ms)))
+    def _write_before(self, limit_ms: int | None) -> None:
+        """Write the cues that nothing can come before any more; segments to come start at `limit_ms`."""
+        limits = [line.next_start_ms for line in self._lines.values() if line.is_open]
+        limits += [] if limit_ms is None else [limit_ms]
+        while self._waiting and all(self._waiting[0].start_ms <= limit for limit in limits):
+            cue = self._waiting.pop(0)
+            start_ms = max(cue.start_ms, self._last_start_ms)  # whatever order segments came in
+            self._last_start_ms = start_ms
+            self._written += 1
+            end_ms = max(cue.end_ms, start_ms + SHORTEST_MS)
+            self._sink.write(self._cue(self._written, replace(cue, start_ms=start_ms, end_ms=end_ms)))
+
+    def _style_for(self, speaker: str) -> SubtitleOptions:
+        """How the cues of a speaker are broken."""
+        return self._style
 
     @abstractmethod
     def _cue(self, number: int, cue: Cue) -> str:
@@ -86,15 +79,23 @@ class SubtitleWriter(Writer):
 
 
 class SrtWriter(SubtitleWriter):
-    """SubRip. It has no way to escape characters, so the text stands as it is."""
+    """SubRip. It has no way to escape characters, so the text stands as it is; names go before it."""
+
+    def _style_for(self, speaker: str) -> SubtitleOptions:
+        """Lines leave room for the name, but for one that would take more than half of them."""
+        most = self._style.max_line_width
+        room = max(4, most // 2, most - columns(name_before(speaker)))
+        return replace(self._style, max_line_width=min(most, room))
 
     def _cue(self, number: int, cue: Cue) -> str:
         start, end = (clock(time_ms).replace(".", ",") for time_ms in (cue.start_ms, cue.end_ms))
-        return "\n".join((str(number), f"{start} --> {end}", *cue.lines, "", ""))
+        first, *others = cue.lines
+        lines = (name_before(cue.speaker) + first, *others)
+        return "\n".join((str(number), f"{start} --> {end}", *lines, "", ""))
 
 
 class VttWriter(SubtitleWriter):
-    """WebVTT, as W3C's recommendation has it; with karaoke, each word has the time when it is said."""
+    """WebVTT, as W3C's recommendation has it: speakers as `<v Anna>`, with karaoke a time for each word."""
 
     def __init__(self, sink: Sink, options: RenderOptions | None = None) -> None:
         super().__init__(sink, options)
@@ -108,7 +109,9 @@ class VttWriter(SubtitleWriter):
 
     def _cue(self, number: int, cue: Cue) -> str:
         header, self._header = self._header, ""
-        lines = _karaoke(cue) if self._style.karaoke else [escape_vtt(line) for line in cue.lines]
+        first, *others = _karaoke(cue) if self._style.karaoke else [escape_vtt(line) for line in cue.lines]
+        name = escape_vtt(one_line(cue.speaker))
+        lines = (f"<v {name}>{first}" if name else first, *others)
         return header + "\n".join((f"{clock(cue.start_ms)} --> {clock(cue.end_ms)}", *lines, "", ""))
 
 

@@ -15,3 +15,9 @@ def one_line(text: str) -> str:
 def milliseconds(time_s: float) -> int:
     """A time in whole milliseconds; what is negative or not a number becomes 0."""
     return round(time_s * 1000) if math.isfinite(time_s) and time_s > 0 else 0
+
+
+def name_before(speaker: str) -> str:
+    """What goes before a speaker's words in plain text; nothing if the speaker is unknown."""
+    name = one_line(speaker)
+    return f"{name}: " if name else ""

@@ -14,7 +14,7 @@ from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Tra
 MAX_BODY_BYTES = 4 << 20
 """Ten hours of speech: an hour of finals is about 0.3 MB of JSON."""
 _MAX_SEGMENTS = 100_000
-_MEDIA_TYPES = {"json": "application/json", "vtt": "text/vtt"}
+_MEDIA_TYPES = {"json": "application/json", "vtt": "text/vtt", "md": "text/markdown"}
 
 
 def media_type(name: str) -> str:
@@ -27,8 +27,9 @@ def rendered(name: str, body: bytes) -> str:
 
     Args:
         name: One of `WRITERS`.
-        body: A JSON object: `segments`, a list of `{start_s, end_s, text, confidence?}` in order of time, and
-            what is known of `source`, `model`, `provider`, `language` and `audio`, the account of `done`.
+        body: A JSON object: `segments`, a list of `{start_s, end_s, text, confidence?, speaker?}` in order of
+            time, and what is known of `source`, `model`, `provider`, `language` and `audio`, the account of
+            `done`.
 
     Raises:
         UsageError: There is no such format, or the body is not as described.
@@ -85,7 +86,8 @@ def _segment(index: int, given: object) -> Segment:
     try:
         start_s, end_s = _number(given, "start_s"), _number(given, "end_s")
         confidence = _number(given, "confidence") if given.get("confidence") is not None else 1.0
-        return Segment(start_s, max(start_s, end_s), _text(given, "text"), confidence)
+        text, speaker = _text(given, "text"), _text(given, "speaker")
+        return Segment(start_s, max(start_s, end_s), text, confidence, speaker=speaker)
     except UsageError as error:
         raise UsageError(f"segments[{index}]: {error}") from None
 

@@ -24,7 +24,7 @@ from asrctl.providers.recognizer import WindowDecoder
 from asrctl.streaming.buffer import SampleBuffer
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment, Track
 
 _AHEAD = 2
 """Windows submitted ahead for each worker, so that none waits for the reader."""
@@ -121,6 +121,25 @@ class FileTranscription:
             silence_samples=self._endpointer.account.silence_samples,
             dropped_samples=self._dropped_samples,
         )
+
+    @property
+    def length_samples(self) -> int:
+        """How much was read so far."""
+        return self._buffer.end_sample
+
+    @property
+    def settled_sample(self) -> int:
+        """No segment that is still to come starts before this sample."""
+        return self._uncollected[0].start_sample if self._uncollected else self._endpointer.settled_sample
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """None: this is one."""
+        return ()
+
+    def waiting(self) -> list[Segment]:
+        """Segments that are known and were not given; none, ever."""
+        return []
 
     async def segments(self) -> AsyncGenerator[Segment]:
         """Segments as they become known, in order, times in seconds of the input.
@@ -227,10 +246,10 @@ class FileTranscription:
         return self._endpointer.push(probability, frame_samples)
 
     def _packed(self, events: Iterable[Event]) -> Iterator[Window]:
-        for event in events:
-            if isinstance(event, SpeechEnded):
-                self._uncollected.append(event.span)
-                yield from self._packer.push(event.span)
+        spans = [event.span for event in events if isinstance(event, SpeechEnded)]
+        self._uncollected += spans
+        for span in spans:
+            yield from self._packer.push(span)
         yield from self._packer.settle(self._endpointer.settled_sample)
 
     def _forget(self) -> None:

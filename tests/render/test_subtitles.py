@@ -11,9 +11,10 @@ from typing import Literal, NamedTuple
 import pytest
 from hypothesis import example, given
 
+from asrctl.render.cue_line import SHORTEST_MS
 from asrctl.render.cues import SubtitleOptions
 from asrctl.render.options import RenderOptions
-from asrctl.render.subtitles import SHORTEST_MS, SrtWriter, VttWriter, clock
+from asrctl.render.subtitles import SrtWriter, VttWriter, clock
 from asrctl.render.text import one_line
 from asrctl.transcript import Segment
 from tests.render.samples import SPEECH, rendered, segment, segment_lists, transcript

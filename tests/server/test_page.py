@@ -139,7 +139,7 @@ def test_render_gives_what_the_command_line_writes(shared: Running) -> None:
     for name in WRITERS:
         status, text = render(shared, name, {"segments": SEGMENTS, "source": "mic", "model": "words"})
         assert status == 200
-        assert "Hello there." in text
+        assert ("SPEAKER mic 1 1.000" if name == "rttm" else "Hello there.") in text
     assert render(shared, "srt", {"segments": SEGMENTS})[1].startswith("1\n00:00:01,000 --> 00:00:02,")
     assert render(shared, "vtt", {"segments": SEGMENTS})[1].startswith("WEBVTT\n")
     found = json.loads(
@@ -188,6 +188,12 @@ def test_render_refuses_what_is_no_format() -> None:
     """It names those that there are."""
     with pytest.raises(UsageError, match="known are txt, srt"):
         rendered("exe", b"{}")
+
+
+def test_render_takes_speakers() -> None:
+    """A segment may say who spoke, in any format that shows it."""
+    body = b'{"segments": [{"start_s": 0, "end_s": 1, "text": "Hi.", "speaker": "Anna"}]}'
+    assert rendered("txt", body) == "Anna: Hi.\n"
 
 
 def test_half_characters_become_question_marks() -> None:

@@ -83,8 +83,9 @@ class RealtimeEntrance:
     def deny(self, denial: Denial) -> Response:
         """As OpenAI says it."""
         code = _CODES.get(denial.reason, denial.reason)
-        body, content_type = say_openai(Refusal(denial.status, code, denial.message))
-        return Response(body, denial.status, dict(denial.headers), content_type)
+        refusal = Refusal(denial.status, code, denial.message, headers=denial.headers)
+        body, content_type, headers = say_openai(refusal)
+        return Response(body, denial.status, dict(headers), content_type)
 
     def _begun(self) -> RealtimeConfig:
         return RealtimeConfig(self._served.name)
