@@ -12,6 +12,7 @@ from asrctl.detect.quick import defaults
 from asrctl.errors import UsageError
 from asrctl.languages import check_language
 from asrctl.models.catalog import ALIASES, CATALOG
+from asrctl.models.gguf_models import resolve_gguf
 from asrctl.models.store import ModelStore
 from asrctl.policy.chain import ChainOptions
 from asrctl.policy.window import Effort
@@ -140,7 +141,8 @@ def _weights(settings: Settings, plugin: Plugin, progress: Progress | None) -> t
         path = store.ct2_directory(settings.model, progress=progress)
         entry = CATALOG.get(ALIASES.get(settings.model, settings.model))
         return (entry.base_name, path, entry.multilingual) if entry else (path.name, path, True)
-    model = store.resolve(settings.model, progress=progress)
+    resolve = partial(resolve_gguf, store) if plugin.weights == "gguf" else store.resolve
+    model = resolve(settings.model, progress=progress)
     return model.name, model.path, model.multilingual
 
 

@@ -166,7 +166,7 @@ class Plugin:
         missing: Why it cannot run here as it is set up, and what would enable it; empty if it can.
         translates: Whether it can translate into English as it is set up.
         load: Loads weights in a worker process, and decodes windows.
-        weights: Which weights `load` takes: "ggml" or "ctranslate2" from the model store, or "own".
+        weights: Which weights `load` takes: "ggml", "ctranslate2" or "gguf" from the model store, or "own".
         locate: Finds weights of the kind "own"; raises ModelError.
         takes_windows: Whether one with `start` decodes whole windows as it is set up, as files want it.
         start: Makes a recogniser that runs in the parent's event loop; raises ProviderError or UsageError if

@@ -113,6 +113,10 @@ async def _faster_whisper(stack: AsyncExitStack, path: Path, request: pytest.Fix
     return _pool(stack, ModelSpec("faster_whisper", store.ct2_directory("tiny.en")), speech=True)
 
 
+async def _transcribe_cpp(stack: AsyncExitStack, path: Path, request: pytest.FixtureRequest) -> Contestant:
+    return _pool(stack, ModelSpec("transcribe_cpp", request.getfixturevalue("tiny_en")), speech=True)
+
+
 async def _scripted_stream(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
     stream = ScriptedStream(StreamScript(lag_s=0.001))
     return _closed_by(stack, stream, harm=lambda: stream.break_all("harmed"))
@@ -159,6 +163,7 @@ CONTESTANTS: dict[str, Make] = {
     "remote-asrctl": _another_asrctl,
     "whisper_cpp": _whisper_cpp,
     "faster_whisper": _faster_whisper,
+    "transcribe_cpp": _transcribe_cpp,
 }
 
 
@@ -203,15 +208,23 @@ DEAD: dict[str, Make] = {
     "remote-asrctl": _dead_remote("asrctl"),
     "whisper_cpp": _dead_pool("whisper_cpp"),
     "faster_whisper": _dead_pool("faster_whisper"),
+    "transcribe_cpp": _dead_pool("transcribe_cpp"),
 }
+
+
+NATIVE = {
+    "whisper_cpp": "_pywhispercpp",
+    "faster_whisper": "faster_whisper",
+    "transcribe_cpp": "transcribe_cpp",
+}
+"""By provider, the module that runs real models."""
 
 
 def parameters(makers: dict[str, Make]) -> Iterator[Any]:
     """Names of all, those with real models marked."""
     for name in makers:
         marks = []
-        if name in ("whisper_cpp", "faster_whisper"):
-            module = {"whisper_cpp": "_pywhispercpp", "faster_whisper": "faster_whisper"}[name]
+        if (module := NATIVE.get(name)) is not None:
             marks.append(pytest.mark.integration)
             marks.append(pytest.mark.skipif(not is_installed(module), reason=f"{name} is not installed"))
         yield pytest.param(name, marks=marks)
