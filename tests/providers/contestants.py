@@ -27,6 +27,7 @@ from asrctl.providers.remote.windows import RemoteWindows
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.streaming.pooled import PooledRecognizer, ServiceRecognizer
+from asrctl.workers.listeners import Listeners
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
 
@@ -113,6 +114,12 @@ async def _faster_whisper(stack: AsyncExitStack, path: Path, request: pytest.Fix
     return _pool(stack, ModelSpec("faster_whisper", store.ct2_directory("tiny.en")), speech=True)
 
 
+async def _scripted_listening(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    (path / "script.json").write_text(json.dumps({"delay_s": 0.01}))
+    listeners = Listeners(ModelSpec("scripted", path / "script.json"), "script")
+    return _closed_by(stack, listeners, harm=_kill(listeners.pids))
+
+
 async def _transcribe_cpp(stack: AsyncExitStack, path: Path, request: pytest.FixtureRequest) -> Contestant:
     return _pool(stack, ModelSpec("transcribe_cpp", request.getfixturevalue("tiny_en")), speech=True)
 
@@ -155,6 +162,7 @@ async def _another_asrctl(stack: AsyncExitStack, path: Path, _: pytest.FixtureRe
 CONTESTANTS: dict[str, Make] = {
     "scripted": _scripted,
     "scripted_stream": _scripted_stream,
+    "scripted_listening": _scripted_listening,
     "voxtral": _voxtral,
     "remote-openai": _realtime(OpenAiBrain),
     "remote-openai-turns": _realtime(OwnTurnsBrain),
@@ -183,6 +191,11 @@ async def _dead_stream(stack: AsyncExitStack, path: Path, _: pytest.FixtureReque
     return _closed_by(stack, stream)
 
 
+async def _dead_listening(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    (path / "script.json").write_text(json.dumps({"fail_load": "it is broken"}))
+    return _closed_by(stack, Listeners(ModelSpec("scripted", path / "script.json"), "script"))
+
+
 async def _dead_voxtral(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
     return _closed_by(stack, voxtrals.standin(path, restarts=AT_ONCE, load_error="it is broken"))
 
@@ -201,6 +214,7 @@ def _dead_remote(dialect: Any) -> Make:
 DEAD: dict[str, Make] = {
     "scripted": _dead_pool("scripted"),
     "scripted_stream": _dead_stream,
+    "scripted_listening": _dead_listening,
     "voxtral": _dead_voxtral,
     "remote-openai": _dead_remote("openai"),
     "remote-vllm": _dead_remote("vllm"),

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from asrctl.providers.base import ModelSpec, WindowedModel
+from asrctl.providers.base import ListeningModel, ModelSpec, WindowedModel
 from asrctl.providers.plugin import Plugin, Setup, missing_package
+from asrctl.providers.transcribe_cpp.settings import TranscribeCppSettings
 
 
 def _load(spec: ModelSpec) -> WindowedModel:
     from asrctl.providers.transcribe_cpp.windows import TranscribeCpp
 
     return TranscribeCpp(spec)
+
+
+def _listen(spec: ModelSpec) -> ListeningModel:
+    from asrctl.providers.transcribe_cpp.streams import ListeningTranscribeCpp
+
+    return ListeningTranscribeCpp(spec)
 
 
 def _missing(setup: Setup) -> str:
@@ -19,8 +26,12 @@ def _missing(setup: Setup) -> str:
 PLUGIN = Plugin(
     name="transcribe_cpp",
     summary="Parakeet, Moonshine, Qwen3-ASR, Voxtral and others through transcribe.cpp",
+    settings=TranscribeCppSettings,
     missing=_missing,
     load=_load,
+    listen=_listen,
+    serving=lambda setup: setup.settings.serving,
+    options=lambda setup: setup.settings.options,
     weights="gguf",
     requires="transcribe_cpp",
 )

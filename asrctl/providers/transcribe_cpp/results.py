@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asrctl.providers.tokens import geometric_mean, tidy
+from asrctl.providers.tokens import geometric_mean, in_order
 from asrctl.transcript import Hypothesis, Segment, Word
 
 _DOUBTFUL = 0.5
@@ -31,7 +31,14 @@ def hypothesis_of(
     ]
     spoken = tuple(segment for segment in segments if segment.text)
     heard = (result.language or language).partition("-")[0].lower()
-    return Hypothesis(tidy(spoken, duration_s), heard, inference_s)
+    return Hypothesis(in_order(spoken, duration_s), heard, inference_s)
+
+
+def hypothesis_of_text(text: str, duration_s: float, language: str, inference_s: float) -> Hypothesis:
+    """A text of which no times are known: its words share the time by their lengths."""
+    words = tuple(_spread(text, 0.0, duration_s, 1.0))
+    segments = (Segment(0.0, duration_s, text.strip(), 1.0, words),) if words else ()
+    return Hypothesis(in_order(segments, duration_s), language, inference_s)
 
 
 def _segment(result: Any, index: int, duration_s: float, *, words: bool, surest: float) -> Segment:
