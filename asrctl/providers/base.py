@@ -1,6 +1,6 @@
-"""Models that map windows of audio to hypotheses, as worker processes load them.
+"""Models as worker processes load them: those that map windows of audio to hypotheses, and those that listen.
 
-They are stateless between calls, so a window can go to any worker and be tried again. What the rest of
+The former are stateless between calls, so a window can go to any worker and be tried again. What the rest of
 asrctl sees of a provider is in `recognizer`.
 """
 
@@ -29,12 +29,14 @@ class ModelSpec:
         path: The weights: a ggml file or a CTranslate2 directory.
         threads: Threads one decode may use, at least 1.
         use_gpu: Try the GPU first where the backend has one.
+        options: What the provider's settings say of the model, by name.
     """
 
     provider: str
     path: Path
     threads: int = 1
     use_gpu: bool = True
+    options: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +95,50 @@ class WindowedModel(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class ListeningModel(Protocol):
+    """A loaded model that listens to one utterance at a time; one thread at a time, but for `cancel`."""
+
+    def begin(self, options: DecodeOptions) -> None:
+        """Begin an utterance.
+
+        Raises:
+            DecodeError: It cannot be recognised so.
+        """
+        ...
+
+    def feed(self, samples: NDArray[np.float32]) -> tuple[str, str]:
+        """Take the next samples of the utterance, shape (n,), mono float32 at 16 kHz.
+
+        Returns:
+            The text so far: what will not change any more, and what follows it and may.
+
+        Raises:
+            DecodeError: The utterance is given up; the next can begin.
+        """
+        ...
+
+    def finish(self) -> Hypothesis:
+        """The utterance is complete: all that it said, times in seconds since its first sample.
+
+        Raises:
+            DecodeError: It is given up; the next can begin.
+        """
+        ...
+
+    def give_up(self) -> None:
+        """Nobody wants the utterance any more, if one is open; the next can begin."""
+        ...
+
+    def cancel(self) -> None:
+        """What runs in another thread at the moment ends soon, with a DecodeError; from any thread."""
+        ...
+
+    def description(self) -> str:
+        """Where it runs, in a few words."""
+        ...
+
+    def close(self) -> None:
+        """Free the weights; the model cannot be used afterwards."""
+        ...

@@ -17,6 +17,7 @@ from asrctl.errors import DecodeError, ModelError
 from asrctl.policy.window import Effort, audio_context, has_loop, second_audio_context, token_budget
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.remainder import decode_whole
+from asrctl.providers.samples import clean, is_wordless
 from asrctl.providers.tokens import (
     Token,
     confidence,
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
 
 _MIN_WINDOW_SAMPLES = SAMPLE_RATE_HZ + SAMPLE_RATE_HZ // 20
 """whisper.cpp skips windows under 1 s: shorter ones are padded with silence to just over it."""
-
-_SHORTEST_WORD_S = 0.05
-"""In less there is no word, and whisper.cpp would hear one: "you", in nothing at all."""
-
-_SILENT_PEAK = 1e-4
-"""Below -80 dB, three steps of a 16-bit recording, no word is heard but "you", in short windows."""
 
 _LOOP_TOKENS = 40
 """A retry may be longer, for speech denser than the budget; whisper.cpp sees loops only past 32 tokens."""
@@ -121,9 +116,10 @@ class WhisperCpp:
         self, samples: NDArray[np.float32], options: DecodeOptions, effort: Effort
     ) -> Hypothesis:
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        samples = _clean_samples(samples)
-        if duration_s < _SHORTEST_WORD_S or abs(samples).max() < _SILENT_PEAK:
+        samples = clean(samples)
+        if is_wordless(samples):
             return Hypothesis((), self._language(options), 0.0)
+        samples = _long_enough(samples)
         budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
         audio_ctx, second_ctx = audio_context(duration_s, effort), second_audio_context(duration_s)
         hypothesis = self._decode(samples, options, audio_ctx, budget)
@@ -246,10 +242,7 @@ class WhisperCpp:
         self.close()
 
 
-def _clean_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the native code can bear: contiguous (it knows no strides), finite, long enough."""
+def _long_enough(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     import numpy as np
 
-    padding = max(0, _MIN_WINDOW_SAMPLES - len(samples))
-    finite = np.nan_to_num(np.pad(samples, (0, padding)), posinf=1.0, neginf=-1.0)
-    return np.ascontiguousarray(np.clip(finite, -1.0, 1.0), np.float32)
+    return np.pad(samples, (0, max(0, _MIN_WINDOW_SAMPLES - len(samples))))
