@@ -35,7 +35,7 @@ SECTIONS = {
         "soak": "Memory over an hour of audio in one session",
         "crash": "Workers killed in mid-utterance",
         "dispatch": "What the worker pool adds to a decode",
-        "begun_anew": "Streams restarted in the middle",
+        "restarted_streams": "Streams restarted in the middle",
     },
     "Server": {
         "serve_load": "Ten sessions",

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 class FilesRequest:
     """What to transcribe and where to.
 
+    Files get their names only once they are complete, so that a later run can tell which are missing.
+
     Attributes:
         inputs: Paths, or "-".
         outputs: A file for each input; None is standard output.
@@ -41,8 +43,6 @@ class FilesRequest:
         render: How the format looks.
         vad: Whether speech is looked for; False decodes everything.
         jobs: Inputs that are under way at once.
-        whole: Whether files appear under their names only when they are complete, so that a later run can
-            tell which are missing.
         skipped: Further inputs that were left out, since their transcripts exist.
     """
 
@@ -53,7 +53,6 @@ class FilesRequest:
     render: RenderOptions = field(default_factory=RenderOptions)
     vad: bool = True
     jobs: int = 1
-    whole: bool = False
     skipped: int = 0
 
 
@@ -78,7 +77,8 @@ async def transcribe_files(engine: AsyncEngine, request: FilesRequest, view: Fil
         except asyncio.CancelledError:
             if not interrupts.count:
                 raise
-            go_on = "; to go on from there: the same command with --skip-existing" if request.whole else ""
+            go_on = "; to go on from there: the same command with --skip-existing"
+            go_on = go_on if all(request.outputs) else ""
             view.say(f"asrctl: interrupted: {tally.interrupted()}{go_on}")
             return EXIT_INTERRUPTED
         finally:
@@ -139,7 +139,7 @@ class _Run:
 
         request = self._request
         opened = await in_thread(lambda: open_tracks(name, request.reading))
-        with closing(opened) as audio, Output(path, whole=request.whole) as output:
+        with closing(opened) as audio, Output(path, whole=True) as output:
             to_terminal = path is None and self._view.shares_terminal
             sink: Sink = self._view if to_terminal else output
             if len(request.inputs) > 1 and to_terminal:
@@ -192,4 +192,4 @@ class _Run:
                 told.add(provider)
                 failures = self._engine.recognizer.failures.items()
                 why = "; ".join(f"{failed}: {reason}" for failed, reason in failures if failed != provider)
-                self._view.warn(f"asrctl: warning: {name}: now transcribed by {provider}: {why}")
+                self._view.say(f"asrctl: warning: {name}: now transcribed by {provider}: {why}")

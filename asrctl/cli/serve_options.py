@@ -67,7 +67,7 @@ FallbackModel = Annotated[
 ]
 FallbackProvider = Annotated[str | None, typer.Option(metavar="NAME", help="Provider of the fallback model.")]
 Provider = Annotated[
-    str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp, faster_whisper, voxtral or remote.")
+    str | None, typer.Option(metavar="NAME", help="auto, or a provider's name such as whisper_cpp.")
 ]
 Language = Annotated[
     str | None,

@@ -39,9 +39,8 @@ class Task:
         vad: Whether speech is looked for.
         interrupt_code: Exit code after one Ctrl-C.
         jobs: Inputs under way at once.
-        whole: Whether files have their names only once they are complete.
         skipped: Inputs that were left out, since their transcripts exist.
-        quiet: Whether progress and warnings are not shown.
+        quiet: Whether progress is not shown.
         append: Whether text goes behind what the file holds.
     """
 
@@ -55,7 +54,6 @@ class Task:
     vad: bool
     interrupt_code: int
     jobs: int = 1
-    whole: bool = False
     skipped: int = 0
     quiet: bool = False
     append: bool = False
@@ -178,7 +176,6 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
             render=task.render,
             vad=task.vad,
             jobs=task.jobs,
-            whole=task.whole,
             skipped=task.skipped,
         )
         with FileView(quiet=task.quiet) as view:
@@ -196,5 +193,5 @@ def _live_request(task: Task) -> LiveRequest:
         vad=task.vad,
         interrupt_code=task.interrupt_code,
         append=task.append,
-        whole=task.whole and task.open_source is None,
+        whole=task.open_source is None,
     )

@@ -127,9 +127,9 @@ def transcribe(
         "min_gap_s": min_gap,
     }
     render = _rendering(settings.word_timestamps, paragraph_pause, {**cues, "word_by_word": word_by_word})
-    whole, code = bool(output_dir) or skip_existing, 0 if mic else EXIT_INTERRUPTED
+    code = 0 if mic else EXIT_INTERRUPTED
     task = Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
-    task = replace(task, jobs=jobs, whole=whole, skipped=skipped, quiet=quiet, append=append)
+    task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append)
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
         origins = _origins(loaded.origins, model, provider) if verbose else None

@@ -44,7 +44,7 @@ Jobs = Annotated[
         rich_help_panel=_INPUTS,
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no warnings.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say which model is taken, and why.")]
 Provider = Annotated[
     str | None,

@@ -35,7 +35,7 @@ _TMP = ".tmp"
 class Record:
     """What was known of a file when it was last hashed; it lies beside it as `<file>.json`.
 
-    While length and modification time still match, the hash needs no second look: a start
+    While length and modification time still match, nothing is hashed again: a start
     costs two small reads, not a pass over the weights.
     """
 

@@ -128,7 +128,7 @@ class ModelStore:
         return own_files(self.root)
 
     def verify(self, *, progress: Progress | None = None) -> Iterator[Verdict]:
-        """Hash every file in the cache again; one that has changed is not used any more, but made anew."""
+        """Hash every file in the cache again; one that has changed is not used any more, but made again."""
         for entry in CATALOG.values():
             if (path := self._path(entry)).is_file():
                 yield verdict_on(entry.name, path, entry.sha1, progress)

@@ -73,7 +73,7 @@ class FasterWhisper:
         should_abort: Callable[[], bool],
     ) -> Hypothesis:
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        # Drafts need as much here: 320 positions, which do for whisper.cpp, run in circles.
+        # Drafts need as much here: 320 positions, which do for whisper.cpp, make repetition loops.
         positions = audio_context(duration_s, max(effort, Effort.NORMAL, key=list(Effort).index))
         hypothesis = self._decode(samples, options, should_abort, positions)
         looped = has_loop(hypothesis.text)

@@ -1,6 +1,6 @@
 """whisper.cpp through pywhispercpp's low-level binding.
 
-The binding is used directly: its `Model` class makes parameters anew for each call and prints progress.
+The binding is used directly: its `Model` class makes new parameters for each call and prints progress.
 Here a context and its parameter objects live as long as the model does.
 """
 

@@ -134,7 +134,7 @@ class Connection(SocketShell):
         self._handle(self._protocol.accept(session.state, self._sessions.ready(session), replay))
 
     def _admitted(self) -> str:
-        """The place in the hub; a client that came to resume and begins anew has to be let in first."""
+        """The place in the hub; a client that wanted to resume and starts again has to be let in first."""
         if self._place is None:
             place = self._hub.admit()
             if isinstance(place, Refusal):

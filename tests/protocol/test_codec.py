@@ -134,7 +134,7 @@ def test_defaults() -> None:
 
 
 def test_endpointing_is_asked_for_in_part_or_not_at_all() -> None:
-    """Each key may be left out, and a client that says nothing of it sends what clients always sent."""
+    """Each key may be left out, and a client that does not set it sends what clients always sent."""
     whole = {"trailing_silence_s": 0.3, "min_speech_s": 0, "onset": 0.6, "offset": 0.6, "max_utterance_s": 20}
     for keys in ({}, {"onset": 0.2}, {"offset": 0.9}, whole):
         start = {"type": "start", "format": {}, "endpointing": keys, "partial_interval_s": 0.5}

@@ -66,7 +66,7 @@ def test_json_says_null_for_numbers_that_are_not() -> None:
 
 
 def test_the_account_in_seconds_is_exact_to_the_sample() -> None:
-    """Multiplying by the rate gives the samples back, so the books can be balanced from the JSON."""
+    """Multiplying by the rate gives the samples back, so the account can be balanced from the JSON."""
     account = AudioAccount(1_000_003, 700_001, 300_001, 1)
     audio = document(replace(transcript(), audio=account))["audio"]
     samples = [round(audio[key] * 16_000, 2) for key in ("received_s", "speech_s", "silence_s", "dropped_s")]
