@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
+from typing import NamedTuple
 
 SAMPLE_RATE_HZ = 16_000
 """Rate of all audio inside asrctl: mono float32 in [-1, 1]."""
@@ -33,6 +34,7 @@ class Segment:
     """A stretch of text with its times in seconds; `words` is empty unless word times were asked for.
 
     `speaker` is who said it, or most of it: words may have speakers of their own; "" is unknown.
+    `language` is the code of the language it was taken to be in; empty where nobody said.
     """
 
     start_s: float
@@ -41,6 +43,7 @@ class Segment:
     confidence: float
     words: tuple[Word, ...] = ()
     speaker: str = ""
+    language: str = ""
 
     def shifted(self, offset_s: float) -> Segment:
         """The same segment and words, `offset_s` seconds later."""
@@ -84,18 +87,26 @@ class Segment:
         )
 
 
+class LanguageEvidence(NamedTuple):
+    """What a recogniser says of a piece of audio: how long it is, and languages with their probabilities."""
+
+    speech_s: float
+    probabilities: tuple[tuple[str, float], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
     """What a recogniser made of one window; times count from the window's first sample.
 
     `inference_s` is the wall time the recogniser took; `language` a code such as "en"; `provider` who it was,
-    where there are several.
+    where there are several; `evidence` what it heard of the language, if that was asked and it can tell.
     """
 
     segments: tuple[Segment, ...]
     language: str
     inference_s: float
     provider: str = ""
+    evidence: tuple[LanguageEvidence, ...] = ()
 
     @property
     def text(self) -> str:

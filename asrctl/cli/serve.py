@@ -280,6 +280,7 @@ def _weights() -> SileroWeights:
 
 def _detectors() -> SpeechDetector:
     """A detector; all share their weights."""
+    from asrctl.audio.raised import Raised
     from asrctl.audio.vad import SileroVad
 
-    return SileroVad(_weights())
+    return Raised(SileroVad(_weights()))

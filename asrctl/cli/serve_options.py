@@ -71,7 +71,10 @@ Provider = Annotated[
 ]
 Language = Annotated[
     str | None,
-    typer.Option(metavar="CODE", help="Default language for clients that send none; 'auto' detects it."),
+    typer.Option(
+        metavar="CODE",
+        help="Default language for clients that send none; 'auto' detects it, en,es which of these it is.",
+    ),
 ]
 Threads = Annotated[
     int | None,

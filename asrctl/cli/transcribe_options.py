@@ -72,7 +72,7 @@ Language = Annotated[
         "--language",
         "-l",
         metavar="CODE",
-        help="Such as en or de; auto detects it.",
+        help="Such as en or de; auto detects it, en,es which of these it is.",
         rich_help_panel=_RECOGNITION,
         autocompletion=completion.languages,
     ),

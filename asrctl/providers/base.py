@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from asrctl.languages import is_open
 from asrctl.policy.window import Effort
 from asrctl.transcript import Hypothesis
 
@@ -44,7 +45,9 @@ class DecodeOptions:
     """How one window is decoded.
 
     Attributes:
-        language: A code such as "en", or "auto" to detect it from the window.
+        language: A code such as "en"; "auto", or codes joined by commas, to detect it from the window.
+        tell_language: Say what was heard of the language even where it is given; where it is detected,
+            that is said anyway, by models that know several and can tell.
         translate: Translate into English instead of transcribing.
         prompt: Text that sets names and style; empty for none.
         beam_size: 1 is greedy.
@@ -58,6 +61,12 @@ class DecodeOptions:
     beam_size: int = 1
     word_timestamps: bool = False
     effort: Effort = Effort.NORMAL
+    tell_language: bool = False
+
+    @property
+    def wants_evidence(self) -> bool:
+        """Whether to look which language it is."""
+        return self.tell_language or is_open(self.language)
 
 
 class Aborted(Exception):

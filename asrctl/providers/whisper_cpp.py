@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
+from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
 from asrctl.policy.window import Effort, audio_context, has_loop, second_audio_context, token_budget
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.remainder import decode_whole
@@ -27,7 +29,7 @@ from asrctl.providers.tokens import (
     tidy,
     words_of,
 )
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Segment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +43,11 @@ _LOOP_TOKENS = 40
 
 _SAMPLED = 2
 """Decodes that the temperature fallback chooses from; five, its default, keep 11 MB more."""
+
+_LANGUAGES_TOLD = 10
+
+_DETECTION_CTX = round(PIECE_S * 50)
+"""Encoder positions for a piece of audio whose language is looked for; 50 are one second."""
 
 _LOG_LINES_KEPT = 200
 
@@ -64,6 +71,10 @@ class WhisperCpp:
         self._multilingual = bool(native.whisper_is_multilingual(self._context))
         self._greedy = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
         self._beam = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_BEAM_SEARCH)
+        self._detect = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
+        self._detect.audio_ctx = _DETECTION_CTX
+        # A detection encodes with the context of the call before: this one sets it, and stops there.
+        native.assign_encoder_begin_callback(self._detect, lambda *_: False)
         self._should_abort: Callable[[], bool] = bool
 
     def _load(self, spec: ModelSpec) -> Any:
@@ -104,13 +115,41 @@ class WhisperCpp:
         started = time.perf_counter()
         self._should_abort = should_abort
         effort = Effort(options.effort)
+        evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
+        options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
         decode = partial(self._decode_fitted, options=options, effort=effort)
         hypothesis = decode_whole(decode, samples) if effort.doubts else decode(samples)
         return Hypothesis(
             segments=tidy(hypothesis.segments, len(samples) / SAMPLE_RATE_HZ),
             language=hypothesis.language,
             inference_s=time.perf_counter() - started,
+            evidence=evidence,
         )
+
+    def _evidence(self, samples: NDArray[np.float32]) -> tuple[LanguageEvidence, ...]:
+        """Which language is heard at the beginning and at the end, unless it is too short or quiet there."""
+        found = []
+        for start, end in pieces(len(samples)):
+            piece = clean(samples[start:end])
+            if is_wordless(piece):
+                continue
+            probabilities = self._probabilities(_long_enough(piece))
+            found.append(LanguageEvidence(len(piece) / SAMPLE_RATE_HZ, probabilities))
+        return tuple(found)
+
+    def _probabilities(self, samples: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
+        """Languages with their probabilities, the likeliest first."""
+        import numpy as np
+
+        native = self._native
+        self._detect.language = "en"  # else whisper.cpp would look for it with the encoder of the last decode
+        status = native.whisper_full(self._context, self._detect, samples, len(samples))
+        shares = np.zeros(native.whisper_lang_max_id() + 1, np.float32)
+        found = native.whisper_lang_auto_detect(self._context, 0, self._threads, shares)
+        if status != 0 or found < 0:
+            raise DecodeError(f"whisper.cpp cannot detect the language: {self.log[-1] if self.log else ''}")
+        likeliest = np.argsort(-shares)[:_LANGUAGES_TOLD]
+        return tuple((native.whisper_lang_str(int(each)), float(shares[each])) for each in likeliest)
 
     def _decode_fitted(
         self, samples: NDArray[np.float32], options: DecodeOptions, effort: Effort

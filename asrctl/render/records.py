@@ -78,7 +78,8 @@ def document(transcript: Transcript) -> dict[str, Any]:
 
 
 def _segment(index: int, segment: Segment) -> dict[str, Any]:
-    return {"id": index, **_span(segment), "words": [_span(word) for word in segment.words]}
+    words = [_span(word) for word in segment.words]
+    return {"id": index, **_span(segment), "language": segment.language, "words": words}
 
 
 def _span(span: Segment | Word) -> dict[str, Any]:

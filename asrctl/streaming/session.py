@@ -91,7 +91,7 @@ class Session:
 
     @property
     def language(self) -> str:
-        """What finals are in; "auto" until the first one showed it."""
+        """What the last final was in; what was asked for until there is one."""
         return self._stream.language
 
     @property

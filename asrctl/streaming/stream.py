@@ -29,6 +29,7 @@ from asrctl.events import (
     SpeechEnded,
     SpeechStarted,
 )
+from asrctl.languages import is_open
 from asrctl.policy import endpointing
 from asrctl.policy.cutting import Cutter
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
@@ -92,7 +93,7 @@ class Stream:
         self._lost: ProviderError | None = None
         self._shows_partials = self._options.pacing is not None
         self.language = self._options.decode.language
-        """What finals are in; "auto" until the first one showed it."""
+        """What the last final was in; what was asked for until there is one."""
         self.provider = ""
         """Who recognised the last final."""
 
@@ -341,7 +342,7 @@ class Stream:
             return self._drop(utterance.number, span, str(outcome))
         self._speech_samples += span.length_samples
         self.provider = outcome.provider
-        if self.language == "auto" and outcome.segments:
+        if outcome.segments and is_open(self._options.decode.language):
             self.language = outcome.language
         return Final(utterance.number, merged(outcome, span), *span, outcome.provider, outcome.language)
 

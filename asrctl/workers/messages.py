@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.transcript import Hypothesis, Segment, Word
+from asrctl.transcript import Hypothesis, LanguageEvidence, Segment, Word
 from asrctl.workers.wire import WireClosed
 
 if TYPE_CHECKING:
@@ -196,7 +196,11 @@ def _hypothesis(given: dict[str, Any]) -> Hypothesis:
         Segment(**{**segment, "words": tuple(Word(**word) for word in segment["words"])})
         for segment in given["segments"]
     )
-    return Hypothesis(**{**given, "segments": segments})
+    evidence = tuple(
+        LanguageEvidence(speech_s, tuple((code, share) for code, share in probabilities))
+        for speech_s, probabilities in given["evidence"]
+    )
+    return Hypothesis(**{**given, "segments": segments, "evidence": evidence})
 
 
 def _load(header: dict[str, Any], _: bytes | bytearray) -> Load:

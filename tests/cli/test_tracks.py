@@ -103,7 +103,10 @@ def test_one_channel(speech: Path, call: Path, options: Options, capsys: pytest.
         (["a.wav", "--channels", "split", "--speaker", "1=A", "--speaker", "left=B"], "two speakers"),
         (["a.wav", "--channels", "split", "--channel", "1"], "takes all channels"),
         (["a.wav", "--channels", "split", "--live"], "it takes no tracks"),
-        (["a.wav", "--channels", "split", "--server", "ws://127.0.0.1:1"], "tracks are put together on this machine"),
+        (
+            ["a.wav", "--channels", "split", "--server", "ws://127.0.0.1:1"],
+            "tracks are put together on this machine",
+        ),
         (["--mic", "--channels", "split"], "--mic takes no"),
         (["a.wav", "--track", "x"], "the number of a track, from 1, or FILE=NAME"),
         (["a.wav", "--track", "0"], "from 1"),

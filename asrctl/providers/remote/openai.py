@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from asrctl.languages import candidates, is_open
 from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.dialect import (
@@ -216,12 +217,13 @@ def _is_flat(session: Mapping[str, Any]) -> bool:
 
 
 def _transcription(settings: RemoteSettings, options: DecodeOptions) -> dict[str, Any]:
+    named = candidates(options.language) if is_open(options.language) else ()
     wanted = {
         "model": settings.model,
-        "language": "" if options.language == "auto" else options.language,
+        "language": "" if is_open(options.language) else options.language,
         "prompt": "" if settings.model.startswith(_WITHOUT_PROMPT) else options.prompt,
         "keywords": list(settings.keywords),
-        "languages": list(settings.languages),
+        "languages": list(named or settings.languages),
         "delay": settings.delay,
     }
     return {name: value for name, value in wanted.items() if value}
