@@ -83,7 +83,7 @@ class RealtimeEntrance:
     def deny(self, denial: Denial) -> Response:
         """As OpenAI says it."""
         code = _CODES.get(denial.reason, denial.reason)
-        body, content_type = say_openai(Refusal(denial.status, code, denial.message))
+        body, content_type, _ = say_openai(Refusal(denial.status, code, denial.message))
         return Response(body, denial.status, dict(denial.headers), content_type)
 
     def _begun(self) -> RealtimeConfig:
