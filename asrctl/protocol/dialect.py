@@ -70,7 +70,8 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Throw away what was fed since the last `Flush` and is not final: it is declared dropped.
+    """Throw away what was fed since the last `Flush` and is not final: it is declared dropped; a `Flushed`
+    follows. An utterance that is open ends with its `Dropped`, without `SpeechEnded`.
 
     With `open_only` utterances that have ended by themselves are kept.
     """

@@ -19,6 +19,7 @@ from asrctl.protocol import SUBPROTOCOL, CloseCode, Violation
 from asrctl.server.connection import Connection
 from asrctl.server.dialects.deepgram import DeepgramEntrance
 from asrctl.server.dialects.door import DialectDoor, Entrance
+from asrctl.server.dialects.realtime import RealtimeEntrance
 from asrctl.server.dialects.registry import Registry
 from asrctl.server.files.door import Door
 from asrctl.server.files.routes import file_routes
@@ -50,6 +51,8 @@ class Application:
         self.dialects = Registry()
         """Sockets of other protocols than ours."""
         live = DialectDoor(hub, self._gate, self.dialects)
+        self._realtime = RealtimeEntrance(hub)
+        files = Door(hub, self._gate, self.files)
         self.asgi = Starlette(
             routes=[
                 WebSocketRoute("/v1/stream", self._stream),
@@ -59,7 +62,8 @@ class Application:
                 Route("/ready", self._ready),
                 Route("/capabilities", self._capabilities),
                 Route("/metrics", self._metrics),
-                *file_routes(Door(hub, self._gate, self.files)),
+                *self._realtime.http_routes(files),
+                *file_routes(files),
                 Route("/render", self._render, methods=["POST"]),
                 *([Route("/", self._file), Route("/page/{name}", self._file)] if hub.options.page else []),
             ],
@@ -70,7 +74,7 @@ class Application:
 
     def _entrances(self) -> list[Entrance]:
         """The protocols of live audio besides ours."""
-        return [DeepgramEntrance(self._hub)]
+        return [self._realtime, DeepgramEntrance(self._hub)]
 
     def check_connections(self) -> None:
         """Time-outs of all sockets; to be called once a second."""

@@ -265,12 +265,16 @@ class Stream:
         return [*self._give_up(late, reason), *self._release()]
 
     def discard(self, reason: str, *, open_only: bool) -> list[Output]:
-        """Drop what came since the last flush and is not final, or only the utterance that is open."""
+        """Drop what came since the last flush and is not final, or only the utterance that is open.
+
+        `Flushed` follows once all of it is answered for.
+        """
         ended = list(self._closing)
         marks = [at for at, item in enumerate(ended) if isinstance(item, FlushMark)]
         kept = ended if open_only else ended[: marks[-1] + 1] if marks else []
-        outputs = self._end_speech()
+        outputs = [each for each in self._end_speech() if not isinstance(each, SpeechEnded)]
         unwanted = [each for each in self._waiting if each not in kept]
+        self._closing.append(FlushMark(self._buffer.end_sample))
         return [*outputs, *self._give_up(unwanted, reason), *self._release()]
 
     def _give_up(self, utterances: list[Utterance], reason: str) -> list[Output]:

@@ -106,9 +106,9 @@ class DialectDoor:
         socket = DialectSocket(websocket, self._hub, entrance.name, welcome.dialect, place)
         try:
             answer = [(name.encode(), value.encode()) for name, value in (welcome.headers or {}).items()]
-            await websocket.accept(subprotocol=welcome.subprotocol, headers=answer)
             if entrance.max_message_bytes is not None:
                 socket.allow_long(entrance.max_message_bytes)
+            await websocket.accept(subprotocol=welcome.subprotocol, headers=answer)
             with self._registry.kept(socket.driver):
                 await socket.run()
         finally:

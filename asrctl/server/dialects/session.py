@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _IN_MEMORY_S = 30.0
 """Audio that comes faster than it is recognised waits on disk beyond so much."""
+_PIECES_AT_ONCE = 4
+"""Each has 10 s, and is taken only if little is pending."""
 _PIECE_SAMPLES = 5 * SAMPLE_RATE_HZ
 """Audio is handed on in pieces of at most this length, each to where there is room for it then."""
 
@@ -69,6 +71,15 @@ class DialectSession(ServedSession):
     def _feed(self, samples: NDArray[np.float32]) -> None:
         for at in range(0, len(samples), _PIECE_SAMPLES):
             super()._feed(samples[at : at + _PIECE_SAMPLES])
+
+    def catch_up(self, *, idle: bool = False) -> None:
+        """Go on with what is spooled, as far as there is room: nothing else keeps it back.
+
+        Raises:
+            OSError: The disk does not give back what it took.
+        """
+        for _ in range(_PIECES_AT_ONCE):
+            super().catch_up(idle=idle)
 
     def _tell(self, event: Event) -> None:
         self.said(event)
