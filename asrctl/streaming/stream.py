@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -152,7 +152,7 @@ class Stream:
         for probability in self._detector.flush():
             rest = self._buffer.end_sample - self._endpointer.account.received_samples
             outputs += self._judge(self._endpointer.push(float(probability), rest))
-        outputs += self._judge(self._endpointer.flush())
+        outputs += self._judge(self._endpointer.flush(), paused=False)
         self._buffer.forget(self._endpointer.settled_sample)
         return outputs
 
@@ -193,13 +193,13 @@ class Stream:
 
     # Speech begins and ends
 
-    def _judge(self, events: Iterable[endpointing.Event]) -> list[Output]:
+    def _judge(self, events: Sequence[endpointing.Event], *, paused: bool = True) -> list[Output]:
         outputs: list[Output] = []
         for event in events:
             if isinstance(event, endpointing.SpeechStarted):
                 outputs += self._begin(event.start_sample)
             else:
-                outputs += self._end(event.span)
+                outputs += self._end(event.span, paused and event is events[-1])  # else it was cut
         return outputs
 
     def _begin(self, start_sample: int) -> list[Output]:
@@ -216,7 +216,7 @@ class Stream:
         length_samples = self._endpointer.account.received_samples - utterance.start_sample
         if not self._cutter.push(probability, length_samples / SAMPLE_RATE_HZ):
             return []
-        return self._judge(self._endpointer.cut(span.end_sample))
+        return self._judge(self._endpointer.cut(span.end_sample), paused=False)
 
     def _pass_on(self) -> list[Output]:
         """Feed the recogniser what is new of the open utterance, up to the pause it may be in."""
@@ -241,13 +241,13 @@ class Stream:
             return settled_sample
         return max(settled_sample, self._open.fed_sample)
 
-    def _end(self, span: Span) -> list[Output]:
+    def _end(self, span: Span, paused: bool) -> list[Output]:
         utterance, self._open = self._open, None
         assert utterance is not None and utterance.fed_sample <= span.end_sample
         outputs = [*self._feed_up_to(utterance, span.end_sample), End()]
         utterance.span, utterance.outcome = span, self._lost
         self._closing.append(utterance)
-        ended = SpeechEnded(utterance.number, span.end_sample / SAMPLE_RATE_HZ)
+        ended = SpeechEnded(utterance.number, span.end_sample / SAMPLE_RATE_HZ, paused)
         return [*outputs, ended, *self._shed(), *self._release()]
 
     @property

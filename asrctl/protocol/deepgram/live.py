@@ -39,10 +39,10 @@ _SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 
 @dataclass(slots=True)
 class _Speech:
-    """An utterance whose final has not come; `ended_by_itself` if the end was not asked for."""
+    """An utterance whose final has not come; `paused` if the speaker ended it."""
 
     start_sample: int
-    ended_by_itself: bool = False
+    paused: bool = False
 
 
 class DeepgramLive:
@@ -66,8 +66,8 @@ class DeepgramLive:
         """Where the open span starts."""
         self._speech: dict[int, _Speech] = {}
         """By number, in order."""
-        self._ended_sample = -1
-        """Where the last utterance ended; one that starts there was cut off it."""
+        self._cut_sample = -1
+        """Where the last utterance was cut; what starts there is the rest of it."""
         self._last_word_ms: int | None = None
         """Where the last word ended, until a gap after it was told."""
         self._seen_ms = 0
@@ -138,8 +138,8 @@ class DeepgramLive:
             case SpeechStarted():
                 return self._started(event)
             case SpeechEnded():
-                self._speech[event.utterance].ended_by_itself = not self._awaits_answer
-                self._ended_sample = round(event.end_s * SAMPLE_RATE_HZ)
+                self._speech[event.utterance].paused = event.paused
+                self._cut_sample = -1 if event.paused else round(event.end_s * SAMPLE_RATE_HZ)
                 return []
             case Partial():
                 return self._interim(event)
@@ -169,7 +169,7 @@ class DeepgramLive:
         start_sample = round(event.start_s * SAMPLE_RATE_HZ)
         self._speech[event.utterance] = _Speech(start_sample)
         outputs = self._gap(_ms(start_sample)) if is_first else []
-        if self._options.vad_events and start_sample != self._ended_sample:
+        if self._options.vad_events and start_sample != self._cut_sample:
             at_s = _seconds(_ms(start_sample))
             outputs.append(send({"type": "SpeechStarted", "channel": _CHANNEL_INDEX, "timestamp": at_s}))
         return outputs
@@ -190,20 +190,19 @@ class DeepgramLive:
         held, self._held = self._held, None
         return [] if held is None else self._final(held, held.end_sample)
 
-    def _final(
-        self, event: Final, end_sample: int, *, from_finalize: bool = False, is_last: bool = False
-    ) -> list[DialectOutput]:
-        """Results for good, up to `end_sample`; `is_last` for the last one before an answer."""
+    def _final(self, event: Final, end_sample: int, *, from_finalize: bool = False) -> list[DialectOutput]:
+        """Results for good, up to `end_sample`."""
         speech = self._speech.pop(event.utterance)
         following = next(iter(self._speech.values()), None)
-        was_cut = following is not None and following.start_sample == event.end_sample
-        ended = not was_cut and (speech.ended_by_itself or not is_last)
         segment, end_ms = event.segment, self._end_ms(end_sample)
         words = list(word_shapes(words_of(segment), self._open_ms / 1000, end_ms / 1000))
         language = event.language if self._options.multi else ""
         heard = self._alternative(segment.text.strip(), segment.confidence, words, language)
         results = self._results(
-            end_ms, heard, speech_final=ended and self._options.speech_final, from_finalize=from_finalize
+            end_ms,
+            heard,
+            speech_final=speech.paused and self._options.speech_final,
+            from_finalize=from_finalize,
         )
         if words:
             self._last_word_ms = round(words[-1]["end"] * 1000)
@@ -222,7 +221,7 @@ class DeepgramLive:
         if held is None:
             outputs: list[DialectOutput] = [self._nothing(sample, from_finalize=from_finalize)]
         else:
-            outputs = self._final(held, sample, from_finalize=from_finalize, is_last=True)
+            outputs = self._final(held, sample, from_finalize=from_finalize)
         return [*outputs, *([] if self._speech else self._gap(_ms(sample)))]
 
     def _gap(self, until_ms: int) -> list[DialectOutput]:
