@@ -65,6 +65,16 @@ def test_a_directory_is_transcribed(
     assert said.startswith("asrctl: 2 of 2 inputs transcribed; 8.0 s of audio in ") and said.count("\n") == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in directories")
+def test_a_pipe_in_a_directory_is_not_waited_for(tmp_path: Path) -> None:
+    """Nobody may ever write to it; a link to nothing stays, so that it is told as missing."""
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "link.wav").symlink_to(tmp_path / "nothing.wav")
+    (tmp_path / "file.wav").touch()
+    found = [Path(each.name).name for each in look_through([str(tmp_path)], recursive=False)]
+    assert found == ["file.wav", "link.wav"]
+
+
 @pytest.mark.parametrize("jobs", ["1", "3"])
 def test_the_output_mirrors_the_tree(jobs: str, recordings: Path, options: Options, tmp_path: Path) -> None:
     """Each transcript is complete and where its input is, also if several are under way at once."""
