@@ -12,7 +12,7 @@ from asrctl.detect.quick import defaults
 from asrctl.errors import UsageError
 from asrctl.languages import check_language
 from asrctl.models.catalog import ALIASES, CATALOG
-from asrctl.models.gguf_models import resolve_gguf
+from asrctl.models.gguf_models import names_gguf, resolve_gguf
 from asrctl.models.store import ModelStore
 from asrctl.policy.chain import ChainOptions
 from asrctl.policy.window import Effort
@@ -96,9 +96,10 @@ def prepare(settings: Settings, progress: Progress | None = None) -> Plan:
         ModelError: No such model, or it cannot be had.
         UsageError: The model cannot do what is asked.
     """
-    chosen, *others = line_up(
-        settings.provider, settings.providers, lambda plugin: setup_of(settings, plugin)
-    )
+    order = settings.providers
+    if names_gguf(settings.model):
+        order = tuple(name for name, plugin in PROVIDERS.items() if plugin.weights == "gguf")
+    chosen, *others = line_up(settings.provider, order, lambda plugin: setup_of(settings, plugin))
     reserves = tuple(Reserve(other.name, partial(_prepared, settings, other)) for other in others)
     return replace(_prepared(settings, chosen, progress), reserves=reserves)
 

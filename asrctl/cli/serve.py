@@ -203,7 +203,9 @@ def _behind(first: Plan, settings: Settings) -> Settings:
         UsageError: The provider takes windows, which a server decodes in processes of its own.
         ProviderError: Nothing can stand in.
     """
+    from asrctl.models.gguf_models import names_gguf
     from asrctl.providers.registry import AUTO_ORDER, PROVIDERS
+    from asrctl.settings import Settings
 
     if first.is_windowed:
         raise UsageError(
@@ -214,7 +216,7 @@ def _behind(first: Plan, settings: Settings) -> Settings:
     return settings.overridden(
         provider=settings.serve.fallback_provider or "auto",
         providers=pooled or AUTO_ORDER,
-        model=settings.serve.fallback_model or None,
+        model=settings.serve.fallback_model or (Settings().model if names_gguf(settings.model) else None),
         serve=replace(settings.serve, fallback_model="", fallback_provider=""),
     )
 

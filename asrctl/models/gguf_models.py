@@ -46,6 +46,11 @@ def resolve_gguf(store: ModelStore, name_or_path: str, progress: Progress | None
     return model
 
 
+def names_gguf(name_or_path: str) -> bool:
+    """Whether a model can only be one for recognisers that load GGUF files."""
+    return name_or_path in HUB_CATALOG or name_or_path.endswith(_SUFFIX)
+
+
 def describe_gguf(path: Path, name: str = "") -> ModelFile:
     """Check a GGUF file without loading it, and say what it is. Raises ModelError as `read_header`."""
     info = read_header(path)
@@ -53,7 +58,7 @@ def describe_gguf(path: Path, name: str = "") -> ModelFile:
         raise ModelError(f"{path}: it holds no weights")
     known = {language.partition("-")[0].lower() for language in info.languages}
     return ModelFile(
-        name=name or path.stem,
+        name=name or path.name,
         path=path,
         size_bytes=info.size_bytes,
         memory_bytes=estimated_memory(info.size_bytes),

@@ -147,7 +147,7 @@ def test_a_name_is_whisper_cpps(store: ModelStore, tiny_en: Path) -> None:
 
 def test_a_path_must_exist(store: ModelStore, tmp_path: Path, model: Path) -> None:
     """A GGUF file is found by its path, whatever it is called; one that is not there is an error."""
-    assert resolve_gguf(store, str(model)).name == "small"
+    assert resolve_gguf(store, str(model)).name == "small.gguf"
     renamed = written(tmp_path, model.read_bytes()).rename(tmp_path / "renamed.bin")
     assert resolve_gguf(store, str(renamed)).path == renamed
     with pytest.raises(ModelError, match="No such file"):

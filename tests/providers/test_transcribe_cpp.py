@@ -130,8 +130,9 @@ def test_a_model_of_ones_own(tmp_path: Path, store: ModelStore) -> None:
     model = write_model(tmp_path / "small.gguf")
     settings = Settings(provider="transcribe_cpp", model=str(model), models_dir=store.root)
     plan = prepare(settings)
-    assert (plan.model, plan.spec.path, plan.multilingual) == ("small", model, False)
-    with pytest.raises(UsageError, match="small knows English only"):
+    assert (plan.model, plan.spec.path, plan.multilingual) == ("small.gguf", model, False)
+    assert prepare(settings.overridden(provider="auto")).provider == "transcribe_cpp"
+    with pytest.raises(UsageError, match=r"small\.gguf knows English only"):
         prepare(settings.overridden(language="de"))
     model.write_bytes(model.read_bytes()[:1000])
     with pytest.raises(ModelError, match="cut short"):

@@ -225,5 +225,5 @@ def test_what_a_plan_is(model: Path, store: ModelStore) -> None:
     assert plan.spec.threads == 1
     chosen = TranscribeCppSettings(model=str(model), streaming=False, lookahead_ms=80)
     plan = prepare(settings.overridden(model="tiny.en-q8_0", provider_settings={"transcribe_cpp": chosen}))
-    assert (plan.model, plan.serving, plan.is_pooled) == ("small", None, True)
+    assert (plan.model, plan.serving, plan.is_pooled) == ("small.gguf", None, True)
     assert ("lookahead_ms", 80) in plan.spec.options
