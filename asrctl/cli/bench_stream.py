@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -174,13 +175,13 @@ def _through(
     from asrctl.bench.stage import Here
     from asrctl.cli.foreign import through
     from asrctl.cli.remote_options import refuse_local
-    from asrctl.providers.registry import PROVIDERS
 
     refuse_local(dict(zip(_OURS, ours, strict=True)))
     chosen = through(settings, server, api_key, model)
     stage = _here(chosen, speech, None, None, None, None)
     assert isinstance(stage, Here)
-    place = chosen.of(PROVIDERS["remote"]).address.place
+    address = urlsplit(server)
+    place = f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
     return replace(stage, name=place, description={"server": place})
 
 

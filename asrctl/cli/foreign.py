@@ -1,10 +1,9 @@
-"""Servers that speak another protocol than `asrctl.v1`: the provider `remote` has the work done there."""
+"""Servers that speak another protocol than `asrctl.v1`: a provider has the work done there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -31,7 +30,7 @@ def is_foreign(url: str) -> bool:
 def through(settings: Settings, url: str, api_key: str | None, model: str | None) -> Settings:
     """The settings with this server as what recognises.
 
-    What `[remote]` says of waiting holds for it too; its address, model and key are those of another.
+    What that provider's section of the config says of waiting holds for it too.
 
     Args:
         settings: What is in force.
@@ -42,12 +41,13 @@ def through(settings: Settings, url: str, api_key: str | None, model: str | None
     Raises:
         UsageError: The address is none.
     """
-    from asrctl.providers.registry import PROVIDERS
+    from asrctl.providers.registry import for_servers
 
-    base = settings.of(PROVIDERS["remote"])
-    remote = replace(base, url=url, dialect="auto", model=model or "", api_key=api_key or "")
-    mine = {**settings.provider_settings, "remote": remote}
-    return settings.overridden(provider="remote", provider_settings=mine)
+    plugin = for_servers()
+    assert plugin.through is not None
+    there = plugin.through(settings.of(plugin), url, model or "", api_key or "")
+    mine = {**settings.provider_settings, plugin.name: there}
+    return settings.overridden(provider=plugin.name, provider_settings=mine)
 
 
 @contextmanager

@@ -121,10 +121,8 @@ def transcribe(
     _refuse_appending(append, open_source is not None, output, record, wanted)
     names, outputs, skipped = _missing(names, outputs) if skip_existing else (names, outputs, 0)
     cues = {
-        "max_line_width": max_line_width,
-        "max_lines": max_lines,
-        "max_cps": max_cps,
-        "min_gap_s": min_gap,
+        **{"max_line_width": max_line_width, "max_lines": max_lines},
+        **{"max_cps": max_cps, "min_gap_s": min_gap},
     }
     render = _rendering(settings.word_timestamps, paragraph_pause, {**cues, "word_by_word": word_by_word})
     code = 0 if mic else EXIT_INTERRUPTED

@@ -62,6 +62,12 @@ def built_in(name: str) -> Plugin | None:
     return plugin
 
 
+def for_servers() -> Plugin:
+    """The provider that has a server recognise."""
+    found = (built_in(name) for name in _built_in_names())
+    return next(plugin for plugin in found if plugin is not None and plugin.through is not None)
+
+
 @cache
 def _built_in_names() -> tuple[str, ...]:
     import pkgutil  # 1 ms, which nobody pays for Whisper

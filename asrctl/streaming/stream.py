@@ -117,12 +117,7 @@ class Stream:
     @property
     def committed_sample(self) -> int:
         """All samples before it are finalised, judged silence or declared dropped, and that was said."""
-        if not self._closing:
-            return self._endpointer.settled_sample
-        head = self._closing[0]
-        if isinstance(head, FlushMark):
-            return head.sample
-        return head.span.start_sample if isinstance(head, Gap) else head.start_sample
+        return self._closing[0].start_sample if self._closing else self._endpointer.settled_sample
 
     @property
     def awaits_finals(self) -> bool:
@@ -322,7 +317,7 @@ class Stream:
         while self._closing:
             head = self._closing[0]
             if isinstance(head, FlushMark):
-                outputs.append(Flushed(head.sample))
+                outputs.append(Flushed(head.start_sample))
             elif isinstance(head, Gap):
                 outputs.append(self._drop(None, head.span, head.reason))
             elif head.outcome is not None:

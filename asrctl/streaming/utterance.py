@@ -42,12 +42,17 @@ class Gap:
     span: Span
     reason: str
 
+    @property
+    def start_sample(self) -> int:
+        """Where it begins."""
+        return self.span.start_sample
+
 
 @dataclass(frozen=True, slots=True)
 class FlushMark:
     """Where the stream was flushed; it is told of when all before it is answered for."""
 
-    sample: int
+    start_sample: int
 
 
 def merged(hypothesis: Hypothesis, span: Span) -> Segment:

@@ -27,7 +27,7 @@ def strict(text: str) -> Any:
 def test_json_is_what_the_contract_says() -> None:
     """Every key of schema 1 is there, with times to the millisecond."""
     words = (Word(0.10004, 0.5, " Hi", 0.87654321),)
-    item = Segment(0.1, 0.50049, " Hi ", 0.9, words, "en")
+    item = Segment(0.1, 0.50049, " Hi ", 0.9, words, language="en")
     assert strict(rendered("json", [item], duration_s=2.0)) == {
         "schema": 1,
         "source": "a.wav",

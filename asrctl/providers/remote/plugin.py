@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asrctl.errors import ProviderError
@@ -32,6 +33,10 @@ def _start(setup: Setup) -> RemoteRecognizer | RemoteWindows:
     return RemoteRecognizer(setup.settings)
 
 
+def _through(settings: RemoteSettings, url: str, model: str, api_key: str) -> RemoteSettings:
+    return replace(settings, url=url, dialect="auto", model=model, api_key=api_key)
+
+
 PLUGIN = Plugin(
     name="remote",
     summary="a server that recognises speech: OpenAI's API, vLLM, Deepgram's, Wyoming, or another asrctl",
@@ -41,4 +46,5 @@ PLUGIN = Plugin(
     takes_windows=lambda setup: setup.settings.is_windowed,
     start=_start,
     model=lambda setup: setup.settings.model or "remote",
+    through=_through,
 )
