@@ -30,11 +30,10 @@ from asrctl.cli.bench_options import (
 from asrctl.cli.bench_stream import bench_stream
 from asrctl.cli.bench_view import Plot, print_json, progress, say, show
 from asrctl.cli.config import ConfigFile
+from asrctl.cli.help import COMMANDS
 from asrctl.errors import UsageError
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Measure: speed, cold start, live latency."
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=COMMANDS["bench"])
 app.command("stream")(bench_stream)
 _WhisperCli = Annotated[
     Path | None,

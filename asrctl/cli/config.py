@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asrctl.cli.help import COMMANDS
+
 if TYPE_CHECKING:
     from asrctl.settings import Loaded
 
@@ -19,7 +21,7 @@ ConfigFile = Annotated[
 ]
 """The `--config` option, alike in every command that has it."""
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show the settings in force.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=COMMANDS["config"])
 
 
 @app.command()

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from asrctl.policy.sizing import Wish
 
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
 def detect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     dry_run: Annotated[
@@ -62,7 +66,7 @@ def detect(
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Probe this machine, measure its models, and write the config that the other commands read.
+    """Measure this machine and write a config that suits it.
 
     An existing config is shown as a diff and kept as a backup; other settings in it are preserved.
 

@@ -1,10 +1,23 @@
-"""How help looks: options in groups, and the exit codes, which are written down here alone."""
+"""The commands, and how their help looks: options in groups, and the exit codes, written down here alone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+COMMANDS: Mapping[str, str] = {
+    "transcribe": "Transcribe audio files, standard input, or live audio.",
+    "detect": "Measure this machine and write a config that suits it.",
+    "serve": "Serve live audio, files over HTTP, and a page for browsers.",
+    "bench": "Measure: speed, cold start, live latency.",
+    "config": "Show the settings in force.",
+    "models": "List, fetch, check and remove models.",
+}
+"""Each command in a line. Its module in this room has its name, and an `app`."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -38,3 +51,26 @@ class GroupedCommand(TyperCommand):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+class Commands(TyperGroup):
+    """All commands, of which only the one that is asked for is imported: the others would double the time."""
+
+    commands: dict[str, Any]
+
+    def __init__(self, **given: Any) -> None:
+        """Names without commands at first."""
+        super().__init__(**given)
+        self.commands = {**dict.fromkeys(COMMANDS), **self.commands}
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One of them; None if there is none of that name."""
+        if self.commands.get(cmd_name) is None and cmd_name in COMMANDS:
+            self.commands[cmd_name] = get_command(import_module(f"asrctl.cli.{cmd_name}").app)
+            self.commands[cmd_name].name = cmd_name
+        return self.commands.get(cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Called when help is drawn."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from asrctl import __version__
-from asrctl.cli import bench, config, detect, models, serve, transcribe
-from asrctl.cli.help import EXIT_CODES, GroupedCommand
+from asrctl.cli.help import EXIT_CODES, Commands
 from asrctl.errors import AsrctlError
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ Examples:
 # Plain help: drawing it with rich takes 170 ms instead of 80 (2 cores, CPython 3.11, typer 0.29).
 app = typer.Typer(
     name="asrctl",
+    cls=Commands,
     help=_HELP,
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -48,13 +48,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# The commands. Their modules import what is heavy inside the functions, so that help stays quick.
-app.command(cls=GroupedCommand, epilog=EXIT_CODES)(transcribe.transcribe)
-app.command(short_help="Measure this machine and write a config that suits it.")(detect.detect)
-app.command(short_help="Serve live audio over WebSocket, and files over HTTP.")(serve.serve)
-app.add_typer(bench.app, name="bench")
-app.add_typer(config.app, name="config")
-app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> None:

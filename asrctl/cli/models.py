@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from asrctl.cli import completion
+from asrctl.cli.help import COMMANDS
 from asrctl.cli.view import bytes_progress
 from asrctl.errors import ModelError
 
@@ -29,7 +30,7 @@ _Name = Annotated[
 _PIPE_WIDTH = 200
 """What is not shown to anybody need not fit on a screen."""
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, fetch, check and remove models.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=COMMANDS["models"])
 
 
 @app.command("list")

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _REQUIRED = ("starlette", "uvicorn", "httptools", "websockets", "prometheus_client", "python_multipart")
 
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
 def serve(
     context: typer.Context,
     host: options.Host = None,
@@ -50,7 +54,7 @@ def serve(
     grace: options.Grace = None,
     config: ConfigFile = None,
 ) -> None:
-    """Serve live audio over WebSocket, files as OpenAI does, and a page for browsers.
+    """Serve live audio, files over HTTP, and a page for browsers.
 
     Live audio comes to /v1/stream, files to /v1/audio/transcriptions, browsers to /. For tools that speak to
     whisper.cpp's server or to whisper-asr-webservice there are /inference, /asr and /detect-language; for

@@ -12,6 +12,7 @@ import typer
 
 from asrctl.cli import transcribe_options as given
 from asrctl.cli.config import ConfigFile
+from asrctl.cli.help import EXIT_CODES, GroupedCommand
 from asrctl.errors import EXIT_INTERRUPTED, UsageError
 from asrctl.render import Format
 
@@ -23,6 +24,10 @@ _APPENDABLE = ("txt", "jsonl")
 _ONE_FILE_EACH = ("srt", "vtt", "tsv")
 
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(cls=GroupedCommand, epilog=EXIT_CODES)
 def transcribe(
     context: typer.Context,
     inputs: given.Inputs = None,

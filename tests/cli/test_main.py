@@ -15,6 +15,7 @@ import pytest
 
 from asrctl import __version__, errors
 from asrctl.cli import main as cli
+from asrctl.cli.help import COMMANDS
 from asrctl.errors import AsrctlError, ModelError
 
 from .commands import asrctl, run
@@ -72,8 +73,8 @@ def test_every_commands_help_is_light() -> None:
         "import sys, typer\n"
         "from asrctl.cli.main import app\n"
         "def walk(command, path):\n"
-        "    for name, inner in sorted(getattr(command, 'commands', {}).items()):\n"
-        "        yield from walk(inner, [*path, name])\n"
+        "    for name in getattr(command, 'commands', ()):\n"
+        "        yield from walk(command.get_command(None, name), [*path, name])\n"
         "    yield path\n"
         "def show_help(*path):\n"
         "    try: app([*path, '--help'])\n"
@@ -94,7 +95,25 @@ def test_a_mistyped_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
     assert run("confg") == 2
     assert run("config", "show", "--nope") == 2
     captured = capsys.readouterr()
-    assert captured.out == "" and "confg" in captured.err and "--nope" in captured.err
+    assert captured.out == "" and "Did you mean 'config'?" in captured.err and "--nope" in captured.err
+
+
+def test_help_of_all_imports_no_command() -> None:
+    """What each does stands in one table, so that the first thing people type comes at once."""
+    code = "import sys; from asrctl.cli.main import app; app(['--help'])"
+    shown = "import atexit, sys; atexit.register(lambda: print(*sys.modules)); " + code
+    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    *_, modules = done.stdout.splitlines()
+    assert not {f"asrctl.cli.{name}" for name in COMMANDS} & set(modules.split())
+    assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_is_described_alike(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line in the table is the first of the command's own help."""
+    assert run(name, "--help") == 0
+    first = capsys.readouterr().out.split("\n\n")[1]
+    assert " ".join(first.split()) == COMMANDS[name]
 
 
 def test_an_error_of_ours_is_one_line(
