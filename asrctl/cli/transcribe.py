@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -157,12 +158,31 @@ def _missing(
     """
     if not names or not all(outputs):
         raise UsageError("--skip-existing needs inputs, and --output-dir or --output for their transcripts")
-    missing = [(name, path) for name, path in zip(names, outputs, strict=True) if path and not path.exists()]
+    pairs = [(name, path) for name, path in zip(names, outputs, strict=True) if path is not None]
+    shared = Counter((path.parent, Path(name).stem.casefold()) for name, path in pairs)
+    missing = [
+        (name, path)
+        for name, path in pairs
+        if not _has_transcript(name, path, shares=shared[path.parent, Path(name).stem.casefold()] > 1)
+    ]
     skipped = len(names) - len(missing)
     if not missing:
         typer.echo(f"asrctl: nothing to do: {skipped} inputs skipped, whose transcripts exist", err=True)
         raise typer.Exit
     return [name for name, _ in missing], [path for _, path in missing], skipped
+
+
+def _has_transcript(name: str, path: Path, *, shares: bool) -> bool:
+    """Whether an input's transcript exists.
+
+    Where inputs share a stem, names are numbered, and one that was added since may have come before another:
+    then a transcript from before the input was there is not of this input.
+    """
+    try:
+        made_s = path.stat().st_mtime
+    except OSError:
+        return False
+    return not shares or not os.path.exists(name) or os.stat(name).st_ctime <= made_s
 
 
 def _refuse_mixing(names: Sequence[str], output_dir: Path | None, wanted: Format, jobs: int) -> None:
