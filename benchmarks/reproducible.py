@@ -1,4 +1,4 @@
-"""Whether the same audio gives the same words: noisy pieces of speech, decoded in random order by two workers.
+"""Whether the same audio gives the same words: noisy speech, decoded in random order by two workers.
 
 python -m benchmarks.reproducible film.flac talk.wav --decodes 1000
 
