@@ -25,7 +25,7 @@ class EchoOptions:
         floor_rise: How fast the noise floor follows louder frames, per frame.
     """
 
-    most_left: float = 0.6
+    most_left: float = 0.4
     weaker_by: float = 0.5
     around_frames: int = 3
     floor_rise: float = 1.01
