@@ -31,6 +31,7 @@ ALLOWED = {
     "settings": {"errors", "render", "providers"},
     "audio": {"transcript", "errors", "policy"},
     "models": {"transcript", "errors", "policy"},
+    "speakers": {"transcript", "errors", "policy", "models"},
     "client": {"transcript", "errors", "policy", "protocol", "network"},
     "providers": {*LOW, "protocol", "network", "audio", "models", "client"},
     "workers": {*LOW, "providers"},
