@@ -20,7 +20,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
@@ -31,18 +31,20 @@ from asrctl.audio.live import LiveSource
 from asrctl.errors import UsageError
 from asrctl.events import Event
 from asrctl.from_settings import file_options, speech_detector, stream_options
-from asrctl.recordings import blocking, is_recording, opened
+from asrctl.recordings import blocking, is_recording, opened_tracks
 from asrctl.settings import Settings
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.files import FileTranscription
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream
 from asrctl.streaming.source import Reader, in_thread
+from asrctl.streaming.tracks import TracksTranscription, Transcription
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Timing, Transcript
 from asrctl.workers.options import PoolOptions
 
 if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
-    from asrctl.recordings import LiveAudio, Recording
+    from asrctl.audio.tracks import Tracks
+    from asrctl.recordings import Channels, LiveAudio, Recordings
     from asrctl.streaming.stream import SpeechDetector
     from asrctl.workers.standby import Standby
 
@@ -130,52 +132,86 @@ class AsyncEngine:
 
     # Recordings
 
-    async def transcribe(self, source: Recording, *, vad: bool = True) -> Transcript:
+    async def transcribe(
+        self,
+        source: Recordings,
+        *,
+        vad: bool = True,
+        channels: Channels = "mix",
+        speakers: Mapping[str, str] | None = None,
+    ) -> Transcript:
         """Transcribe a recording.
 
         Args:
-            source: A file in any format that asrctl reads, or samples, shape (n,), mono float32 at 16 kHz.
+            source: A file in any format that asrctl reads, or samples, shape (n,), mono float32 at 16 kHz; or
+                the tracks of one recording, such as `{"Anna": "mic.wav", "Ben": "system.wav"}`.
             vad: Look for speech first; False decodes everything.
+            channels: "split" transcribes each channel on its own, with a speaker; samples have the shape
+                (n, channels).
+            speakers: Names by channel: "left", "right", or a number from "1".
 
         Raises:
-            AudioError: The file cannot be read.
+            AudioError: The file cannot be read, or has not the channels that are named.
             ModelError: The weights do not load.
             ProviderError: No provider can run.
         """
         loop = asyncio.get_running_loop()
         started_s = loop.time()
-        audio = await in_thread(lambda: opened(source))
+        audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
         work = self.file(audio, vad=vad)
         async with aclosing(work.segments()) as found:
             segments = [segment async for segment in found]
         return self.transcript(audio.name, work, segments, loop.time() - started_s)
 
-    async def segments(self, source: Recording, *, vad: bool = True) -> AsyncGenerator[Segment]:
+    async def segments(
+        self,
+        source: Recordings,
+        *,
+        vad: bool = True,
+        channels: Channels = "mix",
+        speakers: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[Segment]:
         """The same, a segment at a time, as they become known."""
-        audio = await in_thread(lambda: opened(source))
+        audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
         async with aclosing(self.file(audio, vad=vad).segments()) as found:
             async for segment in found:
                 yield segment
 
-    def file(self, audio: AudioReader, *, vad: bool = True) -> FileTranscription:
+    def file(self, audio: AudioReader | Tracks, *, vad: bool = True) -> Transcription:
         """A transcription of an open input, with its account; iterate over its `segments()` once.
 
         Raises:
             UsageError: The provider takes no whole windows; use `stream`.
         """
+        from asrctl.audio.tracks import Tracks
+
         windows = self.recognizer.windows
         if windows is None:
             raise UsageError(f"{self.recognizer.name} only listens to streams: use stream()")
         found = self.settings.vad if vad else None
         options = file_options(self.plan.decode, found, audio.duration_s)
-        return FileTranscription(Reader(audio), windows, speech_detector(found), options, audio.name)
+        if not isinstance(audio, Tracks):
+            return FileTranscription(Reader(audio), windows, speech_detector(found), options, audio.name)
+        wants_words = options.decode.word_timestamps
+        options = replace(options, decode=replace(options.decode, word_timestamps=True))
+        return TracksTranscription(
+            Reader(audio),
+            audio.speakers,
+            lambda track, gate: FileTranscription(
+                track, windows, gate(speech_detector(found)), options, audio.name
+            ),
+            words=wants_words,
+            echo=vad,
+        )
 
     def transcript(
-        self, name: str, work: FileTranscription, segments: list[Segment], wall_s: float
+        self,
+        name: str,
+        work: Transcription,
+        segments: list[Segment],
+        wall_s: float,
     ) -> Transcript:
         """What a transcription gave; audio that was read and is not transcribed counts as dropped."""
-        account = work.account
-        dropped_samples = account.dropped_samples + account.pending_samples
         at_work = work.providers or [self.recognizer.name]
         models = dict.fromkeys(self.recognizer.members[provider].model for provider in at_work)
         return Transcript(
@@ -183,10 +219,11 @@ class AsyncEngine:
             model=", ".join(models),
             provider=", ".join(at_work),
             language=work.language or self.plan.decode.language,
-            duration_s=account.received_samples / SAMPLE_RATE_HZ,
+            duration_s=work.length_samples / SAMPLE_RATE_HZ,
             segments=tuple(segments),
-            audio=replace(account, dropped_samples=dropped_samples),
+            audio=work.account.closed(),
             timing=Timing(self.recognizer.load_s, work.inference_s, wall_s),
+            tracks=work.tracks,
         )
 
     # Live audio

@@ -6,22 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from asrctl.detect.quick import defaults
 from asrctl.errors import UsageError
 from asrctl.languages import check_language
 from asrctl.models.catalog import ALIASES, CATALOG
+from asrctl.models.gguf_models import names_gguf, resolve_gguf
 from asrctl.models.store import ModelStore
 from asrctl.policy.chain import ChainOptions
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.providers.plugin import Setup
+from asrctl.providers.plugin import Serving, Setup
 from asrctl.providers.recognizer import Recognizer
 from asrctl.providers.registry import PROVIDERS, line_up
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import DeferredRecognizer, PooledRecognizer, ServiceRecognizer
 from asrctl.streaming.source import in_thread
+from asrctl.workers.listener import ListenerOptions
+from asrctl.workers.listeners import Listeners
 from asrctl.workers.options import HealthCheck, PoolOptions
 from asrctl.workers.pool import WorkerPool
 
@@ -42,6 +45,7 @@ class Plan:
         decode: How each window is decoded.
         workers: Processes.
         setup: That setup; None for providers that load a model.
+        serving: How streams are served, for a model that listens to them; None for windows.
         multilingual: Whether the model knows languages other than English.
         reserves: Who stands in, the best first.
     """
@@ -51,6 +55,7 @@ class Plan:
     decode: DecodeOptions
     workers: int
     setup: Setup | None = None
+    serving: Serving | None = None
     multilingual: bool = True
     reserves: tuple[Reserve, ...] = ()
 
@@ -62,13 +67,13 @@ class Plan:
     @property
     def is_pooled(self) -> bool:
         """Whether it decodes windows in worker processes."""
-        return PROVIDERS[self.spec.provider].is_pooled
+        return PROVIDERS[self.spec.provider].is_pooled and self.serving is None
 
     @property
     def is_windowed(self) -> bool:
         """Whether it decodes windows, as files want it."""
         plugin = PROVIDERS[self.spec.provider]
-        return plugin.is_pooled or (self.setup is not None and plugin.takes_windows(self.setup))
+        return self.is_pooled or (self.setup is not None and plugin.takes_windows(self.setup))
 
     def with_words(self) -> Plan:
         """The same, with the times of words."""
@@ -91,9 +96,10 @@ def prepare(settings: Settings, progress: Progress | None = None) -> Plan:
         ModelError: No such model, or it cannot be had.
         UsageError: The model cannot do what is asked.
     """
-    chosen, *others = line_up(
-        settings.provider, settings.providers, lambda plugin: setup_of(settings, plugin)
-    )
+    order = settings.providers
+    if names_gguf(settings.model):
+        order = tuple(name for name, plugin in PROVIDERS.items() if plugin.weights == "gguf")
+    chosen, *others = line_up(settings.provider, order, lambda plugin: setup_of(settings, plugin))
     reserves = tuple(Reserve(other.name, partial(_prepared, settings, other)) for other in others)
     return replace(_prepared(settings, chosen, progress), reserves=reserves)
 
@@ -111,13 +117,15 @@ def _prepared(settings: Settings, plugin: Plugin, progress: Progress | None = No
         model = plugin.model(setup) or plugin.name
         decode = _decoding(settings, model, multilingual=True)
         return Plan(model, ModelSpec(plugin.name, Path(model)), decode, workers=1, setup=setup)
-    model, path, multilingual = _weights(settings, plugin, progress)
-    if settings.translate and not multilingual:
-        raise UsageError(f"{model} cannot translate: it knows English only; take one such as base")
-    suited = defaults(settings.workers)
-    spec = ModelSpec(plugin.name, path, settings.threads or suited.threads)
-    decode = _decoding(settings, model, multilingual)
-    return Plan(model, spec, decode, suited.workers, multilingual=multilingual)
+    found = _weights(settings, plugin, progress)
+    if settings.translate and not found.multilingual:
+        raise UsageError(f"{found.name} cannot translate: it knows English only; take one such as base")
+    suited, setup = defaults(settings.workers), setup_of(settings, plugin)
+    decode = _decoding(settings, found.name, found.multilingual)
+    serving = plugin.serving(setup) if found.streams else None
+    threads = settings.threads or (1 if serving else suited.threads)  # of each stream, or of each worker
+    spec = ModelSpec(plugin.name, found.path, threads, options=plugin.options(setup))
+    return Plan(found.name, spec, decode, suited.workers, serving=serving, multilingual=found.multilingual)
 
 
 def _decoding(settings: Settings, model: str, multilingual: bool) -> DecodeOptions:
@@ -130,18 +138,28 @@ def _decoding(settings: Settings, model: str, multilingual: bool) -> DecodeOptio
     )
 
 
-def _weights(settings: Settings, plugin: Plugin, progress: Progress | None) -> tuple[str, Path, bool]:
-    """Name, path and whether the model knows many languages."""
+class _Found(NamedTuple):
+    """Weights, and what is known of them."""
+
+    name: str
+    path: Path
+    multilingual: bool = True
+    streams: bool = False
+
+
+def _weights(settings: Settings, plugin: Plugin, progress: Progress | None) -> _Found:
     if plugin.weights == "own":
         path = plugin.locate(setup_of(settings, plugin))
-        return path.name, path, True
+        return _Found(path.name, path)
     store = ModelStore(settings.models_dir)
+    wanted = getattr(settings.of(plugin), "model", "") or settings.model
     if plugin.weights == "ctranslate2":
-        path = store.ct2_directory(settings.model, progress=progress)
-        entry = CATALOG.get(ALIASES.get(settings.model, settings.model))
-        return (entry.base_name, path, entry.multilingual) if entry else (path.name, path, True)
-    model = store.resolve(settings.model, progress=progress)
-    return model.name, model.path, model.multilingual
+        path = store.ct2_directory(wanted, progress=progress)
+        entry = CATALOG.get(ALIASES.get(wanted, wanted))
+        return _Found(entry.base_name, path, entry.multilingual) if entry else _Found(path.name, path)
+    resolve = partial(resolve_gguf, store) if plugin.weights == "gguf" else store.resolve
+    model = resolve(wanted, progress=progress)
+    return _Found(model.name, model.path, model.multilingual, model.streams)
 
 
 # Starting
@@ -176,6 +194,8 @@ def start(
 
 
 def _started(plan: Plan, options: PoolOptions, standby: Standby | None = None) -> Recognizer:
+    if plan.serving is not None:
+        return Listeners(plan.spec, plan.model, ListenerOptions(plan.serving, health=health_check(plan)))
     if plan.setup is None:
         pool = WorkerPool(plan.spec, options, standby=standby)
         return PooledRecognizer(plan.provider, plan.model, pool, lambda: pool.slots[0].description)
@@ -191,7 +211,7 @@ def _reserve(reserve: Reserve) -> DeferredRecognizer:
         return _started(plan, pool_options(plan)), plan.decode.language
 
     plugin = PROVIDERS[reserve.provider]
-    windowed = plugin.is_pooled or reserve.prepare().is_windowed
+    windowed = (plugin.is_pooled and plugin.listen is None) or reserve.prepare().is_windowed
     return DeferredRecognizer(reserve.provider, make, windowed=windowed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +11,7 @@ from asrctl.api import AsyncEngine
 
 if TYPE_CHECKING:
     from asrctl.events import Event
-    from asrctl.recordings import LiveAudio, Recording
+    from asrctl.recordings import Channels, LiveAudio, Recordings
     from asrctl.settings import Settings
     from asrctl.transcript import Segment, Transcript
 
@@ -45,13 +45,29 @@ class Engine:
         """Block until the model is loaded; see `AsyncEngine.wait_ready`."""
         self._runner.run(self._engine.wait_ready())
 
-    def transcribe(self, source: Recording, *, vad: bool = True) -> Transcript:
+    def transcribe(
+        self,
+        source: Recordings,
+        *,
+        vad: bool = True,
+        channels: Channels = "mix",
+        speakers: Mapping[str, str] | None = None,
+    ) -> Transcript:
         """Transcribe a recording; see `AsyncEngine.transcribe`."""
-        return self._runner.run(self._engine.transcribe(source, vad=vad))
+        return self._runner.run(
+            self._engine.transcribe(source, vad=vad, channels=channels, speakers=speakers)
+        )
 
-    def segments(self, source: Recording, *, vad: bool = True) -> Iterator[Segment]:
+    def segments(
+        self,
+        source: Recordings,
+        *,
+        vad: bool = True,
+        channels: Channels = "mix",
+        speakers: Mapping[str, str] | None = None,
+    ) -> Iterator[Segment]:
         """The same, a segment at a time, as they become known."""
-        return self._each(self._engine.segments(source, vad=vad))
+        return self._each(self._engine.segments(source, vad=vad, channels=channels, speakers=speakers))
 
     def stream(self, source: LiveAudio, *, vad: bool = True, partials: bool = True) -> Iterator[Event]:
         """Events of live audio; see `AsyncEngine.stream`. While you do not iterate, nothing is decoded."""
@@ -71,8 +87,14 @@ class Engine:
 
 
 def transcribe(
-    source: Recording, model: str | None = None, *, vad: bool = True, **options: Any
+    source: Recordings,
+    model: str | None = None,
+    *,
+    vad: bool = True,
+    channels: Channels = "mix",
+    speakers: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> Transcript:
     """Transcribe one recording; for several, keep an `Engine`. Arguments as for `AsyncEngine`."""
     with Engine(model, **options) as engine:
-        return engine.transcribe(source, vad=vad)
+        return engine.transcribe(source, vad=vad, channels=channels, speakers=speakers)

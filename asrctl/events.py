@@ -17,10 +17,12 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnded:
-    """The utterance is complete; its final is on the way."""
+    """The utterance is complete; its final is on the way. `paused` is whether the speaker ended it, and not a
+    flush, the end of the stream, or a cut because it was too long."""
 
     utterance: int
     end_s: float
+    paused: bool = True
 
 
 @dataclass(frozen=True, slots=True)

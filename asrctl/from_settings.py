@@ -70,6 +70,7 @@ def speech_detector(vad: VadSettings | None) -> SpeechDetector:
         from asrctl.audio.loudness import Loudness
 
         return Loudness()
+    from asrctl.audio.raised import Raised
     from asrctl.audio.vad import SileroVad, SileroWeights
 
-    return SileroVad(SileroWeights.load())
+    return Raised(SileroVad(SileroWeights.load()))

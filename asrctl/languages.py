@@ -32,21 +32,40 @@ CODES = frozenset(NAMES)
 """ISO 639-1 where there is such a code; "jw" is Javanese, "haw" Hawaiian, "yue" Cantonese."""
 
 
+def is_open(language: str) -> bool:
+    """Whether a language is still to be found out: "auto", or one of several codes joined by commas."""
+    return language == AUTO or "," in language
+
+
+def candidates(language: str) -> tuple[str, ...]:
+    """The languages that come into question; empty for all of them."""
+    return () if language == AUTO else tuple(language.split(","))
+
+
 def check_language(language: str, *, multilingual: bool, model: str) -> str:
     """The language to decode in, as the model wants it.
 
     Args:
-        language: A code, or "auto".
+        language: A code, "auto", or codes joined by commas of which one is spoken at a time.
         multilingual: Whether the model knows more than English.
         model: Its name, for the message.
 
     Raises:
         UsageError: There is no such language, or the model does not know it.
     """
+    checked = [_checked(each, multilingual, model) for each in language.split(",")]
+    return AUTO if AUTO in checked else ",".join(dict.fromkeys(checked))
+
+
+def _checked(language: str, multilingual: bool, model: str) -> str:
     code = language.strip().lower().replace("_", "-").partition("-")[0]
     if code != AUTO and code not in CODES:
         near = difflib.get_close_matches(code, sorted(CODES), n=1)
-        hint = f"did you mean {near[0]}?" if near else 'give a code such as en, de or zh, or "auto"'
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else 'give a code such as en, de or zh, several as en,es, or "auto"'
+        )
         raise UsageError(f"there is no language {language!r}: {hint}")
     if multilingual:
         return code

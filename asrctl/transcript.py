@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
+from typing import NamedTuple
 
 SAMPLE_RATE_HZ = 16_000
 """Rate of all audio inside asrctl: mono float32 in [-1, 1]."""
@@ -33,6 +34,7 @@ class Segment:
     """A stretch of text with its times in seconds; `words` is empty unless word times were asked for.
 
     `speaker` is who said it, or most of it: words may have speakers of their own; "" is unknown.
+    `language` is the code of the language it was taken to be in; empty where nobody said.
     """
 
     start_s: float
@@ -41,6 +43,7 @@ class Segment:
     confidence: float
     words: tuple[Word, ...] = ()
     speaker: str = ""
+    language: str = ""
 
     def shifted(self, offset_s: float) -> Segment:
         """The same segment and words, `offset_s` seconds later."""
@@ -59,20 +62,36 @@ class Segment:
 
     def turns(self) -> tuple[Segment, ...]:
         """The segment in parts that have one speaker each; a word without one has the segment's."""
-        parts = [tuple(words) for _, words in groupby(self.words, lambda word: word.speaker or self.speaker)]
-        if len(parts) < 2:
-            return (replace(self, speaker=parts[0][0].speaker or self.speaker),) if parts else (self,)
+        groups = [tuple(words) for _, words in groupby(self.words, lambda word: word.speaker or self.speaker)]
         return tuple(
-            Segment(
-                words[0].start_s,
-                words[-1].end_s,
-                text,
-                self.confidence,
-                words,
-                words[0].speaker or self.speaker,
-            )
-            for words, text in zip(parts, _cut(self.text, parts), strict=True)
+            replace(part, speaker=(part.words or (self,))[0].speaker or self.speaker)
+            for part in self._in_parts(groups)
         )
+
+    def parted(self, pause_s: float) -> tuple[Segment, ...]:
+        """The segment in parts between which nothing was said for `pause_s` seconds, by its words."""
+        groups: list[tuple[Word, ...]] = []
+        for word in self.words:
+            if groups and word.start_s - groups[-1][-1].end_s < pause_s:
+                groups[-1] += (word,)
+            else:
+                groups.append((word,))
+        return self._in_parts(groups)
+
+    def _in_parts(self, groups: list[tuple[Word, ...]]) -> tuple[Segment, ...]:
+        if len(groups) < 2:
+            return (self,)
+        return tuple(
+            replace(self, start_s=words[0].start_s, end_s=words[-1].end_s, text=text, words=words)
+            for words, text in zip(groups, _cut(self.text, groups), strict=True)
+        )
+
+
+class LanguageEvidence(NamedTuple):
+    """What a recogniser says of a piece of audio: how long it is, and languages with their probabilities."""
+
+    speech_s: float
+    probabilities: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +99,14 @@ class Hypothesis:
     """What a recogniser made of one window; times count from the window's first sample.
 
     `inference_s` is the wall time the recogniser took; `language` a code such as "en"; `provider` who it was,
-    where there are several.
+    where there are several; `evidence` what it heard of the language, if that was asked and it can tell.
     """
 
     segments: tuple[Segment, ...]
     language: str
     inference_s: float
     provider: str = ""
+    evidence: tuple[LanguageEvidence, ...] = ()
 
     @property
     def text(self) -> str:
@@ -118,6 +138,19 @@ class AudioAccount:
         """Samples received and not yet accounted for."""
         return self.received_samples - self.speech_samples - self.silence_samples - self.dropped_samples
 
+    def closed(self) -> AudioAccount:
+        """The same at the end: what is still pending will never be transcribed, and counts as dropped."""
+        return replace(self, dropped_samples=self.dropped_samples + self.pending_samples)
+
+    def __add__(self, other: AudioAccount) -> AudioAccount:
+        """The account of both."""
+        return AudioAccount(
+            self.received_samples + other.received_samples,
+            self.speech_samples + other.speech_samples,
+            self.silence_samples + other.silence_samples,
+            self.dropped_samples + other.dropped_samples,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -129,8 +162,16 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """A track of a recording: who is on it, and where its samples went."""
+
+    speaker: str
+    audio: AudioAccount
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
-    """The whole result for one input."""
+    """The whole result for one input; `tracks`, if it had any, add up to `audio`."""
 
     source: str
     model: str
@@ -140,6 +181,7 @@ class Transcript:
     segments: tuple[Segment, ...]
     audio: AudioAccount
     timing: Timing
+    tracks: tuple[Track, ...] = ()
 
     @property
     def text(self) -> str:

@@ -65,7 +65,7 @@ def make(name: str, made_from: str, root: Path) -> Step:
     path = ModelStore(root).resolve(name).path
     elapsed_s = time.perf_counter() - started
     record = Record.load(path)
-    sha1 = record.sha1 if record else "none"
+    sha1 = record.checksum if record else "none"
     published = sha1 == CATALOG[name].sha1
     size_bytes = path.stat().st_size
     return Step(name, made_from, sha1, published, size_bytes, elapsed_s, peak_rss_bytes(), idle_rss_bytes)

@@ -3,7 +3,7 @@
 python -m benchmarks.growth --decodes 200
 
 Each case runs in a process of its own and decodes windows of many lengths: with parameters and callbacks made
-once, with parameters and callbacks made anew for each decode, and in a new thread for each decode.
+once, with parameters and callbacks made for each decode, and in a new thread for each decode.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from asrctl.audio.sample import sample_speech
 from asrctl.models.store import ModelStore
 from benchmarks.common import SAMPLE_RATE_HZ, machine, note, save, table
 
-CASES = ("made once", "made anew", "new threads")
+CASES = ("made once", "made per decode", "new threads")
 _SAMPLE_POINTS = (0.1, 0.5, 1.0)
 
 

@@ -173,7 +173,7 @@ def report(storm: Storm, title: str) -> dict[str, Any]:
     whole = sum(each.balances for each in listened)
     saved = sum("it is kept in" in each.error for each in listened)
     print(f"\nattempts in a row, at most: {most} (bound: 15); clients whose breaker was open: {opened}")
-    print(f"ended: {dict(ended)}; books that balance: {whole}; unsent audio saved to a file: {saved}")
+    print(f"ended: {dict(ended)}; accounts that balance: {whole}; unsent audio saved to a file: {saved}")
     right = sum(normalise(each.text) == normalise(each.talk.text or "") for each in listened)
     if whole:
         print(f"what was said was heard, once: {right} of {len(listened)}")

@@ -8,7 +8,7 @@ the token of a session attaches to it now and then, and the server is ended and 
 SIGTERM, now by SIGKILL. Audio is fed at real time; the client's waits are shortened to hundredths of a
 second.
 
-Finals are compared word by word with those of the undisturbed run. A session that had to begin anew at
+Finals are compared word by word with those of the undisturbed run. A session that had to be restarted at
 another server is cut into utterances from another sample on, which can change what the model hears at the
 edges: such sessions are counted apart, and only those may differ. The ladder is off: on its second rung a
 smaller model decodes, which changes a word now and then.
@@ -71,7 +71,7 @@ class Verdict:
         once: Whether its finals are in order and do not overlap.
         balances: Whether every sample is answered for, and none dropped.
         links: Connections that failed.
-        anew: Whether a session was begun again at another server.
+        restarted: Whether a session was begun again at another server.
         difference: Word errors against the undisturbed run, in percent.
     """
 
@@ -80,7 +80,7 @@ class Verdict:
     once: bool
     balances: bool
     links: int
-    anew: bool
+    restarted: bool
     difference: float
 
 
@@ -88,14 +88,14 @@ def verdict(number: int, listened: Listened, expected: str, sessions: int) -> Ve
     """Hold a session against its undisturbed run."""
     finals, account = listened.of(Final), listened.account
     sent = len(listened.talk.samples)
-    books = (account.received_samples, account.pending_samples, account.dropped_samples) == (sent, 0, 0)
+    balanced = (account.received_samples, account.pending_samples, account.dropped_samples) == (sent, 0, 0)
     return Verdict(
         number=number,
         same=normalise(listened.text) == normalise(expected),
         once=all(one.to <= two.from_ and one.utterance < two.utterance for one, two in pairwise(finals)),
-        balances=books and not listened.error,
+        balances=balanced and not listened.error,
         links=len(failures([listened])),
-        anew=sessions > 1,
+        restarted=sessions > 1,
         difference=accuracy(expected, listened.text).wer_percent,
     )
 
@@ -215,8 +215,8 @@ async def run(faults: Faults, talks: Sequence[Talk], options: Any) -> list[Verdi
 def report(verdicts: Sequence[Verdict], faults: Faults) -> tuple[bool, tuple[Table, Table]]:
     """Whether nothing was lost or doubled, and the summary."""
     groups = {
-        "resumed or undisturbed": [each for each in verdicts if not each.anew],
-        "begun anew after a restart": [each for each in verdicts if each.anew],
+        "resumed or undisturbed": [each for each in verdicts if not each.restarted],
+        "restarted with the server": [each for each in verdicts if each.restarted],
         "all": verdicts,
     }
     header = ["sessions", "count", "same words", "in order, once", "no sample missing", "lost links"]
@@ -238,7 +238,7 @@ def report(verdicts: Sequence[Verdict], faults: Faults) -> tuple[bool, tuple[Tab
         ("taken over by another socket", faults.usurped),
         *((f"server ended by {name}", times) for name, times in faults.restarts.items()),
     ]
-    whole = all(each.once and each.balances and (each.same or each.anew) for each in verdicts)
+    whole = all(each.once and each.balances and (each.same or each.restarted) for each in verdicts)
     print(f"lost, doubled or changed by faults alone: {'nothing' if whole else 'see above'}")
     return whole, (table(header, rows), table(["fault", "times"], happened))
 

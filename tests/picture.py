@@ -1,4 +1,4 @@
-"""The README's picture of a live transcription: `python -m tests.picture` draws it anew.
+"""The README's picture of a live transcription: `python -m tests.picture` draws it again.
 
 It is drawn by the code that draws it in a terminal; only the words and the level are made up.
 """

@@ -63,6 +63,66 @@ def test_a_file_in_one_call(scripted: dict[str, Any], wav: Path) -> None:
     assert audio.pending_samples == audio.dropped_samples == 0
 
 
+def test_channels_are_speakers(scripted: dict[str, Any], tmp_path: Path) -> None:
+    """Each is transcribed on its own, one transcript comes out, and the tracks' accounts add up to it."""
+    call = np.stack([SPEECH, np.roll(SPEECH, 8000)], axis=1)
+    soundfile.write(tmp_path / "call.wav", call, 16_000, subtype="FLOAT")
+    for source in (tmp_path / "call.wav", call):
+        transcript = asrctl.transcribe(source, channels="split", speakers={"left": "Anna"}, **scripted)
+        assert transcript.speakers == ("Anna", "right")
+        for speaker in transcript.speakers:
+            said = [segment.text for segment in transcript.segments if segment.speaker == speaker]
+            assert " ".join(said) == WORDS
+        assert [track.speaker for track in transcript.tracks] == ["Anna", "right"]
+        whole = transcript.tracks[0].audio + transcript.tracks[1].audio
+        assert whole == transcript.audio and whole.pending_samples == 0
+        assert transcript.duration_s == len(SPEECH) / 16_000
+
+
+def test_files_are_tracks(scripted: dict[str, Any], wav: Path) -> None:
+    """By the names of those who speak; a track may be samples, and end before the others."""
+    with asrctl.Engine(**scripted) as engine:
+        segments = [*engine.segments({"Me": wav, "Them": SPEECH[: len(SPEECH) // 2]})]
+    assert {segment.speaker for segment in segments} == {"Me", "Them"}
+    assert [segment.start_s for segment in segments] == sorted(segment.start_s for segment in segments)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "reason"),
+    [
+        (SPEECH, {"channels": "split"}, r"shape \(n, channels\)"),
+        (SPEECH, {"channels": "both"}, "mix or split"),
+        (SPEECH, {"speakers": {"left": "Anna"}}, "need channels"),
+        ({"Anna": SPEECH}, {}, "2 to 16"),
+        ({"Anna": SPEECH, "": SPEECH}, {}, "cannot be called"),
+        ({"Anna": SPEECH, "Ben": SPEECH}, {"channels": "split"}, "not split"),
+        (SPEECH[:, None], {"channels": "split", "speakers": {"middle": "Anna"}}, "no channel is called"),
+        (SPEECH[:, None], {"channels": "split", "speakers": {"1": "Anna", "left": "Ben"}}, "two speakers"),
+        (SPEECH[:, None], {"channels": "split", "speakers": {"1": "A", "2": "A"}}, "same speaker"),
+    ],
+)
+def test_tracks_that_make_no_sense(
+    scripted: dict[str, Any], source: Any, options: dict[str, Any], reason: str
+) -> None:
+    """They are refused before anything is decoded."""
+    with pytest.raises(UsageError, match=reason):
+        asrctl.transcribe(source, **options, **scripted)
+
+
+@pytest.mark.parametrize(
+    ("channels", "speakers", "reason"),
+    [(1, {}, "nothing to split"), (17, {}, "at most 16"), (2, {"3": "Carl"}, "no channel 3: it has 2")],
+)
+def test_channels_that_there_are_not(
+    scripted: dict[str, Any], channels: int, speakers: dict[str, str], reason: str
+) -> None:
+    """What a file turns out not to hold is an error of the input."""
+    with pytest.raises(AudioError, match=reason):
+        asrctl.transcribe(
+            np.zeros((16_000, channels), np.float32), channels="split", speakers=speakers, **scripted
+        )
+
+
 def test_samples_instead_of_a_file(scripted: dict[str, Any]) -> None:
     """An array is as good as a file."""
     assert asrctl.transcribe(SPEECH, **scripted).text == WORDS

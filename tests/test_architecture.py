@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 
 import asrctl
+from asrctl import providers
 from asrctl.audio.decoders import _ORDER, _ORDER_ELSE
+from asrctl.settings import Settings
 from tests.cli.commands import run
 from tests.test_layers import ALLOWED
 from tests.trace import calls_of
@@ -136,6 +139,33 @@ def test_the_table_of_decoders_is_theirs() -> None:
     assert table["AAC, AC-3, DTS, AMR, TTA"] == _ORDER["stream"] == _ORDER["amr"] == _ORDER["tta"]
     assert table["WAV with DTS or AC-3 inside"] == _ORDER["coded"]
     assert table["anything else"] == table["MP3, FLAC, Ogg"] == _ORDER_ELSE
+
+
+FOLDERS = [module.name for module in iter_modules(providers.__path__) if module.ispkg]
+
+
+@pytest.mark.parametrize("name", sorted({*FOLDERS} - {*Settings().providers}))
+def test_a_provider_is_named_in_its_folder_only(name: str) -> None:
+    """Another one that ships with asrctl, or none of them, would change no other line of the code.
+
+    Those of the default chain are its defaults; names of modules, such as `bench.remote`, are something else.
+    """
+    own = PACKAGE / "providers" / name
+    named = re.compile(rf"(?<![\w./]){name}(?![\w./])|providers\.{name}\b", re.IGNORECASE)
+    outside = [path for path in SOURCES if not path.is_relative_to(own)]
+    found = {(_shown(path), text) for path in outside for text in _texts(path) if named.search(text)}
+    assert found == set()
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """Strings, docstrings among them, and the modules that are imported."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
 
 
 # Sizes

@@ -24,7 +24,7 @@ ALLOWED = {
     "transcript": set(),
     "events": {"transcript"},
     "languages": {"errors"},
-    "policy": {"transcript", "errors"},
+    "policy": {"transcript", "errors", "languages"},
     "protocol": {"transcript", "events", "errors", "policy", "languages"},
     "network": {"policy"},
     "render": {"transcript", "errors", "policy"},

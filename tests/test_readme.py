@@ -127,7 +127,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_the_picture_is_what_the_view_draws() -> None:
-    """`python -m tests.picture` draws it anew."""
+    """`python -m tests.picture` draws it again."""
     committed = picture.PATH.read_text(encoding="utf-8")
     assert picture.texts(committed) == picture.texts(picture.svg())
     assert "http" not in re.sub(r'xmlns="[^"]*"|<!--.*?-->', "", committed)

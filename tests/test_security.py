@@ -14,7 +14,7 @@ from asrctl.settings import ServeSettings, Settings
 
 PAGE = (Path(__file__).parents[1] / ".github" / "SECURITY.md").read_text(encoding="utf-8")
 LIMITS = re.findall(r"^\| `([\w.]+)` \| ([\d.]+) \|", PAGE, re.MULTILINE)
-NO_LIMITS = {"port", "max_system_sessions", "retry_s"}
+NO_LIMITS = {"port", "wyoming_port", "max_system_sessions", "retry_s"}
 """Numbers of [serve] that bound nothing by default."""
 
 

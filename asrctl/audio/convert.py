@@ -17,7 +17,7 @@ MAX_RATE_HZ = 768_000  # the fastest PCM that recorders make
 MAX_CHANNELS = 64
 FULL_SCALE = 0.9999  # just under the largest 16-bit sample, 32767 / 32768
 
-StreamEncoding = Literal["s16le", "f32le"]
+StreamEncoding = Literal["s16le", "s32le", "f32le", "mulaw", "alaw"]
 
 
 class StreamConverter:
@@ -35,7 +35,13 @@ class StreamConverter:
     """
 
     def __init__(
-        self, rate_hz: int, channels: int, encoding: StreamEncoding = "f32le", *, channel: int | None = None
+        self,
+        rate_hz: int,
+        channels: int,
+        encoding: StreamEncoding = "f32le",
+        *,
+        channel: int | None = None,
+        split: bool = False,
     ) -> None:
         """Starts a stream.
 
@@ -44,6 +50,7 @@ class StreamConverter:
             channels: Samples per frame.
             encoding: What chunks of bytes hold.
             channel: The only channel to take, from 1; None for all.
+            split: Do not mix channels: samples have the shape (n, channels).
 
         Raises:
             AudioError: a rate or a number of channels that no speech recording has, or no such channel.
@@ -59,9 +66,12 @@ class StreamConverter:
         self.full_scale_samples = 0
         self.peak = 0.0
         self._framer = PcmFramer(channels, encoding)
-        self._column = 0 if channel is None else channel - 1
-        self._mixer = ChannelMixer(channels, rate_hz) if channels > 1 and channel is None else None
-        self._resampler = _resampler(rate_hz) if rate_hz != SAMPLE_RATE_HZ else None
+        self._column = slice(None) if split else 0 if channel is None else channel - 1
+        is_mixed = channels > 1 and channel is None and not split
+        self._mixer = ChannelMixer(channels, rate_hz) if is_mixed else None
+        resampled = channels if split else 1
+        self._resampler = _resampler(rate_hz, resampled) if rate_hz != SAMPLE_RATE_HZ else None
+        self._nothing = np.empty((0, channels) if split else 0, np.float32)
 
     @property
     def pending_bytes(self) -> int:
@@ -81,7 +91,7 @@ class StreamConverter:
                 shape (frames, channels) or interleaved (frames * channels,).
 
         Returns:
-            Samples, shape (n,), float32.
+            Samples, shape (n,), float32; if they are split, (n, channels).
 
         Raises:
             ValueError: an array that is not whole frames of this stream.
@@ -97,7 +107,7 @@ class StreamConverter:
         All output together is received_frames * 16000 / rate_hz samples, rounded, so no sample is lost;
         only bytes of an incomplete last frame (`pending_bytes`) are left out.
         """
-        rest = self._mixer.flush() if self._mixer else np.empty(0, np.float32)
+        rest = self._mixer.flush() if self._mixer else self._nothing
         return self._resample(rest, last=True) if self._resampler else rest
 
     def _frames(self, chunk: bytes | NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.float32]:
@@ -138,7 +148,7 @@ def check_format(rate_hz: int, channels: int) -> None:
         raise AudioError(f"{channels} channels are outside 1 to {MAX_CHANNELS}")
 
 
-def _resampler(rate_hz: int) -> Any:
+def _resampler(rate_hz: int, channels: int) -> Any:
     import soxr
 
-    return soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+    return soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, channels, dtype="float32", quality="HQ")

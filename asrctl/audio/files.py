@@ -47,6 +47,8 @@ class AudioReader:
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Samples in chunks of a second or less, never empty: shape (n,), float32, mono, 16 kHz, in [-1, 1].
 
+        Where channels are split, shape (n, channels).
+
         Raises:
             AudioError: the input holds no samples, or none that can be decoded.
         """
@@ -123,6 +125,7 @@ def open_audio(
     fifo_wait_s: float | None = None,
     track: int | None = None,
     channel: int | None = None,
+    split: bool = False,
 ) -> AudioReader:
     """Opens a file, or standard input, whatever the container, rate and number of channels.
 
@@ -134,6 +137,7 @@ def open_audio(
         fifo_wait_s: How long to wait for the first byte of a named pipe, FIFO_WAIT_S if None.
         track: Which audio track of a film or a container, from 1; None for its default.
         channel: The only channel to take, from 1; None mixes all.
+        split: Do not mix channels, but give each a column.
 
     Raises:
         AudioError: the input is missing, unreadable, empty not audio, or has no such track; one line,
@@ -148,7 +152,7 @@ def open_audio(
     with ExitStack() as resources:
         try:
             decoder = open_source(spec, raw, stdin, resources, fifo_wait_s, track)
-            return AudioReader(name, decoder, Sampler(channel), resources.pop_all())
+            return AudioReader(name, decoder, Sampler(channel, split=split), resources.pop_all())
         except AudioError as error:
             raise AudioError(f"{name}: {error}") from error
         except (OSError, ValueError) as error:

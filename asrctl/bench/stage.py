@@ -1,4 +1,4 @@
-"""Where live sessions are played: on an engine here, on a server in `remote`."""
+"""Where live sessions are played: on an engine here, on a server in `bench.remote`."""
 
 from __future__ import annotations
 

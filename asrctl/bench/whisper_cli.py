@@ -39,7 +39,7 @@ def run(program: str, setup: Setup, speech: Speech) -> Round:
     """One transcription by a process of its own; its RTF is without the time for loading, as ours is.
 
     Raises:
-        AsrctlError: The program cannot be run, failed, or says nothing of its times.
+        AsrctlError: The program cannot be run, failed, or prints no times.
     """
     with tempfile.TemporaryDirectory(prefix="asrctl-") as directory:
         audio = Path(directory, "speech.wav")

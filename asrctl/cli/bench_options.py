@@ -32,7 +32,7 @@ Reference = Annotated[
 ]
 Provider = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="auto, whisper_cpp or faster_whisper; live also voxtral or remote."),
+    typer.Option(metavar="NAME", help="auto, or a provider's name such as whisper_cpp."),
 ]
 Model = Annotated[
     str | None,

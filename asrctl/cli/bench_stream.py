@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,11 +48,13 @@ _Target = Annotated[
 ]
 _Server = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Stream to a running server, such as ws://127.0.0.1:8765."),
+    typer.Option(metavar="URL", help="Stream to a running server, as of `asrctl transcribe --server`."),
 ]
 _ApiKey = Annotated[
     str | None, typer.Option(metavar="KEY", envvar="ASRCTL_API_KEY", help="API key for --server.")
 ]
+_OURS = ("--provider", "--threads", "--workers")
+"""Options of what decodes here."""
 _StreamRounds = Annotated[
     int | None,
     typer.Option("--rounds", metavar="N", min=1, max=1000, help="Measurements of each (default 1)."),
@@ -89,6 +93,7 @@ def bench_stream(
     from asrctl.bench import plot as plots
     from asrctl.bench.results import Result
     from asrctl.bench.stream import MOST_SESSIONS, Target
+    from asrctl.cli.foreign import is_foreign, server_errors
     from asrctl.settings import load
 
     if find and (sessions or rounds):
@@ -102,10 +107,15 @@ def bench_stream(
     ours = (provider, threads, workers)
     if server is None:
         stage = _here(settings, speech, model, *ours)
+    elif find_spec("websockets") is None:
+        raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
+    elif is_foreign(server):
+        stage = _through(settings, speech, server, api_key, model, ours)
     else:
         stage = _there(settings, speech, server, api_key, model, ours)
     listed = None if find else (counts, rounds or 1)
-    rows, answer = _measured(stage, speech, Target(target), seconds, listed)
+    with server_errors() if server else nullcontext():
+        rows, answer = _measured(stage, speech, Target(target), seconds, listed)
     extra = {"target": {"final_p95_s": target, **answer}}
     result = Result("stream", rows, speech.description, machine(settings), notes_on(speech), extra)
     show(result, as_json, plot)
@@ -152,6 +162,28 @@ def _here(
     return Here(name, {"provider": name}, options.endpointing, streams)
 
 
+def _through(
+    settings: Settings,
+    speech: Speech,
+    server: str,
+    api_key: str | None,
+    model: str | None,
+    ours: Sequence[object],
+) -> Stage:
+    """A server that speaks another protocol than ours; see `_there`."""
+    from asrctl.bench.stage import Here
+    from asrctl.cli.foreign import through
+    from asrctl.cli.remote_options import refuse_local
+    from asrctl.providers.registry import PROVIDERS
+
+    refuse_local(dict(zip(_OURS, ours, strict=True)))
+    chosen = through(settings, server, api_key, model)
+    stage = _here(chosen, speech, None, None, None, None)
+    assert isinstance(stage, Here)
+    place = chosen.of(PROVIDERS["remote"]).address.place
+    return replace(stage, name=place, description={"server": place})
+
+
 def _there(
     settings: Settings,
     speech: Speech,
@@ -163,16 +195,14 @@ def _there(
     """A server, and what is asked of it.
 
     Raises:
-        UsageError: Something was given that is up to the server, or a package is missing.
+        UsageError: Something was given that is up to the server.
     """
-    if find_spec("websockets") is None:
-        raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
     from asrctl.bench.remote import There
     from asrctl.cli.bench_options import client_of
     from asrctl.cli.remote_options import refuse_local
     from asrctl.from_settings import endpointing
     from asrctl.policy.endpointing import EndpointerOptions
 
-    refuse_local(dict(zip(("--provider", "--threads", "--workers"), ours, strict=True)))
+    refuse_local(dict(zip(_OURS, ours, strict=True)))
     options = client_of(settings, speech, model, api_key)
     return There(server, options, endpointing(settings.vad, EndpointerOptions()))

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 
 
 def models(incomplete: str) -> list[str]:
-    """Names of the catalog, those that are installed here among them."""
+    """Names of the catalogues, those that are installed here among them."""
     from asrctl.models.catalog import ALIASES, CATALOG
+    from asrctl.models.hub_catalog import HUB_CATALOG
 
-    return _beginning(incomplete, [*CATALOG, *ALIASES])
+    return _beginning(incomplete, [*CATALOG, *ALIASES, *HUB_CATALOG])
 
 
 def languages(incomplete: str) -> list[tuple[str, str]]:

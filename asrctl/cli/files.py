@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from asrctl.api import AsyncEngine
 from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.scribe import Scribe
-from asrctl.cli.sources import InputOptions, open_input
+from asrctl.cli.sources import InputOptions, open_tracks
 from asrctl.cli.tally import REPORT_S, Tally
 from asrctl.cli.view import FileView
 from asrctl.errors import EXIT_INTERRUPTED, AudioError
@@ -24,13 +24,16 @@ from asrctl.transcript import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
+    from asrctl.audio.tracks import Tracks
     from asrctl.render.writer import Sink, Writer
-    from asrctl.streaming.files import FileTranscription
+    from asrctl.streaming.tracks import Transcription
 
 
 @dataclass(frozen=True, slots=True)
 class FilesRequest:
     """What to transcribe and where to.
+
+    Files get their names only once they are complete, so that a later run can tell which are missing.
 
     Attributes:
         inputs: Paths, or "-".
@@ -40,8 +43,6 @@ class FilesRequest:
         render: How the format looks.
         vad: Whether speech is looked for; False decodes everything.
         jobs: Inputs that are under way at once.
-        whole: Whether files appear under their names only when they are complete, so that a later run can
-            tell which are missing.
         skipped: Further inputs that were left out, since their transcripts exist.
     """
 
@@ -52,7 +53,6 @@ class FilesRequest:
     render: RenderOptions = field(default_factory=RenderOptions)
     vad: bool = True
     jobs: int = 1
-    whole: bool = False
     skipped: int = 0
 
 
@@ -77,7 +77,8 @@ async def transcribe_files(engine: AsyncEngine, request: FilesRequest, view: Fil
         except asyncio.CancelledError:
             if not interrupts.count:
                 raise
-            go_on = "; to go on from there: the same command with --skip-existing" if request.whole else ""
+            go_on = "; to go on from there: the same command with --skip-existing"
+            go_on = go_on if all(request.outputs) else ""
             view.say(f"asrctl: interrupted: {tally.interrupted()}{go_on}")
             return EXIT_INTERRUPTED
         finally:
@@ -137,8 +138,8 @@ class _Run:
         from asrctl.render.output import Output
 
         request = self._request
-        opened = await in_thread(lambda: open_input(name, request.reading))
-        with opened as audio, Output(path, whole=request.whole) as output:
+        opened = await in_thread(lambda: open_tracks(name, request.reading))
+        with closing(opened) as audio, Output(path, whole=True) as output:
             to_terminal = path is None and self._view.shares_terminal
             sink: Sink = self._view if to_terminal else output
             if len(request.inputs) > 1 and to_terminal:
@@ -146,7 +147,7 @@ class _Run:
             self._view.start(index, Path(audio.name).name, audio.duration_s)
             await self._write(index, audio, WRITERS[request.format](sink, request.render))
 
-    async def _write(self, index: int, audio: AudioReader, writer: Writer) -> None:
+    async def _write(self, index: int, audio: AudioReader | Tracks, writer: Writer) -> None:
         """Write segments as they come, and the end of the format whatever stops them."""
         started_s = time.perf_counter()
         work = self._engine.file(audio, vad=self._request.vad)
@@ -159,7 +160,7 @@ class _Run:
                     self._tell_of_reserves(audio.name, work, told)
                     scribe.write(segment)
                     self._advance(index, work.done_samples)
-            self._advance(index, work.account.received_samples)
+            self._advance(index, work.length_samples)
         except BaseException as error:
             failure = error
             raise
@@ -171,8 +172,10 @@ class _Run:
         self.tally.at_s[index] = done_samples / SAMPLE_RATE_HZ
         self._view.advance(index, done_samples / SAMPLE_RATE_HZ)
 
-    def _finish(self, name: str, work: FileTranscription, scribe: Scribe, wall_s: float) -> None:
+    def _finish(self, name: str, work: Transcription, scribe: Scribe, wall_s: float) -> None:
         """Write the end of the format, and what was lost."""
+        for segment in work.waiting():
+            scribe.write(segment)
         for line in work.lost:
             scribe.warn(line)
         account = work.account
@@ -182,11 +185,11 @@ class _Run:
         if not plan.multilingual and not set(work.providers) - {plan.provider}:
             scribe.doubt_language(plan.model)
 
-    def _tell_of_reserves(self, name: str, work: FileTranscription, told: set[str]) -> None:
+    def _tell_of_reserves(self, name: str, work: Transcription, told: set[str]) -> None:
         """Say who stands in for whom, once for each that does."""
         for provider in work.providers:
             if provider not in told:
                 told.add(provider)
                 failures = self._engine.recognizer.failures.items()
                 why = "; ".join(f"{failed}: {reason}" for failed, reason in failures if failed != provider)
-                self._view.warn(f"asrctl: warning: {name}: now transcribed by {provider}: {why}")
+                self._view.say(f"asrctl: warning: {name}: now transcribed by {provider}: {why}")

@@ -29,7 +29,7 @@ class Found:
 
 
 def look_through(inputs: Sequence[str], *, recursive: bool) -> list[Found]:
-    """Put the recordings of directories in their place, sorted by name; hidden files are left out.
+    """Put the recordings of directories in their place, sorted by name; hidden files and pipes are left out.
 
     A directory without any stays itself, so that the user is told of it as of any input that cannot be read.
 
@@ -51,4 +51,6 @@ def _recordings(directory: Path, recursive: bool) -> Iterator[Found]:
         place = PurePath(folder).relative_to(directory)
         for name in sorted(files):
             if not name.startswith(".") and PurePath(name).suffix[1:].lower() in RECORDINGS:
-                yield Found(os.path.join(folder, name), place)
+                path = os.path.join(folder, name)
+                if os.path.isfile(path) or not os.path.exists(path):  # a broken link is told as missing
+                    yield Found(path, place)

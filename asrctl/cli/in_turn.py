@@ -57,5 +57,5 @@ async def in_turn(
             return code
         tally.end(index, failed=failed)
     if several:
-        view.warn(f"asrctl: {tally.summary()}")
+        view.inform(f"asrctl: {tally.summary()}")
     return 1 if tally.failed else 0

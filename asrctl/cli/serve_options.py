@@ -14,6 +14,16 @@ Port = Annotated[
     int | None,
     typer.Option(metavar="PORT", min=0, max=65_535, help="TCP port (default 8765); 0 takes a free one."),
 ]
+Wyoming = Annotated[
+    int | None,
+    typer.Option(
+        "--wyoming",
+        metavar="PORT",
+        min=0,
+        max=65_535,
+        help="Serve Home Assistant's protocol on this TCP port too, such as 10300; 0 takes a free one.",
+    ),
+]
 Page = Annotated[
     bool | None, typer.Option("--page/--no-page", help="Serve the page for browsers at / (default: yes).")
 ]
@@ -57,11 +67,14 @@ FallbackModel = Annotated[
 ]
 FallbackProvider = Annotated[str | None, typer.Option(metavar="NAME", help="Provider of the fallback model.")]
 Provider = Annotated[
-    str | None, typer.Option(metavar="NAME", help="auto, whisper_cpp, faster_whisper, voxtral or remote.")
+    str | None, typer.Option(metavar="NAME", help="auto, or a provider's name such as whisper_cpp.")
 ]
 Language = Annotated[
     str | None,
-    typer.Option(metavar="CODE", help="Default language for clients that send none; 'auto' detects it."),
+    typer.Option(
+        metavar="CODE",
+        help="Default language for clients that send none; 'auto' detects it, en,es which of these it is.",
+    ),
 ]
 Threads = Annotated[
     int | None,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from asrctl.audio.files import AudioReader
+    from asrctl.audio.tracks import Tracks
 
 MICROPHONE = "microphone"
 """Stands for an input's name where files are called after their inputs."""
@@ -33,6 +34,9 @@ class InputOptions:
         raw_encoding: Its samples, "s16le" or "f32le".
         track: Which audio track of a container, from 1; None for its default.
         channel: The only channel to take, from 1; None mixes all.
+        split: Each channel is a track of its own.
+        speakers: Names of those on channels, by "left", "right" or a number.
+        files: The tracks of one recording, and who is on each.
     """
 
     raw_rate_hz: int | None = None
@@ -40,6 +44,29 @@ class InputOptions:
     raw_encoding: str = "s16le"
     track: int | None = None
     channel: int | None = None
+    split: bool = False
+    speakers: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_tracks(self) -> bool:
+        """Whether several tracks are transcribed as one recording."""
+        return self.split or bool(self.files)
+
+
+def open_tracks(name: str, options: InputOptions) -> AudioReader | Tracks:
+    """Open an input, with its tracks if it is to have some.
+
+    Raises:
+        AudioError: It cannot be read, or is no audio.
+    """
+    if not options.has_tracks:
+        return open_input(name, options)
+    from asrctl.audio.tracks import ChannelTracks, channel_names, open_files
+
+    if options.files:
+        return open_files({who: partial(open_input, file, options) for file, who in options.files.items()})
+    return ChannelTracks(open_input(name, options), channel_names(options.speakers))
 
 
 def open_input(name: str, options: InputOptions) -> AudioReader:
@@ -62,6 +89,7 @@ def open_input(name: str, options: InputOptions) -> AudioReader:
         raw_encoding=options.raw_encoding,  # type: ignore[arg-type]
         track=options.track,
         channel=options.channel,
+        split=options.split,
     )
 
 
@@ -78,6 +106,8 @@ def live_source(
         raise UsageError("--device names a microphone: it needs --mic")
     if mic and (inputs or live or options != InputOptions()):
         raise UsageError("--mic takes no inputs, no --live, no track or channel, and no raw format")
+    if live and options.has_tracks:
+        raise UsageError("--live plays one input: it takes no tracks")
     if live and len(inputs) != 1:
         raise UsageError("--live takes exactly one input")
     if mic:

@@ -39,9 +39,8 @@ class Task:
         vad: Whether speech is looked for.
         interrupt_code: Exit code after one Ctrl-C.
         jobs: Inputs under way at once.
-        whole: Whether files have their names only once they are complete.
         skipped: Inputs that were left out, since their transcripts exist.
-        quiet: Whether progress and warnings are not shown.
+        quiet: Whether progress is not shown.
         append: Whether text goes behind what the file holds.
     """
 
@@ -55,26 +54,54 @@ class Task:
     vad: bool
     interrupt_code: int
     jobs: int = 1
-    whole: bool = False
     skipped: int = 0
     quiet: bool = False
     append: bool = False
 
 
 def run_elsewhere(
-    task: Task, url: str, api_key: str | None, source: str, model: str | None, local: Mapping[str, object]
+    task: Task,
+    url: str,
+    api_key: str | None,
+    model: str | None,
+    local: Mapping[str, object],
+    ours: Mapping[str, object],
 ) -> int:
-    """Have a server do it; `local` are options that do not go with that. Returns the exit code."""
+    """Have a server do it.
+
+    Args:
+        task: What is to be done.
+        url: The server's address.
+        api_key: Proves that we may use it; None for none.
+        model: A name that the server knows; None for its own choice.
+        local: Options of what is done here, by name; None was not given.
+        ours: Options that only servers of our kind understand.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: Options that do not go with this server, or a package is missing.
+        ServerError: The server was given up; what it had said is written.
+    """
     if find_spec("websockets") is None:
         raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
+    from asrctl.cli.foreign import HERE, is_foreign, server_errors, through
+    from asrctl.cli.remote_options import client_options, refuse_local
+
+    if is_foreign(url):
+        refuse_local({name: value for name, value in local.items() if name not in HERE} | {**ours})
+        with server_errors():
+            return run_here(replace(task, settings=through(task.settings, url, api_key, model)), None, None)
+    if task.reading.has_tracks:
+        raise UsageError("tracks are put together on this machine: this server takes one at a time")
     from asrctl.cli.in_turn import Inputs
     from asrctl.cli.live_view import LiveView
     from asrctl.cli.remote import RemoteRequest, transcribe_remotely
-    from asrctl.cli.remote_options import client_options, refuse_local
     from asrctl.cli.sources import MICROPHONE, whole_files
 
     refuse_local(local)
-    client = client_options(task.settings, source, model, api_key)
+    client = client_options(task.settings, str(ours["--source"] or "mic"), model, api_key)
     live = replace(_live_request(task), paced=task.open_source is not None)
     sources = [task.open_source] if task.open_source else whole_files(task.names, task.reading)
     request = RemoteRequest(url, client, live)
@@ -128,6 +155,8 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
 
             return await listen(engine, task.open_source, _live_request(task), LiveView(quiet=task.quiet))
         if not plan.is_windowed:
+            if task.reading.has_tracks:
+                raise UsageError(f"{plan.provider} only listens to streams: it takes no tracks")
             from asrctl.cli.in_turn import Inputs
             from asrctl.cli.live_view import LiveView
             from asrctl.cli.local import listen_to_all
@@ -147,7 +176,6 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
             render=task.render,
             vad=task.vad,
             jobs=task.jobs,
-            whole=task.whole,
             skipped=task.skipped,
         )
         with FileView(quiet=task.quiet) as view:
@@ -165,5 +193,5 @@ def _live_request(task: Task) -> LiveRequest:
         vad=task.vad,
         interrupt_code=task.interrupt_code,
         append=task.append,
-        whole=task.whole and task.open_source is None,
+        whole=task.open_source is None,
     )

@@ -63,6 +63,8 @@ def transcribe(
     paragraph_pause: given.ParagraphPause = None,
     track: given.Track = None,
     channel: given.Channel = None,
+    channels: given.Channels = "mix",
+    speaker: given.Speaker = None,
     raw_rate: given.RawRate = None,
     raw_channels: given.RawChannels = 1,
     raw_encoding: given.RawEncoding = "s16le",
@@ -84,22 +86,26 @@ def transcribe(
       asrctl transcribe --mic --device usb --format srt --output talk.srt
       asrctl transcribe --mic --output notes.txt --record notes.wav --append
       asrctl transcribe --live meeting.mp3
+      asrctl transcribe call.wav --channels split --speaker left=Anna --speaker right=Ben
+      asrctl transcribe --track mic.wav=Me --track system.wav=Them --output call.md
       asrctl transcribe --server ws://127.0.0.1:8765 --mic
     """
     from asrctl.cli.folders import look_through
     from asrctl.cli.sources import MICROPHONE, InputOptions, list_input_devices, live_source, recorded
     from asrctl.cli.task import Task, run_elsewhere, run_here
+    from asrctl.cli.tracks import with_tracks
     from asrctl.render.formats import format_of
     from asrctl.render.output import destinations
     from asrctl.settings import load
 
     if list_devices:
         return list_input_devices()
-    found = look_through(inputs or [], recursive=recursive)
+    raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, split=channels == "split")
+    reading = with_tracks(raw, track or [], speaker or [], inputs or [])
+    found = look_through(inputs or [*reading.files][:1], recursive=recursive)
     names = [each.name for each in found]
     if not names and not mic:
         raise UsageError("nothing to transcribe: name files, - for standard input, or --mic")
-    reading = InputOptions(raw_rate, raw_channels, raw_encoding, track, channel)
     open_source = live_source(names, reading, mic=mic, live=live, device=device)
     if record is not None:
         open_source = recorded(open_source, record, append=append)
@@ -109,7 +115,7 @@ def transcribe(
     settings = loaded.settings.overridden(threads=threads, workers=workers, **chosen, **how)
     settings = _with_times(settings, partial_interval, wait_for_server)
     folders, extension = [each.folder for each in found], format or settings.format
-    outputs = destinations(names or [MICROPHONE], output, output_dir, extension, folders)
+    outputs = destinations(names or [MICROPHONE], output, output_dir, extension, folders, [*reading.files])
     wanted = format or format_of(output) or settings.format
     _refuse_mixing(names, output_dir, wanted, jobs)
     _refuse_appending(append, open_source is not None, output, record, wanted)
@@ -123,8 +129,7 @@ def transcribe(
     render = _rendering(settings.word_timestamps, paragraph_pause, {**cues, "word_by_word": word_by_word})
     code = 0 if mic else EXIT_INTERRUPTED
     task = Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
-    whole = bool(output_dir) or skip_existing
-    task = replace(task, jobs=jobs, whole=whole, skipped=skipped, quiet=quiet, append=append)
+    task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append)
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
         origins = _origins(loaded.origins, model, provider) if verbose else None
@@ -134,7 +139,8 @@ def transcribe(
         **{"--partial-interval": partial_interval, "--translate": translate or None},
         **{"--no-vad": None if vad else False, "--jobs": jobs if jobs > 1 else None},
     }
-    raise typer.Exit(run_elsewhere(task, server, api_key, source or "mic", model, local))
+    ours = {"--source": source, "--wait-for-server": wait_for_server}
+    raise typer.Exit(run_elsewhere(task, server, api_key, model, local, ours))
 
 
 def _missing(

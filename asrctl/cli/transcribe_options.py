@@ -44,7 +44,7 @@ Jobs = Annotated[
         rich_help_panel=_INPUTS,
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no warnings.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say which model is taken, and why.")]
 Provider = Annotated[
     str | None,
@@ -72,7 +72,7 @@ Language = Annotated[
         "--language",
         "-l",
         metavar="CODE",
-        help="Such as en or de; auto detects it.",
+        help="Such as en or de; auto detects it, en,es which of these it is.",
         rich_help_panel=_RECOGNITION,
         autocompletion=completion.languages,
     ),
@@ -211,7 +211,8 @@ Server = Annotated[
     typer.Option(
         "--server",
         metavar="URL",
-        help="Have a server do it, such as ws://127.0.0.1:8765.",
+        help="Have a server do it: ws://127.0.0.1:8765; wyoming://host:10300; or by its path one of "
+        "OpenAI's kind (http://host/v1, ws://host/v1/realtime) or Deepgram's (wss://host/v1/listen).",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -278,11 +279,23 @@ ParagraphPause = Annotated[
     ),
 ]
 Track = Annotated[
-    int | None,
+    list[str] | None,
     typer.Option(
-        metavar="N",
-        min=1,
-        help="Audio track of a film, from 1 (default: the file's own default).",
+        metavar="N|FILE=NAME",
+        help="Audio track of a film, from 1 (default: the file's own default). "
+        "Or, repeated, the files of one recording and who speaks on each.",
+        rich_help_panel=_INPUTS,
+    ),
+]
+Channels = Annotated[
+    Literal["mix", "split"],
+    typer.Option(help="split: each channel is a speaker of its own.", rich_help_panel=_INPUTS),
+]
+Speaker = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CHANNEL=NAME",
+        help="Who is on a channel that is split: left, right, or a number; repeat it for each.",
         rich_help_panel=_INPUTS,
     ),
 ]

@@ -43,7 +43,7 @@ class FileView:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        """Prepare; `quiet` shows no progress and no warnings."""
+        """Prepare; `quiet` shows no progress and no summary."""
         self._quiet = quiet
         self._bar: Progress | None = None
         self._tasks: dict[int, TaskID] = {}
@@ -92,9 +92,6 @@ class FileView:
         """Say what nobody needs to act on."""
         if not self._quiet:
             self.say(line)
-
-    warn = inform
-    """Say what is not as it should be, although it goes on."""
 
     def write(self, text: str) -> None:
         """Print text above the bars."""

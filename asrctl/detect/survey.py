@@ -71,8 +71,8 @@ def recommended(machine: Machine, calibration: Calibration | None, wish: Wish) -
 def doubt(calibration: Calibration | None) -> str:
     """Why no config should be made of a calibration; empty if one can.
 
-    That a machine which others keep busy sustains no session says nothing of it: a config would keep it down
-    for good. On a quiet one it is the answer, and the config that comes nearest serves for files.
+    That a machine which others keep busy sustains no session does not show what it can do, and a config would
+    limit it for good. On a quiet one it is the answer, and the config that comes nearest serves for files.
     """
     if calibration is None:
         return ""

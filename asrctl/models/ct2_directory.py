@@ -56,7 +56,7 @@ def wheel_directory(root: Path, entry: CatalogEntry, progress: Progress | None) 
 
 
 def verdict_on_kept(root: Path, entry: CatalogEntry, progress: Progress | None) -> Verdict | None:
-    """Prove a joined directory again, if there is one; one that has changed is made anew when needed."""
+    """Prove a joined directory again, if there is one; one that has changed is made again when needed."""
     kept = kept_path(root, entry)
     if not kept.is_dir():
         return None

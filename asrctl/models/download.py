@@ -37,17 +37,17 @@ def download(file_name: str, directory: Path, progress: Progress | None) -> Path
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
-    with _errors_mapped(file_name), _quiet():
+    with errors_mapped(REPOSITORY, file_name), quiet():
         cached = try_to_load_from_cache(REPOSITORY, file_name)
         if isinstance(cached, str):
             return Path(cached)
         # Asked for in vain, hf_hub_download would try again for 24 s; this fails at once.
         get_hf_file_metadata(hf_hub_url(REPOSITORY, file_name))
-        bar = _bar_class(progress)
+        bar = bar_class(progress)
         return Path(hf_hub_download(REPOSITORY, file_name, local_dir=directory, tqdm_class=bar))
 
 
-def _bar_class(progress: Progress | None) -> type[Any]:
+def bar_class(progress: Progress | None) -> type[Any]:
     """What huggingface_hub takes for a progress bar: one that draws nothing and tells `progress`."""
     from huggingface_hub.utils.tqdm import tqdm
 
@@ -65,7 +65,7 @@ def _bar_class(progress: Progress | None) -> type[Any]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep huggingface_hub's warnings of each retry off standard error: the error says what matters."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
@@ -77,18 +77,20 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _errors_mapped(file_name: str) -> Iterator[None]:
+def errors_mapped(repository: str, file_name: str) -> Iterator[None]:
     """Foreign errors end here; the transports below have trees of their own, so all are caught."""
     try:
         yield
     except Exception as error:
-        raise ModelError(f"cannot download {file_name} from {_place()}: {_explain(error)}") from error
+        raise ModelError(
+            f"cannot download {file_name} from {_place(repository)}: {_explain(error)}"
+        ) from error
 
 
-def _place() -> str:
+def _place(repository: str) -> str:
     from huggingface_hub import constants
 
-    return f"{constants.ENDPOINT.partition('://')[2]}/{REPOSITORY}"
+    return f"{constants.ENDPOINT.partition('://')[2]}/{repository}"
 
 
 def _explain(error: Exception) -> str:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int | None], None]
 """Told what is being done, how many bytes of it, and how many there are to do (None: unknown)."""
 
+SHA1, SHA256 = "sha1", "sha256"
+"""What whisper.cpp publishes of its files, and what the hub does."""
+
+_NAMES = {SHA1: "SHA-1", SHA256: "SHA-256"}
 _LOCK_TIMEOUT_S = 3600.0
 _HASH_STEP_BYTES = 1 << 20
 _LOCKS = ".locks"
@@ -31,19 +35,19 @@ _TMP = ".tmp"
 class Record:
     """What was known of a file when it was last hashed; it lies beside it as `<file>.json`.
 
-    While length and modification time still match, the hash needs no second look: a start
+    While length and modification time still match, nothing is hashed again: a start
     costs two small reads, not a pass over the weights.
     """
 
-    sha1: str
+    checksum: str
     size_bytes: int
     mtime_ns: int
 
     @classmethod
-    def of(cls, path: Path, sha1: str) -> Record:
+    def of(cls, path: Path, checksum: str) -> Record:
         """A record of the file as it is now."""
         stat = path.stat()
-        return cls(sha1, stat.st_size, stat.st_mtime_ns)
+        return cls(checksum, stat.st_size, stat.st_mtime_ns)
 
     @classmethod
     def load(cls, path: Path, beside: Path | None = None) -> Record | None:
@@ -55,7 +59,7 @@ class Record:
         """
         try:
             record = cls(**json.loads(_record_path(beside or path).read_text(encoding="utf-8")))
-            return record if record == cls.of(path, record.sha1) else None
+            return record if record == cls.of(path, record.checksum) else None
         except (OSError, ValueError, TypeError):
             return None
 
@@ -167,18 +171,18 @@ def write_whole(path: Path, pieces: Iterable[bytes | memoryview], accept: Callab
         making.unlink(missing_ok=True)
 
 
-def publish(made: Path, path: Path, sha1: str) -> None:
+def publish(made: Path, path: Path, checksum: str) -> None:
     """Give a finished and hashed file its name, in one step and for good, and record it."""
     with made.open("rb+") as file:
         os.fsync(file.fileno())
     _record_path(path).unlink(missing_ok=True)
     made.replace(path)
-    Record.of(path, sha1).save(path)
+    Record.of(path, checksum).save(path)
 
 
-def sha1_of(path: Path, progress: Progress | None = None) -> str:
-    """The SHA-1 of a file, in hexadecimal."""
-    digest = hashlib.sha1(usedforsecurity=False)
+def checksum_of(path: Path, progress: Progress | None = None, algorithm: str = SHA1) -> str:
+    """The checksum of a file, in hexadecimal."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     size_bytes = path.stat().st_size
     done_bytes = 0
     with path.open("rb") as file:
@@ -199,16 +203,18 @@ class Verdict:
     problem: str | None
 
 
-def verdict_on(name: str, path: Path, wanted_sha1: str, progress: Progress | None) -> Verdict:
+def verdict_on(
+    name: str, path: Path, wanted: str, progress: Progress | None, algorithm: str = SHA1
+) -> Verdict:
     """Hash a file again; one that has changed is forgotten."""
     try:
-        sha1 = sha1_of(path, progress)
+        checksum = checksum_of(path, progress, algorithm)
     except OSError as error:
         return Verdict(name, path, f"cannot be read: {error.strerror or error}")
-    if sha1 == wanted_sha1:
+    if checksum == wanted:
         return Verdict(name, path, None)
     forget(path)
-    return Verdict(name, path, f"has changed (SHA-1 {sha1})")
+    return Verdict(name, path, f"has changed ({_NAMES[algorithm]} {checksum})")
 
 
 def counted(

@@ -22,11 +22,11 @@ from asrctl.models.files import (
     Progress,
     Record,
     Verdict,
+    checksum_of,
     counted,
     delete,
     need_room,
     publish,
-    sha1_of,
     temporary,
     verdict_on,
     write_whole,
@@ -50,6 +50,7 @@ class ModelFile:
         size_bytes: Its length.
         memory_bytes: Estimated resident memory of one worker that decodes full windows.
         multilingual: Whether it knows languages other than English.
+        streams: Whether it listens to a stream.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ModelFile:
     size_bytes: int
     memory_bytes: int
     multilingual: bool
+    streams: bool = False
 
 
 class ModelStore:
@@ -126,7 +128,7 @@ class ModelStore:
         return own_files(self.root)
 
     def verify(self, *, progress: Progress | None = None) -> Iterator[Verdict]:
-        """Hash every file in the cache again; one that has changed is not used any more, but made anew."""
+        """Hash every file in the cache again; one that has changed is not used any more, but made again."""
         for entry in CATALOG.values():
             if (path := self._path(entry)).is_file():
                 yield verdict_on(entry.name, path, entry.sha1, progress)
@@ -134,7 +136,7 @@ class ModelStore:
                 yield verdict
         for path in self.own_models():
             record = Record.load(path)
-            yield verdict_on(path.stem, path, record.sha1 if record else "", progress)
+            yield verdict_on(path.stem, path, record.checksum if record else "", progress)
 
     def remove(self, name: str) -> None:
         """Delete a model from the cache.
@@ -172,7 +174,7 @@ class ModelStore:
 
     def _is_ready(self, entry: CatalogEntry) -> bool:
         record = Record.load(self._path(entry))
-        return record is not None and record.sha1 == entry.sha1
+        return record is not None and record.checksum == entry.sha1
 
     def _model_file(self, entry: CatalogEntry) -> ModelFile:
         path = self._path(entry)
@@ -190,7 +192,7 @@ class ModelStore:
         path = self._path(entry)
         if self._is_ready(entry):
             return True
-        if path.is_file() and sha1_of(path, progress) == entry.sha1:
+        if path.is_file() and checksum_of(path, progress) == entry.sha1:
             Record.of(path, entry.sha1).save(path)
             return True
         delete(path)
@@ -242,7 +244,7 @@ class ModelStore:
         making = temporary(path)
         try:
             fetched = self._downloaded(entry, making, progress)
-            if (sha1 := sha1_of(fetched, progress)) != entry.sha1:
+            if (sha1 := checksum_of(fetched, progress)) != entry.sha1:
                 here = fetched.is_relative_to(making)
                 where, remedy = ("what was downloaded", "pull it again") if here else (fetched, "remove it")
                 raise ModelError(f"{where} is not the published {entry.name} (SHA-1 {sha1}): {remedy}")

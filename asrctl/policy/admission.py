@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from asrctl.errors import UsageError
 from asrctl.policy.priority import Source
 
-_DECAY = 0.9
-"""Share of a session's cost that is remembered with each cheaper observation: up at once, down slowly."""
+_DECAY = 0.985
+"""Share of what was observed that is remembered with each new observation: a minute, at one a second.
+Finals answer for several seconds at once: the cost of a moment jumps, that of a minute does not."""
+_SURE = 0.5
+"""The limit moves only once it is off by so much of a session, or it would flutter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class Admission:
         self._clock = clock
         self._sessions: dict[str, _Admitted] = {}
         self._session_s = options.session_s
-        self._cost = 0.0
+        self._load = self._live = 0.0
+        self._limit = options.max_sessions
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -73,10 +77,7 @@ class Admission:
     @property
     def limit(self) -> int:
         """How many sessions there may be now: at least one, however slow the machine."""
-        if self._cost <= 0.0:
-            return self._options.max_sessions
-        bearable = min(self._options.target_load / self._cost, self._options.max_sessions)
-        return max(1, math.floor(bearable))
+        return self._limit
 
     def observe(self, load: float, live: float) -> None:
         """Learn what a session costs; the limit follows.
@@ -85,8 +86,17 @@ class Admission:
             load: Inference asked for in the last while, as a share of what the workers can do.
             live: Sessions that this was for, by their audio; with none, nothing is learned.
         """
-        if live > 0:
-            self._cost = max(load / live, _DECAY * self._cost)
+        if live <= 0:
+            return
+        self._load = _DECAY * self._load + load
+        self._live = _DECAY * self._live + live
+        most = self._options.max_sessions
+        could = self._options.target_load * self._live
+        bearable = most if could >= most * self._load else could / self._load
+        if bearable < self._limit - _SURE:
+            self._limit = max(1, math.floor(bearable))
+        elif bearable >= most or bearable >= self._limit + 1 + _SURE:
+            self._limit = math.floor(bearable)
 
     def admit(self, session: str) -> Refusal | None:
         """The first door, at the handshake; None lets the session in until it is released."""

@@ -28,7 +28,7 @@ class StablePrefix:
         self._unstable: tuple[Word, ...] = ()
 
     def reset(self) -> None:
-        """Start anew, for the next utterance."""
+        """Start again, for the next utterance."""
         self._stable = self._unstable = ()
 
     def update(self, words: Sequence[Word]) -> Agreement:

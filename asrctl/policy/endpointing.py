@@ -8,7 +8,7 @@ Positions are samples since the start of the stream at 16 kHz. At every moment e
 exactly one of: an utterance that has ended, judged silence, or pending (the open utterance, or the last of
 the silence, which may yet become the padding of the next). Utterances come in order and never overlap.
 
-A stream may be begun anew at `settled_sample`, after a crash, and should be cut into the same utterances. So
+A stream may be restarted at `settled_sample`, after a crash, and should be cut into the same utterances. So
 they start and end with a frame. A detector that has just started hears an onset some frames late: if it comes
 soon, the utterance starts where the stream does, and so much silence is kept pending that it can be soon only
 where an utterance was open.

@@ -31,7 +31,7 @@ class Effort(StrEnum):
     """How much work a window is worth."""
 
     DRAFT = "draft"
-    """For partials: the least of the encoder that does not run in circles on most speech, and one decode."""
+    """For partials: the least of the encoder without repetition loops on most speech, and one decode."""
     HASTY = "hasty"
     """For finals of live speech that are late already: as LIGHT, without its re-decodes."""
     LIGHT = "light"
@@ -52,7 +52,7 @@ def audio_context(duration_s: float, effort: Effort = Effort.NORMAL) -> int:
     """Encoder positions for a window of `duration_s` seconds.
 
     `max(512, 50 d + 128)` had the lowest error of the rules tried on 200 pieces of 1-28 s, many of them
-    noisy: smaller contexts, and contexts that end close to the speech, make the decoder run in circles.
+    noisy: smaller contexts, and contexts that end close to the speech, make repetition loops.
     On 110 clean clips of 1-10 s a minimum of 320 cost a third less CPU at the same error (WER 4.2 against
     4.6 %, tiny.en q8_0); 256 already inserted 25 words that nobody said. 320 cost a fifth less than
     512 on live utterances of LONG A, at WER 4.75 against 4.51 %, and the same on another order of them.
@@ -64,7 +64,7 @@ def audio_context(duration_s: float, effort: Effort = Effort.NORMAL) -> int:
 
 
 def second_audio_context(duration_s: float) -> int:
-    """Encoder positions for a second look at a window whose first decode went wrong.
+    """Encoder positions to decode a window again whose first decode went wrong.
 
     Attention takes memory by the square of it, and a worker keeps what it once took: 22 MB more at 1250 than
     at 1000, and 27 MB more still at 1500 (tiny.en q8_0, by hand). When the fifth of 326 live utterances that

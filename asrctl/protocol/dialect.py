@@ -14,7 +14,7 @@ from asrctl.events import Event
 from asrctl.policy.admission import Refusal
 from asrctl.protocol.messages import Endpointing
 
-Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
+Encoding = Literal["pcm_s16le", "pcm_s32le", "pcm_f32le", "mulaw", "alaw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,11 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Begin a session; `refused` is called if there is none to be had, else audio may follow at once."""
+    """Begin a session; audio may follow at once.
+
+    `refused` is called if there is none to be had, `failed` if the server cannot do what is asked; what
+    follows in the same list is left out then.
+    """
 
     request: SessionRequest
 
@@ -60,25 +64,38 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
+class Reformat:
+    """What is fed from here on has another sample rate, or other channels; the encoding stays."""
+
+    sample_rate_hz: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Flush:
     """Finalise what was fed: a `Flushed` follows the finals of it, also if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Throw away what was fed and is not final: it is declared dropped for this reason."""
+    """Throw away what was fed since the last `Flush` and is not final: it is declared dropped; a `Flushed`
+    follows. An utterance that is open ends with its `Dropped`, without `SpeechEnded`.
+
+    With `open_only` utterances that have ended by themselves are kept.
+    """
 
     reason: str
+    open_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """No more audio; `Finished` follows the last final."""
+    """No more audio; `Finished` follows the last final, and ends the session. Then another may be begun."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """End the session at once and give its place back; another `Open` may follow."""
+    """End the session at once, if there is one, and give its place back; what is pending is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +130,9 @@ class Note:
     detail: dict[str, object] = field(default_factory=dict)
 
 
-DialectOutput = Open | Feed | Flush | Discard | Finish | Leave | SendText | SendBytes | CloseSocket | Note
+DialectOutput = (
+    Open | Feed | Reformat | Flush | Discard | Finish | Leave | SendText | SendBytes | CloseSocket | Note
+)
 
 
 class Dialect(Protocol):
@@ -136,7 +155,7 @@ class Dialect(Protocol):
         ...
 
     def refused(self, refusal: Refusal) -> list[DialectOutput]:
-        """No session could be begun."""
+        """No session could be begun; or it has ended, since more audio waits than the server may hold."""
         ...
 
     def failed(self, reason: str) -> list[DialectOutput]:
@@ -144,7 +163,8 @@ class Dialect(Protocol):
         ...
 
     def going_away(self) -> list[DialectOutput]:
-        """The server shuts down: what was fed is to be flushed; it is closed when that is answered for."""
+        """The server shuts down: what was fed is to be flushed, and the socket closed with 1012 once that is
+        answered for. A socket without a session is closed at once."""
         ...
 
     def check_time(self) -> list[DialectOutput]:

@@ -59,6 +59,11 @@ def number(least: float = 0.0, most: float = 1e15, **more: Any) -> Any:
     return _field(check, more)
 
 
+def code() -> Any:
+    """A language's code."""
+    return text(20, 1)
+
+
 def text(most: int, least: int = 0, **more: Any) -> Any:
     """A string of so many characters."""
 

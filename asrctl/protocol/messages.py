@@ -13,6 +13,7 @@ from asrctl.protocol.fields import (
     Checked,
     Misfit,
     choice,
+    code,
     flag,
     number,
     optional,
@@ -110,7 +111,7 @@ class Start(Checked):
     Attributes:
         format: What the binary messages will hold.
         source: Whose audio it is: under load, "system" waits for "mic".
-        language: A code such as "en", or "auto".
+        language: A code such as "en"; "auto", or codes joined by commas, to have each utterance's found out.
         model: The model wanted; the server refuses one it does not serve. None for the server's.
         prompt: Words that the audio is likely to hold.
         partials: Whether partials are wanted.
@@ -123,7 +124,7 @@ class Start(Checked):
 
     format: AudioFormat = part(AudioFormat)  # noqa: RUF009 it makes a field
     source: str = choice("mic", "system", default="mic")
-    language: str = text(20, 1, default="auto")
+    language: str = text(100, 1, default="auto")
     model: str | None = optional(text(_NAME, 1))
     prompt: str = text(2_000, default="")
     partials: bool = flag(default=True)
@@ -240,6 +241,7 @@ class Final(Checked):
     from_: int = whole()
     to: int = whole()
     words: tuple[WireWord, ...] | None = optional(parts(WireWord))
+    language: str | None = optional(code())
     id: int = whole(default=0)
 
 

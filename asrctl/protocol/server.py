@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from asrctl.policy.allowance import Allowance
 from asrctl.protocol.codec import decode_client, encode
 from asrctl.protocol.codes import CloseCode, Violation
 from asrctl.protocol.messages import (
@@ -83,8 +84,8 @@ class ServerProtocol:
         """A socket that was just upgraded; `clock` gives monotonic seconds."""
         self._limits = limits
         self._clock = clock
-        self._tokens = _BURST_S * limits.max_messages_per_s
-        self._heard_s = self._refilled_s = clock()
+        self._allowance = Allowance(limits.max_messages_per_s, _BURST_S, clock)
+        self._heard_s = clock()
         self._acknowledged_when_heard = 0
         self._longest_frames = 0
         self.state = ServerState.WAITING
@@ -176,7 +177,7 @@ class ServerProtocol:
         if self.state is ServerState.CLOSED:
             return []
         self.state = ServerState.CLOSED
-        self._tokens = _BURST_S * self._limits.max_messages_per_s  # for what is on its way already
+        self._allowance.refill()  # for what is on its way already
         return [Close(code, reason)]
 
     # Inside
@@ -249,12 +250,9 @@ class ServerProtocol:
         self._acknowledged_when_heard = self.session.acknowledged if self.session else 0
 
     def _charge(self, messages: float) -> None:
-        now_s, rate = self._clock(), self._limits.max_messages_per_s
-        self._tokens = min(_BURST_S * rate, self._tokens + (now_s - self._refilled_s) * rate)
-        self._refilled_s = now_s
-        if self._tokens < messages:
-            raise Violation(CloseCode.POLICY, "too_many_messages", f"more than {rate} messages a second came")
-        self._tokens -= messages
+        if not self._allowance.take(messages):
+            told = f"more than {self._limits.max_messages_per_s} messages a second came"
+            raise Violation(CloseCode.POLICY, "too_many_messages", told)
 
     def _is_held_back(self) -> bool:
         """Whether it is the server that keeps the client from sending.

@@ -1,6 +1,6 @@
-"""Models that map windows of audio to hypotheses, as worker processes load them.
+"""Models as worker processes load them: those that map windows of audio to hypotheses, and those that listen.
 
-They are stateless between calls, so a window can go to any worker and be tried again. What the rest of
+The former are stateless between calls, so a window can go to any worker and be tried again. What the rest of
 asrctl sees of a provider is in `recognizer`.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from asrctl.languages import is_open
 from asrctl.policy.window import Effort
 from asrctl.transcript import Hypothesis
 
@@ -29,12 +30,14 @@ class ModelSpec:
         path: The weights: a ggml file or a CTranslate2 directory.
         threads: Threads one decode may use, at least 1.
         use_gpu: Try the GPU first where the backend has one.
+        options: What the provider's settings say of the model, by name.
     """
 
     provider: str
     path: Path
     threads: int = 1
     use_gpu: bool = True
+    options: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,9 @@ class DecodeOptions:
     """How one window is decoded.
 
     Attributes:
-        language: A code such as "en", or "auto" to detect it from the window.
+        language: A code such as "en"; "auto", or codes joined by commas, to detect it from the window.
+        tell_language: Say what was heard of the language even where it is given; where it is detected,
+            that is said anyway, by models that know several and can tell.
         translate: Translate into English instead of transcribing.
         prompt: Text that sets names and style; empty for none.
         beam_size: 1 is greedy.
@@ -56,6 +61,12 @@ class DecodeOptions:
     beam_size: int = 1
     word_timestamps: bool = False
     effort: Effort = Effort.NORMAL
+    tell_language: bool = False
+
+    @property
+    def wants_evidence(self) -> bool:
+        """Whether to look which language it is."""
+        return self.tell_language or is_open(self.language)
 
 
 class Aborted(Exception):
@@ -93,3 +104,50 @@ class WindowedModel(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class ListeningModel(Protocol):
+    """A loaded model that listens to one utterance at a time; one thread at a time, but for `cancel`."""
+
+    def begin(self, options: DecodeOptions) -> None:
+        """Begin an utterance.
+
+        Raises:
+            DecodeError: It cannot be recognised so.
+        """
+        ...
+
+    def feed(self, samples: NDArray[np.float32]) -> tuple[str, str]:
+        """Take the next samples of the utterance, shape (n,), mono float32 at 16 kHz.
+
+        Returns:
+            The text so far: what will not change any more, and what follows it and may.
+
+        Raises:
+            DecodeError: The utterance is given up; the next can begin.
+        """
+        ...
+
+    def finish(self) -> Hypothesis:
+        """The utterance is complete: all that it said, times in seconds since its first sample.
+
+        Raises:
+            DecodeError: It is given up; the next can begin.
+        """
+        ...
+
+    def give_up(self) -> None:
+        """Nobody wants the utterance any more, if one is open; the next can begin."""
+        ...
+
+    def cancel(self) -> None:
+        """What runs in another thread at the moment ends soon, with a DecodeError; from any thread."""
+        ...
+
+    def description(self) -> str:
+        """Where it runs, in a few words."""
+        ...
+
+    def close(self) -> None:
+        """Free the weights; the model cannot be used afterwards."""
+        ...

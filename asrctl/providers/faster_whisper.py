@@ -9,20 +9,30 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
+from asrctl.languages import is_open
+from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
 from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.remainder import decode_whole
 from asrctl.providers.tokens import confidence, is_unsure, tidy
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, Word
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Segment, Word
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_LANGUAGES_TOLD = 10
+
+_SHORTEST_SAMPLES = SAMPLE_RATE_HZ // 20
+"""In less there is no word."""
+
+_DETECTION_POSITIONS = round(PIECE_S * 50)
 
 
 class FasterWhisper:
@@ -50,6 +60,7 @@ class FasterWhisper:
             )
         except Exception as error:
             raise ModelError(f"{spec.path}: faster-whisper cannot load it ({error})") from None
+        self._multilingual = bool(self._model.model.is_multilingual)
 
     def transcribe(
         self, samples: NDArray[np.float32], options: DecodeOptions, should_abort: Callable[[], bool]
@@ -57,13 +68,25 @@ class FasterWhisper:
         """Decode one window; aborts between segments. See `WindowedModel.transcribe`."""
         started = time.perf_counter()
         effort = Effort(options.effort)
-        decode = partial(self._decode_fitted, options=options, effort=effort, should_abort=should_abort)
         try:
+            evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
+            options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
+            decode = partial(self._decode_fitted, options=options, effort=effort, should_abort=should_abort)
             hypothesis = decode_whole(decode, samples) if effort.doubts else decode(samples)
         except (RuntimeError, ValueError) as error:
             raise DecodeError(f"faster-whisper failed: {error}") from None
         segments = tidy(hypothesis.segments, len(samples) / SAMPLE_RATE_HZ)
-        return Hypothesis(segments, hypothesis.language, time.perf_counter() - started)
+        return Hypothesis(segments, hypothesis.language, time.perf_counter() - started, evidence=evidence)
+
+    def _evidence(self, samples: NDArray[np.float32]) -> tuple[LanguageEvidence, ...]:
+        """Which language is heard at the beginning and the end."""
+        found = []
+        for start, end in pieces(len(samples)) if len(samples) >= _SHORTEST_SAMPLES else ():
+            self._model.positions = _DETECTION_POSITIONS
+            _, _, shares = self._model.detect_language(samples[start:end])
+            told = tuple((code, float(share)) for code, share in shares[:_LANGUAGES_TOLD])
+            found.append(LanguageEvidence((end - start) / SAMPLE_RATE_HZ, told))
+        return tuple(found)
 
     def _decode_fitted(
         self,
@@ -73,7 +96,7 @@ class FasterWhisper:
         should_abort: Callable[[], bool],
     ) -> Hypothesis:
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        # Drafts need as much here: 320 positions, which do for whisper.cpp, run in circles.
+        # Drafts need as much here: 320 positions, which do for whisper.cpp, make repetition loops.
         positions = audio_context(duration_s, max(effort, Effort.NORMAL, key=list(Effort).index))
         hypothesis = self._decode(samples, options, should_abort, positions)
         looped = has_loop(hypothesis.text)
@@ -102,12 +125,10 @@ class FasterWhisper:
         return Hypothesis(tuple(segments), info.language, 0.0)
 
     def _arguments(self, options: DecodeOptions) -> dict[str, Any]:
-        multilingual = self._model.model.is_multilingual
+        language = None if is_open(options.language) else options.language
         return {
-            "language": None
-            if options.language == "auto" and multilingual
-            else _language(options, multilingual),
-            "task": "translate" if options.translate and multilingual else "transcribe",
+            "language": language if self._multilingual else "en",
+            "task": "translate" if options.translate and self._multilingual else "transcribe",
             "initial_prompt": options.prompt or None,
             "beam_size": options.beam_size,
             "word_timestamps": options.word_timestamps,
@@ -129,10 +150,6 @@ class FasterWhisper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _language(options: DecodeOptions, multilingual: bool) -> str:
-    return options.language if multilingual else "en"
 
 
 def _segment(segment: Any) -> Segment:

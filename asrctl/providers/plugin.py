@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asrctl.errors import ModelError
 
 if TYPE_CHECKING:
-    from asrctl.providers.base import ModelSpec, WindowedModel
+    from asrctl.providers.base import ListeningModel, ModelSpec, WindowedModel
     from asrctl.providers.recognizer import Recognizer, WindowDecoder
 
 
@@ -33,6 +33,23 @@ def number(default: Any, least: Any, most: Any) -> Any:
 @dataclass(frozen=True, slots=True)
 class NoSettings:
     """For a provider with nothing to set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How streams are served by models that listen, in worker processes. Times in seconds.
+
+    Attributes:
+        max_streams: Streams at once; one more is refused.
+        streams_per_worker: So many share a process, and are lost together with it.
+        load_timeout_s: Longest a model may take to load, and to hear its test speech.
+        stall_timeout_s: A process that hears nothing of what lies before it for so long is replaced.
+    """
+
+    max_streams: int = 10
+    streams_per_worker: int = 5
+    load_timeout_s: float = 120.0
+    stall_timeout_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +155,16 @@ def can_translate(setup: Setup) -> bool:
     return True
 
 
+def windows_only(setup: Setup) -> Serving | None:
+    """For a provider without models that listen."""
+    return None
+
+
+def no_options(setup: Setup) -> tuple[tuple[str, int], ...]:
+    """For a provider whose settings say nothing of its models."""
+    return ()
+
+
 def model_as_given(setup: Setup) -> str:
     """The name of the model to show."""
     return setup.model
@@ -166,7 +193,11 @@ class Plugin:
         missing: Why it cannot run here as it is set up, and what would enable it; empty if it can.
         translates: Whether it can translate into English as it is set up.
         load: Loads weights in a worker process, and decodes windows.
-        weights: Which weights `load` takes: "ggml" or "ctranslate2" from the model store, or "own".
+        listen: Loads weights in a worker process, and listens to a stream; for models that do so. Streams of
+            the others are made of windows, by `load`.
+        serving: How streams are served by `listen`; None if it is not to listen, as it is set up.
+        options: What its settings say of a model, for `ModelSpec.options`.
+        weights: Which weights `load` takes: "ggml", "ctranslate2" or "gguf" from the model store, or "own".
         locate: Finds weights of the kind "own"; raises ModelError.
         takes_windows: Whether one with `start` decodes whole windows as it is set up, as files want it.
         start: Makes a recogniser that runs in the parent's event loop; raises ProviderError or UsageError if
@@ -182,6 +213,9 @@ class Plugin:
     missing: Callable[[Setup], str] = nothing_missing
     translates: Callable[[Setup], bool] = can_translate
     load: Callable[[ModelSpec], WindowedModel] | None = None
+    listen: Callable[[ModelSpec], ListeningModel] | None = None
+    serving: Callable[[Setup], Serving | None] = windows_only
+    options: Callable[[Setup], tuple[tuple[str, int], ...]] = no_options
     weights: str = ""
     locate: Callable[[Setup], Path] = path_as_given
     start: Callable[[Setup], Recognizer | WindowService] | None = None

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import asrctl.providers
 from asrctl.errors import ProviderError
-from asrctl.providers.base import ModelSpec, WindowedModel
+from asrctl.providers.base import ListeningModel, ModelSpec, WindowedModel
 from asrctl.providers.plugin import Plugin, Setup, is_installed
 from asrctl.providers.whisper import FASTER_WHISPER, WHISPER_CPP
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["AUTO_ORDER", "PROVIDERS", "choose", "is_installed", "line_up", "load"]
+__all__ = ["AUTO_ORDER", "PROVIDERS", "choose", "is_installed", "line_up", "load", "load_listening"]
 
 GROUP = "asrctl.providers"
 """The group of entry points."""
@@ -152,10 +152,24 @@ def load(spec: ModelSpec) -> WindowedModel:
         ProviderError: The provider cannot run here, or decodes no windows.
         ModelError: The weights do not load.
     """
-    plugin = _named(spec.provider, PROVIDERS)
+    plugin = _installed(spec)
     if plugin.load is None:
         reason = plugin.missing(plugin.setup()) or "it decodes no windows in a worker process"
         raise ProviderError(f"provider {plugin.name} cannot run: {reason}")
+    return plugin.load(spec)
+
+
+def load_listening(spec: ModelSpec) -> ListeningModel:
+    """The same for a model that listens to a stream; raises as `load`."""
+    plugin = _installed(spec)
+    if plugin.listen is None:
+        raise ProviderError(f"provider {plugin.name} cannot run: it listens to no stream in a worker process")
+    return plugin.listen(spec)
+
+
+def _installed(spec: ModelSpec) -> Plugin:
+    """The plug-in that `spec` names, with what it imports."""
+    plugin = _named(spec.provider, PROVIDERS)
     if plugin.requires and not is_installed(plugin.requires):
         raise ProviderError(f"provider {plugin.name} cannot run: {plugin.missing(plugin.setup())}")
-    return plugin.load(spec)
+    return plugin

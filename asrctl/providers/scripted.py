@@ -113,6 +113,53 @@ class Scripted:
         self.close()
 
 
+class ScriptedListening(Scripted):
+    """The same as a `ListeningModel`: words are committed when they have ended, and tentative before."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        """Read the script; raises as `Scripted`."""
+        super().__init__(spec)
+        self._cancelled = False
+        self._pieces: list[NDArray[np.float32]] = []
+        self._options = DecodeOptions()
+
+    def begin(self, options: DecodeOptions) -> None:
+        """See `ListeningModel.begin`."""
+        self._pieces, self._options, self._cancelled = [], options, False
+
+    def feed(self, samples: NDArray[np.float32]) -> tuple[str, str]:
+        """See `ListeningModel.feed`."""
+        self._pieces.append(samples)
+        audio, words = self._heard()
+        whole = [word.text for word in words if round(word.end_s * SAMPLE_RATE_HZ) < len(audio)]
+        return " ".join(whole), "".join(f" {word.text}" for word in words[len(whole) :])
+
+    def finish(self) -> Hypothesis:
+        """See `ListeningModel.finish`."""
+        audio, _ = self._heard()
+        self._pieces = []
+        return super().transcribe(audio, self._options, lambda: False)
+
+    def _heard(self) -> tuple[NDArray[np.float32], list[Word]]:
+        import numpy as np
+
+        self._pieces = [np.concatenate(self._pieces)]
+        words = listen(self._pieces[0])
+        try:
+            self._misbehave({word.text for word in words}, lambda: self._cancelled)
+        except Aborted:
+            raise DecodeError("cancelled") from None
+        return self._pieces[0], words
+
+    def give_up(self) -> None:
+        """See `ListeningModel.give_up`."""
+        self._pieces = []
+
+    def cancel(self) -> None:
+        """See `ListeningModel.cancel`."""
+        self._cancelled = True
+
+
 def speak(numbers: Iterable[int]) -> NDArray[np.float32]:
     """Audio for the words "w<number>", shape (n,) at 16 kHz; numbers are 0 to 4095."""
     import numpy as np
@@ -139,5 +186,11 @@ def listen(samples: NDArray[np.float32]) -> list[Word]:
     return words
 
 
-PLUGIN = Plugin("scripted", "words that were written into the audio, for tests", load=Scripted, weights="own")
+PLUGIN = Plugin(
+    "scripted",
+    "words that were written into the audio, for tests",
+    load=Scripted,
+    listen=ScriptedListening,
+    weights="own",
+)
 """Not a provider of asrctl: tests add it by an entry point."""

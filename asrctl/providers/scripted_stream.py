@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from asrctl.errors import DecodeError, ModelError, ProviderError
+from asrctl.languages import is_open
 from asrctl.providers.outbox import Outbox
 from asrctl.providers.plugin import Plugin, Setup, path_as_given
 from asrctl.providers.recognizer import (
@@ -230,7 +231,7 @@ class ScriptedUtterances:
             text = " ".join(word.text for word in self._words)
             start_s, end_s = self._words[0].start_s, self._words[-1].end_s
             segments = (Segment(start_s, end_s, text, 1.0, tuple(self._words)),)
-        language = "en" if self._language == "auto" else self._language
+        language = "en" if is_open(self._language) else self._language
         return Hypothesis(segments, language, time.perf_counter() - self._started_s)
 
     def _hear(self, until_sample: int) -> bool:

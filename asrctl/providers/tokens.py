@@ -91,6 +91,16 @@ def tidy(segments: tuple[Segment, ...], duration_s: float) -> tuple[Segment, ...
 
     A decoder may end a segment too early: its words have until the next segment starts.
     """
+    cleaned = in_order(segments, duration_s)
+    ends_s = [segment.start_s for segment in cleaned[1:]] + [duration_s]
+    return tuple(
+        _without_loops(segment, max(end_s, segment.end_s) - segment.start_s)
+        for segment, end_s in zip(cleaned, ends_s, strict=False)
+    )
+
+
+def in_order(segments: tuple[Segment, ...], duration_s: float) -> tuple[Segment, ...]:
+    """The same segments, their times inside the window and in order."""
     cleaned: list[Segment] = []
     floor_s = 0.0
     for segment in segments:
@@ -98,11 +108,7 @@ def tidy(segments: tuple[Segment, ...], duration_s: float) -> tuple[Segment, ...
         floor_s = end_s
         words = _words_inside(segment.words, start_s, end_s)
         cleaned.append(replace(segment, start_s=start_s, end_s=end_s, words=words))
-    ends_s = [segment.start_s for segment in cleaned[1:]] + [duration_s]
-    return tuple(
-        _without_loops(segment, max(end_s, segment.end_s) - segment.start_s)
-        for segment, end_s in zip(cleaned, ends_s, strict=False)
-    )
+    return tuple(cleaned)
 
 
 def _words_inside(words: tuple[Word, ...], start_s: float, end_s: float) -> tuple[Word, ...]:

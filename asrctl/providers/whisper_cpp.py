@@ -1,6 +1,6 @@
 """whisper.cpp through pywhispercpp's low-level binding.
 
-The binding is used directly: its `Model` class makes parameters anew for each call and prints progress.
+The binding is used directly: its `Model` class makes new parameters for each call and prints progress.
 Here a context and its parameter objects live as long as the model does.
 """
 
@@ -9,14 +9,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
+from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
 from asrctl.policy.window import Effort, audio_context, has_loop, second_audio_context, token_budget
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.remainder import decode_whole
+from asrctl.providers.samples import clean, is_wordless
 from asrctl.providers.tokens import (
     Token,
     confidence,
@@ -26,7 +29,7 @@ from asrctl.providers.tokens import (
     tidy,
     words_of,
 )
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Segment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,17 +38,16 @@ if TYPE_CHECKING:
 _MIN_WINDOW_SAMPLES = SAMPLE_RATE_HZ + SAMPLE_RATE_HZ // 20
 """whisper.cpp skips windows under 1 s: shorter ones are padded with silence to just over it."""
 
-_SHORTEST_WORD_S = 0.05
-"""In less there is no word, and whisper.cpp would hear one: "you", in nothing at all."""
-
-_SILENT_PEAK = 1e-4
-"""Below -80 dB, three steps of a 16-bit recording, no word is heard but "you", in short windows."""
-
 _LOOP_TOKENS = 40
 """A retry may be longer, for speech denser than the budget; whisper.cpp sees loops only past 32 tokens."""
 
 _SAMPLED = 2
 """Decodes that the temperature fallback chooses from; five, its default, keep 11 MB more."""
+
+_LANGUAGES_TOLD = 10
+
+_DETECTION_CTX = round(PIECE_S * 50)
+"""Encoder positions for a piece of audio whose language is looked for; 50 are one second."""
 
 _LOG_LINES_KEPT = 200
 
@@ -69,6 +71,10 @@ class WhisperCpp:
         self._multilingual = bool(native.whisper_is_multilingual(self._context))
         self._greedy = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
         self._beam = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_BEAM_SEARCH)
+        self._detect = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
+        self._detect.audio_ctx = _DETECTION_CTX
+        # A detection encodes with the context of the call before: this one sets it, and stops there.
+        native.assign_encoder_begin_callback(self._detect, lambda *_: False)
         self._should_abort: Callable[[], bool] = bool
 
     def _load(self, spec: ModelSpec) -> Any:
@@ -109,21 +115,50 @@ class WhisperCpp:
         started = time.perf_counter()
         self._should_abort = should_abort
         effort = Effort(options.effort)
+        evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
+        options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
         decode = partial(self._decode_fitted, options=options, effort=effort)
         hypothesis = decode_whole(decode, samples) if effort.doubts else decode(samples)
         return Hypothesis(
             segments=tidy(hypothesis.segments, len(samples) / SAMPLE_RATE_HZ),
             language=hypothesis.language,
             inference_s=time.perf_counter() - started,
+            evidence=evidence,
         )
+
+    def _evidence(self, samples: NDArray[np.float32]) -> tuple[LanguageEvidence, ...]:
+        """Which language is heard at the beginning and at the end, unless it is too short or quiet there."""
+        found = []
+        for start, end in pieces(len(samples)):
+            piece = clean(samples[start:end])
+            if is_wordless(piece):
+                continue
+            probabilities = self._probabilities(_long_enough(piece))
+            found.append(LanguageEvidence(len(piece) / SAMPLE_RATE_HZ, probabilities))
+        return tuple(found)
+
+    def _probabilities(self, samples: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
+        """Languages with their probabilities, the likeliest first."""
+        import numpy as np
+
+        native = self._native
+        self._detect.language = "en"  # else whisper.cpp would look for it with the encoder of the last decode
+        status = native.whisper_full(self._context, self._detect, samples, len(samples))
+        shares = np.zeros(native.whisper_lang_max_id() + 1, np.float32)
+        found = native.whisper_lang_auto_detect(self._context, 0, self._threads, shares)
+        if status != 0 or found < 0:
+            raise DecodeError(f"whisper.cpp cannot detect the language: {self.log[-1] if self.log else ''}")
+        likeliest = np.argsort(-shares)[:_LANGUAGES_TOLD]
+        return tuple((native.whisper_lang_str(int(each)), float(shares[each])) for each in likeliest)
 
     def _decode_fitted(
         self, samples: NDArray[np.float32], options: DecodeOptions, effort: Effort
     ) -> Hypothesis:
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        samples = _clean_samples(samples)
-        if duration_s < _SHORTEST_WORD_S or abs(samples).max() < _SILENT_PEAK:
+        samples = clean(samples)
+        if is_wordless(samples):
             return Hypothesis((), self._language(options), 0.0)
+        samples = _long_enough(samples)
         budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
         audio_ctx, second_ctx = audio_context(duration_s, effort), second_audio_context(duration_s)
         hypothesis = self._decode(samples, options, audio_ctx, budget)
@@ -246,10 +281,7 @@ class WhisperCpp:
         self.close()
 
 
-def _clean_samples(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the native code can bear: contiguous (it knows no strides), finite, long enough."""
+def _long_enough(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     import numpy as np
 
-    padding = max(0, _MIN_WINDOW_SAMPLES - len(samples))
-    finite = np.nan_to_num(np.pad(samples, (0, padding)), posinf=1.0, neginf=-1.0)
-    return np.ascontiguousarray(np.clip(finite, -1.0, 1.0), np.float32)
+    return np.pad(samples, (0, max(0, _MIN_WINDOW_SAMPLES - len(samples))))

@@ -118,11 +118,12 @@ def destinations(
     output_dir: Path | None,
     extension: str,
     folders: Sequence[PurePath] = (),
+    others: Sequence[str] = (),
 ) -> list[Path | None]:
     """Where each input's transcript goes; None means standard output.
 
     In `output_dir`, which is made if need be, a file is called like its input, and "-2", "-3" … is added
-    where names would clash.
+    where names would clash: in the order of paths, so that the same inputs have the same names in any order.
 
     Args:
         inputs: Paths, or "-".
@@ -130,6 +131,7 @@ def destinations(
         output_dir: The directory for any number.
         extension: What files in a directory end in.
         folders: Where below `output_dir` each input's file goes; at its top without.
+        others: What is read besides, and must not be written over.
 
     Raises:
         AsrctlError: The directory cannot be made.
@@ -145,22 +147,32 @@ def destinations(
         for directory in dict.fromkeys([output_dir, *directories]):
             _make(directory)
         paths = [*_unique(directories, inputs, extension)]
+    read = [*inputs, *others]
     for path in paths:
-        clash = path and next((name for name in inputs if name != STDIN and _same_file(Path(name), path)), "")
+        clash = path and next((name for name in read if name != STDIN and _same_file(Path(name), path)), "")
         if clash:
             raise UsageError(f"the transcript would overwrite the input {clash}; choose another --output")
     return paths
 
 
 def _unique(directories: Sequence[Path], inputs: Sequence[str], extension: str) -> list[Path]:
-    taken: dict[str, Path] = {}  # by a path that is the same on disks that ignore case
-    for directory, name in zip(directories, inputs, strict=True):
-        stem = "stdin" if name == STDIN else Path(name).stem
-        path, copy = directory / f"{stem}.{extension}", 2
-        while str(path).casefold() in taken:
-            path, copy = directory / f"{stem}-{copy}.{extension}", copy + 1
-        taken[str(path).casefold()] = path
-    return [*taken.values()]
+    stems = ["stdin" if name == STDIN else Path(name).stem for name in inputs]
+    wanted = [folder / f"{stem}.{extension}" for folder, stem in zip(directories, stems, strict=True)]
+    order = sorted(range(len(inputs)), key=lambda index: (inputs[index], index))
+    taken: dict[str, int] = {}  # by a path that is the same on disks that ignore case
+    for index in order:
+        taken.setdefault(_folded(wanted[index]), index)
+    paths = [*wanted]
+    for index in order:
+        copy = 2
+        while taken.setdefault(_folded(paths[index]), index) != index:
+            paths[index] = directories[index] / f"{stems[index]}-{copy}.{extension}"
+            copy += 1
+    return paths
+
+
+def _folded(path: Path) -> str:
+    return str(path).casefold()
 
 
 def _make(directory: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from asrctl.render.options import RenderOptions
 from asrctl.render.writer import Sink, Writer
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Transcript, Word
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Track, Transcript, Word
 
 SCHEMA = 1
 """Version of the JSON below; adding a key does not change it, changing or removing one does."""
@@ -53,7 +53,7 @@ class JsonLinesWriter(Writer):
 def document(transcript: Transcript) -> dict[str, Any]:
     """The transcript as the JSON of schema 1: times in seconds, numbers that are not finite as null.
 
-    Keys about speakers are there only where there are any.
+    Keys about speakers and tracks are there only where there are any.
     """
     timing = transcript.timing
     return {
@@ -67,6 +67,7 @@ def document(transcript: Transcript) -> dict[str, Any]:
         **({"speakers": list(transcript.speakers)} if transcript.speakers else {}),
         "segments": [_segment(index, segment) for index, segment in enumerate(transcript.segments)],
         "audio": _account(transcript.audio),
+        **({"tracks": [_track(each) for each in transcript.tracks]} if transcript.tracks else {}),
         "timing": {
             "load_s": _number(timing.load_s, _TIME_DIGITS),
             "inference_s": _number(timing.inference_s, _TIME_DIGITS),
@@ -77,7 +78,8 @@ def document(transcript: Transcript) -> dict[str, Any]:
 
 
 def _segment(index: int, segment: Segment) -> dict[str, Any]:
-    return {"id": index, **_span(segment), "words": [_span(word) for word in segment.words]}
+    words = [_span(word) for word in segment.words]
+    return {"id": index, **_span(segment), "language": segment.language, "words": words}
 
 
 def _span(span: Segment | Word) -> dict[str, Any]:
@@ -88,6 +90,10 @@ def _span(span: Segment | Word) -> dict[str, Any]:
         "confidence": _number(span.confidence, _CONFIDENCE_DIGITS),
         **({"speaker": span.speaker} if span.speaker else {}),
     }
+
+
+def _track(track: Track) -> dict[str, Any]:
+    return {"speaker": track.speaker, "audio": _account(track.audio)}
 
 
 def _account(audio: AudioAccount) -> dict[str, float | None]:

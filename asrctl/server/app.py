@@ -17,6 +17,10 @@ from asrctl.errors import UsageError
 from asrctl.policy.admission import Refusal
 from asrctl.protocol import SUBPROTOCOL, CloseCode, Violation
 from asrctl.server.connection import Connection
+from asrctl.server.dialects.deepgram import DeepgramEntrance
+from asrctl.server.dialects.door import DialectDoor, Entrance
+from asrctl.server.dialects.realtime import RealtimeEntrance
+from asrctl.server.dialects.registry import Registry
 from asrctl.server.files.door import Door
 from asrctl.server.files.routes import file_routes
 from asrctl.server.files.service import FileService
@@ -25,6 +29,7 @@ from asrctl.server.hub import Hub
 from asrctl.server.metrics import CONTENT_TYPE
 from asrctl.server.pages import add_file_readings, add_readings, capabilities, readiness
 from asrctl.server.rendering import MAX_BODY_BYTES, media_type, rendered
+from asrctl.server.session import LiveSession
 from asrctl.server.static import INDEX, Page
 
 _MAX_WAITING = 64
@@ -43,15 +48,22 @@ class Application:
         self.files = FileService(hub)
         self._page = Page()
         self.connections: set[Connection] = set()
+        self.dialects = Registry()
+        """Sockets of other protocols than ours."""
+        live = DialectDoor(hub, self._gate, self.dialects)
+        self._realtime = RealtimeEntrance(hub)
+        files = Door(hub, self._gate, self.files)
         self.asgi = Starlette(
             routes=[
                 WebSocketRoute("/v1/stream", self._stream),
+                *(route for entrance in self._entrances() for route in live.routes(entrance)),
                 WebSocketRoute("/{path:path}", self._nowhere),
                 Route("/health", self._health),
                 Route("/ready", self._ready),
                 Route("/capabilities", self._capabilities),
                 Route("/metrics", self._metrics),
-                *file_routes(Door(hub, self._gate, self.files)),
+                *self._realtime.http_routes(files),
+                *file_routes(files),
                 Route("/render", self._render, methods=["POST"]),
                 *([Route("/", self._file), Route("/page/{name}", self._file)] if hub.options.page else []),
             ],
@@ -59,6 +71,10 @@ class Application:
         )
         add_readings(hub)
         add_file_readings(hub, self.files)
+
+    def _entrances(self) -> list[Entrance]:
+        """The protocols of live audio besides ours."""
+        return [self._realtime, DeepgramEntrance(self._hub)]
 
     def check_connections(self) -> None:
         """Time-outs of all sockets; to be called once a second."""
@@ -71,7 +87,8 @@ class Application:
 
     async def _stream(self, websocket: WebSocket) -> None:
         """A session's socket; whatever is wrong is said in HTTP, before the upgrade."""
-        resuming = self._hub.find(websocket.query_params.get("session", "")) is not None
+        named = self._hub.find(websocket.query_params.get("session", ""))
+        resuming = isinstance(named, LiveSession)
         denial = self._gate.check(_headers(websocket.headers), websocket.scope["subprotocols"])
         place = None
         if denial is None and resuming and len(self.connections) >= self._most_connections:

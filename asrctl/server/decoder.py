@@ -77,7 +77,7 @@ class MeteredDecoder:
     async def _decode_file(
         self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
     ) -> Hypothesis:
-        """A window that live audio goes before: what it waits says nothing of how the server keeps up."""
+        """A window that live audio goes before: its waiting time does not show how the server keeps up."""
         self.file_windows += 1
         try:
             hypothesis = await self._switch.decode(samples, options, ticket)

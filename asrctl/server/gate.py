@@ -73,10 +73,12 @@ class Gate:
             return True
         return _is_address(name) or name.endswith((".localhost", ".local"))
 
-    def check_key(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Denial | None:
-        """Whether a request lacks the key."""
+    def check_key(
+        self, headers: Mapping[str, str], subprotocols: Sequence[str] = (), *, keys: Sequence[str] = ()
+    ) -> Denial | None:
+        """Whether a request lacks the key; `keys` were offered in other ways."""
         scheme, _, offered = headers.get("authorization", "").partition(" ")
-        keys = [offered.strip()] if scheme.lower() == "bearer" else []
+        keys = [*keys, offered.strip()] if scheme.lower() in ("bearer", "token") else [*keys]
         keys += [headers["api-key"].strip()] if "api-key" in headers else []
         keys += [each.removeprefix(KEY_PREFIX) for each in subprotocols if each.startswith(KEY_PREFIX)]
         if not self._api_key or any(self._fits(key) for key in keys):

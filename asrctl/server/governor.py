@@ -5,7 +5,7 @@ from __future__ import annotations
 from asrctl.policy.ladder import Level
 from asrctl.server.hub import Hub
 from asrctl.server.load import SessionCost
-from asrctl.server.session import LiveSession
+from asrctl.server.served import ServedSession
 
 _MANY_FAILURES = 3
 """Decodes that fail one after the other before decoding is said not to work."""
@@ -73,5 +73,5 @@ class Governor:
         hub.trouble = trouble
 
 
-def _catch_up(session: LiveSession) -> None:
+def _catch_up(session: ServedSession) -> None:
     session.catch_up(idle=True)

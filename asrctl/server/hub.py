@@ -6,29 +6,17 @@ import secrets
 import time
 from collections.abc import Callable
 
+from asrctl.events import Event, Finished
 from asrctl.policy.admission import Admission, Refusal
 from asrctl.policy.ladder import Ladder, LevelChange
 from asrctl.policy.pacing import gather_s
 from asrctl.policy.priority import Source
-from asrctl.protocol import (
-    CloseCode,
-    Done,
-    GoAway,
-    KeptMessage,
-    Ready,
-    Resume,
-    ServerMessage,
-    ServerSession,
-    Start,
-    Status,
-    Violation,
-)
+from asrctl.protocol import Done, GoAway, ServerMessage, Status
 from asrctl.server.engine import Engine
 from asrctl.server.journal import Journal
 from asrctl.server.metrics import Metrics
 from asrctl.server.options import ServeOptions
-from asrctl.server.session import Bounds, Listener, LiveSession, Surroundings
-from asrctl.server.wishes import suited
+from asrctl.server.served import Bounds, ServedSession
 from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
@@ -66,18 +54,18 @@ class Hub:
         self.detector = detector
         """Makes what finds speech, fresh for each session or file."""
         self._was_ready = False
-        self._sessions: dict[str, LiveSession] = {}
+        self._sessions: dict[str, ServedSession] = {}
         self._counted: dict[str, AudioAccount] = {}
         self._full = set[str]()
         self.answered_s = 0.0
         """Audio of all sessions so far that became speech or silence."""
 
     @property
-    def sessions(self) -> list[LiveSession]:
+    def sessions(self) -> list[ServedSession]:
         """Those that are not done."""
         return [session for session in self._sessions.values() if not session.done]
 
-    def find(self, session_id: str) -> LiveSession | None:
+    def find(self, session_id: str) -> ServedSession | None:
         """The session of this id, done or not."""
         return self._sessions.get(session_id)
 
@@ -122,78 +110,32 @@ class Hub:
         if session_id not in self._sessions:
             self.admission.release(session_id)
 
-    def open(self, session_id: str, start: Start, listener: Listener) -> LiveSession:
-        """Begin a session that was admitted.
-
-        Raises:
-            Violation: It asks for what this server does not have, or is one too many of its kind.
-        """
-        refusal = self.admission.assign(session_id, Source[start.source.upper()])
+    def assign(self, session_id: str, source: str) -> Refusal | None:
+        """The second door, once it is known what an admitted client sends."""
+        refusal = self.admission.assign(session_id, Source[source.upper()])
         if refusal is not None:
             self.metrics.rejected.labels("source").inc()
-            raise overload(refusal)
-        stream_options = suited(self.options.roomy_stream, start, self.options.shown)
-        window = round(self.options.window_s * start.format.sample_rate)
-        session = LiveSession(
-            ServerSession(session_id, secrets.token_urlsafe(32), start, window),
-            self.detector(),
-            stream_options,
-            self.engine.recognizer,
-            Bounds(self.options.hold_s, self.options.spool_s, self.options.max_lag_s),
-            Surroundings(self.clock, lambda message: self._said(session_id, message), self._model_names),
-        )
-        session.obey(self.ladder.measures, int(self.ladder.level))
-        self._sessions[session_id] = session
-        session.listener = listener
-        self.metrics.opened.labels(start.source).inc()
-        self.journal.note("session.start", session=session_id, source=start.source)
-        return session
+        return refusal
 
     @property
-    def _model_names(self) -> dict[str, str]:
-        """The models by their providers."""
-        main, shown = self.options.models.main, self.options.shown
-        return {main.spec.provider: main.name, shown.spec.provider: shown.name}
+    def bounds(self) -> Bounds:
+        """What each session may hold."""
+        return Bounds(self.options.hold_s, self.options.spool_s, self.options.max_lag_s)
 
-    def resume(self, request: Resume, listener: Listener) -> tuple[LiveSession, list[KeptMessage]]:
-        """Take a session up on another socket; the newest wins.
+    def enter(self, session: ServedSession, dialect: str | None = None) -> None:
+        """A session of somebody who was admitted begins."""
+        session.obey(self.ladder.measures, int(self.ladder.level))
+        self._sessions[session.session_id] = session
+        source = session.request.source
+        self.metrics.opened.labels(source).inc()
+        self.journal.note("session.start", session=session.session_id, source=source, dialect=dialect)
 
-        Raises:
-            Violation: There is no such session, or it is somebody else's.
-        """
-        session = self._sessions.get(request.session_id)
-        if session is None or session.failure:
-            raise Violation(CloseCode.SESSION_GONE, "session_gone", "there is no such session any more")
-        replay = session.state.resume(request)
-        older, session.listener, session.detached_s = session.listener, listener, None
-        if older is not None:
-            older.close(CloseCode.REPLACED, "replaced")
-        self.metrics.resumed.inc()
-        self.journal.note("session.resume", session=request.session_id, replayed=len(replay))
-        return session, replay
-
-    def ready(self, session: LiveSession) -> Ready:
-        """What a client is told first."""
-        state, options = session.state, self.options
-        return Ready(
-            session_id=state.session_id,
-            resume_token=state.resume_token,
-            audio_offset=state.received,
-            resume_ttl_s=options.resume_ttl_s,
-            window_samples=state.window_samples,
-            limits=options.limits,
-            model=self.engine.model.name,
-            provider=self.engine.model.spec.provider,
-            level=self.ladder.level,
-        )
-
-    def detach(self, session: LiveSession, listener: Listener) -> None:
-        """A socket is gone; the session waits for another, if it was this one's."""
-        if session.listener is not listener:
-            return
-        session.listener, session.detached_s = None, self.clock()
-        if session.state.received == session.state.start.audio_offset and not session.done:
-            self.end(session)  # nothing was sent, so there is nothing to take up
+    def leave(self, session: ServedSession) -> None:
+        """A client that does not come back has gone: what is pending is dropped, and its place is free."""
+        if not session.done:
+            session.abandon()
+            self._note_done(session)
+        self.end(session)
 
     # What happens meanwhile
 
@@ -201,33 +143,33 @@ class Hub:
         """To be called a few times a second."""
         for session in list(self._sessions.values()):
             self.with_session(session, self._look_after)
-            if session.failure or self._has_expired(session):
+            if session.is_over or self._has_expired(session):
                 self.end(session)
         self._note_disk()
         finished = [session for session in self._sessions.values() if session.done]
         for session in finished[:-_FINISHED_KEPT]:
             self.end(session)
 
-    def with_session(self, session: LiveSession, act: Callable[[LiveSession], None]) -> None:
+    def with_session(self, session: ServedSession, act: Callable[[ServedSession], None]) -> None:
         """Do something with a session; what goes wrong ends this session, and no other."""
         try:
             act(session)
         except Exception as error:
             session.fail(f"{type(error).__name__}: {error}")
 
-    def _look_after(self, session: LiveSession) -> None:
+    def _look_after(self, session: ServedSession) -> None:
         session.gather_s = gather_s(len(self._sessions))
         session.feed_gathered()
         session.catch_up()
         if news := session.bound_lag():
             level = self.ladder.level
-            session.say(self._status(LevelChange(level, level, news)))
+            session.announce(self._status(LevelChange(level, level, news)))
         session.report()
         self._count(session)
 
-    def _has_expired(self, session: LiveSession) -> bool:
+    def _has_expired(self, session: ServedSession) -> bool:
         """Whether no client comes for it any more."""
-        if session.listener is not None:
+        if session.is_attached:
             return False
         if session.detached_s is None:
             session.detached_s = self.clock()
@@ -259,16 +201,16 @@ class Hub:
         )
         status = self._status(change, self.engine.model.spec.provider)
 
-        def tell(session: LiveSession) -> None:
+        def tell(session: ServedSession) -> None:
             session.obey(self.ladder.measures, int(change.level))
-            session.say(status)
+            session.announce(status)
 
         for session in self.sessions:
             self.with_session(session, tell)
 
-    def end(self, session: LiveSession) -> None:
+    def end(self, session: ServedSession) -> None:
         """Forget a session."""
-        session_id = session.state.session_id
+        session_id = session.session_id
         self._sessions.pop(session_id, None)
         self.admission.release(session_id)
         self._count(session)
@@ -278,23 +220,29 @@ class Hub:
             self.journal.note("session.lost", session=session_id, pending_s=session.pending_s, reason=reason)
         session.close()
 
-    def _said(self, session_id: str, message: ServerMessage) -> None:
-        self.metrics.said(message)
-        if isinstance(message, Done):
-            self.admission.release(session_id)
-            self.journal.note(
-                "session.done",
-                session=session_id,
-                received_s=message.received_s,
-                speech_s=message.speech_s,
-                silence_s=message.silence_s,
-                dropped_s=message.dropped_s,
-            )
+    def said(self, session: ServedSession, news: ServerMessage | Event) -> None:
+        """A session told its client something."""
+        self.metrics.said(news)
+        if isinstance(news, Done | Finished):
+            self._note_done(session)
 
-    def _count(self, session: LiveSession) -> None:
+    def _note_done(self, session: ServedSession) -> None:
+        """All of a session's audio is answered for: others may have its place."""
+        self.admission.release(session.session_id)
+        account = session.account
+        self.journal.note(
+            "session.done",
+            session=session.session_id,
+            received_s=account.received_samples / SAMPLE_RATE_HZ,
+            speech_s=account.speech_samples / SAMPLE_RATE_HZ,
+            silence_s=account.silence_samples / SAMPLE_RATE_HZ,
+            dropped_s=account.dropped_samples / SAMPLE_RATE_HZ,
+        )
+
+    def _count(self, session: ServedSession) -> None:
         """Add to the metrics what the session's account grew by."""
-        now, before = session.account, self._counted.get(session.state.session_id, AudioAccount())
-        self._counted[session.state.session_id] = now
+        now, before = session.account, self._counted.get(session.session_id, AudioAccount())
+        self._counted[session.session_id] = now
         self.answered_s += (now.speech_samples - before.speech_samples) / SAMPLE_RATE_HZ
         self.answered_s += (now.silence_samples - before.silence_samples) / SAMPLE_RATE_HZ
         rate = SAMPLE_RATE_HZ
@@ -311,9 +259,9 @@ class Hub:
         """Nobody new; the utterances that have ended are finished."""
         self.closing = "the server is shutting down"
 
-        def tell(session: LiveSession) -> None:
+        def tell(session: ServedSession) -> None:
             session.feed_gathered()
-            session.say(GoAway(after_s))
+            session.announce(GoAway(after_s))
 
         for session in self.sessions:
             self.with_session(session, tell)
@@ -326,15 +274,5 @@ class Hub:
     def close(self) -> None:
         """Close all sockets with 1012 and end all sessions."""
         for session in list(self._sessions.values()):
-            self.with_session(session, _close_socket)
+            self.with_session(session, lambda each: each.end_socket())
             self.end(session)
-
-
-def _close_socket(session: LiveSession) -> None:
-    if session.listener is not None:
-        session.listener.close(CloseCode.RESTART, "restart")
-
-
-def overload(refusal: Refusal) -> Violation:
-    """A refusal that comes after the upgrade."""
-    return Violation(CloseCode.OVERLOAD, "overload", refusal.reason, float(refusal.retry_after_s))

@@ -68,8 +68,8 @@ class Listener(uvicorn.Server):
         self.stop()
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+def bound(host: str, port: int, option: str = "--port") -> socket.socket:
+    """A socket that listens; `option` is how another port can be had.
 
     Raises:
         AsrctlError: The port cannot be had.
@@ -78,13 +78,13 @@ def bound(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise AsrctlError(f"cannot listen on {host}:{port}: {_reason(error)}") from error
+        raise AsrctlError(f"cannot listen on {host}:{port}: {_reason(error, option)}") from error
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, option: str) -> str:
     """The system's words, without what asyncio and `socket` add to them."""
     if error.errno == errno.EADDRINUSE:
-        return "another program has the port; --port 0 takes a free one"
+        return f"another program has the port; {option} 0 takes a free one"
     if isinstance(error, socket.gaierror) or not error.errno:
         return error.strerror or str(error)
     return os.strerror(error.errno).lower()

@@ -11,6 +11,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from asrctl import events
+from asrctl.events import Event
 from asrctl.policy.ladder import Level
 from asrctl.policy.priority import Kind
 from asrctl.protocol import Done, Dropped, Final, Partial, ServerMessage
@@ -20,6 +22,10 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _OUTCOMES = ("finalised", "silent", "dropped")
 _REFUSALS = ("capacity", "source", "key", "origin", "subprotocol", "path", "host", "connections")
 _RESULTS = ("partial", "final", "dropped", "done")
+_KINDS: dict[type, str] = {
+    **{Partial: "partial", Final: "final", Dropped: "dropped", Done: "done"},
+    **{events.Partial: "partial", events.Final: "final", events.Dropped: "dropped", events.Finished: "done"},
+}
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
@@ -77,16 +83,10 @@ class Metrics:
         for key, value in values.items():
             gauge.labels(key).set_function(value)
 
-    def said(self, message: ServerMessage) -> None:
-        """Count a message of a session; of finals and drops only how many there were."""
-        if isinstance(message, Partial):
-            self._messages.labels("partial").inc()
-        elif isinstance(message, Final):
-            self._messages.labels("final").inc()
-        elif isinstance(message, Dropped):
-            self._messages.labels("dropped").inc()
-        elif isinstance(message, Done):
-            self._messages.labels("done").inc()
+    def said(self, news: ServerMessage | Event) -> None:
+        """Count what a session told its client; of finals and drops only how many there were."""
+        if kind := _KINDS.get(type(news)):
+            self._messages.labels(kind).inc()
 
     def settled(self, speech_s: float, silence_s: float, dropped_s: float) -> None:
         """Count audio that was answered for."""

@@ -69,6 +69,7 @@ class ServeOptions:
         streaming: What comes before the models; None for nothing.
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
+        wyoming_port: TCP port for clients that speak Wyoming; 0 takes a free one, None for none.
         page: Whether `/` serves the page for browsers.
         api_key: What clients must know; empty for nothing.
         allow_origins: Web origins that may connect besides those of this machine.
@@ -97,6 +98,7 @@ class ServeOptions:
     streaming: Streaming | None = None
     host: str = "127.0.0.1"
     port: int = 8765
+    wyoming_port: int | None = None
     page: bool = True
     api_key: str = ""
     allow_origins: frozenset[str] = frozenset()
@@ -157,14 +159,20 @@ class ServeOptions:
         return replace(self.stream, max_backlog_s=max(self.stream.max_backlog_s, most_s))
 
 
-def check_exposure(host: str, api_key: str, insecure: bool) -> None:
+def check_exposure(host: str, api_key: str, insecure: bool, *, wyoming: bool = False) -> None:
     """Refuse to listen where others can reach without a key.
 
     Raises:
-        UsageError: The address is not this machine's own, and there is neither a key nor `insecure`.
+        UsageError: The address is not this machine's own, and there is neither a key nor `insecure`; or
+            there is a key, and a port where none can be asked for.
     """
-    if api_key or insecure or is_loopback(host):
+    if insecure or is_loopback(host) or (api_key and not wyoming):
         return
+    if api_key:
+        raise UsageError(
+            f"Wyoming knows no API key: anybody who reaches {host} could use its port; "
+            "give --insecure if that is meant"
+        )
     raise UsageError(
         f"anybody who reaches {host} could use this server: give --api-key, or --insecure if that is meant"
     )

@@ -98,8 +98,8 @@ def add_readings(hub: Hub) -> None:
         "Sessions, by whether a socket is attached",
         "state",
         {
-            "attached": lambda: sum(session.listener is not None for session in hub.sessions),
-            "detached": lambda: sum(session.listener is None for session in hub.sessions),
+            "attached": lambda: sum(session.is_attached for session in hub.sessions),
+            "detached": lambda: sum(not session.is_attached for session in hub.sessions),
         },
     )
     metrics.gauges(

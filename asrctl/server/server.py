@@ -10,6 +10,7 @@ from typing import Any
 
 from asrctl.errors import AsrctlError
 from asrctl.server.app import Application
+from asrctl.server.dialects.wyoming import WyomingPort
 from asrctl.server.doorkeeper import Doorkeeper, affordable
 from asrctl.server.engine import Engine
 from asrctl.server.governor import Governor
@@ -69,6 +70,14 @@ class Server:
         self._listener.stop = self.stop
         self._socket = bound(options.host, options.port)
         self.port: int = self._socket.getsockname()[1]
+        self.wyoming: WyomingPort | None = None
+        """For clients that speak Wyoming, if that is wanted."""
+        if options.wyoming_port is not None:
+            try:
+                self.wyoming = WyomingPort(self.hub, self.doorkeeper, self._app.dialects)
+            except AsrctlError:
+                self._socket.close()
+                raise
         self.loop = asyncio.get_running_loop()
         self._stops = 0
         self._ending: asyncio.Task[None] | None = None
@@ -115,8 +124,12 @@ class Server:
             tls = options.certificate is not None
             self.journal.note("exposed", host=options.host, key=bool(options.api_key), tls=tls)
         try:
+            if self.wyoming is not None:
+                await self.wyoming.start()
             await self._listener.serve(sockets=[self._socket])
         finally:
+            if self.wyoming is not None:
+                self.wyoming.close()
             self.hub.close()
             for task in tasks:
                 task.cancel()
@@ -147,7 +160,7 @@ class Server:
         while True:
             await asyncio.sleep(_BEAT_S)
             beats += 1
-            steps = [self.hub.tick]
+            steps = [self.hub.tick, self._app.dialects.check]
             if beats % _BEATS_PER_S == 0:
                 steps += [governor.tick, self._app.check_connections, self.doorkeeper.sweep]
             for step in steps:
@@ -186,12 +199,15 @@ class Server:
         """
         self.journal.note("stopping", grace_s=self._options.grace_s, sessions=len(self.hub.sessions))
         self.hub.go_away(self._options.grace_s)
-        files = self._app.files
-        await self._until(lambda: self.hub.settled and files.settled, self._options.grace_s)
+        files, dialects = self._app.files, self._app.dialects
+        dialects.go_away()
+        works = (self.hub, files, dialects)
+        await self._until(lambda: all(each.settled for each in works), self._options.grace_s)
         self.hub.tick()  # what became final is acknowledged
+        dialects.close()
         self.hub.close()
         files.close()
-        await self._until(lambda: not self._app.connections and files.settled, _CLOSE_S)
+        await self._until(lambda: not self._app.connections and not len(dialects) and files.settled, _CLOSE_S)
         self._listener.should_exit = True
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:

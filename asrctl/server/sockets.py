@@ -14,6 +14,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from asrctl.server.doorkeeper import Doorkeeper
 from asrctl.server.files.paths import takes_body
+from asrctl.server.long_messages import LongMessages
 
 MAX_HEADER_BYTES = 16 * 1024
 """All of a request but for its body."""
@@ -202,7 +203,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     """A WebSocket whose frames are looked at piece by piece, and whose control frames are told of."""
 
     doorkeeper: Doorkeeper
-    """Set in a subclass, by `protocols`."""
+    long_messages: LongMessages
+    """Both set in a subclass, by `protocols`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """As uvicorn makes it."""
@@ -214,6 +216,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._backlog = bytearray()
         self._bytes_after_close = 0
         self._paced: _PacedTransport | None = None
+        self._may_be_long = False
 
     @property
     def is_accepted(self) -> bool:
@@ -231,6 +234,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give its place back."""
         self.doorkeeper.leave(self)
+        self.long_messages.leave(self)
         self._backlog.clear()
         super().connection_lost(exc)
 
@@ -255,6 +259,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self.transport.is_closing():
             self._backlog.clear()
             return
+        if self._may_be_long and not self.long_messages.fits(self, self._held_bytes):
+            self.conn.fail(1013, "too many long messages")
+            self.handle_parser_exception()
+            return
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.abort()  # a request that the library does not understand, and does not answer
             return
@@ -263,6 +271,18 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self._paced.hold(more)
         if more:
             self.loop.call_soon(self._look)
+
+    def allow_long(self, most_bytes: int) -> None:
+        """Let messages come that are longer than usual, as far as there is room for those of all sockets."""
+        self._may_be_long = True
+        for name in ("max_message_size", "max_size"):  # the second before version 15.1 of websockets
+            if hasattr(self.conn, name):
+                setattr(self.conn, name, most_bytes)
+
+    @property
+    def _held_bytes(self) -> int:
+        """What is held of a message that is not complete."""
+        return len(self.conn.reader.buffer) + sum(map(len, self.frames))
 
     def _too_much_after_close(self, length: int) -> bool:
         """Whether a client goes on as if nothing was; it is cut as soon as it can have read why."""
@@ -324,4 +344,5 @@ def protocols(doorkeeper: Doorkeeper) -> tuple[type[HttpConnection], type[WebSoc
         pass
 
     Http.doorkeeper = WebSocket.doorkeeper = doorkeeper
+    WebSocket.long_messages = LongMessages()
     return Http, WebSocket

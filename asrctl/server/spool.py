@@ -32,7 +32,15 @@ class Mark:
     name: str
 
 
-Step = NDArray[np.float32] | Lost | Mark
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What came since the last flush is to be dropped, or only the utterance that is open."""
+
+    reason: str
+    open_only: bool
+
+
+Step = NDArray[np.float32] | Lost | Mark | Cleared
 
 
 class Spool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from asrctl import events
+from asrctl.languages import is_open
 from asrctl.protocol import (
     Dropped,
     Final,
@@ -70,6 +71,7 @@ def message_of(
                 from_=min(positions.frames(event.start_sample), state.received),
                 to=min(positions.frames(event.end_sample), state.received),
                 words=words,
+                language=None if is_open(event.language) else event.language or None,
             )
         case events.Dropped():
             return Dropped(

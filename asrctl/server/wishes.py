@@ -9,6 +9,7 @@ from asrctl.languages import AUTO, check_language
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
 from asrctl.protocol import CloseCode, Endpointing, Start, Violation
+from asrctl.protocol.dialect import SessionRequest
 from asrctl.server.options import NamedModel
 from asrctl.streaming.stream import StreamOptions
 
@@ -16,26 +17,49 @@ _CUT_FROM = 0.75
 """Speech is cut where it is quiet from this share of the longest utterance on."""
 
 
+def request_of(start: Start) -> SessionRequest:
+    """A `start` of ours as what sessions of all protocols have."""
+    return SessionRequest(
+        encoding=start.format.encoding,  # type: ignore[arg-type]
+        sample_rate_hz=start.format.sample_rate,
+        channels=start.format.channels,
+        source=start.source,  # type: ignore[arg-type]
+        language=start.language,
+        prompt=start.prompt,
+        partials=start.partials,
+        endpointing=start.endpointing,
+    )
+
+
 def suited(options: StreamOptions, start: Start, model: NamedModel) -> StreamOptions:
-    """The server's options as a session wants them.
+    """The server's options as a session of `asrctl.v1` wants them.
 
     Raises:
         Violation: It asks for what this server does not have.
     """
     if start.model not in (None, model.name):
         raise _bad(f"this server has no model {start.model!r}: it serves {model.name}")
-    decode = options.decode
     try:
-        language = start.language if start.language != AUTO else decode.language
-        language = check_language(language, multilingual=model.multilingual, model=model.name)
-        return replace(
-            options,
-            decode=replace(decode, language=language, prompt=start.prompt or decode.prompt),
-            endpointing=_endpointing(options.endpointing, start.endpointing),
-            pacing=_pacing(options.pacing, start.partial_interval_s),
-        )
+        fit = fitted(options, request_of(start), model)
+        return replace(fit, pacing=_pacing(fit.pacing, start.partial_interval_s))
     except UsageError as error:
         raise _bad(str(error)) from None
+
+
+def fitted(options: StreamOptions, request: SessionRequest, model: NamedModel) -> StreamOptions:
+    """The server's options as a session wants them.
+
+    Raises:
+        UsageError: It asks for what this server does not have.
+    """
+    decode = options.decode
+    language = request.language if request.language != AUTO else decode.language
+    language = check_language(language, multilingual=model.multilingual, model=model.name)
+    return replace(
+        options,
+        decode=replace(decode, language=language, prompt=request.prompt or decode.prompt),
+        endpointing=_endpointing(options.endpointing, request.endpointing),
+    )
 
 
 def _endpointing(options: EndpointerOptions, wish: Endpointing | None) -> EndpointerOptions:

@@ -64,6 +64,7 @@ class ServeSettings:
     Attributes:
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
+        wyoming_port: TCP port for clients that speak Wyoming; 0 takes a free one, none is the default.
         page: Whether `/` serves the page for browsers.
         max_sessions: Sessions at once; fewer are let in where the machine cannot do as many.
         max_system_sessions: The same for `system` audio alone; 0 for no bound of its own.
@@ -95,6 +96,7 @@ class ServeSettings:
 
     host: str = "127.0.0.1"
     port: int = _number(8765, 0, 65_535)
+    wyoming_port: int | None = field(default=None, metadata={"least": 0, "most": 65_535})
     page: bool = True
     max_sessions: int = _number(10, 1, 1000)
     max_system_sessions: int = _number(0, 0, 1000)

@@ -17,14 +17,19 @@ import numpy as np
 
 from asrctl.errors import ProviderError
 from asrctl.policy.agreement import StablePrefix
+from asrctl.policy.language import LanguageBelief
 from asrctl.policy.pacing import Pacer
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.policy.window import Effort
 from asrctl.providers.recognizer import Completed, Failed, Heard, Spoken, StreamRequest, WindowDecoder
+from asrctl.streaming.in_language import corrected
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_TELLING_SAMPLES = 2 * SAMPLE_RATE_HZ
+"""Partials of an utterance that is as long tell its language, once: that costs as much as a partial."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +51,8 @@ class _Utterance:
     final_samples: int = -1
     """How much of it the final, or the guess at it, was asked for."""
     guess: Hypothesis | None = None
+    language: str = ""
+    """What its partials have shown it to be in; "" until they have."""
     ended: bool = False
 
     def audio(self) -> NDArray[np.float32]:
@@ -72,6 +79,7 @@ class WindowedStream:
         self._clock = clock
         self._pacer = Pacer(request.pacing)
         self._partials = request.pacing is not None
+        self._belief = LanguageBelief(request.decode.language)
         self._open = _Utterance(0)
         self._ended: dict[int, _Utterance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -154,9 +162,8 @@ class WindowedStream:
 
     async def _decode_final(self, utterance: _Utterance, samples: NDArray[np.float32]) -> None:
         """Decode all there is; complete the utterance if it has ended by then, or show it as a partial."""
-        options = replace(self._decode, effort=Effort.LIGHT)
         try:
-            hypothesis = await self._decoder.decode(samples, options, self._ticket(Kind.FINAL, utterance))
+            hypothesis = await self._in_its_language(utterance, samples)
         except asyncio.CancelledError:
             if utterance.final is asyncio.current_task():  # not by `_ask_final`: nobody else would answer
                 self._fail(utterance, ProviderError("the decode was cancelled"))
@@ -171,13 +178,28 @@ class WindowedStream:
             utterance.guess = hypothesis
             self._show(utterance, hypothesis, len(samples))
 
+    async def _in_its_language(self, utterance: _Utterance, samples: NDArray[np.float32]) -> Hypothesis:
+        """Decode in the language that is likeliest; again, if another one turns out to be."""
+        belief, options = self._belief, replace(self._decode, effort=Effort.LIGHT)
+
+        async def decode(language: str, *, tell_language: bool = False) -> Hypothesis:
+            wanted = replace(options, language=language, tell_language=tell_language)
+            return await self._decoder.decode(samples, wanted, self._ticket(Kind.FINAL, utterance))
+
+        likeliest = utterance.language or belief.language
+        return await corrected(await decode(likeliest, tell_language=belief.is_open), belief, decode)
+
     async def _decode_partial(self, utterance: _Utterance, samples: NDArray[np.float32]) -> None:
         """Decode what there is of an open utterance; one that made way, or failed, is asked for again."""
         if utterance.paused:  # which was said just after the last of `samples`: the guess will do
             utterance.asked_samples = utterance.shown_samples
             return
         asked_s = self._clock()
-        options = replace(self._decode, beam_size=1, effort=Effort.DRAFT)
+        language = utterance.language or self._belief.language
+        told = self._belief.is_open and not utterance.language and len(samples) >= _TELLING_SAMPLES
+        options = replace(
+            self._decode, language=language, tell_language=told, beam_size=1, effort=Effort.DRAFT
+        )
         try:
             hypothesis = await self._decoder.decode(samples, options, self._ticket(Kind.PARTIAL, utterance))
         except Exception:  # the final will say what is wrong, if that lasts
@@ -185,6 +207,8 @@ class WindowedStream:
             self._observe(asked_s, 0.0)
         else:
             self._observe(asked_s, hypothesis.inference_s)
+            if told and hypothesis.evidence:
+                utterance.language = self._belief.after(hypothesis.evidence).language
             self._show(utterance, hypothesis, len(samples))
 
     def _observe(self, asked_s: float, inference_s: float) -> None:
@@ -204,8 +228,8 @@ class WindowedStream:
     def _complete(self, utterance: _Utterance, hypothesis: Hypothesis) -> None:
         if self._ended.pop(utterance.number, None) is None:
             return
-        if self._decode.language == "auto" and hypothesis.segments:
-            self._decode = replace(self._decode, language=hypothesis.language)
+        if hypothesis.segments:
+            self._belief = self._belief.after(hypothesis.evidence)
         self._say(Completed(utterance.number, hypothesis))
 
     def _fail(self, utterance: _Utterance, error: Exception) -> None:

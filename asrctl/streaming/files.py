@@ -9,12 +9,15 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.errors import DecodeError, ProviderError, UsageError, WorkerCrashed, WorkerTimeout
+from asrctl.languages import is_open
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
+from asrctl.policy.language import LanguageBelief, changes_within
 from asrctl.policy.packing import Packer, PackingOptions, Window
 from asrctl.policy.placing import place
 from asrctl.policy.priority import Kind, Source, Ticket
@@ -22,9 +25,10 @@ from asrctl.policy.voiced import VoicedFrames
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import WindowDecoder
 from asrctl.streaming.buffer import SampleBuffer
+from asrctl.streaming.in_language import corrected
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment, Track
 
 _AHEAD = 2
 """Windows submitted ahead for each worker, so that none waits for the reader."""
@@ -57,6 +61,7 @@ class _Submitted:
     """A window that is being decoded; `voiced` is where speech was heard in it."""
 
     window: Window
+    samples: NDArray[np.float32]
     voiced: tuple[Span, ...]
     task: asyncio.Task[Hypothesis]
 
@@ -95,6 +100,10 @@ class FileTranscription:
         self._decoder = decoder
         self._detector = detector
         self._decode = options.decode
+        self._belief = LanguageBelief(options.decode.language)
+        self._likely = options.decode.language
+        """The language in which the next window is decoded first."""
+        self._knows_nothing = self._belief.is_open
         self._ticket = Ticket(session=name, kind=Kind.FINAL, source=source)
         self._buffer = SampleBuffer()
         self._voiced = VoicedFrames()
@@ -121,6 +130,25 @@ class FileTranscription:
             silence_samples=self._endpointer.account.silence_samples,
             dropped_samples=self._dropped_samples,
         )
+
+    @property
+    def length_samples(self) -> int:
+        """How much was read so far."""
+        return self._buffer.end_sample
+
+    @property
+    def settled_sample(self) -> int:
+        """No segment that is still to come starts before this sample."""
+        return self._uncollected[0].start_sample if self._uncollected else self._endpointer.settled_sample
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """None: this is one."""
+        return ()
+
+    def waiting(self) -> list[Segment]:
+        """Segments that are known and were not given; none, ever."""
+        return []
 
     async def segments(self) -> AsyncGenerator[Segment]:
         """Segments as they become known, in order, times in seconds of the input.
@@ -155,20 +183,69 @@ class FileTranscription:
         if task.cancelled():  # by whoever decodes: raised here, it would pass for a wish of the caller's
             raise ProviderError("a decode was cancelled")
         try:
-            hypothesis = task.result()
+            parts = await self._in_their_languages(submitted, task.result())
         except _ABOUT_ONE_WINDOW as error:
             self._dropped_samples += self._settle(window)
             start_s, end_s = (edge / SAMPLE_RATE_HZ for edge in _edges(window))
             self.lost.append(f"dropped {start_s:.1f}-{end_s:.1f} s: {error}")
             return []
-        if self.language in ("", "auto"):  # too short a window cannot tell
-            self.language = hypothesis.language
         self._speech_samples += self._settle(window)
-        self.inference_s += hypothesis.inference_s
+        self.done_samples = window.spans[-1].end_sample
+        return [segment for part, hypothesis in parts for segment in self._take(part, hypothesis, submitted)]
+
+    def _take(self, window: Window, hypothesis: Hypothesis, submitted: _Submitted) -> Iterator[Segment]:
+        """The segments of a window, or of a part of it, in the source."""
+        if not self.language or is_open(self.language):  # too short a window cannot tell
+            self.language = hypothesis.language
         if hypothesis.provider and hypothesis.provider not in self.providers:
             self.providers.append(hypothesis.provider)
-        self.done_samples = window.spans[-1].end_sample
-        return list(place(hypothesis.segments, window, submitted.voiced))
+        self.inference_s += hypothesis.inference_s
+        voiced = [
+            span
+            for span in submitted.voiced
+            if span.end_sample > window.spans[0].start_sample and span.start_sample < _edges(window)[1]
+        ]
+        for segment in place(hypothesis.segments, window, voiced):
+            yield replace(segment, language=hypothesis.language)
+
+    async def _in_their_languages(
+        self, submitted: _Submitted, first: Hypothesis
+    ) -> list[tuple[Window, Hypothesis]]:
+        """What a window says; if its language changes within, each of its parts by itself."""
+        window, belief = submitted.window, self._belief
+        if len(window.spans) > 1 and changes_within(belief, first.evidence):
+            return await self._in_parts(submitted)
+        hypothesis = await corrected(first, belief, partial(self._decode_in, submitted.samples))
+        self._remember(hypothesis)
+        return [(window, hypothesis)]
+
+    async def _in_parts(self, submitted: _Submitted) -> list[tuple[Window, Hypothesis]]:
+        """Each span of a window by itself, in the language that is likeliest by what all of them say."""
+        parts, start, pause_samples = list[tuple[Window, Hypothesis]](), 0, submitted.window.pause_samples
+        pieces = list[NDArray[np.float32]]()
+        for span in submitted.window.spans:
+            pieces.append(submitted.samples[start : start + span.length_samples])
+            heard = await self._decode_in(pieces[-1], self._likely, tell_language=True)
+            parts.append((Window((span,), pause_samples), heard))
+            start += span.length_samples + pause_samples
+        evidence = [each for _, heard in parts for each in heard.evidence]
+        path = iter(self._belief.path(evidence))
+        for at, (part, heard) in enumerate(parts):
+            languages = [next(path) for _ in heard.evidence]
+            if languages and languages[-1] != heard.language:
+                parts[at] = part, await self._decode_in(pieces[at], languages[-1])
+            self._remember(heard)
+        return parts
+
+    async def _decode_in(
+        self, samples: NDArray[np.float32], language: str, *, tell_language: bool = False
+    ) -> Hypothesis:
+        options = replace(self._decode, language=language, tell_language=tell_language)
+        return await self._decoder.decode(samples, options, self._ticket)
+
+    def _remember(self, hypothesis: Hypothesis) -> None:
+        self._belief = self._belief.after(hypothesis.evidence)
+        self._likely = self._belief.language
 
     def _settle(self, window: Window) -> int:
         """Samples of the utterances in a window, which are pending no more."""
@@ -195,15 +272,17 @@ class FileTranscription:
 
     async def _submit(self, window: Window) -> None:
         await self._room.acquire()
-        decode = self._decoder.decode(self._samples_of(window), self._decode, self._ticket)
+        samples = self._samples_of(window)
+        decode = self._decode_in(samples, self._likely, tell_language=self._belief.is_open)
         task = asyncio.create_task(decode, name="window")
         self._under_way.add(task)
         task.add_done_callback(self._done)
-        self._results.put_nowait(_Submitted(window, self._voiced.between(*_edges(window)), task))
-        if self._decode.language == "auto":  # what the first window is in, all later ones are decoded in
+        self._results.put_nowait(_Submitted(window, samples, self._voiced.between(*_edges(window)), task))
+        if self._knows_nothing:  # later windows are most likely in the language of the first
             await asyncio.wait([task])
             if not task.cancelled() and task.exception() is None:
-                self._decode = replace(self._decode, language=task.result().language)
+                self._knows_nothing = False
+                self._likely = self._belief.after(task.result().evidence).language
 
     def _done(self, task: asyncio.Task[Hypothesis]) -> None:
         self._under_way.discard(task)
@@ -227,10 +306,10 @@ class FileTranscription:
         return self._endpointer.push(probability, frame_samples)
 
     def _packed(self, events: Iterable[Event]) -> Iterator[Window]:
-        for event in events:
-            if isinstance(event, SpeechEnded):
-                self._uncollected.append(event.span)
-                yield from self._packer.push(event.span)
+        spans = [event.span for event in events if isinstance(event, SpeechEnded)]
+        self._uncollected += spans
+        for span in spans:
+            yield from self._packer.push(span)
         yield from self._packer.settle(self._endpointer.settled_sample)
 
     def _forget(self) -> None:

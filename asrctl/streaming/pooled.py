@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.errors import AsrctlError, ProviderError
-from asrctl.languages import AUTO
+from asrctl.languages import AUTO, is_open
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest, UtteranceStream, WindowDecoder
@@ -228,10 +228,10 @@ class DeferredRecognizer:
     async def decode(
         self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
     ) -> Hypothesis:
-        """Decode one window, in the language that this model takes for one that is to be detected."""
+        """Decode one window; one whose language is to be detected, in the only one that this model knows."""
         decoder = (await self._ready()).windows
         assert decoder is not None
-        if options.language == AUTO:
+        if is_open(options.language) and not is_open(self._language):
             options = replace(options, language=self._language)
         return await decoder.decode(samples, options, ticket)
 

@@ -91,7 +91,7 @@ class Session:
 
     @property
     def language(self) -> str:
-        """What finals are in; "auto" until the first one showed it."""
+        """What the last final was in; what was asked for until there is one."""
         return self._stream.language
 
     @property
@@ -123,6 +123,10 @@ class Session:
     def shed(self, before_sample: int, reason: str) -> None:
         """Give up the utterances that ended by then and still wait for their finals."""
         self._put(lambda: self._stream.shed(before_sample, reason))
+
+    def discard(self, reason: str, *, open_only: bool) -> None:
+        """Drop what was fed since the last flush and is not final, or only the utterance that is open."""
+        self._put(lambda: self._stream.discard(reason, open_only=open_only))
 
     def flush(self) -> None:
         """Finalise now what was fed so far."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,6 +29,7 @@ from asrctl.events import (
     SpeechEnded,
     SpeechStarted,
 )
+from asrctl.languages import is_open
 from asrctl.policy import endpointing
 from asrctl.policy.cutting import Cutter
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
@@ -92,7 +93,7 @@ class Stream:
         self._lost: ProviderError | None = None
         self._shows_partials = self._options.pacing is not None
         self.language = self._options.decode.language
-        """What finals are in; "auto" until the first one showed it."""
+        """What the last final was in; what was asked for until there is one."""
         self.provider = ""
         """Who recognised the last final."""
 
@@ -151,7 +152,7 @@ class Stream:
         for probability in self._detector.flush():
             rest = self._buffer.end_sample - self._endpointer.account.received_samples
             outputs += self._judge(self._endpointer.push(float(probability), rest))
-        outputs += self._judge(self._endpointer.flush())
+        outputs += self._judge(self._endpointer.flush(), paused=False)
         self._buffer.forget(self._endpointer.settled_sample)
         return outputs
 
@@ -192,13 +193,13 @@ class Stream:
 
     # Speech begins and ends
 
-    def _judge(self, events: Iterable[endpointing.Event]) -> list[Output]:
+    def _judge(self, events: Sequence[endpointing.Event], *, paused: bool = True) -> list[Output]:
         outputs: list[Output] = []
         for event in events:
             if isinstance(event, endpointing.SpeechStarted):
                 outputs += self._begin(event.start_sample)
             else:
-                outputs += self._end(event.span)
+                outputs += self._end(event.span, paused and event is events[-1])  # else it was cut
         return outputs
 
     def _begin(self, start_sample: int) -> list[Output]:
@@ -215,7 +216,7 @@ class Stream:
         length_samples = self._endpointer.account.received_samples - utterance.start_sample
         if not self._cutter.push(probability, length_samples / SAMPLE_RATE_HZ):
             return []
-        return self._judge(self._endpointer.cut(span.end_sample))
+        return self._judge(self._endpointer.cut(span.end_sample), paused=False)
 
     def _pass_on(self) -> list[Output]:
         """Feed the recogniser what is new of the open utterance, up to the pause it may be in."""
@@ -240,13 +241,13 @@ class Stream:
             return settled_sample
         return max(settled_sample, self._open.fed_sample)
 
-    def _end(self, span: Span) -> list[Output]:
+    def _end(self, span: Span, paused: bool) -> list[Output]:
         utterance, self._open = self._open, None
         assert utterance is not None and utterance.fed_sample <= span.end_sample
         outputs = [*self._feed_up_to(utterance, span.end_sample), End()]
         utterance.span, utterance.outcome = span, self._lost
         self._closing.append(utterance)
-        ended = SpeechEnded(utterance.number, span.end_sample / SAMPLE_RATE_HZ)
+        ended = SpeechEnded(utterance.number, span.end_sample / SAMPLE_RATE_HZ, paused)
         return [*outputs, ended, *self._shed(), *self._release()]
 
     @property
@@ -261,27 +262,38 @@ class Stream:
 
     def shed(self, before_sample: int, reason: str) -> list[Output]:
         """Give up the utterances that ended by then and still wait; they are declared dropped."""
-        outputs: list[Output] = []
-        for utterance in self._waiting:
-            if utterance.span is not None and utterance.span.end_sample <= before_sample:
-                utterance.outcome = TimeoutError(reason)
-                outputs.append(Drop(utterance.number))
-        return [*outputs, *self._release()]
+        late = [each for each in self._waiting if each.span and each.span.end_sample <= before_sample]
+        return [*self._give_up(late, reason), *self._release()]
+
+    def discard(self, reason: str, *, open_only: bool) -> list[Output]:
+        """Drop what came since the last flush and is not final, or only the utterance that is open.
+
+        `Flushed` follows once all of it is answered for.
+        """
+        ended = list(self._closing)
+        marks = [at for at, item in enumerate(ended) if isinstance(item, FlushMark)]
+        kept = ended if open_only else ended[: marks[-1] + 1] if marks else []
+        outputs = [each for each in self._end_speech() if not isinstance(each, SpeechEnded)]
+        unwanted = [each for each in self._waiting if each not in kept]
+        self._closing.append(FlushMark(self._buffer.end_sample))
+        return [*outputs, *self._give_up(unwanted, reason), *self._release()]
+
+    def _give_up(self, utterances: list[Utterance], reason: str) -> list[Output]:
+        for utterance in utterances:
+            utterance.outcome = TimeoutError(reason)
+        return [Drop(utterance.number) for utterance in utterances]
 
     def _shed(self) -> list[Output]:
         """Give up the oldest utterances that wait beyond the bound."""
-        waiting = self._waiting
-        excess = sum(utterance.length_samples for utterance in waiting)
+        excess = sum(each.length_samples for each in self._waiting)
         excess -= round(self._options.max_backlog_s * SAMPLE_RATE_HZ)
-        outputs: list[Output] = []
-        for utterance in waiting[:-1]:
+        oldest: list[Utterance] = []
+        for utterance in self._waiting[:-1]:
             if excess <= 0:
                 break
             excess -= utterance.length_samples
-            reason = f"more than {self._options.max_backlog_s:g} s of speech were waiting"
-            utterance.outcome = TimeoutError(reason)
-            outputs.append(Drop(utterance.number))
-        return outputs
+            oldest.append(utterance)
+        return self._give_up(oldest, f"more than {self._options.max_backlog_s:g} s of speech were waiting")
 
     # What was heard
 
@@ -330,17 +342,9 @@ class Stream:
             return self._drop(utterance.number, span, str(outcome))
         self._speech_samples += span.length_samples
         self.provider = outcome.provider
-        if self.language == "auto" and outcome.segments:
+        if outcome.segments and is_open(self._options.decode.language):
             self.language = outcome.language
-        segment = merged(outcome, span)
-        return Final(
-            utterance.number,
-            segment,
-            span.start_sample,
-            span.end_sample,
-            outcome.provider,
-            outcome.language,
-        )
+        return Final(utterance.number, merged(outcome, span), *span, outcome.provider, outcome.language)
 
     def _drop(self, number: int | None, span: Span, reason: str) -> Dropped:
         self._dropped_samples += span.length_samples

@@ -61,10 +61,15 @@ class Worker:
         first = message_of(*read_frame(self._source))
         if not isinstance(first, Load):
             raise WireClosed("the first message must be Load")
+        if first.streams:
+            from asrctl.workers.listening import Listening
+
+            Listening(self._source, self._sink, first).run()
+            return
         try:
             model = _load(first.spec)
         except Exception as error:
-            self._say(_load_failure(error))
+            self._say(load_failure(error))
             return
         with model:
             self._say(Loaded(model.description()))
@@ -116,7 +121,7 @@ def _load(spec: ModelSpec) -> WindowedModel:
     return load(spec)
 
 
-def _load_failure(error: Exception) -> LoadFailed:
+def load_failure(error: Exception) -> LoadFailed:
     """The reason in words; what nobody foresaw also with its traceback on standard error."""
     if isinstance(error, AsrctlError):
         return LoadFailed(isinstance(error, ModelError), str(error))

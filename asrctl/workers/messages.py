@@ -1,9 +1,10 @@
 """What parent and worker say to each other, defined once for both sides.
 
-    parent -> worker    Load, Decode, Abort
-    worker -> parent    Loaded, LoadFailed, Decoded, Refused, Stopped
+    parent -> worker    Load, Decode, Abort; Open, Feed, End, Close
+    worker -> parent    Loaded, LoadFailed, Decoded, Refused, Stopped; Progress, Finished, GivenUp
 
-`header_of` and `message_of` are inverse to each other; the samples of a `Decode` travel as the payload.
+`header_of` and `message_of` are inverse to each other; samples travel as the payload. A worker that
+loaded for streams takes `Open` and what follows it, any other `Decode` and `Abort`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.transcript import Hypothesis, Segment, Word
+from asrctl.transcript import Hypothesis, LanguageEvidence, Segment, Word
 from asrctl.workers.wire import WireClosed
 
 if TYPE_CHECKING:
@@ -25,9 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load this model; the first message to a worker, and the only one of its kind."""
+    """Load this model; the first message to a worker, and the only one of its kind.
+
+    With `streams` it is to listen to so many streams at a time; each has a model of its own, and the weights
+    are shared as far as the library maps them.
+    """
 
     spec: ModelSpec
+    streams: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,18 +90,82 @@ class Stopped:
     id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A stream begins; its utterances are recognised so."""
+
+    stream: int
+    options: DecodeOptions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feed:
+    """The next samples of a stream's open utterance, shape (n,), mono float32 at 16 kHz."""
+
+    stream: int
+    samples: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A stream's utterance is complete; each is answered with `Finished` or `GivenUp`."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A stream is over: nothing is said of it any more."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """So many samples of an utterance were heard, with the text that stays, and what may change."""
+
+    stream: int
+    utterance: int
+    samples: int
+    committed: str
+    tentative: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """All that an utterance said."""
+
+    stream: int
+    utterance: int
+    hypothesis: Hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """An utterance cannot be recognised; the stream goes on."""
+
+    stream: int
+    utterance: int
+    message: str
+
+
 Request = Load | Decode | Abort
+StreamRequest = Open | Feed | End | Close
 Reply = Loaded | LoadFailed | Decoded | Refused | Stopped
-Message = Request | Reply
+StreamReply = Progress | Finished | GivenUp
+Message = Request | StreamRequest | Reply | StreamReply
 
 
 def header_of(message: Message) -> dict[str, Any]:
-    """A message as plain JSON values, but for the samples of a `Decode`."""
+    """A message as plain JSON values, but for its samples."""
     kind = type(message).__name__
     if isinstance(message, Load):
-        return {"type": kind, "spec": {**asdict(message.spec), "path": str(message.spec.path)}}
+        spec = {**asdict(message.spec), "path": str(message.spec.path)}
+        return {"type": kind, "spec": spec, "streams": message.streams}
     if isinstance(message, Decode):
         return {"type": kind, "id": message.id, "options": asdict(message.options)}
+    if isinstance(message, Feed):
+        return {"type": kind, "stream": message.stream}
     return {"type": kind, **asdict(message)}
 
 
@@ -111,34 +181,55 @@ def message_of(header: dict[str, Any], payload: bytes | bytearray = b"") -> Mess
         raise WireClosed(f"a message that is none: {type(error).__name__}: {error}") from None
 
 
-def _decode(header: dict[str, Any], payload: bytes | bytearray) -> Decode:
+def _options(given: dict[str, Any]) -> DecodeOptions:
+    return DecodeOptions(**{**given, "effort": Effort(given["effort"])})
+
+
+def _samples(payload: bytes | bytearray) -> NDArray[np.float32]:
     import numpy as np
 
-    given = header["options"]
-    options = DecodeOptions(**{**given, "effort": Effort(given["effort"])})
-    return Decode(header["id"], options, np.frombuffer(payload, np.float32))
+    return np.frombuffer(payload, np.float32)
 
 
-def _decoded(header: dict[str, Any], _: bytes | bytearray) -> Decoded:
-    given = header["hypothesis"]
+def _hypothesis(given: dict[str, Any]) -> Hypothesis:
     segments = tuple(
         Segment(**{**segment, "words": tuple(Word(**word) for word in segment["words"])})
         for segment in given["segments"]
     )
-    return Decoded(header["id"], Hypothesis(**{**given, "segments": segments}))
+    evidence = tuple(
+        LanguageEvidence(speech_s, tuple((code, share) for code, share in probabilities))
+        for speech_s, probabilities in given["evidence"]
+    )
+    return Hypothesis(**{**given, "segments": segments, "evidence": evidence})
 
 
 def _load(header: dict[str, Any], _: bytes | bytearray) -> Load:
-    return Load(ModelSpec(**{**header["spec"], "path": Path(header["spec"]["path"])}))
+    given = header["spec"]
+    options = tuple((str(name), int(value)) for name, value in given["options"])
+    return Load(ModelSpec(**{**given, "path": Path(given["path"]), "options": options}), header["streams"])
+
+
+def _plain(kind: type[Any]) -> Callable[[dict[str, Any], bytes | bytearray], Any]:
+    """For a message whose fields are JSON values."""
+    return lambda header, _: kind(**{name: value for name, value in header.items() if name != "type"})
 
 
 _READERS: dict[str, Callable[[dict[str, Any], bytes | bytearray], Message]] = {
     "Load": _load,
-    "Decode": _decode,
-    "Abort": lambda header, _: Abort(header["id"]),
-    "Loaded": lambda header, _: Loaded(header["description"]),
-    "LoadFailed": lambda header, _: LoadFailed(header["is_model"], header["message"]),
-    "Decoded": _decoded,
-    "Refused": lambda header, _: Refused(header["id"], header["message"]),
-    "Stopped": lambda header, _: Stopped(header["id"]),
+    "Decode": lambda header, payload: Decode(header["id"], _options(header["options"]), _samples(payload)),
+    "Abort": _plain(Abort),
+    "Open": lambda header, _: Open(header["stream"], _options(header["options"])),
+    "Feed": lambda header, payload: Feed(header["stream"], _samples(payload)),
+    "End": _plain(End),
+    "Close": _plain(Close),
+    "Loaded": _plain(Loaded),
+    "LoadFailed": _plain(LoadFailed),
+    "Decoded": lambda header, _: Decoded(header["id"], _hypothesis(header["hypothesis"])),
+    "Refused": _plain(Refused),
+    "Stopped": _plain(Stopped),
+    "Progress": _plain(Progress),
+    "Finished": lambda header, _: Finished(
+        header["stream"], header["utterance"], _hypothesis(header["hypothesis"])
+    ),
+    "GivenUp": _plain(GivenUp),
 }

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from asrctl.errors import DecodeError, ModelError, ProviderError, WorkerCrashed, WorkerTimeout
 from asrctl.providers.base import DecodeOptions, ModelSpec
@@ -20,6 +20,7 @@ from asrctl.workers.messages import (
     Load,
     Loaded,
     LoadFailed,
+    Message,
     Refused,
     Reply,
     Request,
@@ -84,7 +85,7 @@ class WorkerProcess:
         self._draining = asyncio.create_task(self._keep(stderr))
 
     @classmethod
-    async def start(cls) -> WorkerProcess:
+    async def start(cls) -> Self:
         """Start a process.
 
         Raises:
@@ -105,7 +106,7 @@ class WorkerProcess:
         return cls(process, process.stdin, process.stdout, process.stderr)
 
     @classmethod
-    async def adopt(cls, process: subprocess.Popen[bytes]) -> WorkerProcess:
+    async def adopt(cls, process: subprocess.Popen[bytes]) -> Self:
         """Take over a process that was started before there was an event loop."""
         assert process.stdin and process.stdout and process.stderr
         loop = asyncio.get_running_loop()
@@ -125,8 +126,8 @@ class WorkerProcess:
         """Process id of the child."""
         return self._process.pid
 
-    async def load(self, spec: ModelSpec, deadline_s: float) -> str:
-        """Have it load a model; returns where it runs.
+    async def load(self, spec: ModelSpec, deadline_s: float, streams: int = 0) -> str:
+        """Have it load a model, for so many streams or for windows; returns where it runs.
 
         Raises:
             ModelError: The weights do not load.
@@ -134,7 +135,7 @@ class WorkerProcess:
             WorkerCrashed: The process died; perhaps the weights crash the loader.
             WorkerTimeout: It took longer than `deadline_s`.
         """
-        reply = await self._ask(Load(spec), b"", deadline_s)
+        reply = await self._ask(Load(spec, streams), b"", deadline_s)
         if isinstance(reply, LoadFailed):
             raise (ModelError if reply.is_model else ProviderError)(reply.message)
         if not isinstance(reply, Loaded):
@@ -219,11 +220,11 @@ class WorkerProcess:
             self.kill()
             raise WorkerTimeout(f"the worker did not answer within {deadline_s:.0f} s") from None
         except (WireClosed, OSError):
-            raise WorkerCrashed(await self._obituary()) from None
+            raise WorkerCrashed(await self.obituary()) from None
         finally:
             self._reply = None
         if reply is None:
-            raise WorkerCrashed(await self._obituary())
+            raise WorkerCrashed(await self.obituary())
         return reply
 
     async def _read(self, stdout: asyncio.StreamReader) -> None:
@@ -231,9 +232,7 @@ class WorkerProcess:
         try:
             while True:
                 reply = message_of(*await receive_frame(stdout))
-                if self._reply is None or self._reply.done():
-                    raise WireClosed("a reply that nobody asked for")
-                self._reply.set_result(reply)  # type: ignore[arg-type]
+                self._pass_on(reply)
         except WireClosed:
             if not stdout.at_eof():
                 self.kill()  # after a frame that is none, nothing it says can be trusted
@@ -242,6 +241,12 @@ class WorkerProcess:
         finally:
             if not self.exited.done():
                 self.exited.set_result(None)
+
+    def _pass_on(self, reply: Message) -> None:
+        """Give a reply to whoever asked. Raises WireClosed if nobody did."""
+        if self._reply is None or self._reply.done():
+            raise WireClosed("a reply that nobody asked for")
+        self._reply.set_result(reply)  # type: ignore[arg-type]
 
     async def _keep(self, stderr: asyncio.StreamReader) -> None:
         while True:
@@ -257,7 +262,7 @@ class WorkerProcess:
         self.kill()
         return WorkerCrashed(what)
 
-    async def _obituary(self) -> str:
+    async def obituary(self) -> str:
         """How the process ended, with the last line it wrote."""
         try:
             async with asyncio.timeout(_EXIT_GRACE_S):

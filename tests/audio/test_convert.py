@@ -47,6 +47,24 @@ def test_cuts_leave_no_trace(
     assert abs(len(actual) - whole.received_frames * SAMPLE_RATE_HZ / rate_hz) < 1
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    frames=st.integers(0, 5000),
+    rate_hz=st.sampled_from(RATES_HZ),
+    channels=st.integers(1, 3),
+    cut=st.integers(0, 5000),
+)
+def test_split_channels_are_each_what_they_are_alone(
+    frames: int, rate_hz: int, channels: int, cut: int
+) -> None:
+    """A column for each channel, of the same length, and the same as if only that one was taken."""
+    audio = np.random.default_rng(1).normal(0, 0.2, (frames, channels)).astype(np.float32)
+    split = converted(StreamConverter(rate_hz, channels, split=True), [audio[:cut], audio[cut:]])
+    for n in range(channels):
+        alone = converted(StreamConverter(rate_hz, channels, channel=n + 1), [audio])
+        np.testing.assert_allclose(split[:, n], alone, atol=1e-6)
+
+
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 def test_resampling_keeps_a_tone(rate_hz: int) -> None:
     """Frequency, amplitude, phase and length are kept, whatever the rate."""

@@ -257,7 +257,7 @@ def test_silence_is_no_reason_to_forget(weights: SileroWeights) -> None:
         assert not np.array_equal(heard[afresh:], rest)
 
 
-def test_a_stream_begun_anew_finds_the_same_utterances(weights: SileroWeights) -> None:
+def test_a_restarted_stream_finds_the_same_utterances(weights: SileroWeights) -> None:
     """Wherever the former one had got to, a detector that heard nothing before finds what comes next."""
     dice = np.random.default_rng(1)
     pauses = [dice.normal(0, 1e-3, round(length_s * 16_000)) for length_s in (1, 1.3, 2.1, 0.9)]

@@ -65,6 +65,16 @@ def test_a_directory_is_transcribed(
     assert said.startswith("asrctl: 2 of 2 inputs transcribed; 8.0 s of audio in ") and said.count("\n") == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in directories")
+def test_a_pipe_in_a_directory_is_not_waited_for(tmp_path: Path) -> None:
+    """Nobody may ever write to it; a link to nothing stays, so that it is told as missing."""
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "link.wav").symlink_to(tmp_path / "nothing.wav")
+    (tmp_path / "file.wav").touch()
+    found = [Path(each.name).name for each in look_through([str(tmp_path)], recursive=False)]
+    assert found == ["file.wav", "link.wav"]
+
+
 @pytest.mark.parametrize("jobs", ["1", "3"])
 def test_the_output_mirrors_the_tree(jobs: str, recordings: Path, options: Options, tmp_path: Path) -> None:
     """Each transcript is complete and where its input is, also if several are under way at once."""
@@ -138,13 +148,37 @@ def test_mistakes(
     assert message in capsys.readouterr().err
 
 
-def test_quiet_says_errors_only(
+def test_quiet_says_errors_and_losses_only(
     recordings: Path, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No summary, no warnings; an input that failed is still told."""
+    """No summary; audio that is lost and an input that failed are still told."""
     arguments = [str(recordings), "missing.wav", *options(refuse_on=["w7"]), "-q"]
     assert run("transcribe", *arguments, "--output-dir", str(tmp_path / "out")) == 1
-    assert capsys.readouterr().err == "asrctl: error: missing.wav: no such file\n"
+    *losses, error = capsys.readouterr().err.splitlines()
+    assert losses and all("warning: " in line and " dropped " in line for line in losses)
+    assert error == "asrctl: error: missing.wav: no such file"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_an_interrupted_output_does_not_pass_for_done(tmp_path: Path) -> None:
+    """Whatever options the first run had: with --skip-existing the same command does it."""
+    output, script = tmp_path / "talk.txt", tmp_path / "script.json"
+    soundfile.write(tmp_path / "talk.wav", speak(range(600)), 16_000, subtype="FLOAT")
+    script.write_text('{"delay_s": 0.3}')
+    command = [sys.executable, "-m", "asrctl", "transcribe", str(tmp_path / "talk.wav"), "--no-vad"]
+    command += ["--provider", "scripted", "--model", str(script), "--output", str(output)]
+    part = tmp_path / "talk.txt.part"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert part.read_text().startswith("w0 w1") and not output.exists()
+    script.write_text("{}")
+    assert subprocess.run([*command, "--skip-existing"], timeout=PATIENCE_S).returncode == 0
+    assert len(output.read_text().split()) == 600 and not part.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,6 +13,7 @@ import pytest
 
 from asrctl.models.catalog import CATALOG
 from asrctl.models.files import Record
+from asrctl.models.hub_catalog import HUB_CATALOG
 from asrctl.models.store import ModelStore
 
 from ..models.mini import write_ct2
@@ -44,14 +45,17 @@ def own(root: Path, tmp_path: Path) -> Path:
 
 
 def test_list_names_every_model(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line each, on stdout, with size and source; what is cached says so."""
+    """One line each, by family, on stdout, with size and source; what is cached says so."""
     cached(root, "small")
     assert run("models", "list") == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [*CATALOG, "voxtral"]
+    names = [line.split()[0] for line in lines[1:] if " MB " in line]
+    assert names == [*CATALOG, *HUB_CATALOG, "voxtral"]
     small = next(line for line in lines if line.startswith("small "))
-    assert small.split() == ["small", "488", "MB", "844", "MB", "many", "cached"]
+    assert small.split() == ["small", "488", "MB", "844", "MB", "many", "MIT", "cached"]
+    families = [line.strip() for line in lines if " MB " not in line][1:]
+    assert families == ["Whisper", *dict.fromkeys(each.family for each in HUB_CATALOG.values()), "others"]
     assert captured.err == ""
 
 
@@ -76,7 +80,7 @@ def test_list_survives_a_damaged_model(
     os.truncate(path, 1000)
     assert run("models", "list") == 0
     captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == len(CATALOG) + 2
+    assert captured.out.count(" MB ") == 2 * (len(CATALOG) + len(HUB_CATALOG) + 1)
     assert captured.err.startswith(f"asrctl: warning: the model {path} is cut short")
 
 

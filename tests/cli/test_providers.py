@@ -113,7 +113,7 @@ def set_up(config: Path, voxtral: VoxtralSettings, providers: str) -> None:
 def test_a_file_through_a_streaming_provider(
     config: Path, speech: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At full speed, several one after the other, each with its words and balanced books."""
+    """At full speed, several one after the other, each with its words and a balanced account."""
     out = config.parent / "out"
     args = ["--provider", "scripted_stream", "--format", "json", "--output-dir", str(out)]
     copy = speech.with_name("copy.wav")

@@ -384,8 +384,8 @@ def test_one_interrupt(serve: Serve) -> None:
     code, out, err = interrupted(server, lambda heard: "w29" in heard)
     assert (code, err) == (130, "")
     (session,) = server.sessions.values()
-    assert out.split() == words(session.books.received)
-    assert session.books.finish_offset == session.books.received >= 48_000
+    assert out.split() == words(session.state.received)
+    assert session.state.finish_offset == session.state.received >= 48_000
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -145,9 +146,25 @@ def test_without_the_page(spec: Path) -> None:
             urlopen(address, timeout=PATIENCE_S)
 
 
+def test_a_port_for_wyoming(spec: Path) -> None:
+    """By flag or variable; its address is in the log, and the signal ends it too."""
+    args = ("--provider", "scripted", "--model", str(spec))
+    for more, environ in ((("--wyoming", "0"), {}), ((), {"ASRCTL_SERVE__WYOMING_PORT": "0"})):
+        with serving(*args, *more, **environ) as server:
+            [found] = re.findall(r"url=tcp://127\.0\.0\.1:(\d+) protocol=wyoming", "".join(server.lines))
+            with socket.create_connection(("127.0.0.1", int(found)), PATIENCE_S) as client:
+                client.sendall(b'{"type": "describe"}\n')
+                assert client.recv(1 << 16).startswith(b'{"type": "info"')
+                server.process.send_signal(signal.SIGTERM)
+                server.wait_for("stopped")
+                assert server.process.wait(PATIENCE_S) == 0
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
+        (["--host", "0.0.0.0", "--api-key", "x", "--wyoming", "0"], 2, "Wyoming knows no API key"),
+        (["--wyoming", "70000"], 2, "--wyoming"),
         (["--open", "--no-page"], 2, "--open needs the page: leave out --no-page"),
         (["--host", "0.0.0.0"], 2, "anybody who reaches 0.0.0.0 could use this server: give --api-key"),
         (["--tls-key", "key.pem"], 2, "--tls-key goes with --tls-cert"),

@@ -33,7 +33,7 @@ def transcribed(
 
 
 def assert_all_heard(heard: Heard, samples: int = SAMPLES) -> None:
-    """Every word once and in order, at its time, and books that balance."""
+    """Every word once and in order, at its time, and an account that balances."""
     assert heard.error is None
     assert heard.words == words(samples)
     edges = [(final.from_, final.to) for final in heard.finals]

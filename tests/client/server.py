@@ -131,9 +131,9 @@ Fault = Refuse | CloseWith | Mute | Say | Cut | Restart | Stall | Busy
 
 @dataclass
 class Session:
-    """One session: the protocol's books, and the audio that is not a word yet."""
+    """One session: the protocol's state, and the audio that is not a word yet."""
 
-    books: ServerSession
+    state: ServerSession
     audio: bytearray = field(default_factory=bytearray)
     place: int = 0
     """Position of the first frame of `audio`."""
@@ -241,14 +241,14 @@ class ScriptedServer:
         """
         if isinstance(request, Start):
             self.starts.append(request)
-            books = ServerSession(secrets.token_hex(8), secrets.token_hex(16), request, self._window)
-            session = Session(books, place=request.audio_offset)
-            self.sessions[books.session_id] = session
+            state = ServerSession(secrets.token_hex(8), secrets.token_hex(16), request, self._window)
+            session = Session(state, place=request.audio_offset)
+            self.sessions[state.session_id] = session
             return session, []
         if request.session_id not in self.sessions:
             raise Violation(CloseCode.SESSION_GONE, "session_gone", "there is no such session")
         session = self.sessions[request.session_id]
-        return session, session.books.resume(request)
+        return session, session.state.resume(request)
 
 
 class _Conversation:
@@ -336,14 +336,14 @@ class _Conversation:
         if session.socket is not None and session.socket is not self._socket:
             await session.socket.close(CloseCode.REPLACED)
         session.socket, self._session = self._socket, session
-        books = session.books
+        state = session.state
         ready = Ready(
-            books.session_id, books.resume_token, books.received, 60.0, books.window_samples,
+            state.session_id, state.resume_token, state.received, 60.0, state.window_samples,
             self._limits, "scripted", "scripted", 0,
         )  # fmt: skip
-        await self._say(self._protocol.accept(books, ready, replay))
+        await self._say(self._protocol.accept(state, ready, replay))
         if self._server.level and isinstance(request, Start):
-            status = books.log.add(Status(self._server.level, 0, "load", "scripted"))
+            status = state.log.add(Status(self._server.level, 0, "load", "scripted"))
             await self._say(self._protocol.send(status))
 
     async def _recognise(self, *, whole: bool) -> None:
@@ -368,20 +368,20 @@ class _Conversation:
             session.utterances += 1
             session.place = end
             del session.audio[:taken]
-            await self._say(self._protocol.send(session.books.log.add(final)))
+            await self._say(self._protocol.send(session.state.log.add(final)))
         await self._advance()
 
     async def _advance(self) -> None:
         session = self._session
         assert session is not None
-        ack = session.books.advance(session.place, 0 if self._server.hold else self._window_samples)
+        ack = session.state.advance(session.place, 0 if self._server.hold else self._window_samples)
         if ack is not None:
             await self._say(self._protocol.send(ack))
 
     @property
     def _window_samples(self) -> int:
         assert self._session is not None
-        return self._session.books.window_samples
+        return self._session.state.window_samples
 
     async def _drop(self, skip: Skip) -> None:
         session = self._session
@@ -389,17 +389,17 @@ class _Conversation:
         lost = Dropped(session.place, session.place + skip.frames, skip.reason)
         session.place += skip.frames
         session.dropped += skip.frames
-        await self._say(self._protocol.send(session.books.log.add(lost)))
+        await self._say(self._protocol.send(session.state.log.add(lost)))
         await self._advance()
 
     async def _done(self) -> None:
         session = self._session
         assert session is not None
-        books = session.books
-        received_s = (books.received - books.start.audio_offset) / 16_000
+        state = session.state
+        received_s = (state.received - state.start.audio_offset) / 16_000
         dropped_s = session.dropped / 16_000
-        done = Done(books.received, received_s, received_s - dropped_s, 0.0, dropped_s, 0)
-        await self._say(self._protocol.send(books.log.add(done)))
+        done = Done(state.received, received_s, received_s - dropped_s, 0.0, dropped_s, 0)
+        await self._say(self._protocol.send(state.log.add(done)))
 
 
 def always(fault: Fault) -> Iterable[Fault]:

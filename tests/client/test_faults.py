@@ -248,7 +248,7 @@ def test_a_link_that_stalls() -> None:
 
 @pytest.mark.parametrize(("live_s", "given_up"), [(29.0, True), (31.0, False)])
 def test_attempts_are_forgiven_after_half_a_minute(live_s: float, given_up: bool) -> None:
-    """A link that was ready for 30 s begins the count anew; shorter ones add up to 15."""
+    """A link that was ready for 30 s begins the count again; shorter ones add up to 15."""
     rounds, samples = 20, 2000
     time = Time()
 

@@ -21,7 +21,7 @@ PATIENT = ClientOptions(backoff=BackoffOptions(max_attempts=60))
 
 @pytest.mark.parametrize("seed", range(20))
 def test_words_once_in_order_none_missing(seed: int) -> None:
-    """However often the connection is cut, the result is that of a good one, and the books balance."""
+    """However often the connection is cut, the result is that of a good one, and the account balances."""
 
     async def main() -> tuple[Heard, int]:
         plans = islice(seeded_plans(seed), 12)
@@ -68,7 +68,7 @@ def test_another_client_takes_the_session() -> None:
         server = ScriptedServer()
 
         async def usurp() -> None:
-            while not server.sessions or not next(iter(server.sessions.values())).books.received:
+            while not server.sessions or not next(iter(server.sessions.values())).state.received:
                 await asyncio.sleep(0)
             session = next(iter(server.sessions.values()))
             assert session.socket is not None

@@ -61,7 +61,7 @@ async def talk(url: str, samples: NDArray[np.float32], options: ClientOptions = 
 
 
 def assert_whole(heard: Heard, samples: NDArray[np.float32]) -> None:
-    """Each word once and in order; finals that do not overlap; books that balance."""
+    """Each word once and in order; finals that do not overlap; an account that balances."""
     assert [word for text in heard.words for word in text.split()] == [f"w{n}" for n in range(WORDS)]
     assert all(before.to <= after.from_ for before, after in pairwise(heard.finals))
     assert heard.client is not None

@@ -13,11 +13,13 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves `content` under every name that ends in .bin.
+    """Serves `content` under every name that ends in .bin or .gguf; of the latter it publishes the SHA-256.
 
     Attributes:
         status: What each request is answered with.
         cuts: How many answers are cut off half way.
+        halts: Whether answers stop half way, and keep the client waiting.
+        sha256: What is published of .gguf files; that of the content by default.
         claimed_bytes: The length that is told beforehand; that of the content by default.
         stalled: While it is set, requests are taken and not answered.
         requests: "METHOD path range" of each.
@@ -30,6 +32,8 @@ class Hub(ThreadingHTTPServer):
         self.content = content
         self.status = 200
         self.cuts = 0
+        self.halts = False
+        self.sha256 = hashlib.sha256(content).hexdigest()
         self.claimed_bytes = len(content)
         self.stalled = False
         self.closing = threading.Event()
@@ -62,11 +66,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.cuts:
             self.server.cuts -= 1
             body = body[: len(body) // 2]
+        if self.server.halts:
+            self.wfile.write(body[: len(body) // 2])
+            self.server.closing.wait()
+            return
         self.wfile.write(body)
 
     def _begin(self, status: int) -> bool:
         """Answer, unless stalled; False where there is no body to come."""
-        if not self.path.endswith(".bin"):  # huggingface_hub has interests of its own
+        if not self.path.endswith((".bin", ".gguf")):  # huggingface_hub has interests of its own
             self.send_error(404)
             return False
         self.server.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
@@ -76,6 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("ETag", f'"{hashlib.sha1(self.server.content).hexdigest()}"')
+        if self.path.endswith(".gguf") and self.server.sha256:
+            self.send_header("X-Linked-Etag", f'"{self.server.sha256}"')
+            self.send_header("X-Linked-Size", str(self.server.claimed_bytes))
         if status < 400:
             return True
         self.end_headers()

@@ -186,6 +186,6 @@ def test_a_wrong_file_in_the_cache_of_huggingface_hub_is_named(hub: Hub, tmp_pat
 )
 def test_whatever_else_is_raised_becomes_one_line(error: Exception, said: str) -> None:
     """Errors of any class end as a ModelError that says what to do."""
-    with pytest.raises(ModelError) as caught, download._errors_mapped("ggml-x.bin"):
+    with pytest.raises(ModelError) as caught, download.errors_mapped("a/b", "ggml-x.bin"):
         raise error
     assert said in str(caught.value) and "\n" not in str(caught.value)

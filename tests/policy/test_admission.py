@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +61,33 @@ def test_the_limit_recovers_slowly() -> None:
     assert limits[0] == limits[1] == 1
     assert limits == sorted(limits)
     assert limits[-1] == 10
+
+
+@pytest.mark.parametrize(("cost", "expected"), [(0.04, 20), (0.08, 10), (0.25, 3)])
+def test_the_limit_does_not_flutter(cost: float, expected: int) -> None:
+    """Finals that come in bursts, and so costs of a moment that jump, leave the limit where the cost is."""
+    dice = random.Random(1)
+    admission = Admission(AdmissionOptions(max_sessions=32), Clock())
+    limits = []
+    for _ in range(900):
+        live = 10 * dice.uniform(0.2, 1.8)
+        admission.observe(load=live * cost * dice.choice((0.3, 0.7, 1.0, 2.0)), live=live)
+        limits.append(admission.limit)
+    steady = limits[60:]
+    assert max(steady) - min(steady) <= 1 + expected // 3
+    assert sum(one != other for one, other in pairwise(steady)) < len(steady) / 20
+    assert abs(sum(steady) / len(steady) - expected) <= 1 + expected / 10
+
+
+def test_the_limit_follows_dearer_sessions() -> None:
+    """Sessions that come to cost twice as much lower the limit; it rises again after them."""
+    admission = Admission(AdmissionOptions(), Clock())
+    limits = {}
+    for phase, cost in (("cheap", 0.08), ("dear", 0.2), ("cheap again", 0.08)):
+        for _ in range(180):
+            admission.observe(load=8 * cost, live=8)
+        limits[phase] = admission.limit
+    assert limits["cheap"] == 10 and limits["dear"] == 4 and limits["cheap again"] >= 8
 
 
 def test_nothing_is_learned_from_nobody() -> None:

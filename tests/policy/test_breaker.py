@@ -65,7 +65,7 @@ def test_a_trial_that_succeeds_closes_it() -> None:
 
 
 def test_a_trial_that_fails_opens_it_again() -> None:
-    """One failure is enough now, and the minute begins anew."""
+    """One failure is enough now, and the minute begins again."""
     clock = Clock()
     breaker = opened(clock)
     clock.advance(60.0)

@@ -89,7 +89,7 @@ def test_speech_soon_after_the_beginning_starts_there(quiet_frames: int, start_f
 
 
 @pytest.mark.parametrize("late_frames", range(5))
-def test_begun_anew_where_another_settled_it_finds_the_same_utterance(late_frames: int) -> None:
+def test_restarted_where_another_settled_it_finds_the_same_utterance(late_frames: int) -> None:
     """In silence if the detector hears as well; in an utterance even if it hears the onset late."""
     heard = [0.0] * 20 + [0.9] * 8 + [0.0] * 5
     (expected,) = spans(push_all(Endpointer(OPTIONS), heard))
@@ -104,7 +104,7 @@ def test_begun_anew_where_another_settled_it_finds_the_same_utterance(late_frame
 
 
 def test_padding_is_whole_frames() -> None:
-    """Utterances start and end with a frame, so that a stream begun anew there hears the same frames."""
+    """Utterances start and end with a frame, so that a stream restarted there hears the same frames."""
     options = replace(OPTIONS, pad_before_s=1.1 * FRAME_S, pad_after_s=0.1 * FRAME_S)
     (span,) = spans(push_all(Endpointer(options), [0.0] * 10 + [0.9] * 5 + [0.0] * 5))
     assert span == Span(frames(8), frames(16))
@@ -339,7 +339,7 @@ class Ledger:
         self.settled = 0
 
     def check(self, events: list[Event]) -> None:
-        """Take one step's events in and compare all the books."""
+        """Take one step's events in and compare all accounts."""
         for event in events:
             if isinstance(event, SpeechStarted):
                 assert self.started is None

@@ -73,7 +73,7 @@ def test_comes_down_one_rung_after_half_a_minute_of_calm() -> None:
 
 
 def test_calm_must_not_be_broken() -> None:
-    """One busy moment begins the 30 s anew."""
+    """One busy moment begins the 30 s again."""
     clock = Clock()
     ladder = ladder_at(Level.THINNED, clock)
     ladder.observe(0.5, 0.0)

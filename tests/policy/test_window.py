@@ -1,4 +1,4 @@
-"""What a window needs of the encoder, what it can hold, and when a text runs in circles."""
+"""What a window needs of the encoder, what it can hold, and when a text is a repetition loop."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_defaults() -> None:
 
 
 def test_endpointing_is_asked_for_in_part_or_not_at_all() -> None:
-    """Each key may be left out, and a client that says nothing of it sends what clients always sent."""
+    """Each key may be left out, and a client that does not set it sends what clients always sent."""
     whole = {"trailing_silence_s": 0.3, "min_speech_s": 0, "onset": 0.6, "offset": 0.6, "max_utterance_s": 20}
     for keys in ({}, {"onset": 0.2}, {"offset": 0.9}, whole):
         start = {"type": "start", "format": {}, "endpointing": keys, "partial_interval_s": 0.5}
@@ -174,7 +174,7 @@ def test_words_of_a_final() -> None:
         ('{"type":"start","format":{"rate":8000}}', 4400, "there is no key 'rate' here"),
         ('{"type":"start","format":{},"partials":"yes"}', 4400, "partials must be true or false"),
         ('{"type":"start","format":{},"language":5}', 4400, "language must be a string"),
-        ('{"type":"start","format":{},"language":""}', 4400, "language must have 1 to 20 characters"),
+        ('{"type":"start","format":{},"language":""}', 4400, "language must have 1 to 100 characters"),
         ('{"type":"start","format":{},"prompt":"\\ud800"}', 4400, "prompt must not have lone surrogates"),
         ('{"type":"start","format":{},"audio_offset":-1}', 4400, "audio_offset must be from 0"),
         ('{"type":"start","format":{},"endpointing":[]}', 4400, "endpointing must be an object"),

@@ -88,7 +88,7 @@ def test_one_cut_anywhere(seed: int, cut_at: int) -> None:
 
 
 def test_events_that_are_not_kept_any_more() -> None:
-    """A client that missed more events than a server keeps begins anew, and has every final once even so."""
+    """A client that missed more events than a server keeps starts again, and has every final once."""
     dice = random.Random(7)
     link = Link(dice.randbytes(300 * FRAME_BYTES), FakeServer(1000, 1000, log_limit=2), dice)
     for step in CALM * 3:

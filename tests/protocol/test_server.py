@@ -1,4 +1,4 @@
-"""The server's end: each illegal order has its close code, and what is allowed changes the books."""
+"""The server's end: each illegal order has its close code, and what is allowed changes the account."""
 
 from __future__ import annotations
 

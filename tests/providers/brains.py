@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from asrctl.protocol.wyoming import EventReader, WyomingEvent
+
 WORD_S = 0.18
 """A word of `speak`, without the pause after it."""
 _LOUD = 0.08
@@ -48,7 +50,7 @@ class Brain(Protocol):
     """One socket's side of the server."""
 
     def hello(self) -> list[dict[str, Any]]: ...
-    def receive(self, message: dict[str, Any]) -> list[dict[str, Any]]: ...
+    def receive(self, message: Any) -> list[dict[str, Any]]: ...
 
 
 class OpenAiBrain:
@@ -289,3 +291,101 @@ class VllmBrain:
         self._pcm.clear()
         text = "".join(f" {word}" for word in words)
         return [*deltas, {"type": "transcription.done", "text": text, "usage": {}}]
+
+
+class WyomingBrain:
+    """Wyoming, with the habit of services to close the connection after a transcript.
+
+    Args:
+        chunks: Whether the transcript comes in chunks too.
+        closes: Whether the connection is closed after a transcript.
+        hears: Whether it recognises speech at all.
+    """
+
+    def __init__(self, *, chunks: bool = True, closes: bool = False, hears: bool = True) -> None:
+        self.transcribe: dict[str, Any] | None = None
+        self.pings = 0
+        self._chunks = chunks
+        self._closes = closes
+        self._hears = hears
+        self._events = EventReader()
+        self._pcm = bytearray()
+        self._told = 0
+        self._started = False
+        self.is_over = False
+
+    def hello(self) -> list[dict[str, Any]]:
+        return []
+
+    def receive(self, message: bytes) -> list[dict[str, Any]]:
+        self._events.feed(message)
+        return [answer for event in iter(self._events.next, None) for answer in self._take(event)]
+
+    def _take(self, event: WyomingEvent) -> list[dict[str, Any]]:
+        if self.is_over:
+            raise Broken("the connection was closed")
+        match event.type:
+            case "describe":
+                return [{"type": "info", "asr": [{"name": "x"}] if self._hears else []}]
+            case "ping":
+                self.pings += 1
+                return [{"type": "pong", "text": None}]
+            case "transcribe":
+                self.transcribe = dict(event.data)
+            case "audio-start" if self.transcribe is not None:
+                self._started = True
+            case "audio-chunk" if self._started and event.data == {"rate": 16_000, "width": 2, "channels": 1}:
+                self._pcm += event.payload
+                return self._new(whole=False)
+            case "audio-stop" if self._started:
+                return self._answer()
+            case _:
+                raise Broken(event.type)
+        return []
+
+    def _new(self, *, whole: bool) -> list[dict[str, Any]]:
+        words = words_in(bytes(self._pcm), 16_000, whole=whole)
+        new, told = words[self._told :], self._told
+        self._told = max(self._told, len(words))
+        if not self._chunks:
+            return []
+        chunks = [f" {word}" if told + index else word for index, word in enumerate(new)]
+        return [{"type": "transcript-chunk", "text": chunk} for chunk in chunks]
+
+    def _answer(self) -> list[dict[str, Any]]:
+        events, text = self._new(whole=True), " ".join(words_in(bytes(self._pcm), 16_000))
+        self._pcm.clear()
+        self._started, self._told, self.transcribe = False, 0, None
+        self.is_over = self._closes
+        return [*events, {"type": "transcript", "text": text}, {"type": "transcript-stop"}]
+
+
+class DeepgramBrain:
+    """Deepgram's live dialect without endpointing of its own; interim results end with a wrong guess."""
+
+    def __init__(self) -> None:
+        self.alive = 0
+        self._pcm = bytearray()
+
+    def hello(self) -> list[dict[str, Any]]:
+        return []
+
+    def receive(self, message: bytes | dict[str, Any]) -> list[dict[str, Any]]:
+        if isinstance(message, bytes):
+            self._pcm += message
+            words = words_in(bytes(self._pcm), 16_000, whole=False)
+            return [self._results([*words, f"guess{len(self._pcm)}"])]
+        if message["type"] == "KeepAlive":
+            self.alive += 1
+            return []
+        if message["type"] != "Finalize":
+            raise Broken(message["type"])
+        words = words_in(bytes(self._pcm), 16_000)
+        self._pcm.clear()
+        half = len(words) // 2
+        first = [self._results(words[:half], is_final=True)] if half else []
+        return [*first, self._results(words[half:], is_final=True, from_finalize=True)]
+
+    def _results(self, words: list[str], **flags: bool) -> dict[str, Any]:
+        channel = {"alternatives": [{"transcript": " ".join(words), "confidence": 0.9, "words": []}]}
+        return {"type": "Results", "is_final": False, "from_finalize": False, "channel": channel, **flags}

@@ -27,6 +27,7 @@ from asrctl.providers.remote.windows import RemoteWindows
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.streaming.pooled import PooledRecognizer, ServiceRecognizer
+from asrctl.workers.listeners import Listeners
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
 
@@ -113,6 +114,16 @@ async def _faster_whisper(stack: AsyncExitStack, path: Path, request: pytest.Fix
     return _pool(stack, ModelSpec("faster_whisper", store.ct2_directory("tiny.en")), speech=True)
 
 
+async def _scripted_listening(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    (path / "script.json").write_text(json.dumps({"delay_s": 0.01}))
+    listeners = Listeners(ModelSpec("scripted", path / "script.json"), "script")
+    return _closed_by(stack, listeners, harm=_kill(listeners.pids))
+
+
+async def _transcribe_cpp(stack: AsyncExitStack, path: Path, request: pytest.FixtureRequest) -> Contestant:
+    return _pool(stack, ModelSpec("transcribe_cpp", request.getfixturevalue("tiny_en")), speech=True)
+
+
 async def _scripted_stream(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
     stream = ScriptedStream(StreamScript(lag_s=0.001))
     return _closed_by(stack, stream, harm=lambda: stream.break_all("harmed"))
@@ -151,6 +162,7 @@ async def _another_asrctl(stack: AsyncExitStack, path: Path, _: pytest.FixtureRe
 CONTESTANTS: dict[str, Make] = {
     "scripted": _scripted,
     "scripted_stream": _scripted_stream,
+    "scripted_listening": _scripted_listening,
     "voxtral": _voxtral,
     "remote-openai": _realtime(OpenAiBrain),
     "remote-openai-turns": _realtime(OwnTurnsBrain),
@@ -159,6 +171,7 @@ CONTESTANTS: dict[str, Make] = {
     "remote-asrctl": _another_asrctl,
     "whisper_cpp": _whisper_cpp,
     "faster_whisper": _faster_whisper,
+    "transcribe_cpp": _transcribe_cpp,
 }
 
 
@@ -176,6 +189,11 @@ async def _dead_stream(stack: AsyncExitStack, path: Path, _: pytest.FixtureReque
     stream = ScriptedStream()
     stream.refusal = "it is broken"
     return _closed_by(stack, stream)
+
+
+async def _dead_listening(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
+    (path / "script.json").write_text(json.dumps({"fail_load": "it is broken"}))
+    return _closed_by(stack, Listeners(ModelSpec("scripted", path / "script.json"), "script"))
 
 
 async def _dead_voxtral(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
@@ -196,6 +214,7 @@ def _dead_remote(dialect: Any) -> Make:
 DEAD: dict[str, Make] = {
     "scripted": _dead_pool("scripted"),
     "scripted_stream": _dead_stream,
+    "scripted_listening": _dead_listening,
     "voxtral": _dead_voxtral,
     "remote-openai": _dead_remote("openai"),
     "remote-vllm": _dead_remote("vllm"),
@@ -203,15 +222,23 @@ DEAD: dict[str, Make] = {
     "remote-asrctl": _dead_remote("asrctl"),
     "whisper_cpp": _dead_pool("whisper_cpp"),
     "faster_whisper": _dead_pool("faster_whisper"),
+    "transcribe_cpp": _dead_pool("transcribe_cpp"),
 }
+
+
+NATIVE = {
+    "whisper_cpp": "_pywhispercpp",
+    "faster_whisper": "faster_whisper",
+    "transcribe_cpp": "transcribe_cpp",
+}
+"""By provider, the module that runs real models."""
 
 
 def parameters(makers: dict[str, Make]) -> Iterator[Any]:
     """Names of all, those with real models marked."""
     for name in makers:
         marks = []
-        if name in ("whisper_cpp", "faster_whisper"):
-            module = {"whisper_cpp": "_pywhispercpp", "faster_whisper": "faster_whisper"}[name]
+        if (module := NATIVE.get(name)) is not None:
             marks.append(pytest.mark.integration)
             marks.append(pytest.mark.skipif(not is_installed(module), reason=f"{name} is not installed"))
         yield pytest.param(name, marks=marks)

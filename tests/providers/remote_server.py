@@ -168,7 +168,7 @@ class RealtimeServer:
             return
         async for message in socket:
             heard_bytes += len(message)
-            if await self._say(socket, brain.receive(json.loads(message)), fault, heard_bytes):
+            if await self._say(socket, brain.receive(_decoded(message)), fault, heard_bytes):
                 return
 
     async def _say(
@@ -192,6 +192,10 @@ class RealtimeServer:
         else:
             await socket.close(fault.code, fault.reason)
         return True
+
+
+def _decoded(message: str | bytes) -> Any:
+    return json.loads(message) if isinstance(message, str) else message
 
 
 @asynccontextmanager

@@ -66,6 +66,19 @@ def test_english_models_decode_english(pool: BlockingPool) -> None:
     assert keys(pool.decode(sample_speech(), options).text) == keys(SAMPLE_TEXT)
 
 
+def test_evidence_of_the_language(store: ModelStore) -> None:
+    """A multilingual model tells what it heard at both ends, and takes one of the languages named."""
+    spec = ModelSpec("faster_whisper", store.ct2_directory("base"), use_gpu=False)
+    with BlockingPool(spec, PoolOptions(attempts=1)) as pool:
+        english = pool.decode(sample_speech(), replace(GREEDY, language="auto"))
+        assert english.language == english.evidence[0].probabilities[0][0] == "en"
+        assert keys(english.text)[0] == "please"
+        assert pool.decode(sample_speech(), replace(GREEDY, language="de,fr")).language in ("de", "fr")
+        long = pool.decode(np.tile(sample_speech(), 3), replace(GREEDY, language="en", tell_language=True))
+        assert [each.probabilities[0][0] for each in long.evidence] == ["en", "en"]
+        assert pool.decode(sample_speech()[:100].copy(), replace(GREEDY, language="auto")).evidence == ()
+
+
 @pytest.mark.parametrize("length", [0, 1, 800, 8000])
 def test_short_windows(pool: BlockingPool, length: int) -> None:
     """Next to nothing is no reason to fail."""

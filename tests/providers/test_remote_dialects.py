@@ -26,7 +26,15 @@ from asrctl.providers.remote.pcm import Resampler, pcm_of, samples_of
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.scripted import speak
 
-from .brains import Brain, OpenAiBrain, OwnTurnsBrain, VllmBrain, words_in
+from .brains import (
+    Brain,
+    DeepgramBrain,
+    OpenAiBrain,
+    OwnTurnsBrain,
+    VllmBrain,
+    WyomingBrain,
+    words_in,
+)
 
 BRAINS: dict[str, Callable[[], Brain]] = {
     "openai": OpenAiBrain,
@@ -35,28 +43,34 @@ BRAINS: dict[str, Callable[[], Brain]] = {
     "openai, backwards": partial(OpenAiBrain, early=True, backwards=True, lazy=2),
     "openai, ends utterances": OwnTurnsBrain,
     "vllm": VllmBrain,
+    "deepgram": DeepgramBrain,
+    "wyoming": WyomingBrain,
+    "wyoming, without chunks": partial(WyomingBrain, chunks=False),
 }
+URLS = {"deepgram": "ws://h/v1/listen", "wyoming": "wyoming://h"}
+"""Where a dialect is not left open in any other way."""
 
 
-def dialect_for(name: Any, decode: DecodeOptions | None = None) -> Dialect:
-    return guess.dialect_for(RemoteSettings("ws://h", name, "words"), decode or DecodeOptions())
+def dialect_for(name: Any, decode: DecodeOptions | None = None, url: str = "") -> Dialect:
+    settings = RemoteSettings(url or URLS.get(name, "ws://h"), name, "words")
+    return guess.dialect_for(settings, decode or DecodeOptions())
 
 
 class World:
     """A caller, a client, a wire and a server, all of which take turns."""
 
-    def __init__(self, brain: Callable[[], Brain], dialect: str) -> None:
+    def __init__(self, brain: Callable[[], Brain], dialect: str, url: str = "") -> None:
         self.spoken: list[Spoken] = []
         self.backlog = Backlog(60.0, "en", self.spoken.append)
         self._new_brain = brain
-        self._dialect = dialect
+        self._dialect, self._url = dialect, url
         self.connect()
 
     def connect(self) -> None:
         """A new socket; what was on the wire is gone."""
-        self.client = Conversation(dialect_for(self._dialect), self.backlog)
+        self.client = Conversation(dialect_for(self._dialect, url=self._url), self.backlog)
         self.server = self._new_brain()
-        self.up: deque[str] = deque()
+        self.up: deque[str | bytes] = deque()
         self.down: deque[str] = deque(json.dumps(event) for event in self.server.hello())
 
     def turn(self, what: str) -> bool:
@@ -64,7 +78,8 @@ class World:
         if what == "send" and (messages := self.client.outgoing()):
             self.up.extend(messages)
         elif what == "serve" and self.up:
-            answers = self.server.receive(json.loads(self.up.popleft()))
+            message = self.up.popleft()
+            answers = self.server.receive(json.loads(message) if isinstance(message, str) else message)
             self.down.extend(json.dumps(event) for event in answers)
         elif what == "receive" and self.down:
             self.client.receive(self.down.popleft())
@@ -96,7 +111,8 @@ def test_every_order_gives_each_word_once(
     name: str, utterances: list[list[int]], turns: list[str], chunk: int, guessed: bool
 ) -> None:
     """However audio, messages, answers and cuts interleave: each text once, and partials only grow to it."""
-    world = World(BRAINS[name], "auto" if guessed else name.split()[0].strip(","))
+    dialect = name.split()[0].strip(",")
+    world = World(BRAINS[name], "auto" if guessed else dialect, URLS.get(dialect, ""))
     steps: deque[Callable[[], object]] = deque()
     for numbers in utterances:
         pcm = pcm_of(speak(numbers))
@@ -143,12 +159,21 @@ KINDS = (
     "conversation.item.input_audio_transcription.failed",
     "transcription.delta",
     "transcription.done",
+    "info",
+    "transcript",
+    "transcript-chunk",
+    "Results",
+    "Error",
     "error",
     "something.else",
 )
-FIELDS = ("session", "item_id", "delta", "transcript", "text", "error", "code", "id")
+FIELDS = (
+    *("session", "item_id", "delta", "transcript", "text", "error", "code", "id"),
+    *("asr", "channel", "is_final", "from_finalize", "description"),
+)
 ERRORS = st.dictionaries(st.sampled_from(["code", "type", "message", "event_id"]), JSON, max_size=4)
-VALUES = JSON | ERRORS | st.sampled_from(["item_0", "item_1"])
+CHANNELS = st.builds(lambda text: {"alternatives": [{"transcript": text}]}, JSON)
+VALUES = JSON | ERRORS | CHANNELS | st.sampled_from(["item_0", "item_1"])
 EVENTS = st.builds(
     lambda kind, fields: json.dumps({"type": kind, **fields}),
     st.sampled_from(KINDS),
@@ -157,7 +182,10 @@ EVENTS = st.builds(
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(dialect=st.sampled_from(["auto", "openai", "vllm"]), messages=st.lists(EVENTS | st.text(), max_size=8))
+@given(
+    dialect=st.sampled_from(["auto", "openai", "vllm", "deepgram", "wyoming"]),
+    messages=st.lists(EVENTS | st.text(), max_size=8),
+)
 def test_no_message_is_a_surprise(dialect: str, messages: list[str]) -> None:
     """Whatever a server sends is understood, ignored, or the end of the link; it is never another error."""
     backlog = Backlog(60.0, "en", lambda spoken: None)
@@ -179,7 +207,7 @@ def started(name: str) -> tuple[Dialect, list[str]]:
     waiting: deque[dict[str, Any]] = deque(brain.hello())
     while waiting:
         for news in dialect.receive(waiting.popleft()):
-            if text := getattr(news, "text", None):
+            if text := getattr(news, "message", None):
                 said.append(text)
                 waiting.extend(brain.receive(json.loads(text)))
     assert dialect.takes_audio
@@ -258,7 +286,7 @@ def test_a_session_of_transcription_in_the_older_form() -> None:
     dialect = dialect_for("auto", DecodeOptions(language="auto"))
     created = {"type": "transcription_session.created", "session": {"input_audio_format": "pcm16"}}
     (send,) = dialect.receive(created)
-    assert json.loads(getattr(send, "text", "")) == {
+    assert json.loads(getattr(send, "message", "")) == {
         "type": "transcription_session.update",
         "event_id": "update",
         "session": {

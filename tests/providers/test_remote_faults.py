@@ -18,33 +18,9 @@ from asrctl.providers.scripted import speak
 
 from .brains import OpenAiBrain, VllmBrain
 from .ears import PATIENCE_S, Ear, Stream, in_loop, request, until
+from .remote_cases import BRAINS, ERROR, NOWHERE, both, error_event, lost, server
 from .remote_server import After, Fault, Mute, Once, RealtimeServer, Refuse, Say, Slow, Unfinished, serving
 from .remote_streams import open_stream, recognizer, settings
-
-BRAINS: dict[str, Any] = {"openai": OpenAiBrain, "vllm": VllmBrain}
-both = pytest.mark.parametrize("name", ["openai", "vllm"])
-ERROR = {"type": "server_error", "code": None, "message": "something broke"}
-NOWHERE = "ws://127.0.0.1:9"
-
-
-def server(name: str, *faults: Fault | None) -> RealtimeServer:
-    return RealtimeServer(BRAINS[name], faults)
-
-
-def dialect_of(name: str) -> str:
-    return name.split()[0].strip(",")
-
-
-def error_event(name: str, message: str = "something broke", **more: str) -> str:
-    """An error as the dialect has it."""
-    if name == "vllm":
-        return json.dumps({"type": "error", "error": message, "code": more.get("code", "engine")})
-    return json.dumps({"type": "error", "error": ERROR | {"message": message} | more})
-
-
-async def lost(stream: Stream) -> str:
-    """Why a stream was lost."""
-    return str((await stream.ear.wait_lost()).error)
 
 
 @both

@@ -44,6 +44,11 @@ from .test_remote_windows import decode, decoder
         ("http://h/mine", "auto", "http://h/mine", "transcriptions"),
         ("wss://h", "transcriptions", "https://h/v1/audio/transcriptions", "transcriptions"),
         ("ws://[::1]:80/v1#part", "vllm", "ws://[::1]:80/v1/realtime", "vllm"),
+        ("wss://h/v1/listen", "auto", "wss://h/v1/listen", "deepgram"),
+        ("https://h/v1/listen?model=x", "auto", "wss://h/v1/listen?model=x", "deepgram"),
+        ("http://h", "deepgram", "ws://h/v1/listen", "deepgram"),
+        ("wyoming://h", "auto", "wyoming://h:10300", "wyoming"),
+        ("tcp://[::1]:1/", "wyoming", "tcp://[::1]:1", "wyoming"),
     ],
 )
 def test_what_a_url_leaves_open_follows(url: str, dialect: str, expected: str, resolved: str) -> None:
@@ -69,7 +74,9 @@ def test_the_model_is_in_the_url_where_servers_want_it(url: str, dialect: str, q
     assert address_of(url, dialect, "a/b").url.partition("?")[2] == query
 
 
-@pytest.mark.parametrize("url", ["h", "ftp://h", "ws://", "ws://h:0", "ws://h:x", "ws://u:sk-1@h", "ws://[h"])
+@pytest.mark.parametrize(
+    "url", ["h", "ftp://h", "ws://", "tcp://", "ws://h:0", "ws://h:x", "ws://u:sk-1@h", "ws://[h"]
+)
 def test_what_is_no_url_is_refused_unseen(url: str) -> None:
     """The message says what a URL looks like, and repeats nothing of this one, which may hold a key."""
     with pytest.raises(UsageError, match="url must") as caught:

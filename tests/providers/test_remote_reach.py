@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
 
 import pytest
 
 from asrctl.errors import ProviderError
 from asrctl.policy.backoff import BackoffOptions
 
-from .brains import OpenAiBrain, VllmBrain
+from .brains import OpenAiBrain
 from .ears import SOON_S, Ear, Stream, in_loop, request
-from .remote_server import Fault, Mute, RealtimeServer, Refuse, Say, serving
+from .remote_cases import NOWHERE, both, lost, server
+from .remote_server import Mute, RealtimeServer, Refuse, Say, serving
 from .remote_streams import open_stream, recognizer, settings
-
-BRAINS: dict[str, Any] = {"openai": OpenAiBrain, "vllm": VllmBrain}
-both = pytest.mark.parametrize("name", ["openai", "vllm"])
-ERROR = {"type": "server_error", "code": None, "message": "something broke"}
-NOWHERE = "ws://127.0.0.1:9"
-
-
-def server(name: str, *faults: Fault | None) -> RealtimeServer:
-    return RealtimeServer(BRAINS[name], faults)
-
-
-def dialect_of(name: str) -> str:
-    return name.split()[0].strip(",")
-
-
-def error_event(name: str, message: str = "something broke", **more: str) -> str:
-    """An error as the dialect has it."""
-    if name == "vllm":
-        return json.dumps({"type": "error", "error": message, "code": more.get("code", "engine")})
-    return json.dumps({"type": "error", "error": ERROR | {"message": message} | more})
-
-
-async def lost(stream: Stream) -> str:
-    """Why a stream was lost."""
-    return str((await stream.ear.wait_lost()).error)
 
 
 @pytest.mark.parametrize("dialect", ["openai", "vllm", "asrctl", "auto"])

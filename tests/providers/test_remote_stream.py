@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import json
 from functools import partial
 
 import numpy as np
@@ -15,43 +14,11 @@ from asrctl.errors import ProviderError
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.scripted import speak
 
-from .brains import OpenAiBrain, OwnTurnsBrain, VllmBrain
+from .brains import OwnTurnsBrain, VllmBrain
 from .ears import Ear, Stream, in_loop, request, until
-from .remote_server import After, Fault, Mute, RealtimeServer, Say, serving
+from .remote_cases import both, dialect_of, every_brain, server
+from .remote_server import After, Mute, RealtimeServer, Say, serving
 from .remote_streams import open_stream, recognizer, settings
-
-BRAINS = {
-    "openai": OpenAiBrain,
-    "openai at 16 kHz": partial(OpenAiBrain, 16_000),
-    "openai, early deltas": partial(OpenAiBrain, early=True),
-    "openai, backwards": partial(OpenAiBrain, backwards=True, lazy=3),
-    "openai, ends utterances": OwnTurnsBrain,
-    "vllm": VllmBrain,
-}
-every_brain = pytest.mark.parametrize("name", list(BRAINS))
-both = pytest.mark.parametrize("name", ["openai", "vllm"])
-ERROR = {"type": "server_error", "code": None, "message": "something broke"}
-NOWHERE = "ws://127.0.0.1:9"
-
-
-def server(name: str, *faults: Fault | None) -> RealtimeServer:
-    return RealtimeServer(BRAINS[name], faults)
-
-
-def dialect_of(name: str) -> str:
-    return name.split()[0].strip(",")
-
-
-def error_event(name: str, message: str = "something broke", **more: str) -> str:
-    """An error as the dialect has it."""
-    if name == "vllm":
-        return json.dumps({"type": "error", "error": message, "code": more.get("code", "engine")})
-    return json.dumps({"type": "error", "error": ERROR | {"message": message} | more})
-
-
-async def lost(stream: Stream) -> str:
-    """Why a stream was lost."""
-    return str((await stream.ear.wait_lost()).error)
 
 
 @every_brain

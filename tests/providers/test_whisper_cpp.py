@@ -325,6 +325,20 @@ def test_language_is_detected(base_pool: BlockingPool) -> None:
     assert set(keys(english.text)) >= SAMPLE_WORDS
 
 
+def test_evidence_of_the_language(base_pool: BlockingPool) -> None:
+    """It is told where it is detected or asked for; of several languages that were named one is taken."""
+    spanish = clip("es", "conteo")
+    assert decode(base_pool, spanish, replace(GREEDY, language="es")).evidence == ()
+    told = decode(base_pool, spanish, replace(GREEDY, language="en", tell_language=True))
+    (piece,) = told.evidence
+    assert told.language == "en" and piece.probabilities[0][0] == "es"
+    assert piece.speech_s == len(spanish) / SAMPLE_RATE_HZ
+    assert 0 < piece.probabilities[-1][1] <= piece.probabilities[0][1] <= 1
+    assert decode(base_pool, spanish, replace(GREEDY, language="en,fr")).language in ("en", "fr")
+    long = decode(base_pool, np.concatenate([spanish, lasting(6.0)]), replace(GREEDY, language="auto"))
+    assert [each.probabilities[0][0] for each in long.evidence] == ["es", "en"]
+
+
 def test_characters_of_several_bytes(base_pool: BlockingPool) -> None:
     """Text without spaces is cut into words between characters, never inside one, and nothing is lost."""
     hypothesis = decode(base_pool, clip("zh", "pangrama"), replace(WORDS, language="zh"))

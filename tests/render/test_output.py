@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -208,11 +209,12 @@ def test_two_places_are_one_too_many() -> None:
 
 
 def test_names_in_a_directory_never_clash(tmp_path: Path) -> None:
-    """Inputs of one name, and names that differ in case only, get files of their own."""
-    names = ["x/a.wav", "y/a.mp3", "A.wav", "-", "a-2.ogg"]
+    """Inputs of one name, or of names that differ in case, get files of their own, the same in any order."""
+    files = {"x/a.wav": "a-3", "y/a.mp3": "a-4", "A.wav": "A", "-": "stdin", "a-2.ogg": "a-2"}
     folder = tmp_path / "made" / "now"
-    paths = destinations(names, None, folder, "srt")
-    assert paths == [folder / name for name in ("a.srt", "a-2.srt", "A-3.srt", "stdin.srt", "a-2-2.srt")]
+    for names in permutations(files):
+        paths = destinations(names, None, folder, "srt")
+        assert paths == [folder / f"{files[name]}.srt" for name in names]
     assert folder.is_dir()
 
 

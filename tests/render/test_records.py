@@ -27,7 +27,7 @@ def strict(text: str) -> Any:
 def test_json_is_what_the_contract_says() -> None:
     """Every key of schema 1 is there, with times to the millisecond."""
     words = (Word(0.10004, 0.5, " Hi", 0.87654321),)
-    item = Segment(0.1, 0.50049, " Hi ", 0.9, words)
+    item = Segment(0.1, 0.50049, " Hi ", 0.9, words, "en")
     assert strict(rendered("json", [item], duration_s=2.0)) == {
         "schema": 1,
         "source": "a.wav",
@@ -43,6 +43,7 @@ def test_json_is_what_the_contract_says() -> None:
                 "end_s": 0.5,
                 "text": "Hi",
                 "confidence": 0.9,
+                "language": "en",
                 "words": [{"start_s": 0.1, "end_s": 0.5, "text": "Hi", "confidence": 0.8765}],
             }
         ],
@@ -66,7 +67,7 @@ def test_json_says_null_for_numbers_that_are_not() -> None:
 
 
 def test_the_account_in_seconds_is_exact_to_the_sample() -> None:
-    """Multiplying by the rate gives the samples back, so the books can be balanced from the JSON."""
+    """Multiplying by the rate gives the samples back, so the account can be balanced from the JSON."""
     account = AudioAccount(1_000_003, 700_001, 300_001, 1)
     audio = document(replace(transcript(), audio=account))["audio"]
     samples = [round(audio[key] * 16_000, 2) for key in ("received_s", "speech_s", "silence_s", "dropped_s")]

@@ -56,6 +56,17 @@ def test_a_turn_is_spaced_as_the_whole_text_is() -> None:
     assert [turn.text for turn in Segment(0, 3, "else", 1.0, words).turns()] == ["今日 は", "良い"]
 
 
+def test_a_segment_is_parted_at_pauses() -> None:
+    """Where nothing was said for so long, whoever spoke; without words nothing is known of it."""
+    pause = Segment(0, 5, "a b c", 0.9, (Word(0, 1, "a", 1.0), Word(1.5, 2, "b", 1.0), Word(4, 5, "c", 1.0)))
+    assert [(part.start_s, part.end_s, part.text) for part in pause.parted(1.0)] == [
+        (0, 2, "a b"),
+        (4, 5, "c"),
+    ]
+    assert pause.parted(3.0) == (pause,)
+    assert segment("x", 0, 9, timed_words=False).parted(1.0) == (segment("x", 0, 9, timed_words=False),)
+
+
 def test_a_transcript_knows_its_speakers() -> None:
     """In the order of their first words; nobody is invented."""
     assert transcript([mixed(), segment("x", 5, 6)]).speakers == ("Anna", "Ben")

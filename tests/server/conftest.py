@@ -29,13 +29,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture
-def real(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    """A server with whisper.cpp and Silero VAD."""
+def real_options(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> ServeOptions:
+    """A server with whisper.cpp and Silero VAD, to be run."""
     weights = SileroWeights.load()
     monkeypatch.setattr(servers, "LevelDetector", lambda: SileroVad(weights))
     health = HealthCheck(sample_speech(), SAMPLE_WORDS, DecodeOptions(word_timestamps=True))
     models = Models(NamedModel("tiny.en-q8_0", ModelSpec("whisper_cpp", tiny_en)))
-    with running(ServeOptions(models, PoolOptions(health=health), port=0)) as server:
+    return ServeOptions(models, PoolOptions(health=health), port=0)
+
+
+@pytest.fixture
+def real(real_options: ServeOptions) -> Iterator[Running]:
+    """A server with whisper.cpp and Silero VAD."""
+    with running(real_options) as server:
         yield server
 
 

@@ -123,7 +123,7 @@ def test_somebody_elses_session(shared: Running) -> None:
 
 
 def test_a_session_expires(scripted: Scripted) -> None:
-    """After its time a session is gone; the client begins anew where its finals ended, and loses nothing."""
+    """After its time a session is gone; the client starts again where its finals ended, and loses nothing."""
     with running(options_for(scripted(), resume_ttl_s=0.2)) as server:
         talker = Talker(server.url, spoken(*range(4))).connect()
         talker.send(2.0)
@@ -214,7 +214,7 @@ def test_decoding_stops_working(scripted: Scripted) -> None:
 def test_a_provider_that_fails(scripted: Scripted) -> None:
     """Without a worker and without a fallback the server is not ready, even if idle; it tries again.
 
-    What was counted before it began anew stays counted.
+    What was counted before it started again stays counted.
     """
     spec = scripted()
     with running(options_for(spec, retry_s=0.5)) as server:

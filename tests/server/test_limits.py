@@ -136,12 +136,15 @@ def test_exposure() -> None:
     """Other machines are served only with a key, or on purpose."""
     for host in ("127.0.0.1", "::1", "localhost", "127.8.8.8"):
         assert is_loopback(host)
-        check_exposure(host, "", insecure=False)
+        check_exposure(host, "", insecure=False, wyoming=True)
     for host in ("0.0.0.0", "::", "192.168.1.4", "example.org"):
         check_exposure(host, "key", insecure=False)
         check_exposure(host, "", insecure=True)
         with pytest.raises(UsageError, match="--api-key"):
             check_exposure(host, "", insecure=False)
+        check_exposure(host, "key", insecure=True, wyoming=True)
+        with pytest.raises(UsageError, match="Wyoming knows no API key"):
+            check_exposure(host, "key", insecure=False, wyoming=True)
 
 
 def test_a_port_that_is_taken(shared: Running, scripted: Scripted) -> None:

@@ -144,56 +144,52 @@ def show_a_meeting(visit: Visit) -> None:
 
 
 def test_an_hour_of_captions(shared: Running, browser: Browser) -> None:
-    """An hour of finals, fed fast, delays no frame by more than 100 ms, and partials show at once."""
+    """All finals of an hour are there, its end is in view, and whoever scrolled up is left alone."""
     visit = Visit(browser, origin_of(shared), hears=silent(), script=KEEP_SOCKETS)
     visit.start()
     visit.wait_for_state("live")
     outcome = visit.page.evaluate(
         """async () => {
-          const say = (message) => window.sockets[0].onmessage({ data: JSON.stringify(message) });
-          const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
-          const words = "the quick brown fox jumps over the lazy dog ".repeat(2);
-          const times = [];
-          let worst = 0;
-          for (let i = 0; i < 1200; i++) { // one each 3 s for an hour
-            const before = performance.now();
-            const spans = { utterance: i, start_s: 3 * i, end_s: 3 * i + 2.5 };
-            for (let j = 0; j < 5; j++) say({ type: "partial", stable: words, unstable: "more", ...spans });
-            say({ type: "final", text: words, from: 0, to: 0, confidence: 1, ...spans });
-            document.querySelector(".log").getBoundingClientRect(); // layout now
-            times.push(performance.now() - before);
-            if (i % 10 === 0) await frame();
-          }
-          say({ type: "partial", utterance: 1, start_s: 0, end_s: 1, stable: "seen", unstable: "" });
-          const seen = document.querySelector(".partial").textContent.includes("seen");
-          times.sort((a, b) => a - b);
-          const items = document.querySelectorAll(".log li").length;
-          return { median: times[600], slow: times[1188], seen, items };
+          const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+          const log = document.querySelector(".log");
+          const toEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight;
+          const say = async (count) => {
+            for (let i = 0; i < count; i++) {
+              const spans = { utterance: i, start_s: 3 * i, end_s: 3 * i + 2.5, from: 0, to: 0 };
+              const message = { type: "final", text: "the quick brown fox", confidence: 1, ...spans };
+              window.sockets[0].onmessage({ data: JSON.stringify(message) });
+              if (i % 10 === 0) await frame();
+            }
+            await frame();
+          };
+          await say(1200);
+          const followed = toEnd();
+          log.scrollTo({ top: 0, behavior: "instant" });
+          await frame();
+          await say(20);
+          return { items: log.querySelectorAll("li").length, followed, top: log.scrollTop };
         }"""
     )
-    assert outcome["items"] == 1200
-    assert outcome["seen"]
+    assert outcome["items"] == 1220
+    assert outcome["followed"] < 60 and outcome["top"] == 0
     assert visit.state == "live"
-    assert outcome["slow"] < 100, outcome
 
 
 def test_a_partial_is_seen_at_once(shared: Running, browser: Browser) -> None:
-    """From the arrival of a partial to the frame that shows it pass less than 150 ms."""
+    """The next frame shows it; how long that takes is measured by `benchmarks.page`."""
     visit = Visit(browser, origin_of(shared), hears=silent(), script=KEEP_SOCKETS)
     visit.start()
     visit.wait_for_state("live")
-    delays_ms = visit.page.evaluate(
+    shown = visit.page.evaluate(
         """async () => {
-          const delays = [];
+          const shown = [];
           for (let i = 0; i < 20; i++) {
             const partial = { type: "partial", stable: `word ${i}`, unstable: "" };
-            const before = performance.now();
             window.sockets[0].onmessage({ data: JSON.stringify(partial) });
-            await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-            if (!document.querySelector(".partial").textContent.includes(`word ${i}`)) return null;
-            delays.push(performance.now() - before);
+            await new Promise((resolve) => requestAnimationFrame(resolve));
+            shown.push(document.querySelector(".partial").textContent.includes(`word ${i}`));
           }
-          return delays.sort((a, b) => a - b);
+          return shown;
         }"""
     )
-    assert delays_ms[len(delays_ms) // 2] < 150, delays_ms
+    assert shown == [True] * 20

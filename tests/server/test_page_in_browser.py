@@ -19,6 +19,7 @@ from asrctl.providers.base import ModelSpec
 from .browser import CHROMIUM, needs_browser
 from .child import Child
 from .chromium import FLAGS, KEEP_SOCKETS, Visit, origin_of, silent
+from .files.requests import HELLO
 from .servers import Running, Talker, options_for, running, spoken, until
 
 if TYPE_CHECKING:
@@ -310,6 +311,21 @@ def test_files_with_times(shared: Running, browser: Browser) -> None:
         visit.page.click("#save")
     text = Path(download.value.path()).read_text()
     assert text.startswith("1\n00:00:01,500 --> 00:00:0") and text.count("one two") == 1
+
+
+def test_a_file_at_the_real_server(shared: Running, browser: Browser) -> None:
+    """A file that is dropped becomes subtitles with the times that its words have in it."""
+    visit = Visit(browser, origin_of(shared))
+    visit.page.set_input_files("#file", {"name": "a.wav", "mimeType": "audio/wav", "buffer": HELLO})
+    visit.page.wait_for_selector(".account:text-is('done')")
+    assert visit.words == ["w1", "w2", "w3", "w4", "w5"]
+    visit.page.select_option("#format", "srt")
+    with visit.page.expect_download() as download:
+        visit.page.click("#save")
+    number, times, text = Path(download.value.path()).read_text().strip().split("\n", 2)
+    start, _, end = times.partition(" --> ")
+    assert number == "1" and text.split() == ["w1", "w2", "w3", "w4", "w5"]
+    assert "00:00:00,000" <= start < "00:00:01,000" < end < "00:00:05,000"
 
 
 def test_a_file_that_fails(shared: Running, browser: Browser) -> None:

@@ -158,7 +158,7 @@ def test_a_pacer_slows_down() -> None:
 
 
 def test_a_full_disk(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session that cannot go on is ended; its client begins anew and loses nothing."""
+    """A session that cannot go on is ended; its client starts a new one and loses nothing."""
     with Talker(shared.url, spoken(1, 2, 3)) as talker:
         talker.send(1.3)
         talker.receive_until(protocol.Final)

@@ -54,7 +54,7 @@ def test_every_wish_that_the_protocol_allows_makes_sense(
         assert options.overlong_s < options.max_utterance_s == max_utterance_s
 
 
-@pytest.mark.parametrize("wish", [{"model": "large"}, {"language": "klingon"}])
+@pytest.mark.parametrize("wish", [{"model": "large"}, {"language": "klingon"}, {"language": "en,klingon"}])
 def test_what_the_server_does_not_have(wish: dict[str, object]) -> None:
     """It is refused by name."""
     with pytest.raises(Violation, match=r"large|klingon"):

@@ -17,7 +17,7 @@ from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest, WindowDecoder
 from asrctl.providers.scripted import listen
 from asrctl.streaming.pooled import PooledRecognizer
-from asrctl.transcript import Hypothesis
+from asrctl.transcript import Hypothesis, LanguageEvidence
 from tests.streaming.speech import Samples, heard_in, until
 
 E = TypeVar("E", bound=Event)
@@ -41,10 +41,16 @@ class Decode:
         """Whether it is for a final, or a guess at one."""
         return self.ticket.kind is Kind.FINAL
 
-    def answer(self, error: Exception | None = None, *, language: str = "en") -> None:
+    def answer(
+        self,
+        error: Exception | None = None,
+        *,
+        language: str = "en",
+        evidence: tuple[LanguageEvidence, ...] = (),
+    ) -> None:
         """End it with what is in it, or with an error."""
         if error is None:
-            self.future.set_result(heard_in(self.samples, language))
+            self.future.set_result(replace(heard_in(self.samples, language), evidence=evidence))
         else:
             self.future.set_exception(error)
 

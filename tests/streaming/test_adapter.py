@@ -20,6 +20,7 @@ from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Spoken, StreamRequest
 from asrctl.providers.scripted import speak
 from asrctl.streaming.adapter import WindowedStream
+from asrctl.transcript import LanguageEvidence
 from tests.streaming.puppets import Decoder
 from tests.streaming.speech import Samples, heard_in, joined, silence, words
 from tests.streaming.virtual import VIRTUAL, others, settle
@@ -64,10 +65,16 @@ class Rig:
         self.stream.end()
         await settle()
 
-    async def answer(self, error: Exception | None = None, *, language: str = "en") -> None:
+    async def answer(
+        self,
+        error: Exception | None = None,
+        *,
+        language: str = "en",
+        evidence: tuple[LanguageEvidence, ...] = (),
+    ) -> None:
         """Answer the one decode that waits."""
         (call,) = self.decoder.waiting
-        call.answer(error, language=language)
+        call.answer(error, language=language, evidence=evidence)
         await settle()
 
     def of(self, kind: type[Spoken]) -> list[Spoken]:  # type: ignore[valid-type]
@@ -458,14 +465,48 @@ async def test_a_slow_recogniser_is_not_guessed_at_and_gets_fewer_partials(rig: 
     assert run.finals == [" ".join(words(*range(20)))]
 
 
-async def test_the_language_is_found_once(rig: RigOf) -> None:
-    """The first final with words settles what "auto" means; one without words tells nothing."""
+EVIDENCE = {code: (LanguageEvidence(4.0, ((code, 0.99),)),) for code in ("de", "fr")}
+
+
+async def test_the_language_follows_what_is_heard(rig: RigOf) -> None:
+    """The next final is asked in the language heard last; one that turns out otherwise is decoded again."""
     run = rig(replace(REQUEST, pacing=None, decode=DecodeOptions(language="auto")))
-    for numbers, language, expected in (([], "la", "auto"), ([1], "de", "auto"), ([2], "fr", "de")):
+    for number, asked, heard in ((1, "auto", "de"), (2, "de", "de"), (3, "de", "fr"), (4, "fr", "fr")):
+        run.stream.feed(speak([number]))
+        await run.end()
+        assert run.decoder.waiting[0].options.language == asked
+        assert run.decoder.waiting[0].options.wants_evidence
+        await run.answer(language=heard if asked == "auto" else asked, evidence=EVIDENCE[heard])
+        if asked not in ("auto", heard):
+            assert run.decoder.waiting[0].options.language == heard
+            assert not run.decoder.waiting[0].options.wants_evidence
+            await run.answer(language=heard)
+    assert run.finals == ["w1", "w2", "w3", "w4"]
+
+
+async def test_a_final_without_words_or_evidence_tells_nothing(rig: RigOf) -> None:
+    """What is asked stays "auto" until something was heard that tells."""
+    run = rig(replace(REQUEST, pacing=None, decode=DecodeOptions(language="auto")))
+    for numbers, evidence in (([], EVIDENCE["fr"]), ([1], ()), ([2], EVIDENCE["de"])):
         run.stream.feed(joined(silence(0.1), speak(numbers)))
         await run.end()
-        assert run.decoder.waiting[0].options.language == expected
-        await run.answer(language=language)
+        assert run.decoder.waiting[0].options.language == "auto"
+        await run.answer(language="fr" if evidence == EVIDENCE["fr"] else "de", evidence=evidence)
+
+
+async def test_partials_tell_the_language_once(rig: RigOf) -> None:
+    """A partial of 2 s and more tells its language, and what follows of the utterance is asked in it."""
+    run = rig(replace(REQUEST, decode=DecodeOptions(language="auto")))
+    for numbers, asked, told in (
+        (range(5), "auto", False),
+        (range(5, 15), "auto", True),
+        (range(15, 30), "fr", False),
+    ):
+        run.stream.feed(speak(numbers))
+        await settle()
+        (call,) = run.decoder.waiting
+        assert (call.options.language, call.options.tell_language) == (asked, told)
+        await run.answer(language="fr", evidence=EVIDENCE["fr"] if told else ())
 
 
 async def test_a_decoder_that_is_closed_fails_what_waits(rig: RigOf) -> None:

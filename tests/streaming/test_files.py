@@ -7,6 +7,7 @@ import gc
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,17 +18,18 @@ from hypothesis import strategies as st
 from asrctl.audio.loudness import Loudness
 from asrctl.errors import AudioError, DecodeError, ModelError, ProviderError, UsageError, WorkerCrashed
 from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
+from asrctl.policy.language import PIECE_S, LanguageBelief
 from asrctl.policy.packing import PackingOptions
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Recognizer, WindowDecoder
-from asrctl.providers.scripted import WORD_SAMPLES, speak
+from asrctl.providers.scripted import WORD_SAMPLES, listen, speak
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.files import FileOptions, FileTranscription
 from asrctl.streaming.pooled import DeferredRecognizer
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Segment
 from tests.streaming.puppets import Decoder, windowed
 from tests.streaming.speech import PATIENCE_S, LevelDetector, Samples, heard_in, joined, silence, until, words
 from tests.streaming.virtual import others
@@ -277,24 +279,82 @@ async def test_a_slow_decoder_holds_the_reader_back() -> None:
 # The language
 
 
-@pytest.mark.parametrize(("language", "asked"), [("auto", ["auto", "de", "de"]), ("fr", ["fr"] * 3)])
-async def test_language_is_pinned_by_the_first_window(language: str, asked: list[str]) -> None:
-    """With "auto" the first window decides for all; a language that is given is never asked about."""
+class Bilingual(Faulty):
+    """Words up to w19 are German, others French; decoded in the other language they come out in capitals."""
+
+    async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
+        heard = await super().decode(samples, options, ticket)
+        piece_samples = round(PIECE_S * SAMPLE_RATE_HZ)
+        ends = (
+            [samples]
+            if len(samples) <= piece_samples
+            else [samples[:piece_samples], samples[-piece_samples:]]
+        )
+        evidence = tuple(map(self._evidence, ends)) if options.wants_evidence else ()
+        language = LanguageBelief(options.language).after(evidence).language
+        wrong = {self._spoken(segment.text.split()[0]) for segment in heard.segments} != {language}
+        segments = tuple(
+            replace(each, text=each.text.upper() if wrong else each.text) for each in heard.segments
+        )
+        return replace(heard, language=language, segments=segments, evidence=evidence)
+
+    def _evidence(self, samples: Samples) -> LanguageEvidence:
+        spoken = [self._spoken(word.text) for word in listen(samples)]
+        share = spoken.count("de") / max(1, len(spoken))
+        return LanguageEvidence(len(samples) / SAMPLE_RATE_HZ, (("de", share), ("fr", 1 - share)))
+
+    def _spoken(self, word: str) -> str:
+        return "de" if int(word[1:]) < 20 else "fr"
+
+
+@pytest.mark.parametrize("language", ["auto", "de,fr", "fr,de,en"])
+async def test_each_window_is_in_its_own_language(language: str) -> None:
+    """A language that changes between windows is followed, there and back, and each segment says its own."""
+    spoken = [range(15), range(20, 35), range(15), range(20, 35)]
+    audio = joined(*(piece for numbers in spoken for piece in (speak(numbers), silence(40))))
+    work = transcription(audio, Bilingual(), FileOptions(DecodeOptions(language=language)))
+    segments = await all_of(work)
+    assert texts(segments) == words(*(number for numbers in spoken for number in numbers))
+    assert [segment.language for segment in segments] == ["de", "fr", "de", "fr"]
+    assert work.language == "de"
+    assert work.account.pending_samples == work.account.dropped_samples == 0
+
+
+async def test_a_language_that_changes_within_a_window() -> None:
+    """A window that holds utterances in two languages is decoded in parts, each in its language."""
+    parts = (range(10), range(10, 20), range(20, 30), range(30, 40), range(40, 50))
+    audio = joined(*(piece for part in parts for piece in (speak(part), silence(1))))
+    options = FileOptions(
+        DecodeOptions(language="auto"),
+        EndpointerOptions(overlong_s=16.0, max_utterance_s=16.0),
+        PackingOptions(max_window_s=16, first_window_s=16),
+    )
+    decoder = Bilingual()
+    work = transcription(audio, decoder, options)
+    segments = await all_of(work)
+    assert decoder.asked[0].language == "auto"
+    assert texts(segments) == words(*range(50))
+    assert [segment.language for segment in segments] == ["de", "de", "fr", "fr", "fr"]
+    assert work.account.pending_samples == 0
+
+
+async def test_a_language_that_is_given_is_never_asked_about() -> None:
+    """With one language nothing is detected."""
     audio = joined(*(piece for _ in range(3) for piece in (speak(range(20)), silence(40))))
     decoder = Faulty()
-    work = transcription(audio, decoder, FileOptions(DecodeOptions(language=language)))
+    work = transcription(audio, decoder, FileOptions(DecodeOptions(language="fr")))
     assert len(texts(await all_of(work))) == 60
-    assert [options.language for options in decoder.asked] == asked
-    assert work.language == asked[-1]
+    assert [(each.language, each.wants_evidence) for each in decoder.asked] == [("fr", False)] * 3
+    assert work.language == "fr"
 
 
-async def test_language_is_asked_again_when_the_first_window_is_lost() -> None:
-    """A first window that is refused pins nothing: the next one decides."""
+async def test_a_decoder_that_only_names_a_language_is_asked_each_time() -> None:
+    """Without probabilities nothing is known for later windows, also if the first one is lost."""
     audio = joined(speak([1]), silence(40), speak([2]), silence(40), speak([3]))
     decoder = Faulty(w1=DecodeError("no"))
     work = transcription(audio, decoder, FileOptions(DecodeOptions(language="auto")))
     assert texts(await all_of(work)) == words(2, 3)
-    assert [options.language for options in decoder.asked] == ["auto", "auto", "de"]
+    assert [options.language for options in decoder.asked] == ["auto"] * 3
     assert work.language == "de"
 
 

@@ -365,16 +365,17 @@ def test_memory_is_bounded() -> None:
         assert held <= 2 * SAMPLE_RATE_HZ
 
 
-def test_the_first_final_says_which_language_it_is() -> None:
-    """With "auto" the first final with words settles it; a given language stays."""
+def test_each_final_says_which_language_it_is_in() -> None:
+    """With "auto" the stream is in the language of the last final with words."""
     run = Rig(StreamOptions(DecodeOptions(language="auto")))
     run.play(joined(speak([1]), PAUSE, speak([2]), PAUSE, speak([3]), PAUSE), answering=False)
     run.take(run.stream.hear(Completed(0, Hypothesis((), "la", 0.0))))
     assert run.stream.language == "auto"
     for number, language in ((1, "de"), (2, "fr")):
         run.take(run.stream.hear(Completed(number, heard_in(run.audio_of(number), language))))
-    assert run.stream.language == "de"
+    assert run.stream.language == "fr"
     assert [final.language for final in run.said.of(Final)] == ["la", "de", "fr"]
+    assert [final.segment.language for final in run.said.of(Final)] == ["la", "de", "fr"]
     assert run.said.of(Final)[0].segment.text == ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,19 @@ from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import Hypothesis, Segment, Word
 from asrctl.workers.messages import (
     Abort,
+    Close,
     Decode,
     Decoded,
+    End,
+    Feed,
+    Finished,
+    GivenUp,
     Load,
     Loaded,
     LoadFailed,
     Message,
+    Open,
+    Progress,
     Refused,
     Stopped,
     header_of,
@@ -49,7 +57,21 @@ def test_hypotheses_survive(number: int, hypothesis: Hypothesis) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [Load(SPEC), Abort(3), Loaded("CPU"), LoadFailed(True, "no"), Refused(4, "why"), Stopped(5)],
+    [
+        Load(SPEC),
+        Load(replace(SPEC, options=(("lookahead_ms", 80),)), streams=5),
+        Abort(3),
+        Loaded("CPU"),
+        LoadFailed(True, "no"),
+        Refused(4, "why"),
+        Stopped(5),
+        Open(1, DecodeOptions(prompt="A call.", effort=Effort.LIGHT)),
+        End(1),
+        Close(1),
+        Progress(1, 2, 1600, "one two", " three"),
+        Finished(1, 2, Hypothesis((), "en", 0.5)),
+        GivenUp(1, 2, "why"),
+    ],
     ids=lambda message: type(message).__name__,
 )
 def test_messages_survive(message: Message) -> None:
@@ -67,6 +89,9 @@ def test_a_decode_carries_its_samples() -> None:
     assert (received.id, received.options) == (7, options)
     assert isinstance(received.options.effort, Effort)
     assert np.array_equal(received.samples, samples)
+    fed = through_json(Feed(3, samples), samples.tobytes())
+    assert isinstance(fed, Feed) and fed.stream == 3
+    assert np.array_equal(fed.samples, samples)
 
 
 @pytest.mark.parametrize(

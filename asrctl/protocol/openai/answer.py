@@ -121,22 +121,30 @@ def _usage(result: Result) -> dict[str, object]:
 class Deltas:
     """Text that grows: what is said of it, one after the other, is the whole text."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: FileRequest) -> None:
+        self._request = request
         self._texts: list[str] = []
 
     def add(self, segment: Segment) -> str | None:
-        """The event for another segment; None if it has no text."""
+        """The events for another segment; None if it has no text.
+
+        With `verbose_json` its times follow its text, as OpenAI tells them of `diarized_json`.
+        """
         text = segment.text.strip()
         if not text:
             return None
-        delta = f" {text}" if self._texts else text
+        number = len(self._texts)
         self._texts.append(text)
-        return event({"type": "transcript.text.delta", "delta": delta})
+        said = event({"type": "transcript.text.delta", "delta": f" {text}" if number else text})
+        if self._request.format == "verbose_json" and self._request.segments:
+            times = {"start": seconds(segment.start_s), "end": seconds(segment.end_s)}
+            said += event({"type": "transcript.text.segment", "id": f"seg_{number}", **times, "text": text})
+        return said
 
-    def done(self, request: FileRequest, segments: Sequence[Segment]) -> str:
+    def done(self, segments: Sequence[Segment]) -> str:
         """The events that end it."""
         body: dict[str, object] = {"type": "transcript.text.done", "text": join_text(self._texts)}
-        if request.logprobs:
+        if self._request.logprobs:
             body["logprobs"] = list(_logprobs(Result(tuple(segments), "", 0.0)))
         return event(body) + "data: [DONE]\n\n"
 

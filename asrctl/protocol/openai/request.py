@@ -150,10 +150,12 @@ def _check_temperature(form: Form) -> None:
 
 
 def _language(form: Form, served: Served) -> str:
-    language = form.text("language")
-    if not language and len(candidates := form.items("languages")) == 1:
-        language = candidates[0]
-    return code_of(language, served)
+    if language := form.text("language"):
+        return code_of(language, served)
+    candidates = form.items("languages")
+    if len(candidates) > 1 and not served.multilingual:  # one of them is its own, most likely
+        return ""
+    return ",".join(code_of(each, served) for each in candidates)
 
 
 def code_of(language: str, served: Served) -> str:
@@ -166,7 +168,7 @@ def code_of(language: str, served: Served) -> str:
         return ""
     code = _CODES_BY_NAME.get(language.casefold(), language)
     try:
-        return check_language(code[:50], multilingual=served.multilingual, model=served.name)
+        return check_language(code[:100], multilingual=served.multilingual, model=served.name)
     except UsageError as error:
         raise bad_request(str(error), "language", "unsupported_language") from None
 

@@ -1,1 +1,2 @@
-"""Servers that recognise speech: OpenAI's realtime dialects, vLLM's, plain HTTP, and another asrctl."""
+"""Servers that recognise speech: OpenAI's realtime dialects, vLLM's, Deepgram's, Wyoming, plain HTTP, and
+another asrctl."""

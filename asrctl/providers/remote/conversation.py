@@ -10,7 +10,7 @@ from collections import deque
 from asrctl.errors import DecodeError
 from asrctl.network.failures import LinkFailure
 from asrctl.providers.remote.backlog import Backlog, Utterance
-from asrctl.providers.remote.dialect import Dialect, News, Piece, Ready, Refused, Said, Send, decode
+from asrctl.providers.remote.dialect import Dialect, Message, News, Piece, Ready, Refused, Said, Send, decode
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
 from asrctl.transcript import SAMPLE_RATE_HZ
 
@@ -24,13 +24,14 @@ class Conversation:
     Attributes:
         ready: Whether the server has said that it takes audio.
         completed: How many utterances came to their end here.
+        keep_alive: See `Dialect`.
     """
 
     def __init__(self, dialect: Dialect, backlog: Backlog) -> None:
         backlog.rewind()
         self._dialect = dialect
         self._backlog = backlog
-        self._replies: deque[str] = deque()
+        self._replies: deque[Message] = deque()
         self._number = backlog.first
         self._sent_bytes = 0
         self._asked: list[int] = []
@@ -38,17 +39,20 @@ class Conversation:
         self._over: set[int] = set()
         self.ready = False
         self.completed = 0
+        self.keep_alive = dialect.keep_alive
+        for news in dialect.opened():
+            self._take(news)
 
     @property
     def owed(self) -> bool:
         """Whether the server has all of an utterance, and has not said everything about it."""
         return len(self._over) < self._ended
 
-    def outgoing(self) -> list[str]:
+    def outgoing(self) -> list[Message]:
         """What is to be sent next; empty if nothing is, for now. Ask again after any change."""
         if self._replies:
             return [self._replies.popleft()]
-        messages: list[str] = []
+        messages: list[Message] = []
         while not messages and self._dialect.takes_audio and self._advance():
             messages = self._audio() if self._sent_bytes < len(self._current.pcm) else self._end()
         return messages
@@ -65,14 +69,14 @@ class Conversation:
         begun_and_ended = self._sent_bytes > 0 and current.ended
         return current.failure is None and (begun_and_ended or self._sent_bytes < len(current.pcm))
 
-    def _audio(self) -> list[str]:
+    def _audio(self) -> list[Message]:
         piece = bytes(self._current.pcm[self._sent_bytes : self._sent_bytes + MESSAGE_BYTES])
         if not self._sent_bytes:
             self._asked.append(self._number)
         self._sent_bytes += len(piece)
         return self._dialect.audio(piece)
 
-    def _end(self) -> list[str]:
+    def _end(self) -> list[Message]:
         self._number += 1
         self._sent_bytes = 0
         self._ended += 1
@@ -89,7 +93,7 @@ class Conversation:
 
     def _take(self, news: News) -> None:
         if isinstance(news, Send):
-            self._replies.append(news.text)
+            self._replies.append(news.message)
         elif isinstance(news, Ready):
             self.ready = True
         elif isinstance(news, Refused):

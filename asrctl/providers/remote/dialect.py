@@ -20,9 +20,9 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A text frame for the server."""
+    """An answer for the server."""
 
-    text: str
+    message: str | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +57,32 @@ class Refused:
 News = Send | Ready | Piece | Said | Refused
 
 
+Message = str | bytes
+"""What is sent in one go: a frame of a WebSocket, or bytes where the transport has no frames."""
+
+
 class Dialect(Protocol):
     """One socket's conversation; audio is PCM at 16 kHz, in whole samples."""
+
+    @property
+    def keep_alive(self) -> Message | None:
+        """What is sent now and then while there is nothing else to say; None where sockets may be silent."""
+        ...
+
+    def opened(self) -> list[News]:
+        """The socket is there."""
+        ...
 
     @property
     def takes_audio(self) -> bool:
         """Whether audio may be sent now; asked again after each event."""
         ...
 
-    def audio(self, pcm: bytes) -> list[str]:
+    def audio(self, pcm: bytes) -> list[Message]:
         """The next piece of the current utterance; not empty."""
         ...
 
-    def end(self) -> list[str]:
+    def end(self) -> list[Message]:
         """The current utterance, of which something was sent, has ended."""
         ...
 

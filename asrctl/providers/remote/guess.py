@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.remote.dialect import Dialect, Event, News
+from asrctl.providers.remote.deepgram import DeepgramDialect
+from asrctl.providers.remote.dialect import Dialect, Event, Message, News
 from asrctl.providers.remote.openai import OpenAiDialect
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.vllm import VllmDialect
+from asrctl.providers.remote.wyoming import WyomingDialect
 
 _CREATED = ("session.created", "transcription_session.created")
 
@@ -21,17 +23,23 @@ class GuessedDialect:
         self._options = options
         self._known: Dialect | None = None
 
+    keep_alive = None
+
+    def opened(self) -> list[News]:
+        """See `dialect.Dialect.opened`; the server speaks first."""
+        return []
+
     @property
     def takes_audio(self) -> bool:
         """Whatever the dialect says; not before it is known."""
         return self._known is not None and self._known.takes_audio
 
-    def audio(self, pcm: bytes) -> list[str]:
+    def audio(self, pcm: bytes) -> list[Message]:
         """See `dialect.Dialect.audio`."""
         assert self._known is not None
         return self._known.audio(pcm)
 
-    def end(self) -> list[str]:
+    def end(self) -> list[Message]:
         """See `dialect.Dialect.end`."""
         assert self._known is not None
         return self._known.end()
@@ -57,7 +65,14 @@ class GuessedDialect:
 
 
 def dialect_for(settings: RemoteSettings, options: DecodeOptions) -> Dialect:
-    """A fresh socket's state machine for "openai", "vllm" or "auto"."""
-    if settings.dialect == "openai":
-        return OpenAiDialect(settings, options)
-    return VllmDialect(settings.model) if settings.dialect == "vllm" else GuessedDialect(settings, options)
+    """A fresh socket's state machine."""
+    match settings.address.dialect:
+        case "openai":
+            return OpenAiDialect(settings, options)
+        case "vllm":
+            return VllmDialect(settings.model)
+        case "deepgram":
+            return DeepgramDialect()
+        case "wyoming":
+            return WyomingDialect(settings, options)
+    return GuessedDialect(settings, options)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -14,9 +15,14 @@ from websockets.typing import Subprotocol
 from asrctl.client.failures import MAPPED, link_failure
 from asrctl.network.failures import LinkFailure
 from asrctl.network.hosts import is_loopback
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.remote.address import with_query
 from asrctl.providers.remote.conversation import Conversation
+from asrctl.providers.remote.deepgram import query_of
+from asrctl.providers.remote.dialect import Message
 from asrctl.providers.remote.patience import failure_of
 from asrctl.providers.remote.settings import RemoteSettings
+from asrctl.providers.remote.tcp import open_tcp
 
 _CLOSE_TIMEOUT_S = 0.5
 _TOO_BIG = 1009
@@ -27,15 +33,49 @@ _FATAL_REASON = "invalid_request_error"
 _MAY_WANT_MODEL = frozenset({400, 403, 404, 422})
 """How servers refuse a handshake without a model in its URL."""
 
+_KEEP_ALIVE_S = 5.0
+"""Servers that want a sign of life wait for it for ten seconds."""
+
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.INFO)  # at DEBUG the library writes each header, and with them the key
 
 
+class Socket(Protocol):
+    """What carries messages; where it is lost, `recv` says so."""
+
+    async def send(self, message: Message) -> None: ...
+    async def recv(self) -> Message: ...
+
+
+def connected(
+    settings: RemoteSettings, key: str, decode: DecodeOptions
+) -> AbstractAsyncContextManager[Socket]:
+    """A socket for a conversation of whatever dialect; see `open_socket`."""
+    match settings.address.dialect:
+        case "wyoming":
+            return open_tcp(settings)
+        case "deepgram":
+            return open_socket(settings, key, scheme="Token", query=query_of(settings, decode))
+    return open_socket(settings, key)
+
+
 @asynccontextmanager
 async def open_socket(
-    settings: RemoteSettings, key: str, subprotocol: str | None = None
+    settings: RemoteSettings,
+    key: str,
+    subprotocol: str | None = None,
+    *,
+    scheme: str = "Bearer",
+    query: Sequence[tuple[str, str]] = (),
 ) -> AsyncIterator[ClientConnection]:
     """Connect, and close in the end; certificates are checked as the platform does.
+
+    Args:
+        settings: Which server.
+        key: Proves that we may use it; empty for none.
+        subprotocol: What is offered.
+        scheme: How the key is presented.
+        query: What the URL is to say besides.
 
     Raises:
         LinkFailure: Whatever went wrong with connecting.
@@ -43,10 +83,10 @@ async def open_socket(
     address = settings.address
     try:
         socket = await connect(
-            address.url,
+            with_query(address.url, query),
             subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
             compression=None,  # audio in base64 shrinks, but at a cost for both ends
-            additional_headers={"Authorization": f"Bearer {key}"} if key else None,
+            additional_headers={"Authorization": f"{scheme} {key}"} if key else None,
             user_agent_header="asrctl",
             proxy=None if is_loopback(address.host) else True,
             open_timeout=settings.connect_timeout_s,
@@ -99,7 +139,7 @@ class Link:
 
     def __init__(
         self,
-        socket: ClientConnection,
+        socket: Socket,
         conversation: Conversation,
         settings: RemoteSettings,
         wake: asyncio.Event,
@@ -143,6 +183,7 @@ class Link:
         """
         try:
             async with asyncio.timeout(self._settings.first_event_timeout_s):
+                await self._send()
                 while not self._conversation.ready:
                     self._conversation.receive(await self._socket.recv())
                     await self._send()
@@ -179,9 +220,21 @@ class Link:
             while True:
                 self._wake.clear()
                 await self._send()
-                await self._wake.wait()
+                await self._wait()
         except ConnectionClosed:
             return  # the reader knows why, once it has read what came before
+
+    async def _wait(self) -> None:
+        """Wait for something to say, with signs of life where they are wanted."""
+        if self._conversation.keep_alive is None:
+            await self._wake.wait()
+            return
+        while not self._wake.is_set():
+            try:
+                async with asyncio.timeout(min(_KEEP_ALIVE_S, self._settings.keepalive_s)):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._socket.send(self._conversation.keep_alive)
 
     async def _send(self) -> None:
         while messages := self._conversation.outgoing():

@@ -15,10 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from asrctl.languages import candidates, is_open
 from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.dialect import (
     Event,
+    Message,
     News,
     Piece,
     Ready,
@@ -64,19 +66,25 @@ class OpenAiDialect:
         self._items: dict[str, int] = {}
         self._turns: Turns | None = None
 
+    keep_alive = None
+
+    def opened(self) -> list[News]:
+        """See `dialect.Dialect.opened`; the server speaks first."""
+        return []
+
     @property
     def takes_audio(self) -> bool:
         """Since `session.updated`; not while the server's own utterances are awaited."""
         return self._rate_hz is not None and not (self._turns and self._turns.is_closing)
 
-    def audio(self, pcm: bytes) -> list[str]:
+    def audio(self, pcm: bytes) -> list[Message]:
         """See `dialect.Dialect.audio`."""
         assert self._rate_hz is not None
         if self._resampler is None:
             self._resampler, self._sent_bytes = Resampler(self._rate_hz), 0
         return self._append(self._resampler.feed(pcm))
 
-    def end(self) -> list[str]:
+    def end(self) -> list[Message]:
         """See `dialect.Dialect.end`."""
         assert self._resampler is not None and self._rate_hz is not None
         messages = self._append(self._resampler.flush())
@@ -112,7 +120,7 @@ class OpenAiDialect:
             return self._transcribed(kind.removeprefix(_TRANSCRIPTION), event)
         return []
 
-    def _append(self, pcm: bytes) -> list[str]:
+    def _append(self, pcm: bytes) -> list[Message]:
         self._sent_bytes += len(pcm)
         return [encode_audio(pcm)] if pcm else []
 
@@ -209,12 +217,13 @@ def _is_flat(session: Mapping[str, Any]) -> bool:
 
 
 def _transcription(settings: RemoteSettings, options: DecodeOptions) -> dict[str, Any]:
+    named = candidates(options.language) if is_open(options.language) else ()
     wanted = {
         "model": settings.model,
-        "language": "" if options.language == "auto" else options.language,
+        "language": "" if is_open(options.language) else options.language,
         "prompt": "" if settings.model.startswith(_WITHOUT_PROMPT) else options.prompt,
         "keywords": list(settings.keywords),
-        "languages": list(settings.languages),
+        "languages": list(named or settings.languages),
         "delay": settings.delay,
     }
     return {name: value for name, value in wanted.items() if value}

@@ -34,7 +34,7 @@ def _start(setup: Setup) -> RemoteRecognizer | RemoteWindows:
 
 PLUGIN = Plugin(
     name="remote",
-    summary="a server that recognises speech: OpenAI's API, vLLM, or another asrctl",
+    summary="a server that recognises speech: OpenAI's API, vLLM, Deepgram's, Wyoming, or another asrctl",
     settings=RemoteSettings,
     missing=_missing,
     translates=lambda setup: setup.settings.is_windowed,

@@ -12,7 +12,7 @@ from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.conversation import Conversation
 from asrctl.providers.remote.guess import dialect_for
-from asrctl.providers.remote.link import Link, allow, open_socket
+from asrctl.providers.remote.link import Link, allow, connected
 from asrctl.providers.remote.patience import Patience, attempts_for
 from asrctl.providers.remote.settings import RemoteSettings
 
@@ -70,7 +70,7 @@ class Realtime:
             raise ProviderError(f"no text came for {limit_s:g} s of trying") from None
 
     async def _one_link(self, outage: asyncio.Timeout) -> None:
-        async with open_socket(self._settings, self._key) as socket:
+        async with connected(self._settings, self._key, self._decode) as socket:
             self._patience.met()
             conversation = Conversation(dialect_for(self._settings, self._decode), self._backlog)
             progress = _Progress(self._attempts, conversation, self._backlog)
@@ -79,7 +79,11 @@ class Realtime:
                 if progress.is_good():
                     allow(outage, None)
 
-            await Link(socket, conversation, self._settings, self._wake, moved).run()
+            try:
+                await Link(socket, conversation, self._settings, self._wake, moved).run()
+            except LinkFailure as failure:  # there are servers that close the connection after each utterance
+                failure.at_once = bool(conversation.completed) and not conversation.owed
+                raise
 
 
 class _Progress:
@@ -112,6 +116,7 @@ async def probe(settings: RemoteSettings, key: str) -> None:
         LinkFailure: It would not, and why.
     """
     nothing = Backlog(0.0, "", lambda spoken: None)
-    async with open_socket(settings, key) as socket:
-        conversation = Conversation(dialect_for(settings, DecodeOptions(language="auto")), nothing)
+    decode = DecodeOptions(language="auto")
+    async with connected(settings, key, decode) as socket:
+        conversation = Conversation(dialect_for(settings, decode), nothing)
         await Link(socket, conversation, settings, asyncio.Event()).prepare()

@@ -15,10 +15,11 @@ class RemoteSettings:
     """A server that recognises speech; times in seconds.
 
     Attributes:
-        url: Where it is: ws://, wss://, http:// or https://; the path may be left out. Empty for none.
+        url: Where it is: ws://, wss://, http://, https:// or wyoming://; the path may be left out. Empty for
+            none.
         dialect: "openai" (realtime transcription, also in its older form), "vllm" (its /v1/realtime),
-            "transcriptions" (plain HTTP), "asrctl" (another of our kind), or "auto", which goes by the URL
-            and the server's first event.
+            "transcriptions" (plain HTTP), "asrctl" (another of our kind), "deepgram" (its live dialect),
+            "wyoming" (Home Assistant's), or "auto", which goes by the URL and the server's first event.
         model: The model's name there; empty for the server's own choice.
         api_key: Proves that we may use it; empty to look for one, see `key.find_key`.
         keywords: Words that the audio is likely to hold, for servers of OpenAI's kind.
@@ -40,7 +41,7 @@ class RemoteSettings:
     """
 
     url: str = ""
-    dialect: Literal["auto", "openai", "vllm", "transcriptions", "asrctl"] = "auto"
+    dialect: Literal["auto", "openai", "vllm", "transcriptions", "asrctl", "deepgram", "wyoming"] = "auto"
     model: str = ""
     api_key: str = field(default="", repr=False)
     keywords: tuple[str, ...] = ()

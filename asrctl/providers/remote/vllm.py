@@ -15,6 +15,7 @@ from enum import Enum
 from asrctl.network.failures import LinkFailure
 from asrctl.providers.remote.dialect import (
     Event,
+    Message,
     News,
     Piece,
     Ready,
@@ -51,20 +52,26 @@ class VllmDialect:
         self._number = 0
         self._said_before: list[str] = []
 
+    keep_alive = None
+
+    def opened(self) -> list[News]:
+        """See `dialect.Dialect.opened`; the server speaks first."""
+        return []
+
     @property
     def takes_audio(self) -> bool:
         """Not before the session, and not while the end of an utterance is awaited."""
         return self._phase in (_Phase.IDLE, _Phase.RUNNING)
 
-    def audio(self, pcm: bytes) -> list[str]:
+    def audio(self, pcm: bytes) -> list[Message]:
         """See `dialect.Dialect.audio`."""
-        messages = [encode_audio(pcm)]
+        messages: list[Message] = [encode_audio(pcm)]
         if self._phase is _Phase.IDLE:
             self._phase = _Phase.RUNNING
             messages.append(encode("input_audio_buffer.commit"))
         return messages
 
-    def end(self) -> list[str]:
+    def end(self) -> list[Message]:
         """See `dialect.Dialect.end`."""
         silence = self.audio(bytes(_LEAST_BYTES)) if self._phase is _Phase.IDLE else []
         self._phase = _Phase.ENDING

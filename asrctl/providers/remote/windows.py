@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from asrctl.errors import DecodeError, ProviderError
+from asrctl.languages import candidates, is_open
 from asrctl.network.failures import LinkFailure, retry_after_s_of
 from asrctl.network.hosts import is_loopback
 from asrctl.network.retry import GaveUp
@@ -276,14 +277,16 @@ class RemoteWindows:
     def _form(self, options: DecodeOptions, verbose: bool) -> Iterator[tuple[str, str | list[str]]]:
         if self._settings.model:
             yield "model", self._settings.model
-        if options.language != "auto" and not options.translate:
+        is_known = not is_open(options.language)
+        if is_known and not options.translate:
             yield "language", options.language
         if options.prompt:
             yield "prompt", options.prompt
         if self._settings.keywords:
             yield "keywords[]", list(self._settings.keywords)
-        if self._settings.languages:
-            yield "languages[]", list(self._settings.languages)
+        named = () if is_known else candidates(options.language)
+        if languages := named or self._settings.languages:
+            yield "languages[]", list(languages)
         yield "response_format", "verbose_json" if verbose else "json"
         if verbose and options.word_timestamps:
             yield "timestamp_granularities[]", ["segment", "word"]

@@ -12,6 +12,8 @@ from asrctl.render.formats import WRITERS
 from asrctl.transcript import AudioAccount, Timing, Transcript
 
 Body = tuple[bytes, str]
+Said = tuple[bytes, str, Mapping[str, str]]
+"""What is wrong: a body, its type, and headers."""
 JSON = "application/json"
 _TYPES: Mapping[AnswerFormat, str] = {
     "text": "text/plain",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from asrctl.errors import AsrctlError
 from asrctl.protocol.openai.answer import failed
 from asrctl.protocol.openai.errors import Refusal, RequestRefused, overloaded
-from asrctl.server.files.answers import Body
+from asrctl.server.files.answers import Said
 from asrctl.server.files.exchange import ClientGone, Exchange
 from asrctl.server.files.service import FileService
 from asrctl.server.gate import Denial, Gate
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ANY = "*"
 """In place of a method: whatever it is."""
 Handler = Callable[[Exchange], Awaitable[None]]
-Say = Callable[[Refusal], Body]
+Say = Callable[[Refusal], Said]
 _CODES = {"key": "invalid_api_key", "origin": "origin_not_allowed", "host": "host_not_allowed"}
 _PREFLIGHT_S = "600"
 
@@ -118,8 +118,7 @@ class Endpoint:
             await exchange.event(failed(refusal))
             await exchange.end_events()
             return
-        body, content_type = self._say(refusal)
-        await exchange.answer(refusal.status, body, content_type, refusal.headers)
+        await exchange.answer(refusal.status, *self._say(refusal))
 
 
 def _cors(origin: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The paths: OpenAI's, whisper.cpp's and whisper-asr-webservice's."""
+"""The paths: OpenAI's, whisper.cpp's, whisper-asr-webservice's and Deepgram's."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from asrctl.protocol.openai.answer import KEEP_ALIVE, Deltas, Result, body_of
 from asrctl.protocol.openai.errors import Refusal, RequestRefused
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import FileRequest, file_request
-from asrctl.server.files.answers import Body, json_body, rendered
+from asrctl.server.files.answers import Body, Said, json_body, rendered
 from asrctl.server.files.door import ANY, Door, Endpoint, Handler, Say
 from asrctl.server.files.exchange import Exchange
+from asrctl.server.files.listen import Listen, say_deepgram
 from asrctl.server.files.service import FileService, FileWork
 from asrctl.server.files.upload import Upload, received
 from asrctl.transcript import Segment
@@ -37,6 +38,7 @@ def file_routes(door: Door) -> list[Route]:
         (("/inference", "/inference/"), "POST", files.inference, say_whisper_cpp),
         (("/asr", "/asr/"), "POST", files.asr, say_webservice),
         (("/detect-language", "/detect-language/"), "POST", files.detect, say_webservice),
+        (("/v1/listen", "/v1/listen/"), "POST", Listen(door.service).transcribe, say_deepgram),
         (("/v1/{rest:path}", "/audio/{rest:path}"), ANY, files.nowhere, say_openai),
     ]
     return [
@@ -51,19 +53,19 @@ def _paths(path: str) -> tuple[str, ...]:
     return (f"/v1{path}", path, f"/v1{path}/", f"{path}/")
 
 
-def say_openai(refusal: Refusal) -> Body:
+def say_openai(refusal: Refusal) -> Said:
     """An object with an error in it."""
-    return json_body(refusal.body())
+    return (*json_body(refusal.body()), refusal.headers)
 
 
-def say_whisper_cpp(refusal: Refusal) -> Body:
+def say_whisper_cpp(refusal: Refusal) -> Said:
     """That server says it in a string."""
-    return json_body({"error": refusal.message})
+    return (*json_body({"error": refusal.message}), refusal.headers)
 
 
-def say_webservice(refusal: Refusal) -> Body:
+def say_webservice(refusal: Refusal) -> Said:
     """That one has FastAPI's shape."""
-    return json_body({"detail": refusal.message})
+    return (*json_body({"detail": refusal.message}), refusal.headers)
 
 
 class Files:
@@ -156,7 +158,7 @@ class Files:
 
     async def _stream(self, exchange: Exchange, path: Path, request: FileRequest) -> None:
         """Events as the text becomes known; a file that cannot be read is refused before the first."""
-        deltas, segments = Deltas(), list[Segment]()
+        deltas, segments = Deltas(request), list[Segment]()
         async with self._service.desk(), contextlib.aclosing(self._service.work(path, request)) as work:
             await work.wait_open()
             exchange.add_headers(self._model)
@@ -168,7 +170,7 @@ class Files:
                     event = KEEP_ALIVE if segment is None else deltas.add(segment)
                     if event:
                         await exchange.event(event)
-        await exchange.event(deltas.done(request, segments))
+        await exchange.event(deltas.done(segments))
         await exchange.end_events()
 
     @property

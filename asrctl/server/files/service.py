@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrctl.errors import AudioError
-from asrctl.languages import AUTO
+from asrctl.languages import is_open
 from asrctl.policy.priority import Source
 from asrctl.protocol.openai.answer import Result
 from asrctl.protocol.openai.errors import Refusal, RequestRefused, bad_request, overloaded
@@ -196,7 +196,7 @@ class FileWork:
             self._request.language,
             self._hub.options.stream.decode.language,
         )
-        language = next((code for code in found if code not in ("", AUTO)), "")
+        language = next((code for code in found if code and not is_open(code)), "")
         return Result(tuple(self._segments), language, self._duration_s)
 
 

@@ -70,18 +70,30 @@ async def received(exchange: Exchange, limits: FileLimits, name: str = "file") -
         RequestRefused: It is no form, too long, too slow, or there is no room for it.
         ClientGone: The client went away in the middle.
     """
-    boundary = _boundary(exchange)
+    form = _Form(_boundary(exchange), name)
+    async with _stored(exchange, form, limits) as path:
+        yield Upload(form.fields, path if form.has_file else None, form.file_bytes)
+
+
+@contextlib.asynccontextmanager
+async def received_body(exchange: Exchange, limits: FileLimits) -> AsyncIterator[Upload]:
+    """As `received`, where the whole body is the file."""
+    body = _Body()
+    async with _stored(exchange, body, limits) as path:
+        yield Upload(path=path, size_bytes=body.file_bytes)
+
+
+@contextlib.asynccontextmanager
+async def _stored(exchange: Exchange, body: _Body, limits: FileLimits) -> AsyncIterator[Path]:
     _check_length(exchange, limits)
     with tempfile.TemporaryDirectory(prefix="asrctl-") as folder:
         path = Path(folder) / "upload"
         with path.open("wb") as file:
-            form = _Form(boundary, name)
             try:
-                await _read(exchange, form, file, limits)
+                await _read(exchange, body, file, limits)
             except OSError as error:
                 raise _no_room(error) from error
-        upload = Upload(form.fields, path if form.has_file else None, form.file_bytes)
-        yield upload
+        yield path
 
 
 def _boundary(exchange: Exchange) -> bytes:
@@ -115,7 +127,7 @@ def _no_room(error: OSError) -> RequestRefused:
     return RequestRefused(Refusal(500, "internal", f"the file cannot be stored: {error.strerror}"))
 
 
-async def _read(exchange: Exchange, form: _Form, file: IO[bytes], limits: FileLimits) -> None:
+async def _read(exchange: Exchange, body: _Body, file: IO[bytes], limits: FileLimits) -> None:
     """Read the body to its end."""
     loop, total, mark = asyncio.get_running_loop(), 0, 0
     deadline_s = loop.time() + limits.upload_idle_s
@@ -133,21 +145,41 @@ async def _read(exchange: Exchange, form: _Form, file: IO[bytes], limits: FileLi
             raise _too_long(limits)
         if total - mark >= _LEAST_BYTES:
             mark, deadline_s = total, loop.time() + limits.upload_idle_s
-        form.write(data)
-        if len(form.block) >= _BLOCK_BYTES:
-            await asyncio.to_thread(file.write, form.taken())
-    form.end()
-    await asyncio.to_thread(file.write, form.taken())
+        body.write(data)
+        if len(body.block) >= _BLOCK_BYTES:
+            await asyncio.to_thread(file.write, body.taken())
+    body.end()
+    await asyncio.to_thread(file.write, body.taken())
 
 
-class _Form:
-    """Takes a body apart."""
+class _Body:
+    """A body that is the file."""
 
-    def __init__(self, boundary: bytes, file_name: str) -> None:
-        self.fields: list[tuple[str, str]] = []
-        self.has_file = False
+    def __init__(self) -> None:
         self.file_bytes = 0
         self.block = bytearray()
+
+    def write(self, data: bytes) -> None:
+        """Take more of the body."""
+        self.file_bytes += len(data)
+        self.block += data
+
+    def end(self) -> None:
+        """The body is complete."""
+
+    def taken(self) -> bytes:
+        """What of the file is not written yet."""
+        block, self.block = bytes(self.block), bytearray()
+        return block
+
+
+class _Form(_Body):
+    """Takes a form apart."""
+
+    def __init__(self, boundary: bytes, file_name: str) -> None:
+        super().__init__()
+        self.fields: list[tuple[str, str]] = []
+        self.has_file = False
         self._file_name = file_name
         self._headers: dict[bytes, bytes] = {}
         self._header = [b"", b""]
@@ -188,11 +220,6 @@ class _Form:
         """
         if not self._ended:
             raise bad_request("the form ends before its last boundary", None, "invalid_form")
-
-    def taken(self) -> bytes:
-        """What of the file is not written yet."""
-        block, self.block = bytes(self.block), bytearray()
-        return block
 
     def _begin(self) -> None:
         self._parts += 1

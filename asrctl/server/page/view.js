@@ -50,9 +50,9 @@ export class TrackView {
   level(share) { this.bar.value = share; }
 
   partial(stable, unstable) {
+    this.follow();
     this.stable.textContent = stable;
     this.unstable.textContent = unstable;
-    this.follow();
   }
 
   final(startS, text, language) {
@@ -68,18 +68,23 @@ export class TrackView {
   }
 
   append(startS, words, kind) {
-    const wasAtEnd = this.isAtEnd;
+    this.follow();
     this.list.append(element("li", kind ? { class: kind } : {}, element("time", {}, clock(startS)), words));
-    if (wasAtEnd) this.toEnd();
   }
 
-  // Whoever scrolled up reads there, and is left alone.
+  // Called before the text grows: the end is shown in the next frame. Whoever scrolled up reads there, and is left
+  // alone. One layout a frame, however many messages come in it.
+  follow() {
+    if (this.scrolling || !this.isAtEnd) return;
+    this.scrolling = requestAnimationFrame(() => {
+      this.scrolling = 0;
+      this.log.scrollTo({ top: this.log.scrollHeight, behavior: "instant" });
+    });
+  }
   get isAtEnd() {
     const { scrollTop, scrollHeight, clientHeight } = this.log;
     return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
   }
-  follow() { if (this.isAtEnd) this.toEnd(); }
-  toEnd() { this.log.scrollTo({ top: this.log.scrollHeight, behavior: "instant" }); }
 
   said(account) {
     const { received_s, speech_s, silence_s, dropped_s } = account;

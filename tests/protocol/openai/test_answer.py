@@ -81,14 +81,27 @@ def said(events: str) -> list[dict[str, object]]:
 
 def test_events() -> None:
     """Deltas, then all of the text, with the words' logarithms if asked for."""
-    deltas = Deltas()
+    deltas = Deltas(FileRequest(logprobs=True))
     stream = (deltas.add(HELLO) or "") + (deltas.add(AGAIN) or "")
     assert [each["delta"] for each in said(stream)] == ["Hello there.", " Again."]
-    [done] = said(deltas.done(FileRequest(logprobs=True), [HELLO, AGAIN]))
+    [done] = said(deltas.done([HELLO, AGAIN]))
     assert done["type"] == "transcript.text.done"
     assert done["text"] == "Hello there. Again."
     assert len(done["logprobs"]) == 3  # type: ignore[arg-type]
-    assert deltas.done(FileRequest(), []).endswith("\n\ndata: [DONE]\n\n")
+    assert deltas.done([]).endswith("\n\ndata: [DONE]\n\n")
+
+
+def test_times_in_a_stream() -> None:
+    """Who asks for segments is told when each was spoken, after its text."""
+    deltas = Deltas(FileRequest("verbose_json"))
+    events = said((deltas.add(HELLO) or "") + (deltas.add(AGAIN) or ""))
+    assert [each["type"] for each in events] == ["transcript.text.delta", "transcript.text.segment"] * 2
+    assert [(each["id"], each["start"], each["end"], each["text"]) for each in events[1::2]] == [
+        ("seg_0", 0.5, 1.5, "Hello there."),
+        ("seg_1", 2.0, 3.0, "Again."),
+    ]
+    only_words = Deltas(FileRequest("verbose_json", words=True, segments=False))
+    assert len(said(only_words.add(HELLO) or "")) == 1
 
 
 def test_a_fault_in_mid_stream() -> None:
@@ -106,10 +119,10 @@ SEGMENTS = st.builds(Segment, ANY_FLOAT, ANY_FLOAT, st.text(max_size=20), ANY_FL
 @given(st.lists(SEGMENTS, max_size=8))
 def test_deltas_joined_are_the_text(segments: list[Segment]) -> None:
     """Clients that ignore the last event have the same text, whatever was recognised."""
-    deltas = Deltas()
+    deltas = Deltas(FileRequest())
     events = [event for segment in segments if (event := deltas.add(segment)) is not None]
     joined = "".join(str(each["delta"]) for each in said("".join(events)))
-    [done] = said(deltas.done(FileRequest(), segments))
+    [done] = said(deltas.done(segments))
     assert joined == done["text"] == join_text(segment.text for segment in segments)
     assert all(event.count("\n") == 2 for event in events)
 

@@ -43,7 +43,7 @@ def test_nothing_said() -> None:
         ([("language", "German")], {"language": "de"}),
         ([("language", "auto")], {"language": "auto"}),
         ([("languages[]", "de")], {"language": "de"}),
-        ([("languages[]", "de"), ("languages[]", "fr")], {}),
+        ([("languages[]", "de"), ("languages[]", "French")], {"language": "de,fr"}),
         (
             [("prompt", "Ada"), ("keywords[]", "Babbage"), ("keywords[]", "Turing")],
             {"prompt": "Ada Babbage, Turing"},

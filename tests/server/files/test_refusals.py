@@ -281,7 +281,7 @@ def test_what_is_not_decoded_is_an_error(scripted: Scripted) -> None:
 def test_faults_of_ours(
     shared: Running, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, code: str, stream: str
 ) -> None:
-    """What the decoder cannot do now is no fault of the client, and a mistake says nothing of the inside."""
+    """What the decoder cannot do now is no fault of the client, and a mistake shows no internals."""
 
     async def decode(*unused: object) -> None:
         raise error

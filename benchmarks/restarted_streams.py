@@ -1,6 +1,6 @@
-"""Streams begun anew where another had got to: are they cut into the same utterances?
+"""Streams restarted where another had got to: are they cut into the same utterances?
 
-python -m benchmarks.begun_anew benchmark-corpus --talks 6
+python -m benchmarks.restarted_streams benchmark-corpus --talks 6
 
 After a crash a client begins again at the committed sample, with a detector that has heard nothing. That is
 tried every half second of each talk, once with a detector whose state is carried on, and once as it is: it
@@ -28,8 +28,8 @@ Array = NDArray[np.float32]
 
 
 @dataclass(slots=True)
-class Anew:
-    """How streams begun anew fared.
+class Restarts:
+    """How restarted streams fared.
 
     Attributes:
         state: Of the detector.
@@ -67,9 +67,9 @@ def next_utterance(samples: Array, from_sample: int) -> Span | None:
     return None
 
 
-def try_all(state: str, talks: list[Array]) -> Anew:
-    """Begin anew all over the talks."""
-    anew = Anew(state)
+def try_all(state: str, talks: list[Array]) -> Restarts:
+    """Restart all over the talks."""
+    restarts = Restarts(state)
     for samples in talks:
         spans, settled = utterances(samples)
         for from_sample in settled[_EVERY_FRAMES::_EVERY_FRAMES]:
@@ -77,16 +77,16 @@ def try_all(state: str, talks: list[Array]) -> Anew:
             if expected is None:
                 break
             found = next_utterance(samples, from_sample)
-            anew.streams += 1
-            anew.same += found == expected
-            anew.start_differs += found is None or found.start_sample != expected.start_sample
-            anew.end_differs += found is None or found.end_sample != expected.end_sample
-    return anew
+            restarts.streams += 1
+            restarts.same += found == expected
+            restarts.start_differs += found is None or found.start_sample != expected.start_sample
+            restarts.end_differs += found is None or found.end_sample != expected.end_sample
+    return restarts
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    made = parser("begun_anew", __doc__)
+    made = parser("restarted_streams", __doc__)
     made.add_argument("--talks", type=int, default=6, help="of a minute each")
     options = made.parse_args(arguments)
     talks = [talk.samples for talk in talks_of(options.corpus, options.talks, 60.0)]

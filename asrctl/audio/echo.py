@@ -1,0 +1,171 @@
+"""Echo of one track in another: what a microphone hears of the loudspeaker.
+
+A filter learns how the other tracks arrive in this one, and takes that away; `policy.echo` judges by what is
+left. The filter is a Kalman filter in the frequency domain, in partitions (Enzner and Vary 2006; Kuech and
+others 2014): it slows down by itself while both speak, so that it needs no detector of double talk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrctl.policy.echo import EchoJudge, Powers
+from asrctl.policy.endpointing import FRAME_SAMPLES
+
+Samples = NDArray[np.float32]
+
+
+class Detector(Protocol):
+    """Probabilities of speech, a frame at a time."""
+
+    def probabilities(self, samples: Samples) -> Samples: ...
+    def flush(self) -> Samples: ...
+
+
+_PARTITIONS = 16
+"""Of 32 ms each: delay and reverberation of half a second."""
+_EARLY_FRAMES = 4
+"""An echo may come so much before its origin, where two devices started recording at different times."""
+_FORGETTING = 0.999
+"""How much of the path is thought to be the same a frame later: it is another after some 30 s."""
+_SMOOTHING = 0.8
+"""Of the power that is left, over frames."""
+
+
+_SILENT_SPECTRUM = 1e-6
+"""What is smaller in all of the last half second of the other track has no echo."""
+
+
+class EchoFilter:
+    """Learns how one track arrives in another, frame by frame."""
+
+    def __init__(self) -> None:
+        bins = FRAME_SAMPLES + 1
+        self._spectra = np.zeros((_PARTITIONS, bins), np.complex64)
+        self._powers = np.zeros((_PARTITIONS, bins), np.float32)
+        self._path = np.zeros((_PARTITIONS, bins), np.complex64)
+        self._doubt = np.ones((_PARTITIONS, bins), np.float32)
+        self._left = np.full(bins, 1e-3, np.float32)
+        self._last = np.zeros(FRAME_SAMPLES, np.float32)
+        self._frames = 0
+
+    def left_of(self, heard: Samples, other: Samples) -> Samples:
+        """A frame of the track without what the other one explains; shapes (512,)."""
+        self._spectra[1:] = self._spectra[:-1]
+        self._powers[1:] = self._powers[:-1]
+        self._spectra[0] = np.fft.rfft(np.concatenate((self._last, other)))
+        self._powers[0] = self._spectra[0].real ** 2 + self._spectra[0].imag ** 2
+        self._last = other
+        if self._powers.max() < _SILENT_SPECTRUM:
+            return heard
+        echo = np.fft.irfft(np.einsum("pb,pb->b", self._spectra, self._path))[FRAME_SAMPLES:]
+        left = heard - echo.astype(np.float32)
+        spectrum = np.fft.rfft(np.concatenate((np.zeros_like(left), left))).astype(np.complex64)
+        self._left *= np.float32(_SMOOTHING)
+        self._left += np.float32(1 - _SMOOTHING) * (spectrum.real**2 + spectrum.imag**2)
+        self._learn(spectrum)
+        return left
+
+    def _learn(self, spectrum: NDArray[np.complex64]) -> None:
+        sure = np.einsum("pb,pb->b", self._doubt, self._powers) + 2 * self._left + np.float32(1e-10)
+        gain = self._doubt / sure
+        kept = np.float32(_FORGETTING**2)
+        path_powers = self._path.real**2 + self._path.imag**2
+        self._doubt *= kept * (1 - np.float32(0.5) * gain * self._powers)
+        self._doubt += (1 - kept) * path_powers
+        self._path += gain * self._spectra.conj() * spectrum
+        self._path *= np.float32(_FORGETTING)
+        # A partition is 512 samples long: what else the spectrum says is an artefact. One a frame will do.
+        turn = self._frames % _PARTITIONS
+        self._frames += 1
+        response = np.fft.irfft(self._path[turn])
+        response[FRAME_SAMPLES:] = 0
+        self._path[turn] = np.fft.rfft(response)
+
+
+class EchoFinder:
+    """Which frames of each track are echo of the others; fed in step, it is some frames late.
+
+    Attributes:
+        decided_samples: Up to here it is known, of every track.
+        echoes: Verdicts on the frames of each track in order, to be taken from the left.
+    """
+
+    def __init__(self, tracks: int) -> None:
+        self.decided_samples = 0
+        self.echoes: list[deque[bool]] = [deque() for _ in range(tracks)]
+        self._filters = [EchoFilter() for _ in range(tracks)]
+        self._judges = [EchoJudge() for _ in range(tracks)]
+        self._rest = np.zeros((tracks, 0), np.float32)
+        quiet = np.zeros((tracks, FRAME_SAMPLES), np.float32)
+        self._early = deque([quiet] * _EARLY_FRAMES)
+        self._others: deque[NDArray[np.float32]] = deque(maxlen=_PARTITIONS)
+        self._frames = 0
+
+    def feed(self, parts: Sequence[Samples]) -> None:
+        """Take the next samples of each track; one that has ended is silent."""
+        size = max(len(part) for part in parts)
+        padded = np.stack([np.pad(part, (0, size - len(part))) for part in parts])
+        self._rest = np.concatenate((self._rest, padded), axis=1)
+        while self._rest.shape[1] >= FRAME_SAMPLES:
+            self._take(self._rest[:, :FRAME_SAMPLES].copy())
+            self._rest = self._rest[:, FRAME_SAMPLES:]
+
+    def flush(self) -> None:
+        """Decide on all that was fed."""
+        late = np.zeros((len(self.echoes), FRAME_SAMPLES - self._rest.shape[1]), np.float32)
+        self.feed([*late])
+        for _ in range(_EARLY_FRAMES):
+            self._take(np.zeros((len(self.echoes), FRAME_SAMPLES), np.float32))
+        for echoes, judge in zip(self.echoes, self._judges, strict=True):
+            echoes.extend(judge.flush())
+
+    def _take(self, frames: NDArray[np.float32]) -> None:
+        self._early.append(frames)
+        heard = self._early.popleft()
+        others = frames.sum(axis=0) - frames
+        self._others.append((others**2).mean(axis=1))
+        loudest = np.max(self._others, axis=0)
+        self._frames += 1
+        decided = 0
+        for index, judge in enumerate(self._judges):
+            left = self._filters[index].left_of(heard[index], others[index])
+            if self._frames <= _EARLY_FRAMES:
+                continue
+            powers = Powers(_power(heard[index]), _power(left), float(loudest[index]))
+            verdicts = judge.push(powers)
+            self.echoes[index].extend(verdicts)
+            decided = len(verdicts)
+        self.decided_samples += decided * FRAME_SAMPLES
+
+
+def _power(frame: Samples) -> float:
+    return float(np.dot(frame, frame)) / len(frame)
+
+
+class WithoutEcho:
+    """A detector of speech that hears none where a track is echo."""
+
+    def __init__(self, detector: Detector, echoes: deque[bool]) -> None:
+        self._detector = detector
+        self._echoes = echoes
+
+    def probabilities(self, samples: Samples) -> Samples:
+        """As the detector's, but for 0 in frames that are echo."""
+        return self._quieted(self._detector.probabilities(samples))
+
+    def flush(self) -> Samples:
+        """The same for the last frame."""
+        return self._quieted(self._detector.flush())
+
+    def _quieted(self, probabilities: Samples) -> Samples:
+        known = min(len(probabilities), len(self._echoes))
+        echo = [self._echoes.popleft() for _ in range(known)]
+        quieted = probabilities.copy()
+        quieted[:known][echo] = 0
+        return quieted

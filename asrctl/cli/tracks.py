@@ -1,0 +1,72 @@
+"""Who is on which track, as the command line says it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from asrctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from asrctl.cli.sources import InputOptions
+
+
+def tracks_of(given: Sequence[str]) -> tuple[int | None, dict[str, str]]:
+    """What `--track` says: the number of a container's audio track, or files with their speakers.
+
+    Raises:
+        UsageError: It is neither, or both, or a name or a file is given twice.
+    """
+    if len(given) == 1 and "=" not in given[0]:
+        if not (given[0].isascii() and given[0].isdigit() and int(given[0][:9]) > 0):
+            raise UsageError(f"--track {given[0]}: it takes the number of a track, from 1, or FILE=NAME")
+        return int(given[0][:9]), {}
+    files: dict[str, str] = {}
+    for each in given:
+        file, _, name = each.rpartition("=")
+        if not file or not name.strip():
+            raise UsageError(f"--track {each}: several tracks are given as FILE=NAME each")
+        if file in files or name in files.values():
+            raise UsageError(f"--track {each}: each track has a file and a name of its own")
+        files[file] = name
+    return None, files
+
+
+def speakers_of(given: Sequence[str]) -> dict[str, str]:
+    """What `--speaker` says: names by channel.
+
+    Raises:
+        UsageError: It makes no sense, or a channel is named twice.
+    """
+    from asrctl.audio.tracks import channel_names
+
+    speakers: dict[str, str] = {}
+    for each in given:
+        channel, _, name = each.partition("=")
+        if not channel or not name.strip() or channel in speakers:
+            raise UsageError(f"--speaker {each}: it takes CHANNEL=NAME, such as left=Anna, once a channel")
+        speakers[channel] = name
+    channel_names(speakers)
+    return speakers
+
+
+def with_tracks(
+    reading: InputOptions, tracks: Sequence[str], speakers: Sequence[str], inputs: Sequence[str]
+) -> InputOptions:
+    """How inputs are read, with what `--track` and `--speaker` say.
+
+    Raises:
+        UsageError: They make no sense, or contradict each other or the inputs.
+    """
+    number, files = tracks_of(tracks)
+    reading = replace(reading, track=number, files=files, speakers=speakers_of(speakers))
+    if reading.speakers and not reading.split:
+        raise UsageError("--speaker names who is on a channel: it needs --channels split")
+    if reading.split and reading.channel is not None:
+        raise UsageError("--channels split takes all channels: it does not go with --channel")
+    if reading.files and (inputs or reading.split):
+        raise UsageError("--track FILE=NAME is all there is: it takes no other inputs, nor --channels split")
+    if len(reading.files) == 1:
+        raise UsageError("--track FILE=NAME: one track is no conversation: give two or more")
+    return reading

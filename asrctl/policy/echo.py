@@ -1,0 +1,73 @@
+"""Echo: whether a frame of a track holds nothing but what another track said before.
+
+What decides is how much of a frame's power is left once all that a linear filter can make of the other track
+is taken away. Speech of the track's own is left whole; so it is only ever taken for echo where it is weaker
+than the echo that covers it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+_SILENT = 1e-9
+"""Mean square of -90 dBFS: less is not worth a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class EchoOptions:
+    """When a frame is echo; chosen by `benchmarks/echo.py` on one half of its mixes.
+
+    Attributes:
+        most_left: Share of the power that may be left of an echo.
+        weaker_by: An echo has at most this share of the other track's power.
+        around_frames: Frames before and after that are judged together with each.
+        floor_rise: How fast the noise floor follows louder frames, per frame.
+    """
+
+    most_left: float = 0.6
+    weaker_by: float = 0.5
+    around_frames: int = 3
+    floor_rise: float = 1.01
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """Of one frame: mean squares of the track, of what the filter left of it, and of the other track."""
+
+    heard: float
+    left: float
+    other: float
+
+
+class EchoJudge:
+    """Judges the frames of one track, `around_frames` late."""
+
+    def __init__(self, options: EchoOptions | None = None) -> None:
+        self._options = options or EchoOptions()
+        around = 2 * self._options.around_frames + 1
+        self._recent: deque[Powers] = deque(maxlen=around)
+        self._floor = 0.0
+        self._pending = -self._options.around_frames
+
+    def push(self, powers: Powers) -> list[bool]:
+        """Take a frame; the verdict on an earlier one, once there is enough after it."""
+        self._floor = min(powers.heard, max(self._floor * self._options.floor_rise, _SILENT))
+        self._recent.append(powers)
+        self._pending += 1
+        return [self._is_echo()] if self._pending > 0 else []
+
+    def flush(self) -> list[bool]:
+        """Verdicts on the last frames."""
+        late = min(self._options.around_frames, self._pending + self._options.around_frames)
+        return [self._is_echo() for _ in range(late)]
+
+    def _is_echo(self) -> bool:
+        count = len(self._recent)
+        heard = sum(each.heard for each in self._recent) / count
+        left = sum(each.left for each in self._recent) / count
+        other = sum(each.other for each in self._recent) / count
+        own = heard - self._floor
+        if own <= _SILENT or heard > self._options.weaker_by * other:
+            return False
+        return max(0.0, left - self._floor) <= self._options.most_left * own

@@ -1,0 +1,172 @@
+"""The parts of Deepgram's answers that live audio and recordings share, and the answer for a recording."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NotRequired, TypedDict
+
+from asrctl.protocol.deepgram.query import RecordingOptions
+from asrctl.protocol.openai.answer import Result, seconds
+from asrctl.transcript import Segment, Word, join_text
+
+_EDGES = re.compile(r"^\W+|\W+$")
+_ARCH = "asrctl"
+
+Shape = dict[str, object]
+
+
+class WordShape(TypedDict):
+    """A word; the first is in lower case and bare."""
+
+    word: str
+    start: float
+    end: float
+    confidence: float
+    punctuated_word: str
+
+
+class Alternative(TypedDict):
+    """What was heard; `languages` only for those who asked which it is."""
+
+    transcript: str
+    confidence: float
+    words: list[WordShape]
+    languages: NotRequired[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What every answer to one request says of where it comes from.
+
+    Attributes:
+        request_id: Of the request.
+        created: When it came, as ISO 8601 in UTC.
+        model: The name of the model.
+        version: Of the server.
+    """
+
+    request_id: str
+    created: str
+    model: str
+    version: str
+
+    @property
+    def model_uuid(self) -> str:
+        """Always the same for a name."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, self.model))
+
+    @property
+    def model_info(self) -> Shape:
+        """The model, as results and metadata have it."""
+        return {"name": self.model, "version": self.version, "arch": _ARCH}
+
+    def metadata(self, sha256: str, duration_s: float, channels: int) -> Shape:
+        """What is said of a whole stream or recording."""
+        return {
+            "transaction_key": "deprecated",
+            "request_id": self.request_id,
+            "sha256": sha256,
+            "created": self.created,
+            "duration": seconds(duration_s),
+            "channels": channels,
+            "models": [self.model_uuid],
+            "model_info": {self.model_uuid: self.model_info},
+        }
+
+
+def bare(word: str) -> str:
+    """A word in lower case without punctuation around it; what is nothing but punctuation stays."""
+    return _EDGES.sub("", word.lower()) or word.lower()
+
+
+def spread(text: str, start_s: float, end_s: float, confidence: float = 0.0) -> tuple[Word, ...]:
+    """Words of which no times are known: the time is shared out by their lengths."""
+    texts = text.split()
+    per_char_s = max(0.0, end_s - start_s) / max(1, sum(map(len, texts)))
+    words, at_s = list[Word](), start_s
+    for each in texts:
+        words.append(Word(at_s, at_s + len(each) * per_char_s, each, confidence))
+        at_s = words[-1].end_s
+    return tuple(words)
+
+
+def words_of(segment: Segment) -> tuple[Word, ...]:
+    """A segment's words, with estimated times where the recogniser told none."""
+    return segment.words or spread(segment.text, segment.start_s, segment.end_s, segment.confidence)
+
+
+def word_shapes(words: Iterable[Word], least_s: float, most_s: float) -> Iterator[WordShape]:
+    """Words in order, inside of these bounds."""
+    at_s = least_s
+    for word in words:
+        start_s = min(most_s, max(at_s, word.start_s))
+        at_s = start_s
+        yield {
+            "word": bare(word.text),
+            "start": seconds(start_s),
+            "end": seconds(min(most_s, max(start_s, word.end_s))),
+            "confidence": round(word.confidence, 4),
+            "punctuated_word": word.text,
+        }
+
+
+def alternative(
+    text: str, confidence: float, words: list[WordShape], *, punctuate: bool = True, language: str = ""
+) -> Alternative:
+    """What was heard; without punctuation it is the bare words."""
+    shape: Alternative = {
+        "transcript": text if punctuate else " ".join(word["word"] for word in words),
+        "confidence": round(confidence, 4),
+        "words": words,
+    }
+    if language:
+        shape["languages"] = [language]
+    return shape
+
+
+def recording_body(result: Result, options: RecordingOptions, origin: Origin, sha256: str) -> Shape:
+    """The answer for a recording."""
+    language = result.language if options.multi else ""
+    shown = [_shown(segment, result.duration_s, options, language) for segment in result.segments]
+    channel: Shape = {
+        "alternatives": [
+            alternative(
+                join_text(each["transcript"] for each in shown),
+                _mean_confidence(result.segments),
+                [word for each in shown for word in each["words"]],
+                language=language,
+            )
+        ]
+    }
+    if options.detect_language and result.language:
+        channel["detected_language"] = result.language
+    results: Shape = {"channels": [channel]}
+    if options.utterances:
+        results["utterances"] = [
+            {
+                **each,
+                "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{origin.request_id}/{number}")),
+                "start": seconds(segment.start_s),
+                "end": seconds(segment.end_s),
+                "channel": 0,
+            }
+            for number, (segment, each) in enumerate(zip(result.segments, shown, strict=True))
+        ]
+    return {"metadata": origin.metadata(sha256, result.duration_s, 1), "results": results}
+
+
+def _shown(segment: Segment, duration_s: float, options: RecordingOptions, language: str) -> Alternative:
+    words = list(word_shapes(words_of(segment), 0.0, duration_s))
+    return alternative(
+        segment.text.strip(), segment.confidence, words, punctuate=options.punctuate, language=language
+    )
+
+
+def _mean_confidence(segments: Iterable[Segment]) -> float:
+    """Weighted by words."""
+    counted = [(segment.confidence, len(segment.text.split())) for segment in segments]
+    total = sum(count for _, count in counted)
+    return sum(confidence * count for confidence, count in counted) / max(1, total)

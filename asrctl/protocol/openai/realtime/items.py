@@ -1,0 +1,150 @@
+"""The items of a conversation and their text, in the order that clients rely on.
+
+They join deltas across items until one is completed, so there is never a delta of an item before the one
+before it is completed, and none after that; all deltas of an item together are its transcript, and no text
+is taken back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from asrctl.policy.agreement import prefix_distances
+from asrctl.policy.words import word_key
+from asrctl.protocol.dialect import SendText
+
+Say = Callable[..., SendText]
+"""Makes an event of a type and its fields."""
+
+_TRANSCRIPTION = "conversation.item.input_audio_transcription."
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One stretch of audio with its text."""
+
+    item_id: str
+    text: str = ""
+    """What is known of the transcript; it only grows."""
+    said: int = 0
+    """How many characters of it clients have."""
+    heard_from: int = 0
+    """Where in it the utterance begins that is heard now."""
+    start_s: float = 0.0
+    """Where its audio begins."""
+    seconds: float = 0.0
+    committed: bool = False
+    lost: str = ""
+    """Why some of its audio was not transcribed."""
+    language: str = ""
+
+    def hear(self, text: str, *, final: bool) -> None:
+        """Take what an utterance says as far as it is settled; the final is all of it."""
+        begun = self.text[self.heard_from :].removeprefix(" ")
+        more = rest_of(begun, text.strip())
+        between = " " if self.heard_from and not begun and more else ""
+        self.text += between + more
+        if final:
+            self.heard_from = len(self.text)
+
+
+class Items:
+    """Those that are not completed, the oldest first. Methods return what is to be sent, in order."""
+
+    def __init__(self, say: Say, prefix: str) -> None:
+        """`prefix` begins the ids of all items."""
+        self._say = say
+        self._prefix = prefix
+        self._count = 0
+        self._open: deque[Item] = deque()
+        self._last_id: str | None = None
+        self.is_live = False
+        """Whether text is to come before an item is committed."""
+        self.is_flat = False
+        """Whether the client speaks the shape from before the general availability."""
+
+    @property
+    def committed(self) -> list[Item]:
+        """Those whose text is owed."""
+        return [item for item in self._open if item.committed]
+
+    def begin(self, start_s: float) -> Item:
+        """A new item, behind all others."""
+        self._count += 1
+        item = Item(f"{self._prefix}_{self._count}", start_s=start_s)
+        self._open.append(item)
+        return item
+
+    def forget(self, item: Item) -> None:
+        """An item that will never be committed."""
+        self._open.remove(item)
+
+    def commit(self, item: Item, end_s: float) -> list[SendText]:
+        """Its audio is complete, and ends there."""
+        item.committed, item.seconds = True, max(0.0, end_s - item.start_s)
+        previous, self._last_id = self._last_id, item.item_id
+        named = {"previous_item_id": previous, "item_id": item.item_id}
+        content = [{"type": "input_audio", "transcript": None}]
+        whole = {
+            "id": item.item_id,
+            "object": "realtime.item",
+            "type": "message",
+            "status": "completed",
+            "role": "user",
+            "content": content,
+        }
+        kinds = ("created",) if self.is_flat else ("added", "done")
+        return [
+            self._say("input_audio_buffer.committed", **named),
+            *(
+                self._say(f"conversation.item.{kind}", previous_item_id=previous, item=whole)
+                for kind in kinds
+            ),
+            *self._deltas(),
+        ]
+
+    def hear(self, item: Item, text: str, *, final: bool) -> list[SendText]:
+        """An utterance of an item says this, as far as it is settled."""
+        item.hear(text, final=final)
+        return self._deltas()
+
+    def complete(self, item: Item) -> list[SendText]:
+        """All of its text is known, or why there is none."""
+        outputs = self._deltas()
+        self._open.remove(item)
+        named = {"item_id": item.item_id, "content_index": 0}
+        if item.lost:
+            error = {"type": "server_error", "code": "audio_dropped", "message": item.lost, "param": None}
+            return [*outputs, self._say(f"{_TRANSCRIPTION}failed", **named, error=error), *self._deltas()]
+        more: dict[str, object] = {"usage": {"type": "duration", "seconds": round(item.seconds, 3)}}
+        if item.language:
+            more["languages"] = [{"code": item.language}]
+        completed = self._say(f"{_TRANSCRIPTION}completed", **named, transcript=item.text, **more)
+        return [*outputs, completed, *self._deltas()]
+
+    def _deltas(self) -> list[SendText]:
+        """What the oldest item has to say that was not said."""
+        if not self._open:
+            return []
+        head = self._open[0]
+        delta = head.text[head.said :]
+        if not delta or not (head.committed or self.is_live):
+            return []
+        head.said = len(head.text)
+        return [self._say(f"{_TRANSCRIPTION}delta", item_id=head.item_id, content_index=0, delta=delta)]
+
+
+def rest_of(begun: str, text: str) -> str:
+    """What a text has beyond its beginning, which may have been heard in other words."""
+    if text.startswith(begun):
+        return text[len(begun) :]
+    if not text:
+        return ""
+    spaced = " " in begun or " " in text
+    before, after = (re.findall(r"\s*\S+" if spaced else r"\S", each) for each in (begun, text))
+    distances = prefix_distances([word_key(each) for each in before], [word_key(each) for each in after])
+    known = min(range(len(distances)), key=lambda length: (distances[length], abs(length - len(before))))
+    return "".join(after[known:])

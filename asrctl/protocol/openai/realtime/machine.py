@@ -1,0 +1,341 @@
+"""One socket of OpenAI's realtime transcription: a `Dialect`.
+
+With turn detection each utterance of the server is an item. Without, the client commits: an item is all that
+was said between two commits, however many utterances the server made of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from asrctl.events import Dropped, Event, Final, Finished, Flushed, Partial, SpeechEnded, SpeechStarted
+from asrctl.policy.admission import Refusal
+from asrctl.protocol.codes import CloseCode
+from asrctl.protocol.dialect import CloseSocket, DialectOutput, Discard, Feed, Flush, Note, SendText
+from asrctl.protocol.openai.errors import RequestRefused, bad_request
+from asrctl.protocol.openai.models import Served
+from asrctl.protocol.openai.realtime.config import RealtimeConfig, updated
+from asrctl.protocol.openai.realtime.items import Item, Items
+from asrctl.protocol.openai.realtime.link import Form, Link, LinkState, Overflow
+
+_LEAST_COMMIT_S = 0.1
+_IDLE_S = 60.0
+"""A session without audio for so long gives its place back; the socket stays."""
+_EXPIRY_S = 3600.0
+"""A socket that says nothing for so long is closed."""
+_CLEARED = "the client cleared it"
+_MOST_NOTES = 8
+_MOST_ID = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What the next `Flushed` answers.
+
+    Attributes:
+        item: What it completes; None for a cleared buffer, or for a commit among turns.
+        commits: How many items had been committed by then; None where none is asked for.
+        is_last: Whether the socket is closed then.
+    """
+
+    item: Item | None = None
+    commits: int | None = None
+    is_last: bool = False
+
+
+class Realtime:
+    """See `Dialect`; one that has said `CloseSocket` says nothing more."""
+
+    def __init__(
+        self, config: RealtimeConfig, served: Served, session_id: str, clock: Callable[[], float]
+    ) -> None:
+        """A socket that is about to be accepted.
+
+        Args:
+            config: What the session is until the client says otherwise.
+            served: The models of the server.
+            session_id: Random; ids of events and items are made of it.
+            clock: Monotonic seconds.
+        """
+        self._config = config
+        self._served = served
+        self._session_id = session_id
+        self._clock = clock
+        self._events = 0
+        self._link = Link(self._form)
+        self._items = Items(self._say, f"item_{session_id.removeprefix('sess_')}")
+        self._utterances: dict[int, Item] = {}
+        self._tail: Item | None = None
+        """Without turn detection: the item that is not committed yet."""
+        self._marks: deque[_Mark] = deque()
+        self._commits = 0
+        self._odd = b""
+        self._audio_s = 0.0
+        self._committed_s = 0.0
+        self._spoke_s = self._audio_came_s = clock()
+        self._unknown: set[str] = set()
+
+    @property
+    def _form(self) -> Form:
+        return Form(self._config.request(self._served), self._config.turn_detection is not None)
+
+    # Dialect
+
+    def opened(self) -> list[DialectOutput]:
+        """Tell what the session is."""
+        self._items.is_live, self._items.is_flat = self._config.is_live, self._config.is_flat
+        return [self._session("session.created")]
+
+    def receive_text(self, text: str) -> list[DialectOutput]:
+        """Take an event of the client."""
+        self._spoke_s = self._clock()
+        try:
+            event = json.loads(text)
+        except (ValueError, RecursionError):
+            return [self._error("invalid_json", "the event is not JSON")]
+        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+            return [self._error("invalid_event", "an event is an object with a type", param="type")]
+        given = event.get("event_id")
+        cause = given[:_MOST_ID] if isinstance(given, str) else None
+        try:
+            return self._take(event["type"], event, cause)
+        except RequestRefused as refused:
+            refusal = refused.refusal
+            return [self._error(refusal.code, refusal.message, cause, param=refusal.param)]
+        except Overflow as overflow:
+            return self.refused(Refusal(str(overflow), 5))
+
+    def receive_binary(self, data: bytes) -> list[DialectOutput]:
+        """Audio comes in events."""
+        self._spoke_s = self._clock()
+        return [self._error("invalid_event", "audio comes as base64 in input_audio_buffer.append")]
+
+    def refused(self, refusal: Refusal) -> list[DialectOutput]:
+        """No session is to be had, or too much waits in it: come back later."""
+        message = f"{refusal.reason}; try again in {refusal.retry_after_s} s"
+        return self._closed("rate_limit_exceeded", message, CloseCode.OVERLOAD, "rate_limit_error")
+
+    def failed(self, reason: str) -> list[DialectOutput]:
+        """The session broke: what it owed has failed."""
+        return self._closed("session_failed", f"the session failed: {reason}", CloseCode.INTERNAL)
+
+    def going_away(self) -> list[DialectOutput]:
+        """What was fed is committed, and becomes final."""
+        by_turns = self._config.turn_detection is not None
+        outputs = self._commit() if not by_turns and self._is_committable else []
+        if self._link.state is not LinkState.OPEN:
+            return outputs
+        self._marks.append(_Mark(is_last=True))
+        return [*outputs, *self._link.ask(Flush())]
+
+    def check_time(self) -> list[DialectOutput]:
+        """Give an idle session's place back; close a socket that nobody uses."""
+        now_s = self._clock()
+        if now_s - self._spoke_s >= _EXPIRY_S:
+            message = f"nothing came for {_EXPIRY_S / 60:g} minutes"
+            return self._closed("session_expired", message, 1001, "invalid_request_error")
+        return self._link.finish() if now_s - self._audio_came_s >= _IDLE_S else []
+
+    def hear(self, event: Event) -> list[DialectOutput]:
+        """Take an event of the session."""
+        if isinstance(event, Finished):
+            return self._finished()
+        if isinstance(event, Flushed):
+            return self._flushed()
+        return self._hear_turn(event) if self._link.form.by_turns else self._hear_part(event)
+
+    # What the client asks for
+
+    def _take(self, kind: str, event: dict[str, Any], cause: str | None) -> list[DialectOutput]:
+        if kind in ("session.update", "transcription_session.update"):
+            return self._update(kind, event.get("session"))
+        if kind == "input_audio_buffer.append":
+            return self._append(event.get("audio"))
+        if kind == "input_audio_buffer.commit":
+            return self._commit(cause)
+        if kind == "input_audio_buffer.clear":
+            return self._clear()
+        if kind in self._unknown or len(self._unknown) >= _MOST_NOTES:
+            return []
+        self._unknown.add(kind)
+        return [Note("event.ignored", {"type": kind[:100]})]
+
+    def _update(self, kind: str, session: object) -> list[DialectOutput]:
+        config = updated(self._config, session, self._served)
+        outputs: list[DialectOutput] = []
+        if self._config.turn_detection is None and config.turn_detection is not None and self._is_committable:
+            outputs = self._commit()  # nobody would ever commit it
+        if (config.encoding, config.rate_hz) != (self._config.encoding, self._config.rate_hz):
+            self._odd = b""
+        self._config = config
+        self._items.is_live, self._items.is_flat = config.is_live, config.is_flat
+        return [*outputs, *self._link.change(self._form), self._session(f"{kind}d")]
+
+    def _append(self, audio: object) -> list[DialectOutput]:
+        try:
+            data = self._odd + base64.b64decode(audio if isinstance(audio, str) else "?", validate=True)
+        except (binascii.Error, ValueError):
+            raise bad_request("audio is base64", "audio", "invalid_base64") from None
+        whole = len(data) - len(data) % (2 if self._config.encoding == "pcm_s16le" else 1)
+        data, self._odd = data[:whole], data[whole:]
+        self._audio_came_s = self._clock()
+        if not data:
+            return []
+        self._audio_s += len(data) / self._form.bytes_per_s
+        return self._link.ask(Feed(data))
+
+    @property
+    def _buffered_s(self) -> float:
+        return max(0.0, self._audio_s - self._committed_s)
+
+    @property
+    def _is_committable(self) -> bool:
+        return self._buffered_s >= _LEAST_COMMIT_S - 1e-6
+
+    def _commit(self, cause: str | None = None) -> list[DialectOutput]:
+        if not self._is_committable:
+            message = (
+                "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
+                f"but buffer only has {1000 * self._buffered_s:.2f}ms of audio."
+            )
+            return [self._error("input_audio_buffer_commit_empty", message, cause)]
+        if self._config.turn_detection is not None:
+            self._marks.append(_Mark(commits=self._commits))
+            return self._answered(Flush())
+        item, self._tail = self._uncommitted(), None
+        outputs: list[DialectOutput] = [*self._items.commit(item, self._audio_s)]
+        self._commits, self._committed_s = self._commits + 1, self._audio_s
+        self._marks.append(_Mark(item))
+        return [*outputs, *self._answered(Flush())]
+
+    def _clear(self) -> list[DialectOutput]:
+        by_turns = self._config.turn_detection is not None
+        self._committed_s, self._odd = self._audio_s, b""
+        if self._tail is not None:
+            self._items.forget(self._tail)
+            self._tail = None
+        self._marks.append(_Mark())
+        cleared = self._say("input_audio_buffer.cleared")
+        return [*self._answered(Discard(_CLEARED, open_only=by_turns)), cleared]
+
+    def _answered(self, step: Flush | Discard) -> list[DialectOutput]:
+        """Ask for what `Flushed` answers; where no session is, nothing has to be waited for."""
+        return self._link.ask(step) if self._link.has_work else self._flushed()
+
+    # What the session says
+
+    def _flushed(self) -> list[DialectOutput]:
+        """The oldest of what is to be answered is answered."""
+        mark = self._marks.popleft()
+        if mark.is_last:
+            return [CloseSocket(CloseCode.RESTART, "restart")]
+        if mark.item is not None:
+            return [*self._items.complete(mark.item)]
+        if mark.commits is None or mark.commits != self._commits:
+            return []
+        item = self._items.begin(self._committed_s)  # nothing was said in it
+        self._commits, self._committed_s = self._commits + 1, self._audio_s
+        return [*self._items.commit(item, self._audio_s), *self._items.complete(item)]
+
+    def _finished(self) -> list[DialectOutput]:
+        """A session is over; what waits for no audio is answered without another."""
+        outputs = self._link.finished()
+        while self._marks and not self._link.has_work:
+            outputs += self._flushed()
+        return outputs
+
+    def _hear_turn(self, event: Event) -> list[DialectOutput]:
+        """An utterance of the server is an item."""
+        if isinstance(event, SpeechStarted):
+            return [self._begin_turn(event)]
+        if isinstance(event, SpeechEnded):
+            return self._end_turn(self._utterances[event.utterance], event)
+        if isinstance(event, Partial):
+            return [*self._items.hear(self._utterances[event.utterance], event.stable, final=False)]
+        if isinstance(event, Final):
+            item = self._utterances.pop(event.utterance)
+            item.language = event.language
+            heard = self._items.hear(item, event.segment.text, final=True)
+            return [*heard, *self._items.complete(item)]
+        if isinstance(event, Dropped) and event.utterance is not None:
+            item = self._utterances.pop(event.utterance)
+            if item.committed:
+                item.lost = event.reason
+                return [*self._items.complete(item)]
+            self._items.forget(item)
+        return []
+
+    def _begin_turn(self, event: SpeechStarted) -> SendText:
+        start_s = self._link.begun_s + event.start_s
+        item = self._utterances[event.utterance] = self._items.begin(start_s)
+        named = {"audio_start_ms": round(1000 * start_s), "item_id": item.item_id}
+        return self._say("input_audio_buffer.speech_started", **named)
+
+    def _end_turn(self, item: Item, event: SpeechEnded) -> list[DialectOutput]:
+        end_s = self._link.begun_s + event.end_s
+        self._commits, self._committed_s = self._commits + 1, max(self._committed_s, end_s)
+        named = {"audio_end_ms": round(1000 * end_s), "item_id": item.item_id}
+        return [
+            self._say("input_audio_buffer.speech_stopped", **named),
+            *self._items.commit(item, end_s),
+        ]
+
+    def _hear_part(self, event: Event) -> list[DialectOutput]:
+        """An utterance of the server is a part of an item; which, is in the order of commits."""
+        if isinstance(event, Partial) and (self._marks or not self._config.is_live):
+            return []  # it may not speak before the items before it, and its final says the same
+        if not isinstance(event, Partial | Final | Dropped):
+            return []
+        item = self._marks[0].item if self._marks else self._uncommitted()
+        if item is None:
+            return []
+        if isinstance(event, Dropped):
+            item.lost = event.reason
+            return []
+        if isinstance(event, Partial):
+            return [*self._items.hear(item, event.stable, final=False)]
+        item.language = event.language
+        return [*self._items.hear(item, event.segment.text, final=True)]
+
+    def _uncommitted(self) -> Item:
+        self._tail = self._tail or self._items.begin(self._committed_s)
+        return self._tail
+
+    # What is said
+
+    def _say(self, kind: str, **fields: object) -> SendText:
+        self._events += 1
+        event_id = f"event_{self._session_id.removeprefix('sess_')}_{self._events}"
+        event = {"type": kind, "event_id": event_id, **fields}
+        return SendText(json.dumps(event, allow_nan=False))
+
+    def _session(self, kind: str) -> SendText:
+        return self._say(kind, session=self._config.shown(self._session_id))
+
+    def _error(
+        self,
+        code: str,
+        message: str,
+        cause: str | None = None,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+    ) -> SendText:
+        error = {"type": kind, "code": code, "message": message, "param": param, "event_id": cause}
+        return self._say("error", error=error)
+
+    def _closed(
+        self, code: str, message: str, close_code: int, kind: str = "server_error"
+    ) -> list[DialectOutput]:
+        """What is owed has failed; say why, and close."""
+        outputs: list[DialectOutput] = []
+        for item in self._items.committed:
+            item.lost = message
+            outputs += self._items.complete(item)
+        return [*outputs, self._error(code, message, kind=kind), CloseSocket(close_code, code)]

@@ -1,0 +1,89 @@
+"""Wyoming, as Home Assistant's speech services speak it over TCP.
+
+    describe ──► info ──► transcribe, audio-start, audio-chunk*, audio-stop ──► transcript ─┐
+                          ▲─────────────────────────────────────────────────────────────────┘
+
+One utterance at a time: there are servers that close the connection after each transcript, and what they were
+sent by then would be lost.
+"""
+
+from __future__ import annotations
+
+from asrctl.network.failures import LinkFailure
+from asrctl.protocol.wyoming import encode
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.remote.dialect import Event, Message, News, Piece, Ready, Refused, Said, Send, text_in
+from asrctl.providers.remote.pcm import SAMPLE_BYTES
+from asrctl.providers.remote.settings import RemoteSettings
+from asrctl.transcript import SAMPLE_RATE_HZ
+
+_FORMAT = {"rate": SAMPLE_RATE_HZ, "width": SAMPLE_BYTES, "channels": 1}
+
+
+class WyomingDialect:
+    """One socket; see the module's docstring and `dialect.Dialect`."""
+
+    keep_alive = encode("ping")
+
+    def __init__(self, settings: RemoteSettings, options: DecodeOptions) -> None:
+        """A socket of which nothing was heard yet."""
+        wanted = {
+            "name": settings.model,
+            "language": "" if options.language == "auto" else options.language,
+            "transcript_terms": [*settings.keywords, *filter(None, [options.prompt])],
+        }
+        self._begin: list[Message] = [
+            encode("transcribe", {name: value for name, value in wanted.items() if value}),
+            encode("audio-start", _FORMAT),
+        ]
+        self._known = False
+        self._begun = False
+        self._ending = False
+        self._number = 0
+
+    def opened(self) -> list[News]:
+        """See `dialect.Dialect.opened`: the server is asked what it is."""
+        return [Send(encode("describe"))]
+
+    @property
+    def takes_audio(self) -> bool:
+        """Not before the server has said what it is, and not while a transcript is awaited."""
+        return self._known and not self._ending
+
+    def audio(self, pcm: bytes) -> list[Message]:
+        """See `dialect.Dialect.audio`."""
+        begin = [] if self._begun else self._begin
+        self._begun = True
+        return [*begin, encode("audio-chunk", _FORMAT, pcm)]
+
+    def end(self) -> list[Message]:
+        """See `dialect.Dialect.end`."""
+        self._ending = True
+        return [encode("audio-stop")]
+
+    def receive(self, event: Event) -> list[News]:
+        """See `dialect.Dialect.receive`; events that are not needed give nothing."""
+        match event["type"]:
+            case "info" if not self._known:
+                if not event.get("asr"):
+                    raise LinkFailure("the server does not recognise speech", fatal=True)
+                self._known = True
+                return [Ready()]
+            case "transcript-chunk":
+                return [Piece(self._number, text_in(event, "text"))]
+            case "transcript":
+                return [self._said(text_in(event, "text"))]
+            case "error":
+                return [self._error(text_in(event, "text", ""), str(event.get("code")))]
+        return []
+
+    def _said(self, text: str) -> Said:
+        said = Said(self._number, text)
+        self._begun = self._ending = False
+        self._number += 1
+        return said
+
+    def _error(self, message: str, code: str) -> News:
+        if code == "audio_dropped" and self._begun:
+            return Refused(self._number, message)
+        raise LinkFailure(f"the server says: {message or code}", fatal=code == "bad_request")

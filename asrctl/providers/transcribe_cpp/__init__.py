@@ -1,0 +1,1 @@
+"""Recognisers of many families through transcribe.cpp, in worker processes."""

@@ -1,0 +1,37 @@
+"""transcribe.cpp's plug-in."""
+
+from __future__ import annotations
+
+from asrctl.providers.base import ListeningModel, ModelSpec, WindowedModel
+from asrctl.providers.plugin import Plugin, Setup, missing_package
+from asrctl.providers.transcribe_cpp.settings import TranscribeCppSettings
+
+
+def _load(spec: ModelSpec) -> WindowedModel:
+    from asrctl.providers.transcribe_cpp.windows import TranscribeCpp
+
+    return TranscribeCpp(spec)
+
+
+def _listen(spec: ModelSpec) -> ListeningModel:
+    from asrctl.providers.transcribe_cpp.streams import ListeningTranscribeCpp
+
+    return ListeningTranscribeCpp(spec)
+
+
+def _missing(setup: Setup) -> str:
+    return missing_package("transcribe_cpp", 'pip install "asrctl[transcribe-cpp]"')
+
+
+PLUGIN = Plugin(
+    name="transcribe_cpp",
+    summary="Parakeet, Moonshine, Qwen3-ASR, Voxtral and others through transcribe.cpp",
+    settings=TranscribeCppSettings,
+    missing=_missing,
+    load=_load,
+    listen=_listen,
+    serving=lambda setup: setup.settings.serving,
+    options=lambda setup: setup.settings.options,
+    weights="gguf",
+    requires="transcribe_cpp",
+)

@@ -1,0 +1,89 @@
+"""Windows through transcribe.cpp: a model in a worker process, one window at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import transcribe_cpp
+
+from asrctl.errors import DecodeError
+from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
+from asrctl.providers.samples import clean, is_wordless
+from asrctl.providers.transcribe_cpp.library import Library
+from asrctl.providers.transcribe_cpp.results import hypothesis_of
+from asrctl.providers.transcribe_cpp.watch import Watch
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class TranscribeCpp:
+    """A `WindowedModel`. What the library says is passed on as it is: no second decode, no cutting."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        """Load the weights.
+
+        Raises:
+            ModelError: The library cannot load the file, or it recognises no speech.
+        """
+        self._library = Library(spec)
+        self._session = self._library.model.session(n_threads=spec.threads)
+        self._watch = Watch(self._session.cancel)
+
+    def transcribe(
+        self, samples: NDArray[np.float32], options: DecodeOptions, should_abort: Callable[[], bool]
+    ) -> Hypothesis:
+        """Decode one window; aborts at the library's next step. See `WindowedModel.transcribe`."""
+        started = time.perf_counter()
+        samples = clean(samples)
+        language = self._library.language(options.language) or options.language
+        if is_wordless(samples):
+            return Hypothesis((), language, 0.0)
+        with self._watch.asking(should_abort):
+            result, complete = self._run(samples, options)
+        return hypothesis_of(
+            result,
+            len(samples) / SAMPLE_RATE_HZ,
+            language,
+            time.perf_counter() - started,
+            words=options.word_timestamps,
+            complete=complete,
+        )
+
+    def _run(self, samples: NDArray[np.float32], options: DecodeOptions) -> tuple[Any, bool]:
+        """The library's result, and whether it is complete."""
+        try:
+            return self._session.run(samples, **self._library.arguments(options)), True
+        except transcribe_cpp.Aborted:
+            raise Aborted from None
+        except transcribe_cpp.OutputTruncated as error:  # it went on without end, or repeated itself
+            if error.partial_result is None:
+                raise DecodeError(f"transcribe.cpp failed: {error}") from None
+            return error.partial_result, False
+        except transcribe_cpp.UnsupportedRequest as error:
+            if self._library.refuses_hints():
+                return self._run(samples, options)
+            raise DecodeError(f"transcribe.cpp cannot do this: {error}") from None
+        except transcribe_cpp.TranscribeError as error:
+            raise DecodeError(f"transcribe.cpp failed: {error}") from None
+
+    def description(self) -> str:
+        """Where it runs."""
+        return self._library.description()
+
+    def close(self) -> None:
+        """Free the weights."""
+        self._library.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

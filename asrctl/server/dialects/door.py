@@ -1,0 +1,137 @@
+"""The door of live dialects over WebSockets: who comes in, and how those who do not are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from asrctl.policy.admission import Refusal
+from asrctl.protocol.dialect import Dialect
+from asrctl.server.dialects.registry import MAX_WAITING, Registry
+from asrctl.server.dialects.socket import DialectSocket
+from asrctl.server.gate import Denial, Gate
+from asrctl.server.hub import Hub
+
+_TOO_MANY = Refusal("too many sockets are open without a session", 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What a client says before the upgrade; headers by lower-case name."""
+
+    path: str
+    query: QueryParams
+    headers: Mapping[str, str]
+    subprotocols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """A client is let in.
+
+    Attributes:
+        dialect: Fresh.
+        subprotocol: Of those that were offered; None for none.
+        headers: Of the answer.
+    """
+
+    dialect: Dialect
+    subprotocol: str | None = None
+    headers: Mapping[str, str] | None = None
+
+
+class Entrance(Protocol):
+    """How clients of one dialect come in.
+
+    Attributes:
+        name: For the log.
+        paths: Where.
+        needs_place: Whether a socket has a place from the beginning, or only a session.
+        max_message_bytes: The longest message; None for what is usual.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    needs_place: bool
+    max_message_bytes: int | None
+
+    def keys(self, handshake: Handshake) -> Sequence[str]:
+        """Keys that are offered in the dialect's own ways; `Authorization: Bearer` is looked at anyway."""
+        ...
+
+    def greet(self, handshake: Handshake, denial: Denial | None) -> Welcome | Denial:
+        """Let a client in, or not. `denial` is about its key, for a dialect that knows other keys."""
+        ...
+
+    def deny(self, denial: Denial) -> Response:
+        """How the dialect says no; the headers of the denial are to be in it."""
+        ...
+
+
+class DialectDoor:
+    """Lets clients in, and serves them until they are gone."""
+
+    def __init__(self, hub: Hub, gate: Gate, registry: Registry) -> None:
+        self._hub = hub
+        self._gate = gate
+        self._registry = registry
+
+    def routes(self, entrance: Entrance) -> list[WebSocketRoute]:
+        """The paths of one dialect."""
+
+        async def serve(websocket: WebSocket) -> None:
+            await self._serve(entrance, websocket)
+
+        return [WebSocketRoute(path, serve) for path in entrance.paths]
+
+    async def _serve(self, entrance: Entrance, websocket: WebSocket) -> None:
+        headers = {name.lower(): value for name, value in websocket.headers.items()}
+        offered = tuple(websocket.scope["subprotocols"])
+        welcome = self._greet(
+            entrance, Handshake(websocket.url.path, websocket.query_params, headers, offered)
+        )
+        place = self._place(entrance) if isinstance(welcome, Welcome) else None
+        denial = _unavailable(place) if isinstance(place, Refusal) else welcome
+        if isinstance(denial, Denial):
+            self._hub.metrics.rejected.labels(denial.reason).inc()
+            await websocket.send_denial_response(entrance.deny(denial))
+            return
+        assert isinstance(welcome, Welcome) and not isinstance(place, Refusal)
+        socket = DialectSocket(websocket, self._hub, entrance.name, welcome.dialect, place)
+        try:
+            answer = [(name.encode(), value.encode()) for name, value in (welcome.headers or {}).items()]
+            if entrance.max_message_bytes is not None:
+                socket.allow_long(entrance.max_message_bytes)
+            await websocket.accept(subprotocol=welcome.subprotocol, headers=answer)
+            with self._registry.kept(socket.driver):
+                await socket.run()
+        finally:
+            socket.leave()
+
+    def _greet(self, entrance: Entrance, handshake: Handshake) -> Welcome | Denial:
+        denial = self._gate.check_request(handshake.headers, with_key=False)
+        if denial is not None:
+            return denial
+        return entrance.greet(
+            handshake, self._gate.check_key(handshake.headers, keys=entrance.keys(handshake))
+        )
+
+    def _place(self, entrance: Entrance) -> str | Refusal | None:
+        """The place of a socket that needs one; for others only whether there would be one."""
+        if not entrance.needs_place and self._registry.waiting >= MAX_WAITING:
+            return _TOO_MANY
+        admitted = self._hub.admit()
+        if isinstance(admitted, Refusal) or entrance.needs_place:
+            return admitted
+        self._hub.release(admitted)
+        return None
+
+
+def _unavailable(refusal: Refusal) -> Denial:
+    return Denial(503, "capacity", refusal.reason, {"Retry-After": str(refusal.retry_after_s)})

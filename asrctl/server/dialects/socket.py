@@ -1,0 +1,75 @@
+"""A WebSocket of a dialect: frames to its state machine, and back."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.websockets import WebSocket
+
+from asrctl.policy.allowance import Allowance
+from asrctl.protocol import CloseCode
+from asrctl.protocol.dialect import Dialect
+from asrctl.protocol.server import Close
+from asrctl.server.dialects.driver import Driver
+from asrctl.server.hub import Hub
+from asrctl.server.shell import SocketShell
+
+_BURST_S = 4.0
+_PAUSE_S = 0.02
+
+
+class DialectSocket(SocketShell):
+    """A WebSocket that was accepted; a `Transport` of its driver.
+
+    Clients of other protocols know of no limit on messages: one that goes too fast is read more slowly. Only
+    control frames, which nobody needs so many of, end the socket.
+    """
+
+    def __init__(
+        self, websocket: WebSocket, hub: Hub, name: str, dialect: Dialect, place: str | None
+    ) -> None:
+        """See `Driver`."""
+        super().__init__(websocket, hub)
+        self.driver = Driver(name, dialect, hub, self, place)
+        rate = hub.options.limits.max_messages_per_s
+        self._messages = Allowance(rate, _BURST_S, hub.clock)
+        self._controls = Allowance(rate, _BURST_S, hub.clock)
+
+    def send(self, frame: str | bytes, *, droppable: bool) -> None:
+        """Queue a frame."""
+        if not (droppable and self._is_crowded):
+            self._queue(frame)
+
+    def finish(self, code: int, reason: str) -> None:
+        """Close after what is queued."""
+        self._end(Close(code, reason))
+
+    async def _pace(self) -> None:
+        while not self._messages.take():
+            await asyncio.sleep(_PAUSE_S)
+
+    def _take_text(self, text: str) -> None:
+        self.driver.receive_text(text)
+
+    def _take_binary(self, data: bytes) -> None:
+        self.driver.receive_binary(data)
+
+    def _control(self, ping: bool) -> None:
+        if self._controls.take():
+            return
+        if self.driver.closed and self._socket is not None:
+            self._socket.abort()
+        self.driver.close(CloseCode.POLICY, "too_many_messages")
+        self._controls.refill()
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Close the socket, and end the session."""
+        self.driver.close(code, reason)
+
+    def check(self) -> None:
+        """Time-outs."""
+        self.driver.check()
+
+    def leave(self) -> None:
+        """The socket is gone."""
+        self.driver.leave()

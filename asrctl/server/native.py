@@ -1,0 +1,97 @@
+"""The sessions of `asrctl.v1`: begun, taken up on another socket, left alone for a while."""
+
+from __future__ import annotations
+
+import secrets
+
+from asrctl.policy.admission import Refusal
+from asrctl.protocol import CloseCode, KeptMessage, Ready, Resume, ServerSession, Start, Violation
+from asrctl.server.hub import Hub
+from asrctl.server.session import Listener, LiveSession, Surroundings
+from asrctl.server.wishes import suited
+
+
+class NativeSessions:
+    """What sockets of `asrctl.v1` ask of a hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def find(self, session_id: str) -> LiveSession | None:
+        """The session of this id, done or not."""
+        session = self._hub.find(session_id)
+        return session if isinstance(session, LiveSession) else None
+
+    def open(self, session_id: str, start: Start, listener: Listener) -> LiveSession:
+        """Begin a session that was admitted.
+
+        Raises:
+            Violation: It asks for what this server does not have, or is one too many of its kind.
+        """
+        hub = self._hub
+        if (refusal := hub.assign(session_id, start.source)) is not None:
+            raise overload(refusal)
+        options = suited(hub.options.roomy_stream, start, hub.options.shown)
+        window = round(hub.options.window_s * start.format.sample_rate)
+        session = LiveSession(
+            ServerSession(session_id, secrets.token_urlsafe(32), start, window),
+            hub.detector(),
+            options,
+            hub.engine.recognizer,
+            hub.bounds,
+            Surroundings(hub.clock, lambda message: hub.said(session, message), self._model_names),
+        )
+        session.listener = listener
+        hub.enter(session)
+        return session
+
+    @property
+    def _model_names(self) -> dict[str, str]:
+        """The models by their providers."""
+        main, shown = self._hub.options.models.main, self._hub.options.shown
+        return {main.spec.provider: main.name, shown.spec.provider: shown.name}
+
+    def resume(self, request: Resume, listener: Listener) -> tuple[LiveSession, list[KeptMessage]]:
+        """Take a session up on another socket; the newest wins.
+
+        Raises:
+            Violation: There is no such session, or it is somebody else's.
+        """
+        session = self.find(request.session_id)
+        if session is None or session.failure:
+            raise Violation(CloseCode.SESSION_GONE, "session_gone", "there is no such session any more")
+        replay = session.state.resume(request)
+        older, session.listener, session.detached_s = session.listener, listener, None
+        if older is not None:
+            older.close(CloseCode.REPLACED, "replaced")
+        self._hub.metrics.resumed.inc()
+        self._hub.journal.note("session.resume", session=request.session_id, replayed=len(replay))
+        return session, replay
+
+    def ready(self, session: LiveSession) -> Ready:
+        """What a client is told first."""
+        state, options, hub = session.state, self._hub.options, self._hub
+        return Ready(
+            session_id=state.session_id,
+            resume_token=state.resume_token,
+            audio_offset=state.received,
+            resume_ttl_s=options.resume_ttl_s,
+            window_samples=state.window_samples,
+            limits=options.limits,
+            model=hub.engine.model.name,
+            provider=hub.engine.model.spec.provider,
+            level=hub.ladder.level,
+        )
+
+    def detach(self, session: LiveSession, listener: Listener) -> None:
+        """A socket is gone; the session waits for another, if it was this one's."""
+        if session.listener is not listener:
+            return
+        session.listener, session.detached_s = None, self._hub.clock()
+        if session.state.received == session.state.start.audio_offset and not session.done:
+            self._hub.end(session)  # nothing was sent, so there is nothing to take up
+
+
+def overload(refusal: Refusal) -> Violation:
+    """A refusal that comes after the upgrade."""
+    return Violation(CloseCode.OVERLOAD, "overload", refusal.reason, float(refusal.retry_after_s))

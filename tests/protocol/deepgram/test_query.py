@@ -1,0 +1,193 @@
+"""What a query of `/v1/listen` asks for, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrctl.protocol.deepgram.errors import error_body, error_headers
+from asrctl.protocol.deepgram.query import live_options, recording_options
+from asrctl.protocol.openai.errors import Refusal, RequestRefused
+from asrctl.protocol.openai.models import Served
+
+from .talks import RAW, SERVED
+
+ENGLISH = Served("tiny.en", multilingual=False)
+
+
+def test_nothing_but_a_format() -> None:
+    """Deepgram's defaults, but for its endpointing of 10 ms, which is the server's own."""
+    options = live_options(RAW.items(), SERVED)
+    request = options.request
+    assert (request.encoding, request.sample_rate_hz, request.channels) == ("pcm_s16le", 16_000, 1)
+    assert (request.language, request.prompt, request.partials, request.endpointing) == (
+        "auto",
+        "",
+        False,
+        None,
+    )
+    assert (options.speech_final, options.interim_results, options.vad_events) == (True, False, False)
+    assert (options.utterance_end_ms, options.punctuate, options.multi, options.told) == (
+        None,
+        True,
+        False,
+        {},
+    )
+
+
+def test_all_of_it() -> None:
+    """Every option that means something, as clients write it; unknown ones are ignored."""
+    options = live_options(
+        [
+            *{"encoding": "mulaw", "channels": "2", "model": "nova-3-general", "language": "de-DE"}.items(),
+            *{"interim_results": "true", "vad_events": "True", "utterance_end_ms": "1500"}.items(),
+            *{"endpointing": "800", "punctuate": "false", "multichannel": "false", "tag": "x"}.items(),
+            *[
+                ("keyterm", "Silero"),
+                ("keyterm", "whisper cpp"),
+                ("keywords", "LiveKit:2.5"),
+                ("keywords", ":1"),
+            ],
+        ],
+        SERVED,
+    )
+    request = options.request
+    assert (request.encoding, request.sample_rate_hz, request.channels) == ("mulaw", 8_000, 2)
+    assert (request.language, request.prompt) == ("de", "Silero, whisper cpp, LiveKit")
+    assert request.endpointing is not None and request.endpointing.trailing_silence_s == 0.8
+    assert (request.partials, options.interim_results, options.vad_events) == (True, True, True)
+    assert (options.utterance_end_ms, options.punctuate, options.told) == (1500, False, {})
+
+
+@pytest.mark.parametrize(
+    ("endpointing", "pause_s", "told"),
+    [
+        ("25", 0.3, "endpointing=300"),
+        ("0", 0.3, "endpointing=300"),
+        ("300", 0.3, None),
+        ("500", 0.5, None),
+        ("60000", 10.0, "endpointing=10000"),
+        ("true", None, None),
+        ("false", None, None),
+    ],
+)
+def test_endpointing(endpointing: str, pause_s: float | None, told: str | None) -> None:
+    """What Whisper cannot bear is clamped, and that is told."""
+    options = live_options({**RAW, "endpointing": endpointing}.items(), SERVED)
+    wish = options.request.endpointing
+    assert (wish.trailing_silence_s if wish else None) == pause_s
+    assert (options.told or {}).get("dg-clamped") == told
+    assert options.speech_final == (endpointing != "false")
+
+
+def test_what_is_told() -> None:
+    """What is clamped and what is ignored is named in headers of the answer."""
+    query = {
+        **RAW,
+        "endpointing": "10",
+        "utterance_end_ms": "100",
+        "diarize": "true",
+        "search": "x",
+        "numerals": "false",
+    }
+    told = live_options(query.items(), SERVED).told
+    assert told == {"dg-clamped": "endpointing=300, utterance_end_ms=1000", "dg-ignored": "diarize, search"}
+    assert recording_options({"topics": "true"}.items(), SERVED).told == {"dg-ignored": "topics"}
+
+
+@pytest.mark.parametrize(
+    ("language", "served", "code"),
+    [("multi", SERVED, "auto"), ("multi", ENGLISH, "auto"), ("en-US", ENGLISH, "en"), ("", ENGLISH, "auto")],
+)
+def test_languages(language: str, served: Served, code: str) -> None:
+    """A tag is a language, `multi` is any; nothing is the server's setting."""
+    options = live_options({**RAW, "language": language}.items(), served)
+    assert (options.request.language, options.multi) == (code, language == "multi")
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"encoding": ""}, "encoding"),
+        ({"encoding": "opus"}, "encoding"),
+        ({"encoding": "Linear16 "}, "encoding"),
+        ({"sample_rate": ""}, "sample_rate"),
+        ({"sample_rate": "4000"}, "sample_rate"),
+        ({"sample_rate": "96000"}, "sample_rate"),
+        ({"sample_rate": "16k"}, "sample_rate"),
+        ({"sample_rate": "-16000"}, "sample_rate"),
+        ({"channels": "0"}, "channels"),
+        ({"channels": "3"}, "channels"),
+        ({"channels": "2", "multichannel": "true"}, "multichannel"),
+        ({"model": "bad"}, "model"),
+        ({"model": "novä"}, "model"),
+        ({"language": "klingon"}, "language"),
+        ({"endpointing": "soon"}, "endpointing"),
+        ({"endpointing": "-1"}, "endpointing"),
+        ({"utterance_end_ms": "1.5"}, "utterance_end_ms"),
+        ({"interim_results": "maybe"}, "interim_results"),
+        ({"vad_events": "2"}, "vad_events"),
+        ({"punctuate": "?"}, "punctuate"),
+        ({"callback": "http://localhost/"}, "callback"),
+        ({"redact": "pci"}, "redact"),
+    ],
+)
+def test_bad_live_queries(changes: dict[str, str], param: str) -> None:
+    """What cannot be done, or must not be ignored, is refused for good, with what is to blame."""
+    with pytest.raises(RequestRefused) as caught:
+        live_options({**RAW, **changes}.items(), SERVED)
+    assert (caught.value.refusal.status, caught.value.refusal.param) == (400, param)
+    assert param in caught.value.refusal.message
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"model": "bad"}, "model"),
+        ({"language": "de"}, "language"),
+        ({"multichannel": "true"}, "multichannel"),
+        ({"encoding": "opus"}, "encoding"),
+        ({"encoding": "linear16"}, "sample_rate"),
+        ({"encoding": "linear16", "sample_rate": "16000", "channels": "2"}, "encoding"),
+        ({"redact": "true"}, "redact"),
+        ({"callback": "https://x"}, "callback"),
+        ({"utterances": "x"}, "utterances"),
+    ],
+)
+def test_bad_recording_queries(query: dict[str, str], param: str) -> None:
+    """The same holds for recordings."""
+    with pytest.raises(RequestRefused) as caught:
+        recording_options(query.items(), ENGLISH)
+    assert (caught.value.refusal.status, caught.value.refusal.param) == (400, param)
+
+
+def test_recordings() -> None:
+    """A recording needs no format; without a header it does."""
+    plain = recording_options([], SERVED)
+    assert (plain.file.words, plain.file.raw_rate_hz, plain.file.language, plain.punctuate) == (
+        True,
+        None,
+        "",
+        True,
+    )
+    query = {**RAW, "detect_language": "true", "utterances": "true", "keyterm": "Silero"}
+    options = recording_options(query.items(), SERVED)
+    assert (options.file.raw_rate_hz, options.file.language, options.file.prompt) == (
+        16_000,
+        "auto",
+        "Silero",
+    )
+    assert (options.detect_language, options.utterances, options.multi) == (True, True, False)
+
+
+@given(st.text(max_size=500), st.sampled_from((400, 401, 403, 404, 405, 413, 500, 503, 507)))
+def test_errors(message: str, status: int) -> None:
+    """Whatever is wrong can be said in a header, and has three fields in the body."""
+    refusal = Refusal(status, "x", message, headers={"Retry-After": "1"})
+    assert set(error_body(refusal, "an-id")) == {"err_code", "err_msg", "request_id"}
+    headers = error_headers(refusal, "an-id")
+    assert headers["dg-error"].isascii() and (not headers["dg-error"] or headers["dg-error"].isprintable())
+    assert (headers["Retry-After"], headers["dg-request-id"]) == ("1", "an-id")
+    assert error_body(Refusal(401, "key", "no"), "")["err_code"] == "INVALID_AUTH"
+    assert error_body(Refusal(400, "x", "no"), "")["err_code"] == "Bad Request"

@@ -1,0 +1,142 @@
+"""Streams into servers of Wyoming and of Deepgram's kind, over loopback."""
+
+from __future__ import annotations
+
+from functools import partial
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from asrctl.errors import ProviderError, UsageError
+from asrctl.protocol.wyoming import encode
+from asrctl.providers.base import DecodeOptions
+from asrctl.providers.remote import link
+from asrctl.providers.remote.address import address_of
+from asrctl.providers.scripted import speak
+
+from .brains import DeepgramBrain, WyomingBrain
+from .ears import in_loop, until
+from .remote_server import RealtimeServer, serving
+from .remote_streams import KEY, open_stream, recognizer, settings
+from .wyoming_server import WyomingServer, serving_wyoming
+
+
+@pytest.mark.parametrize("closes", [False, True])
+@in_loop
+async def test_wyoming_answers_utterance_by_utterance(closes: bool) -> None:
+    """Each utterance gives its words once, also where the server closes the connection after each."""
+    server = WyomingServer(partial(WyomingBrain, closes=closes))
+    async with serving_wyoming(server) as url, open_stream(settings(url)) as stream:
+        stream.utter(1, 2, 3)
+        stream.utter(4)
+        stream.end()
+        stream.utter(5, 6, chunk=333)
+        assert await stream.ear.wait_completed(4) == ["w1 w2 w3", "w4", "", "w5 w6"]
+        assert (len(server.brains) > 1) == closes
+
+
+@in_loop
+async def test_wyoming_is_told_language_model_and_words() -> None:
+    """Before each utterance; what is not known is left out."""
+    server = WyomingServer()
+    decode = DecodeOptions(language="de", prompt="Ada")
+    async with serving_wyoming(server) as url:
+        async with open_stream(settings(url, keywords=("Herd",)), decode) as stream:
+            stream.feed(speak([1, 2]))
+            await stream.ear.wait(lambda: stream.ear.last_heard(0).startswith("w1"))
+            assert server.brains[0].transcribe == {
+                "name": "words",
+                "language": "de",
+                "transcript_terms": ["Herd", "Ada"],
+            }
+        async with open_stream(settings(url, model=""), DecodeOptions(language="auto")) as stream:
+            stream.feed(speak([1, 2]))
+            await stream.ear.wait(lambda: stream.ear.last_heard(0).startswith("w1"))
+            assert server.brains[1].transcribe == {}
+
+
+@in_loop
+async def test_signs_of_life_go_to_servers_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing is said, a socket is kept by what its dialect has for that."""
+    monkeypatch.setattr(link, "_KEEP_ALIVE_S", 0.01)
+    wyoming, deepgram = WyomingServer(), RealtimeServer(DeepgramBrain)
+    async with serving_wyoming(wyoming) as url, open_stream(settings(url)):
+        await until(lambda: bool(wyoming.brains) and wyoming.brains[0].pings > 2)
+    async with serving(deepgram) as url, open_stream(settings(f"{url}/v1/listen")):
+        await until(lambda: bool(deepgram.brains) and deepgram.brains[0].alive > 2)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "hears", "reason"),
+    [
+        (b"SSH-2.0-OpenSSH\n", True, "does not speak Wyoming"),
+        (encode("error", {"text": "no such model", "code": "bad_request"}), True, "no such model"),
+        (encode("transcript", {"text": "hm"}), True, "was not sent"),
+        (b"", False, "does not recognise speech"),
+    ],
+)
+@in_loop
+async def test_what_is_no_speech_service_is_told(greeting: bytes, hears: bool, reason: str) -> None:
+    """By whoever waits for it to be ready."""
+    server = WyomingServer(partial(WyomingBrain, hears=hears), greeting)
+    async with serving_wyoming(server) as url, recognizer(settings(url)) as remote:
+        with pytest.raises(ProviderError, match=reason):
+            await remote.wait_ready()
+
+
+@in_loop
+async def test_a_wyoming_server_that_is_there_is_ready() -> None:
+    """It says what it is; one that is not there is told of."""
+    async with serving_wyoming(WyomingServer()) as url, recognizer(settings(url)) as remote:
+        await remote.wait_ready()
+    async with recognizer(settings(url)) as remote:
+        with pytest.raises(ProviderError, match="connection refused"):
+            await remote.wait_ready()
+
+
+@in_loop
+async def test_deepgram_gives_each_utterance_once_and_early_words() -> None:
+    """Partials are what two interim results agree on; the final results are the text."""
+    server = RealtimeServer(DeepgramBrain)
+    async with serving(server) as url, open_stream(settings(f"{url}/v1/listen")) as stream:
+        stream.feed(speak([1, 2, 3]))
+        await stream.ear.wait(lambda: stream.ear.last_heard(0).startswith("w1"))
+        assert "guess" not in stream.ear.last_heard(0)
+        stream.feed(speak([4]))
+        stream.end()
+        stream.end()
+        stream.utter(5, 6, chunk=333)
+        assert await stream.ear.wait_completed(3) == ["w1 w2 w3 w4", "", "w5 w6"]
+
+
+@in_loop
+async def test_deepgram_is_told_in_the_url_what_comes() -> None:
+    """With the key as it takes it; what the URL says already stays."""
+    server = RealtimeServer(DeepgramBrain)
+    async with serving(server) as url:
+        chosen = settings(f"{url}/v1/listen?punctuate=false", keywords=("Ada", "Herd"))
+        async with open_stream(chosen, DecodeOptions(language="de")) as stream:
+            stream.utter(1)
+            assert await stream.ear.wait_completed(1) == ["w1"]
+    assert server.keys == [f"Token {KEY}"]
+    assert parse_qs(urlsplit(server.requests[0]).query) == {
+        "punctuate": ["false"],
+        "encoding": ["linear16"],
+        "sample_rate": ["16000"],
+        "channels": ["1"],
+        "endpointing": ["false"],
+        "interim_results": ["true"],
+        "model": ["words"],
+        "language": ["de"],
+        "keyterm": ["Ada", "Herd"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "dialect"),
+    [("ws://h", "wyoming"), ("tcp://h", "openai"), ("tcp://h/v1", "wyoming"), ("tcp://h?a=b", "auto")],
+)
+def test_wyoming_has_a_host_and_a_port_and_no_more(url: str, dialect: str) -> None:
+    """Anything else is a mistake."""
+    with pytest.raises(UsageError, match=r"wyoming|tcp"):
+        address_of(url, dialect)

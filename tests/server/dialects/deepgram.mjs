@@ -1,0 +1,49 @@
+// A file on standard input, sent live and as a recording with @deepgram/sdk; what came of it as JSON.
+import { readFileSync } from "node:fs";
+import { DeepgramClient } from "@deepgram/sdk";
+
+const host = `127.0.0.1:${process.argv.at(-1)}`;
+const environment = {
+  base: `http://${host}`,
+  production: `ws://${host}`,
+  agent: `ws://${host}`,
+  agentRest: `http://${host}`,
+};
+const client = new DeepgramClient({ apiKey: "any", environment });
+const file = readFileSync(0);
+
+const live = await client.listen.v1.connect({
+  model: "nova-3",
+  encoding: "linear16",
+  sample_rate: "16000",
+  interim_results: "true",
+});
+const finals = [];
+const codes = [];
+let last = "";
+live.on("message", (message) => {
+  last = message.type;
+  if (message.type === "Results" && message.is_final) {
+    finals.push(message.channel.alternatives[0].transcript);
+  }
+});
+const closed = new Promise((resolve) => {
+  live.on("close", (event) => {
+    codes.push(event.code);
+    resolve();
+  });
+});
+live.connect();
+await live.waitForOpen();
+const audio = file.subarray(44);
+for (let at = 0; at < audio.length; at += 3200) {
+  live.sendMedia(audio.subarray(at, at + 3200));
+}
+live.sendCloseStream({ type: "CloseStream" });
+await closed;
+await new Promise((resolve) => setTimeout(resolve, 3000)); // a client that takes it for a fault connects again
+
+const answer = await client.listen.v1.media.transcribeFile(file, { model: "nova-3" });
+const text = answer.results.channels[0].alternatives[0].transcript;
+console.log(JSON.stringify({ finals, codes, last, file: text }));
+process.exit(0);
