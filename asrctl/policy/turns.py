@@ -37,11 +37,14 @@ def labelled(segment: Segment, turns: Sequence[Turn]) -> Segment:
     Each is given to who speaks for most of it; where nobody does, to the nearest turn within `_NEAR_S`.
     Without words, the segment counts as a whole; with words, it is given to who says most of it.
     """
+    near = [
+        turn
+        for turn in turns
+        if turn.start_s < segment.end_s + 2 * _NEAR_S and turn.end_s > segment.start_s - 2 * _NEAR_S
+    ]
     if not segment.words:
-        return replace(segment, speaker=speaker_of(segment.start_s, segment.end_s, turns))
-    words = tuple(
-        replace(word, speaker=speaker_of(word.start_s, word.end_s, turns)) for word in segment.words
-    )
+        return replace(segment, speaker=speaker_of(segment.start_s, segment.end_s, near))
+    words = tuple(replace(word, speaker=speaker_of(word.start_s, word.end_s, near)) for word in segment.words)
     said_s: dict[str, float] = defaultdict(float)
     for word in words:
         said_s[word.speaker] += word.end_s - word.start_s

@@ -138,6 +138,10 @@ class Diarizer:
         ]
         return smoothed(found, self._options.gap_s, self._options.least_s)
 
+    def voice(self) -> Vector | None:
+        """The embedding of whoever was heard first; None if nobody was."""
+        return self._speakers[0].vector if self._speakers else None
+
     # Windows
 
     def _look(self, window: NDArray[np.float32]) -> None:

