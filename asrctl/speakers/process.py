@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LINE_BYTES = 1 << 26
 """The turns of a recording of many days."""
 _REASON_CHARS = 200
-COMMAND = (sys.executable, "-P", "-m", "asrctl.speakers.child")
+COMMAND = [sys.executable, "-P", "-m", "asrctl.speakers.child"]
 """What is started; the request is its argument."""
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import asrctl
+from asrctl.audio.files import open_audio
+from asrctl.cli.view import FileView
 from asrctl.errors import AudioError, ModelError, UsageError
+from asrctl.providers.scripted import speak
 from asrctl.speakers import process
+from asrctl.speakers.options import SpeakerOptions
 from tests.speakers import children
+from tests.streaming.speech import silence
 
 from .commands import Options, run
 
@@ -81,6 +89,20 @@ def test_a_crash_costs_the_speakers_only(
     assert "asrctl: error: speakers are unknown: the process" in capsys.readouterr().err
 
 
+def test_progress_is_shown_while_text_is_held(
+    speech: Path, options: Options, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends only when it was shown how far the transcription is."""
+    told(children.waiting_for(tmp_path / "shown"))
+
+    def advance(_view: FileView, _index: int, done_s: float) -> None:
+        if done_s:
+            (tmp_path / "shown").touch()
+
+    monkeypatch.setattr(FileView, "advance", advance)
+    assert run("transcribe", str(speech), "--speakers", "auto", *options()) == 0
+
+
 def test_without_weights_nothing_is_begun(
     speech: Path,
     options: Options,
@@ -125,6 +147,54 @@ def test_a_directory_without_samples(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 # In Python
+
+
+class _Broken:
+    """An input that cannot be read to its end."""
+
+    name = "broken"
+    warnings: tuple[str, ...] = ()
+    duration_s = None
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        yield np.concatenate([silence(0.5), speak(range(5)), silence(40)])
+        raise AudioError("broken off")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+async def test_what_was_heard_of_a_broken_input_has_speakers(options: Options, told: Told) -> None:
+    """Then comes the error."""
+    _, provider, _, model = options()
+    told(children.saying(TURNS))
+    heard = []
+    async with asrctl.AsyncEngine(model, provider=provider) as engine:
+        work = engine.file(_Broken(), by_voice=SpeakerOptions())  # type: ignore[arg-type]
+        with pytest.raises(AudioError, match="broken off"):
+            async for segment in work.segments():
+                heard.append((segment.speaker, segment.text))
+    assert heard == [("Speaker 1", "w0 w1"), ("Speaker 2", "w2 w3 w4")]
+
+
+async def test_one_who_leaves_early_has_the_words(options: Options, told: Told, speech: Path) -> None:
+    """Without speakers, who are known at the end only; no process is left."""
+    _, provider, _, model = options()
+    told(children.waiting_for(Path("/nowhere")))
+    async with asrctl.AsyncEngine(model, provider=provider) as engine:
+        work = engine.file(open_audio(str(speech)), by_voice=SpeakerOptions())
+
+        async def listen() -> None:
+            async for _ in work.segments():
+                pass
+
+        listening = asyncio.create_task(listen())
+        while not work.waiting():
+            await asyncio.sleep(0.01)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+    assert " ".join(segment.text for segment in work.waiting()) in ALL
+    assert all(not segment.speaker and not segment.words for segment in work.waiting())
 
 
 def test_in_python(speech: Path, options: Options, told: Told) -> None:

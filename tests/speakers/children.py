@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 _READ_ALL = "import json, os, sys; print('{}', flush=True); sys.stdin.buffer.read()\n"
 
@@ -18,6 +19,12 @@ def naming() -> tuple[str, ...]:
     """One that takes the first half second for a stranger, and the rest for the first known speaker."""
     turns = "[[0, 0.9, 'someone'], [0.9, 99, next(iter(json.loads(sys.argv[1])['samples']))]]"
     return _python(f"{_READ_ALL}print(json.dumps({turns}))")
+
+
+def waiting_for(path: Path) -> tuple[str, ...]:
+    """One that hears all, and says that nobody spoke when a file is there."""
+    wait = f"import time; [time.sleep(0.01) for _ in range(3000) if not os.path.exists({str(path)!r})]; "
+    return _python(f"{_READ_ALL}{wait}os.path.exists({str(path)!r}) and print('[]')")
 
 
 def crashing() -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class TonesForVoices:
         return np.array([0.0, 1.0] if is_high else [1.0, 0.0], np.float32)
 
 
-def _tone(hz: float, duration_s: float) -> NDArray[np.float32]:
+def tone(hz: float, duration_s: float) -> NDArray[np.float32]:
     at_s = np.arange(round(duration_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     return (0.5 * np.sin(2 * np.pi * hz * at_s)).astype(np.float32)
 
@@ -48,7 +48,7 @@ def _turns(samples: NDArray[np.float32], known: dict[str, NDArray[np.float32]] |
 
 def test_two_voices_over_several_windows_are_two_speakers() -> None:
     """A voice that returns keeps its name, and edges are right to a tenth of a second."""
-    samples = np.concatenate([_tone(LOW_HZ, 6), _tone(HIGH_HZ, 7), _tone(LOW_HZ, 9)])
+    samples = np.concatenate([tone(LOW_HZ, 6), tone(HIGH_HZ, 7), tone(LOW_HZ, 9)])
     found = _turns(samples)
     assert [turn.speaker for turn in found] == ["Speaker 1", "Speaker 2", "Speaker 1"]
     edges = [edge for turn in found for edge in (turn.start_s, turn.end_s)]
@@ -57,7 +57,7 @@ def test_two_voices_over_several_windows_are_two_speakers() -> None:
 
 def test_a_known_voice_has_its_name() -> None:
     """Others are numbered."""
-    samples = np.concatenate([_tone(LOW_HZ, 4), _tone(HIGH_HZ, 4)])
+    samples = np.concatenate([tone(LOW_HZ, 4), tone(HIGH_HZ, 4)])
     found = _turns(samples, {"Anna": np.array([0.0, 1.0], np.float32)})
     assert [turn.speaker for turn in found] == ["Speaker 1", "Anna"]
 
@@ -68,9 +68,20 @@ def test_silence_and_nothing_have_no_turns() -> None:
     assert _turns(np.zeros(0, np.float32)) == []
 
 
+def test_the_voice_of_whoever_speaks() -> None:
+    """Of a sample of somebody; silence has none."""
+    diarizer = Diarizer(TonesForVoices())
+    diarizer.feed(np.zeros(SAMPLE_RATE_HZ, np.float32))
+    assert diarizer.voice() is None
+    diarizer.feed(tone(HIGH_HZ, 3))
+    diarizer.finish()
+    voice = diarizer.voice()
+    assert voice is not None and np.allclose(voice, [0.0, 1.0])
+
+
 def test_features_show_where_a_tone_lies() -> None:
     """One frame of 80 bands for each 10 ms; audio shorter than a frame has none."""
-    found = log_mel(_tone(HIGH_HZ, 1.0))
+    found = log_mel(tone(HIGH_HZ, 1.0))
     assert found.shape == (98, 80)
-    assert found.mean(axis=0).argmax() > log_mel(_tone(LOW_HZ, 1.0)).mean(axis=0).argmax()
+    assert found.mean(axis=0).argmax() > log_mel(tone(LOW_HZ, 1.0)).mean(axis=0).argmax()
     assert log_mel(np.zeros(100, np.float32)).shape == (0, 80)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 import asrctl
@@ -20,6 +21,7 @@ from asrctl.speakers.options import SpeakerOptions
 from asrctl.speakers.process import SpeakersProcess
 
 from . import children
+from .test_diarizer import HIGH_HZ, LOW_HZ, tone
 
 MONDAY = Path(asrctl.__file__).parent / "assets" / "monday.wav"
 SECOND = np.zeros(16_000, np.float32)
@@ -67,6 +69,35 @@ async def test_one_that_cannot_begin(
     monkeypatch.setattr(process, "COMMAND", command)
     with pytest.raises(kind, match=reason):
         await _turns(SECOND, tmp_path)
+
+
+TONES = """
+import asrctl.models.speaker_weights, asrctl.speakers.networks
+from asrctl.speakers.child import main
+from tests.speakers.test_diarizer import TonesForVoices
+
+asrctl.models.speaker_weights.resolve_all = lambda root: ()
+asrctl.speakers.networks.Networks = TonesForVoices
+main()
+"""
+
+
+async def test_the_real_process_with_other_networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tones instead of voices: who is known by a file has its name; a file without a voice is refused."""
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", TONES))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    soundfile.write(tmp_path / "high.wav", tone(HIGH_HZ, 3), 16_000)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(16_000), 16_000)
+    samples = np.concatenate([tone(LOW_HZ, 6), tone(HIGH_HZ, 7), tone(LOW_HZ, 9)])
+    anna = SpeakerOptions(2, {"Anna": str(tmp_path / "high.wav")})
+    found = await _turns(samples, tmp_path, anna)
+    assert [turn.speaker for turn in found] == ["Speaker 1", "Anna", "Speaker 1"]
+    assert np.allclose([turn.start_s for turn in found], [0, 6, 13], atol=0.1)
+    nobody = SpeakerOptions(None, {"Ben": str(tmp_path / "silence.wav")})
+    with pytest.raises(UsageError, match=r"silence\.wav: nobody speaks in it"):
+        await _turns(SECOND, tmp_path, nobody)
+    with pytest.raises(AudioError, match="no such file"):
+        await _turns(SECOND, tmp_path, SpeakerOptions(None, {"Ben": str(tmp_path / "none.wav")}))
 
 
 async def test_without_weights_it_says_what_to_install(
