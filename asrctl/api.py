@@ -33,6 +33,7 @@ from asrctl.events import Event
 from asrctl.from_settings import file_options, speech_detector, stream_options
 from asrctl.recordings import blocking, is_recording, opened_tracks
 from asrctl.settings import Settings
+from asrctl.speakers.options import SpeakerOptions
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.files import FileTranscription
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream
@@ -139,6 +140,7 @@ class AsyncEngine:
         vad: bool = True,
         channels: Channels = "mix",
         speakers: Mapping[str, str] | None = None,
+        diarize: bool | int = False,
     ) -> Transcript:
         """Transcribe a recording.
 
@@ -149,18 +151,24 @@ class AsyncEngine:
             channels: "split" transcribes each channel on its own, with a speaker; samples have the shape
                 (n, channels).
             speakers: Names by channel: "left", "right", or a number from "1".
+            diarize: Tell speakers apart by voice, at most so many if it is a number: "Speaker 1", "Speaker 2"
+                ... (extra "speakers").
 
         Raises:
-            AudioError: The file cannot be read, or has not the channels that are named.
-            ModelError: The weights do not load.
+            AudioError: The file cannot be read, has not the channels that are named, or its speakers could
+                not be told apart.
+            ModelError: The weights do not load, or there are none.
             ProviderError: No provider can run.
         """
         loop = asyncio.get_running_loop()
         started_s = loop.time()
+        by_voice = _by_voice(diarize, channels == "split" or isinstance(source, Mapping))
         audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
-        work = self.file(audio, vad=vad)
+        work = self.file(audio, vad=vad, by_voice=by_voice)
         async with aclosing(work.segments()) as found:
             segments = [segment async for segment in found]
+        if work.unlabelled is not None:
+            raise work.unlabelled
         return self.transcript(audio.name, work, segments, loop.time() - started_s)
 
     async def segments(
@@ -170,20 +178,32 @@ class AsyncEngine:
         vad: bool = True,
         channels: Channels = "mix",
         speakers: Mapping[str, str] | None = None,
+        diarize: bool | int = False,
     ) -> AsyncGenerator[Segment]:
-        """The same, a segment at a time, as they become known."""
+        """The same, a segment at a time, as they become known; with `diarize`, at the end."""
+        by_voice = _by_voice(diarize, channels == "split" or isinstance(source, Mapping))
         audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
-        async with aclosing(self.file(audio, vad=vad).segments()) as found:
+        work = self.file(audio, vad=vad, by_voice=by_voice)
+        async with aclosing(work.segments()) as found:
             async for segment in found:
                 yield segment
+        if work.unlabelled is not None:
+            raise work.unlabelled
 
-    def file(self, audio: AudioReader | Tracks, *, vad: bool = True) -> Transcription:
+    def file(
+        self, audio: AudioReader | Tracks, *, vad: bool = True, by_voice: SpeakerOptions | None = None
+    ) -> Transcription:
         """A transcription of an open input, with its account; iterate over its `segments()` once.
+
+        Speakers on tracks are known; those of other inputs are told apart by voice if that is asked.
 
         Raises:
             UsageError: The provider takes no whole windows; use `stream`.
         """
         from asrctl.audio.tracks import Tracks
+        from asrctl.models.store import ModelStore
+        from asrctl.speakers.process import SpeakersProcess
+        from asrctl.streaming.speakers import SpeakersTranscription
 
         windows = self.recognizer.windows
         if windows is None:
@@ -191,7 +211,12 @@ class AsyncEngine:
         found = self.settings.vad if vad else None
         options = file_options(self.plan.decode, found, audio.duration_s)
         if not isinstance(audio, Tracks):
-            return FileTranscription(Reader(audio), windows, speech_detector(found), options, audio.name)
+            if by_voice is None:
+                return FileTranscription(Reader(audio), windows, speech_detector(found), options, audio.name)
+            process = SpeakersProcess(by_voice, ModelStore(self.settings.models_dir).root)
+            return SpeakersTranscription(
+                Reader(audio), process, windows, speech_detector(found), options, audio.name
+            )
         wants_words = options.decode.word_timestamps
         options = replace(options, decode=replace(options.decode, word_timestamps=True))
         return TracksTranscription(
@@ -284,6 +309,14 @@ class AsyncEngine:
                 await asyncio.gather(feeding, return_exceptions=True)
         if feeder.failure is not None:
             raise feeder.failure
+
+
+def _by_voice(diarize: bool | int, has_tracks: bool) -> SpeakerOptions | None:
+    if diarize is False:
+        return None
+    if has_tracks:
+        raise UsageError("speakers on tracks are known: diarize takes a recording as a whole")
+    return SpeakerOptions(None if diarize is True else diarize)
 
 
 async def stream(

@@ -52,10 +52,11 @@ class Engine:
         vad: bool = True,
         channels: Channels = "mix",
         speakers: Mapping[str, str] | None = None,
+        diarize: bool | int = False,
     ) -> Transcript:
         """Transcribe a recording; see `AsyncEngine.transcribe`."""
         return self._runner.run(
-            self._engine.transcribe(source, vad=vad, channels=channels, speakers=speakers)
+            self._engine.transcribe(source, vad=vad, channels=channels, speakers=speakers, diarize=diarize)
         )
 
     def segments(
@@ -65,9 +66,12 @@ class Engine:
         vad: bool = True,
         channels: Channels = "mix",
         speakers: Mapping[str, str] | None = None,
+        diarize: bool | int = False,
     ) -> Iterator[Segment]:
         """The same, a segment at a time, as they become known."""
-        return self._each(self._engine.segments(source, vad=vad, channels=channels, speakers=speakers))
+        return self._each(
+            self._engine.segments(source, vad=vad, channels=channels, speakers=speakers, diarize=diarize)
+        )
 
     def stream(self, source: LiveAudio, *, vad: bool = True, partials: bool = True) -> Iterator[Event]:
         """Events of live audio; see `AsyncEngine.stream`. While you do not iterate, nothing is decoded."""
@@ -93,8 +97,9 @@ def transcribe(
     vad: bool = True,
     channels: Channels = "mix",
     speakers: Mapping[str, str] | None = None,
+    diarize: bool | int = False,
     **options: Any,
 ) -> Transcript:
     """Transcribe one recording; for several, keep an `Engine`. Arguments as for `AsyncEngine`."""
     with Engine(model, **options) as engine:
-        return engine.transcribe(source, vad=vad, channels=channels, speakers=speakers)
+        return engine.transcribe(source, vad=vad, channels=channels, speakers=speakers, diarize=diarize)

@@ -115,7 +115,7 @@ class IsolatedDecoder:
             self._process.kill()
             return DecoderCrashed(f"its decoder ({self.library}) sent nonsense")
         if code < 0:
-            return DecoderCrashed(f"its decoder ({self.library}) crashed ({_signal_name(-code)})")
+            return DecoderCrashed(f"its decoder ({self.library}) crashed ({signal_name(-code)})")
         said = said_in(self._complaints)
         if code == EXIT_STUCK and "Timeout (" in said:
             return DecoderCrashed(f"its decoder ({self.library}) got stuck and was ended")
@@ -161,7 +161,7 @@ def said_in(complaints: IO[bytes]) -> str:
     return said.decode("utf-8", "replace")
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
     try:
         return (signal.strsignal(number) or f"signal {number}").lower()
     except ValueError:

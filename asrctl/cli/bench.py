@@ -27,6 +27,7 @@ from asrctl.cli.bench_options import (
     setup_of,
     speech_of,
 )
+from asrctl.cli.bench_speakers import bench_speakers
 from asrctl.cli.bench_stream import bench_stream
 from asrctl.cli.bench_view import Plot, print_json, progress, say, show
 from asrctl.cli.config import ConfigFile
@@ -35,6 +36,7 @@ from asrctl.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=COMMANDS["bench"])
 app.command("stream")(bench_stream)
+app.command("speakers")(bench_speakers)
 _WhisperCli = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="whisper.cpp's command line, measured too (default: the one on PATH)."),

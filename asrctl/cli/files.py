@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from asrctl.render.writer import Sink, Writer
     from asrctl.streaming.tracks import Transcription
 
+_FOLLOW_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class FilesRequest:
@@ -145,13 +147,16 @@ class _Run:
             if len(request.inputs) > 1 and to_terminal:
                 self._view.say(f"==> {audio.name} <==")
             self._view.start(index, Path(audio.name).name, audio.duration_s)
-            await self._write(index, audio, WRITERS[request.format](sink, request.render))
+            work = await self._write(index, audio, WRITERS[request.format](sink, request.render))
+        if work.unlabelled is not None:  # the transcript is whole all the same
+            raise work.unlabelled
 
-    async def _write(self, index: int, audio: AudioReader | Tracks, writer: Writer) -> None:
+    async def _write(self, index: int, audio: AudioReader | Tracks, writer: Writer) -> Transcription:
         """Write segments as they come, and the end of the format whatever stops them."""
         started_s = time.perf_counter()
-        work = self._engine.file(audio, vad=self._request.vad)
+        work = self._engine.file(audio, vad=self._request.vad, by_voice=self._request.reading.by_voice)
         scribe = Scribe(audio, self._view, writer)
+        following = asyncio.create_task(self._follow(index, work), name="follow")
         told = {self._engine.recognizer.name}
         failure: BaseException | None = None
         try:
@@ -160,13 +165,22 @@ class _Run:
                     self._tell_of_reserves(audio.name, work, told)
                     scribe.write(segment)
                     self._advance(index, work.done_samples)
+            following.cancel()
             self._advance(index, work.length_samples)
         except BaseException as error:
             failure = error
             raise
         finally:
+            following.cancel()
             if scribe.segments or not isinstance(failure, Exception):  # else there is nothing to show for it
                 self._finish(audio.name, work, scribe, time.perf_counter() - started_s)
+        return work
+
+    async def _follow(self, index: int, work: Transcription) -> None:
+        """Show how far it is also while segments are held until the end."""
+        while True:
+            await asyncio.sleep(_FOLLOW_S)
+            self._advance(index, work.done_samples)
 
     def _advance(self, index: int, done_samples: int) -> None:
         self.tally.at_s[index] = done_samples / SAMPLE_RATE_HZ

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from asrctl.audio.files import AudioReader
     from asrctl.audio.tracks import Tracks
+    from asrctl.speakers.options import SpeakerOptions
 
 MICROPHONE = "microphone"
 """Stands for an input's name where files are called after their inputs."""
@@ -37,6 +38,7 @@ class InputOptions:
         split: Each channel is a track of its own.
         speakers: Names of those on channels, by "left", "right" or a number.
         files: The tracks of one recording, and who is on each.
+        by_voice: Whom to tell apart by voice; None does not.
     """
 
     raw_rate_hz: int | None = None
@@ -47,6 +49,7 @@ class InputOptions:
     split: bool = False
     speakers: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    by_voice: SpeakerOptions | None = None
 
     @property
     def has_tracks(self) -> bool:
@@ -104,6 +107,8 @@ def live_source(
     """
     if device is not None and not mic:
         raise UsageError("--device names a microphone: it needs --mic")
+    if options.by_voice and (mic or live):
+        raise UsageError("--speakers hears a file to its end: it does not go with --mic or --live")
     if mic and (inputs or live or options != InputOptions()):
         raise UsageError("--mic takes no inputs, no --live, no track or channel, and no raw format")
     if live and options.has_tracks:

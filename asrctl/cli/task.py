@@ -86,6 +86,8 @@ def run_elsewhere(
     """
     if find_spec("websockets") is None:
         raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
+    if task.reading.by_voice:
+        raise UsageError("--speakers tells voices apart on this machine: it does not go with --server")
     from asrctl.cli.foreign import HERE, is_foreign, server_errors, through
     from asrctl.cli.remote_options import client_options, refuse_local
 
@@ -113,8 +115,12 @@ def run_here(task: Task, standby: Standby | None, origins: Mapping[str, str] | N
     """Do it on this machine; returns the exit code. With `origins` of settings, say what is taken and why."""
     from asrctl.assembly import prepare
     from asrctl.cli.view import bytes_progress
+    from asrctl.models.speaker_weights import resolve_all
+    from asrctl.models.store import ModelStore
 
     with bytes_progress() as progress:
+        if task.reading.by_voice:
+            resolve_all(ModelStore(task.settings.models_dir).root, progress)
         plan = prepare(task.settings, progress)
     if task.format in ("srt", "vtt"):
         plan = plan.with_words()
@@ -157,6 +163,8 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
         if not plan.is_windowed:
             if task.reading.has_tracks:
                 raise UsageError(f"{plan.provider} only listens to streams: it takes no tracks")
+            if task.reading.by_voice:
+                raise UsageError(f"{plan.provider} only listens to streams: it does not go with --speakers")
             from asrctl.cli.in_turn import Inputs
             from asrctl.cli.live_view import LiveView
             from asrctl.cli.local import listen_to_all

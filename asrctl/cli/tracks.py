@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrctl.errors import UsageError
 
 if TYPE_CHECKING:
     from asrctl.cli.sources import InputOptions
+    from asrctl.speakers.options import SpeakerOptions
 
 
 def tracks_of(given: Sequence[str]) -> tuple[int | None, dict[str, str]]:
@@ -70,3 +72,31 @@ def with_tracks(
     if len(reading.files) == 1:
         raise UsageError("--track FILE=NAME: one track is no conversation: give two or more")
     return reading
+
+
+def with_speakers(reading: InputOptions, speakers: str | None, samples: Path | None) -> InputOptions:
+    """How inputs are read, with what `--speakers` and `--speaker-samples` say.
+
+    Raises:
+        UsageError: They make no sense, or speakers are known by their tracks.
+    """
+    by_voice = _told_apart(speakers, samples)
+    if by_voice and reading.has_tracks:
+        raise UsageError("--speakers tells voices apart on one track: who is on which of several is known")
+    return replace(reading, by_voice=by_voice)
+
+
+def _told_apart(speakers: str | None, samples: Path | None) -> SpeakerOptions | None:
+    from asrctl.speakers.options import SpeakerOptions
+
+    if speakers is None:
+        if samples is not None:
+            raise UsageError("--speaker-samples is for speakers that are told apart: it needs --speakers")
+        return None
+    if speakers != "auto" and not (speakers.isascii() and speakers.isdigit()):
+        raise UsageError(f"--speakers {speakers}: it takes a number, or auto")
+    files = sorted(path for path in samples.iterdir() if path.is_file()) if samples else []
+    if samples and not files:
+        raise UsageError(f"--speaker-samples {samples}: there are no files in it")
+    known = {path.stem: str(path) for path in files}
+    return SpeakerOptions(None if speakers == "auto" else int(speakers[:9]), known)

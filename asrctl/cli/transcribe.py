@@ -71,6 +71,8 @@ def transcribe(
     channel: given.Channel = None,
     channels: given.Channels = "mix",
     speaker: given.Speaker = None,
+    speakers: given.Speakers = None,
+    speaker_samples: given.SpeakerSamples = None,
     raw_rate: given.RawRate = None,
     raw_channels: given.RawChannels = 1,
     raw_encoding: given.RawEncoding = "s16le",
@@ -93,13 +95,14 @@ def transcribe(
       asrctl transcribe --mic --output notes.txt --record notes.wav --append
       asrctl transcribe --live meeting.mp3
       asrctl transcribe call.wav --channels split --speaker left=Anna --speaker right=Ben
+      asrctl transcribe meeting.mp3 --speakers auto --output meeting.md
       asrctl transcribe --track mic.wav=Me --track system.wav=Them --output call.md
       asrctl transcribe --server ws://127.0.0.1:8765 --mic
     """
     from asrctl.cli.folders import look_through
     from asrctl.cli.sources import MICROPHONE, InputOptions, list_input_devices, live_source, recorded
     from asrctl.cli.task import Task, run_elsewhere, run_here
-    from asrctl.cli.tracks import with_tracks
+    from asrctl.cli.tracks import with_speakers, with_tracks
     from asrctl.render.formats import format_of
     from asrctl.render.output import destinations
     from asrctl.settings import load
@@ -107,7 +110,8 @@ def transcribe(
     if list_devices:
         return list_input_devices()
     raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, split=channels == "split")
-    reading = with_tracks(raw, track or [], speaker or [], inputs or [])
+    tracks = with_tracks(raw, track or [], speaker or [], inputs or [])
+    reading = with_speakers(tracks, speakers, speaker_samples)
     found = look_through(inputs or [*reading.files][:1], recursive=recursive)
     names = [each.name for each in found]
     if not names and not mic:
@@ -126,11 +130,9 @@ def transcribe(
     _refuse_mixing(names, output_dir, wanted, jobs)
     _refuse_appending(append, open_source is not None, output, record, wanted)
     names, outputs, skipped = _missing(names, outputs) if skip_existing else (names, outputs, 0)
-    cues = {
-        **{"max_line_width": max_line_width, "max_lines": max_lines},
-        **{"max_cps": max_cps, "min_gap_s": min_gap},
-    }
-    render = _rendering(settings.word_timestamps, paragraph_pause, {**cues, "word_by_word": word_by_word})
+    cues = {"max_line_width": max_line_width, "max_lines": max_lines, "max_cps": max_cps}
+    cues |= {"min_gap_s": min_gap, "word_by_word": word_by_word}
+    render = _rendering(settings.word_timestamps, paragraph_pause, cues)
     code = 0 if mic else EXIT_INTERRUPTED
     task = Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
     task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append)

@@ -299,6 +299,24 @@ Speaker = Annotated[
         rich_help_panel=_INPUTS,
     ),
 ]
+Speakers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|N",
+        help="Tell speakers apart by voice, N at most; the text comes at the end.",
+        rich_help_panel=_INPUTS,
+    ),
+]
+SpeakerSamples = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="Known speakers: a file with the voice of each, called after them.",
+        rich_help_panel=_INPUTS,
+    ),
+]
 Channel = Annotated[
     int | None,
     typer.Option(

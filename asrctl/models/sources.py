@@ -51,11 +51,11 @@ class WheelSource:
 
     def locate(self) -> Ct2Files | None:
         """The installed files, or None if a part is not installed."""
-        paths = [path for package, inside in self.parts if (path := _find(package, inside))]
+        paths = [path for package, inside in self.parts if (path := find_in_package(package, inside))]
         return Ct2Files(paths[0].parent, tuple(paths)) if len(paths) == len(self.parts) else None
 
 
-def _find(package: str, inside: str) -> Path | None:
+def find_in_package(package: str, inside: str) -> Path | None:
     """A file of a top-level package; finding its spec does not import it."""
     spec = find_spec(package)
     for location in (spec.submodule_search_locations or ()) if spec else ():

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.errors import DecodeError, ProviderError, UsageError, WorkerCrashed, WorkerTimeout
+from asrctl.errors import AudioError, DecodeError, ProviderError, UsageError, WorkerCrashed, WorkerTimeout
 from asrctl.languages import is_open
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
 from asrctl.policy.language import LanguageBelief, changes_within
@@ -75,6 +75,7 @@ class FileTranscription:
         providers: Whose words were taken, in the order of their first; empty where the decoder names nobody.
         done_samples: How far the input is transcribed.
         lost: What could not be decoded, one line each; such audio is in `account.dropped_samples`.
+        unlabelled: Why segments have no speakers though they should.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class FileTranscription:
         self.providers: list[str] = []
         self.done_samples = 0
         self.lost: list[str] = []
+        self.unlabelled: AudioError | None = None
 
     @property
     def account(self) -> AudioAccount:

@@ -115,6 +115,9 @@ class TracksTranscription:
         named = zip(self._speakers, self._works, strict=True)
         return [f"{speaker}: {line}" for speaker, work in named for line in work.lost]
 
+    unlabelled = None
+    """Speakers are known."""
+
     def waiting(self) -> list[Segment]:
         """Segments that are known and were not given, in order; for whoever leaves early."""
         return self._ordered(None)

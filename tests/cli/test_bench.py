@@ -343,3 +343,10 @@ def test_a_real_model_is_measured(tiny_en: Path) -> None:
     assert figures["wer_percent"] < 50
     assert figures["peak_rss_mb"] > 100
     assert figures["rtf"] > 0
+
+
+def test_speakers_needs_a_reference_with_turns(tmp_path: Path) -> None:
+    """A reference that is missing, or in which nobody speaks, is a mistake of usage."""
+    (tmp_path / "empty.rttm").write_text("")
+    for name in ("none.rttm", "empty.rttm"):
+        assert run("bench", "speakers", "a.wav", "--reference", str(tmp_path / name)) == 2

@@ -1,0 +1,141 @@
+"""Whose voice: local speakers of windows become speakers of the whole, by the distances of their embeddings.
+
+A window names its speakers anew; within a window they are different people. As windows come, `assign` gives
+each local speaker to the nearest known one or opens a new one. At the end `agglomerate` groups all again,
+when what comes later is known too.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Distances = Sequence[Sequence[float]]
+"""Cosine distances, 0 (the same) to 2: a row for each local speaker."""
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ClusteringOptions:
+    """When two voices are one.
+
+    Attributes:
+        speakers: How many there are at most; None if unknown.
+        join: A voice nearer than this to a known one is that one, as windows come.
+        merge: Groups nearer than this on average are one, at the end.
+        opening_s: A voice that was heard for less opens no new speaker.
+    """
+
+    speakers: int | None = None
+    join: float = 0.6
+    merge: float = 0.6
+    opening_s: float = 1.0
+
+    def has_room(self, known: int) -> bool:
+        """Whether there may be one more than `known` speakers."""
+        return self.speakers is None or known < self.speakers
+
+
+def assign(
+    distances: Distances, heard_s: Sequence[float], known: int, options: ClusteringOptions
+) -> list[int]:
+    """Give each local speaker of one window a speaker of its own.
+
+    Args:
+        distances: From each local speaker to each known one.
+        heard_s: For how long each local speaker was heard alone.
+        known: How many are known; new ones are numbered from there.
+        options: When two voices are one.
+
+    Returns:
+        The speakers' numbers; `UNKNOWN` where all known are taken by others and none may be opened.
+    """
+    pairs = sorted(
+        (far, row, column) for row, each in enumerate(distances) for column, far in enumerate(each)
+    )
+    found: dict[int, int] = {}
+    for far, row, column in pairs:
+        if far < options.join and row not in found and column not in found.values():
+            found[row] = column
+    opened = known
+    for row in sorted(range(len(distances)), key=lambda row: -heard_s[row]):
+        if row not in found and heard_s[row] >= options.opening_s and options.has_room(opened):
+            found[row] = opened
+            opened += 1
+    for _, row, column in pairs:  # what is left goes to the nearest, however far
+        if row not in found and column not in found.values():
+            found[row] = column
+    return [found.get(row, UNKNOWN) for row in range(len(distances))]
+
+
+def agglomerate(
+    distances: Distances, weights: Sequence[float], windows: Sequence[int], options: ClusteringOptions
+) -> list[int]:
+    """Group local speakers of all windows by average linkage.
+
+    Two of one window never come together. With a number of speakers given, groups are merged until there are
+    no more than that, as far as windows allow it; else while they are nearer than `merge`.
+
+    Args:
+        distances: Between all of them, symmetric.
+        weights: How much each counts in averages, such as the seconds it was heard.
+        windows: Which window each is of.
+        options: When two voices are one.
+
+    Returns:
+        A group for each, numbered from 0 in the order of their first members.
+    """
+    groups = _Groups(distances, weights, windows)
+    limit = 2.0 if options.speakers is not None else options.merge
+    while len(groups.members) > (options.speakers or 1) and groups.merge_nearest(limit):
+        pass
+    numbered = sorted(groups.members.values(), key=min)
+    number = {member: index for index, members in enumerate(numbered) for member in members}
+    return [number[member] for member in range(len(weights))]
+
+
+class _Groups:
+    def __init__(self, distances: Distances, weights: Sequence[float], windows: Sequence[int]) -> None:
+        count = len(weights)
+        self.members = {index: [index] for index in range(count)}
+        self._weights = dict(enumerate(weights))
+        self._far = {
+            index: {
+                other: distances[index][other] for other in range(count) if windows[index] != windows[other]
+            }
+            for index in range(count)
+        }
+        self._heap = [(far, a, b) for a, row in self._far.items() for b, far in row.items() if a < b]
+        heapq.heapify(self._heap)
+        self._next = count
+
+    def merge_nearest(self, limit: float) -> bool:
+        """Merge the nearest two groups; False if none that may be merged are within the limit."""
+        while self._heap and self._heap[0][0] <= limit:
+            _, a, b = heapq.heappop(self._heap)
+            if a in self.members and b in self.members:
+                self._merge(a, b)
+                return True
+        return False
+
+    def _merge(self, a: int, b: int) -> None:
+        new, self._next = self._next, self._next + 1
+        weight_a, weight_b = self._weights[a], self._weights[b]
+        total = weight_a + weight_b
+        far_a, far_b = self._far.pop(a), self._far.pop(b)
+        self.members[new] = self.members.pop(a) + self.members.pop(b)
+        self._weights[new] = total
+        row: dict[int, float] = {}
+        for other in (
+            far_a.keys() & far_b.keys()
+        ):  # one that is kept apart from either is kept apart from both
+            row[other] = (weight_a * far_a[other] + weight_b * far_b[other]) / total
+            self._far[other][new] = row[other]
+            heapq.heappush(self._heap, (row[other], other, new))
+        for other in far_a.keys() | far_b.keys():
+            if other in self._far:
+                self._far[other].pop(a, None)
+                self._far[other].pop(b, None)
+        self._far[new] = row

@@ -1,0 +1,271 @@
+"""Who spoke when in a stream of samples: windows, their local speakers, and who those are in the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign
+from asrctl.policy.turns import Turn, smoothed
+from asrctl.speakers.features import STEP_SAMPLES, log_mel
+from asrctl.speakers.networks import (
+    LOCAL,
+    SPEECH_FRAME_SAMPLES,
+    SPEECH_STEP_SAMPLES,
+    Networks,
+    distances,
+    unit,
+)
+from asrctl.transcript import SAMPLE_RATE_HZ
+
+WINDOW_SAMPLES = 10 * SAMPLE_RATE_HZ
+"""What segmentation-3.0 was trained on."""
+STEP_WINDOW_SAMPLES = WINDOW_SAMPLES // 2
+_FEWEST_FRAMES = 20
+"""Of 10 ms: a voice heard alone for less is told by where it overlaps."""
+_MOST_AT_ONCE = 2000
+"""Local speakers clustered again at the end; those heard for less beyond that go to the nearest group."""
+_ACTIVE = 0.5
+_LONG_FRAMES = 60
+"""Of segmentation: a second."""
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class DiarizerOptions:
+    """How voices become speakers.
+
+    Attributes:
+        clustering: When two voices are one.
+        gap_s: A speaker's pauses up to this are part of a turn.
+        least_s: A turn is at least this long.
+    """
+
+    clustering: ClusteringOptions = field(default_factory=ClusteringOptions)
+    gap_s: float = 0.2
+    least_s: float = 0.1
+
+
+@dataclass(slots=True)
+class _Voice:
+    """A local speaker of a window, or a long turn of one; those of one group are different people."""
+
+    group: int
+    start_frame: int
+    activity: Vector
+    heard_s: float
+    vector: Vector
+    speaker: int = UNKNOWN
+
+
+@dataclass(slots=True)
+class _Speaker:
+    name: str
+    total: Vector
+    fixed: bool = False
+
+    @property
+    def vector(self) -> Vector:
+        return unit(self.total)
+
+
+class Diarizer:
+    """One stream; feed it, ask for turns, and `recluster` at the end."""
+
+    def __init__(
+        self,
+        networks: Networks,
+        options: DiarizerOptions | None = None,
+        known: Mapping[str, Vector] | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            networks: Loaded.
+            options: How voices become speakers.
+            known: Embeddings of people by name; others are numbered.
+        """
+        self._networks = networks
+        self._options = options or DiarizerOptions()
+        self._speakers = [_Speaker(name, vector, fixed=True) for name, vector in (known or {}).items()]
+        self._names = count(1)
+        self._voices: list[_Voice] = []
+        self._samples = np.zeros(0, np.float32)
+        self._start_sample = 0
+        self._groups = 0
+        self._looked_sample = 0
+
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        """Take the next samples, and look at what windows they complete."""
+        self._samples = np.concatenate((self._samples, samples))
+        while len(self._samples) >= WINDOW_SAMPLES:
+            self._look(self._samples[:WINDOW_SAMPLES])
+            self._samples = self._samples[STEP_WINDOW_SAMPLES:]
+            self._start_sample += STEP_WINDOW_SAMPLES
+
+    def finish(self) -> None:
+        """Look at the rest."""
+        if self._start_sample + len(self._samples) > self._looked_sample:
+            self._look(self._samples)
+
+    def turns(self) -> list[Turn]:
+        """Who spoke when, as far as was looked.
+
+        Where windows overlap, as many speak as they say on average, and it is those whom most of them heard:
+        two windows that give a voice to different speakers do not silence it.
+        """
+        frames = max((each.start_frame + len(each.activity) for each in self._voices), default=0)
+        active = np.zeros((len(self._speakers), frames), np.float32)
+        total, windows = np.zeros(frames, np.float32), np.zeros(frames, np.float32)
+        for voice in self._voices:
+            part = slice(voice.start_frame, voice.start_frame + len(voice.activity))
+            total[part] += voice.activity
+            if voice.speaker != UNKNOWN:
+                active[voice.speaker, part] += voice.activity
+        for start, length in {(each.start_frame, len(each.activity)) for each in self._voices}:
+            windows[start : start + length] += 1.0
+        at_once = np.floor(total / np.maximum(windows, 1.0) + _ACTIVE)
+        rank = np.argsort(np.argsort(-active, axis=0, kind="stable"), axis=0)
+        found = [
+            Turn(_seconds(start), _seconds(end), speaker.name)
+            for speaker, row in zip(self._speakers, (rank < at_once) & (active > 0.1), strict=True)
+            for start, end in _runs(row)
+        ]
+        return smoothed(found, self._options.gap_s, self._options.least_s)
+
+    def voice(self) -> Vector | None:
+        """The embedding of whoever was heard first; None if nobody was."""
+        return self._speakers[0].vector if self._speakers else None
+
+    # Windows
+
+    def _look(self, window: NDArray[np.float32]) -> None:
+        self._looked_sample = self._start_sample + len(window)
+        padded = np.pad(window, (0, max(0, WINDOW_SAMPLES - len(window))))
+        activity = self._networks.activity(padded)
+        kept = -(-len(window) // SPEECH_STEP_SAMPLES)
+        activity = activity[:kept]
+        is_active = activity > _ACTIVE
+        features = log_mel(padded)
+        start_frame = round(self._start_sample / SPEECH_STEP_SAMPLES)
+        alone = is_active & (is_active.sum(axis=1) == 1)[:, None]
+        parts = [_parts(is_active[:, local], alone[:, local]) for local in range(LOCAL)]
+        is_whole = all(len(each) < 2 for each in parts)
+        groups: list[list[_Voice]] = [[]]
+        for local, part in ((index, part) for index, each in enumerate(parts) for part in each):
+            chosen = features[_feature_mask(alone[:, local] & part, len(features))]
+            if len(chosen) < _FEWEST_FRAMES:
+                chosen = features[_feature_mask(is_active[:, local] & part, len(features))]
+            if len(chosen) >= _FEWEST_FRAMES:
+                heard_s = float((alone[:, local] & part).sum()) * SPEECH_STEP_SAMPLES / SAMPLE_RATE_HZ
+                vector = self._networks.embedding(chosen)
+                if not is_whole:
+                    groups.append([])
+                groups[-1].append(
+                    _Voice(
+                        self._groups + len(groups), start_frame, activity[:, local] * part, heard_s, vector
+                    )
+                )
+        self._groups += len(groups)
+        for voices in sorted(groups, key=lambda voices: -sum(voice.heard_s for voice in voices)):
+            self._assign(voices)
+            self._voices += voices
+
+    def _assign(self, voices: Sequence[_Voice]) -> None:
+        far = distances([voice.vector for voice in voices], [each.vector for each in self._speakers])
+        heard_s = [voice.heard_s for voice in voices]
+        for voice, number in zip(
+            voices, assign(far, heard_s, len(self._speakers), self._options.clustering), strict=True
+        ):
+            voice.speaker = number
+        for voice in sorted(voices, key=lambda voice: voice.speaker):
+            if voice.speaker == len(self._speakers):
+                self._speakers.append(_Speaker(f"Speaker {next(self._names)}", np.zeros_like(voice.vector)))
+            if voice.speaker != UNKNOWN and not self._speakers[voice.speaker].fixed:
+                speaker = self._speakers[voice.speaker]
+                speaker.total = speaker.total + voice.vector * np.float32(max(voice.heard_s, 0.1))
+
+    # At the end
+
+    def recluster(self) -> None:
+        """Group all voices again, now that all were heard; names are given in the order of appearance."""
+        options = self._options.clustering
+        lasting = [voice for voice in self._voices if voice.heard_s >= options.opening_s] or self._voices
+        lasting = sorted(lasting, key=lambda voice: -voice.heard_s)[:_MOST_AT_ONCE]
+        lasting.sort(key=lambda voice: voice.group)
+        if not lasting:
+            return
+        known = [speaker for speaker in self._speakers if speaker.fixed]
+        vectors = [voice.vector for voice in lasting]
+        numbers = agglomerate(
+            distances(vectors, vectors),
+            [max(voice.heard_s, 0.1) for voice in lasting],
+            [voice.group for voice in lasting],
+            options,
+        )
+        groups = [_Speaker("", np.zeros_like(vectors[0])) for _ in range(max(numbers) + 1)]
+        for voice, number in zip(lasting, numbers, strict=True):
+            groups[number].total = groups[number].total + voice.vector * np.float32(max(voice.heard_s, 0.1))
+        self._name(groups, known)
+        self._speakers = groups
+        self._give_all(groups)
+
+    def _name(self, groups: Sequence[_Speaker], known: Sequence[_Speaker]) -> None:
+        """Known people's names to the groups that are like them; numbers to the others."""
+        far = distances([group.vector for group in groups], [person.vector for person in known])
+        options = ClusteringOptions(join=self._options.clustering.join, opening_s=0.0)
+        names = count(1)
+        for group, number in zip(groups, assign(far, [1.0] * len(groups), len(known), options), strict=True):
+            group.name = known[number].name if 0 <= number < len(known) else f"Speaker {next(names)}"
+
+    def _give_all(self, groups: Sequence[_Speaker]) -> None:
+        """Each voice of each window to the nearest group."""
+        options = ClusteringOptions(join=2.0, opening_s=float("inf"))
+        by_group: dict[int, list[_Voice]] = {}
+        for voice in self._voices:
+            by_group.setdefault(voice.group, []).append(voice)
+        vectors = [group.vector for group in groups]
+        for voices in by_group.values():
+            far = distances([voice.vector for voice in voices], vectors)
+            numbers = assign(far, [voice.heard_s for voice in voices], len(groups), options)
+            for voice, number in zip(voices, numbers, strict=True):
+                voice.speaker = number
+
+
+def _seconds(frame: int) -> float:
+    """Where a frame's middle lies; the first begins with the window."""
+    return (frame * SPEECH_STEP_SAMPLES + SPEECH_FRAME_SAMPLES / 2) / SAMPLE_RATE_HZ
+
+
+def _feature_mask(mask: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
+    """Frames of features in which a mask over frames of speech holds."""
+    centres = np.arange(length) * STEP_SAMPLES // SPEECH_STEP_SAMPLES
+    inside = centres < len(mask)
+    found: NDArray[np.bool_] = np.zeros(length, np.bool_)
+    found[inside] = mask[centres[inside]]
+    return found
+
+
+def _parts(active: NDArray[np.bool_], alone: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Cut a local speaker's window into a part for each long turn, in which a voice is heard by itself.
+
+    Segmentation may take two similar voices for one; a long turn shows whose it is. What lies between two
+    belongs to the nearer one. Without long turns the window is one part.
+    """
+    turns = [run for run in _runs(active) if alone[run[0] : run[1]].sum() >= _LONG_FRAMES]
+    if not turns:
+        return [np.ones(len(active), np.bool_)] if active.any() else []
+    cuts = [0, *((a[1] + b[0]) // 2 for a, b in pairwise(turns)), len(active)]
+    at = np.arange(len(active))
+    return [(start <= at) & (at < end) for start, end in pairwise(cuts)]
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Where a mask holds: (first, behind the last)."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]

@@ -1,0 +1,81 @@
+"""The two networks: who speaks at once in a window, and what a voice is like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrctl.errors import ModelError
+from asrctl.models.campplus import MAX_FRAMES
+from asrctl.speakers.features import Features
+
+LOCAL = 3
+"""Speakers that segmentation-3.0 tells apart in one window."""
+POWERSET = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
+"""Its classes: who speaks at once."""
+SPEECH_FRAME_SAMPLES, SPEECH_STEP_SAMPLES = 991, 270
+"""Field of view and step of its frames."""
+MAX_PIECES = 2
+"""Pieces of 2 s that an embedding is made of at most: more cost more, and change it little."""
+
+_MEMBERS = np.array([[local in each for local in range(LOCAL)] for each in POWERSET], np.float32)
+
+
+class Networks:
+    """Both, loaded; each call uses one thread."""
+
+    def __init__(self, segmentation: Path, embedding: Path) -> None:
+        """Load them.
+
+        Raises:
+            ModelError: A file does not load.
+        """
+        self._segmentation = _session(segmentation)
+        self._embedding = _session(embedding)
+
+    def activity(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities that local speakers speak, shape (frames, 3); see `SPEECH_STEP_SAMPLES`."""
+        (scores,) = self._segmentation.run(None, {"input": samples[None, None]})
+        shared: NDArray[np.float32] = np.exp(scores[0]) @ _MEMBERS
+        return shared
+
+    def embedding(self, features: Features) -> NDArray[np.float32]:
+        """What the voice in these frames is like: a unit vector of shape (192,)."""
+        pieces = min(MAX_PIECES, -(-len(features) // MAX_FRAMES))
+        length = min(MAX_FRAMES, len(features) // pieces)
+        starts = np.linspace(0, len(features) - length, pieces).astype(int)
+        batch = np.stack([features[start : start + length] for start in starts])
+        batch -= batch.mean(axis=1, keepdims=True)
+        (vectors,) = self._embedding.run(None, {"features": batch})
+        return unit(sum(unit(vector) for vector in vectors))
+
+
+def unit(vector: Any) -> NDArray[np.float32]:
+    """The same direction, length 1."""
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
+
+
+def distances(
+    vectors: Sequence[NDArray[np.float32]], others: Sequence[NDArray[np.float32]]
+) -> list[list[float]]:
+    """Cosine distances of unit vectors, 0 to 2: a row for each of `vectors`."""
+    if not vectors or not others:
+        return [[] for _ in vectors]
+    table: list[list[float]] = (1.0 - np.stack(vectors) @ np.stack(others).T).tolist()
+    return table
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # windows come seldom; what they need is given back in between
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base of their own
+        raise ModelError(f"{path} does not load: {error}") from error

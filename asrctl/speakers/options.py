@@ -1,0 +1,28 @@
+"""What is known of the speakers before anything is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from asrctl.errors import UsageError
+
+MOST_SPEAKERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerOptions:
+    """Whom to tell apart by voice.
+
+    Attributes:
+        most: How many there are at most; None if unknown.
+        samples: A file with the voice of each known speaker, by name; others are numbered.
+    """
+
+    most: int | None = None
+    samples: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a number that makes no sense."""
+        if self.most is not None and not 1 <= self.most <= MOST_SPEAKERS:
+            raise UsageError(f"there can be 1 to {MOST_SPEAKERS} speakers, not {self.most}")

@@ -1,0 +1,123 @@
+"""The process that tells speakers apart as its parent sees it: started, fed, asked, and outlived."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from asrctl import errors
+from asrctl.audio.isolated import OWN_GROUP, said_in, signal_name
+from asrctl.errors import AudioError, ModelError
+from asrctl.policy.turns import Turn
+from asrctl.speakers.options import SpeakerOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_LINE_BYTES = 1 << 26
+"""The turns of a recording of many days."""
+_REASON_CHARS = 200
+COMMAND = [sys.executable, "-P", "-m", "asrctl.speakers.child"]
+"""What is started; the request is its argument."""
+
+
+class SpeakersProcess:
+    """For one input: feed it all samples, then ask for the turns; an asynchronous context manager."""
+
+    def __init__(self, options: SpeakerOptions, models_dir: Path) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            options: Whom to tell apart.
+            models_dir: Where weights are, or will be.
+        """
+        self.known = {*options.samples}
+        """Names of speakers that are not numbered."""
+        self._request = json.dumps({**asdict(options), "models_dir": str(models_dir)})
+        self._resources = ExitStack()
+        self._process: asyncio.subprocess.Process
+
+    async def __aenter__(self) -> Self:
+        """Start it, and wait until its networks are loaded.
+
+        Raises:
+            AudioError: The sample of a known speaker cannot be read.
+            ModelError: The networks do not load, or the process cannot be started.
+            UsageError: In the sample of a known speaker nobody speaks.
+        """
+        # not a pipe: that could fill up and block the process
+        self._complaints = self._resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        pipe = asyncio.subprocess.PIPE
+        command = [*COMMAND, self._request]
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=pipe, stderr=self._complaints, limit=_LINE_BYTES, **OWN_GROUP
+            )
+        except OSError as error:
+            self._resources.close()
+            raise ModelError(f"the process that tells speakers apart does not start: {error}") from error
+        try:
+            if (said := await self._said()) is None:
+                raise ModelError(await self._ended())
+            if said:
+                raise getattr(errors, said["kind"])(said["error"])
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        self._resources.close()
+
+    async def feed(self, samples: NDArray[np.float32]) -> None:
+        """Give it the next samples, and wait if it is behind; if it has died, `turns` says so."""
+        assert self._process.stdin
+        with contextlib.suppress(ConnectionError):
+            self._process.stdin.write(samples.tobytes())
+            await self._process.stdin.drain()
+
+    async def turns(self) -> list[Turn]:
+        """Who spoke when in all that was fed.
+
+        Raises:
+            AudioError: It has died.
+        """
+        assert self._process.stdin
+        self._process.stdin.close()
+        if (said := await self._said()) is None:
+            raise AudioError(f"speakers are unknown: {await self._ended()}")
+        return [Turn(*each) for each in said]
+
+    async def _said(self) -> Any:
+        """Its next line; None if it has died, or says something else."""
+        assert self._process.stdout
+        with contextlib.suppress(ValueError, ConnectionError):
+            return json.loads(await self._process.stdout.readline())
+        return None
+
+    async def _ended(self) -> str:
+        """How, in words; one that says what makes no sense is ended first."""
+        try:
+            code = await asyncio.wait_for(self._process.wait(), 1.0)
+        except TimeoutError:
+            return "the process that tells speakers apart sent nonsense"
+        how = f"crashed ({signal_name(-code)})" if code < 0 else f"failed (exit code {code})"
+        last = said_in(self._complaints).strip().rpartition("\n")[2]
+        last = "".join(filter(str.isprintable, last))[:_REASON_CHARS]
+        return f"the process that tells speakers apart {how}" + (last and f": {last}")

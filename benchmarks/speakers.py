@@ -1,0 +1,197 @@
+"""Diarization error rates on conversations built from clips of known speakers.
+
+Clips are a directory with a folder of recordings for each speaker, or files named SPEAKER-*.flac as in
+LibriSpeech. Half of the speakers are for choosing thresholds (`--half tune`), the others are reported.
+
+    python -m benchmarks.speakers CLIPS --segmentation segmentation.onnx --embedding campplus.onnx
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from asrctl.audio.files import open_audio
+from asrctl.audio.vad import SileroVad, SileroWeights
+from asrctl.bench.der import DiarizationErrors, diarization_errors
+from asrctl.policy.clustering import ClusteringOptions
+from asrctl.policy.endpointing import FRAME_SAMPLES
+from asrctl.policy.turns import Turn, smoothed
+from asrctl.speakers.diarizer import Diarizer, DiarizerOptions
+from asrctl.speakers.networks import Networks
+from benchmarks.common import SAMPLE_RATE_HZ, note
+
+Samples = NDArray[np.float32]
+_GAPS_S = (-0.5, 1.5)
+_TURNS_S = (2.0, 8.0)
+_SHORT_TURNS_S = (0.7, 2.0)
+_NOISE_DB = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of conversation."""
+
+    name: str
+    speakers: int
+    turns_s: tuple[float, float] = _TURNS_S
+    noise_db: float | None = None
+
+
+KINDS = (
+    Kind("2 speakers", 2),
+    Kind("5 speakers", 5),
+    Kind("short turns", 2, _SHORT_TURNS_S),
+    Kind("2 speakers, noise 10 dB", 2, noise_db=_NOISE_DB),
+    Kind("5 speakers, noise 10 dB", 5, noise_db=_NOISE_DB),
+)
+
+
+def clips_of(directory: Path, half: str) -> dict[str, list[Path]]:
+    """Recordings of every second speaker."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(directory.rglob("*.flac")):
+        found.setdefault(path.name.split("-")[0], []).append(path)
+    names = sorted(found)[::2] if half == "tune" else sorted(found)[1::2]
+    return {name: found[name] for name in names}
+
+
+def speech_of(path: Path) -> Samples:
+    """A recording, all of it."""
+    with open_audio(str(path)) as audio:
+        return np.concatenate(list(audio))
+
+
+def _spoken(samples: Samples) -> list[tuple[float, float]]:
+    """Where a clip holds speech: readers pause, and a pause is nobody's turn."""
+    vad = SileroVad(SileroWeights.load())
+    is_speech = np.concatenate((vad.probabilities(samples), vad.flush())) > 0.5
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], is_speech.astype(np.int8), [0]))))
+    step_s = FRAME_SAMPLES / SAMPLE_RATE_HZ
+    return [(float(a) * step_s, float(b) * step_s) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def conversation(
+    clips: dict[str, list[Path]], kind: Kind, duration_s: float, seed: int
+) -> tuple[Samples, list[Turn]]:
+    """Samples and who spoke when; the same for the same seed."""
+    dice = np.random.default_rng(seed)
+    people = [str(name) for name in dice.choice(sorted(clips), kind.speakers, replace=False)]
+    mixed = np.zeros(round((duration_s + 20) * SAMPLE_RATE_HZ), np.float32)
+    turns: list[Turn] = []
+    at_s, last = 0.5, ""
+    while at_s < duration_s:
+        name = str(dice.choice([each for each in people if each != last]))
+        speech = speech_of(clips[name][int(dice.integers(len(clips[name])))])
+        length = min(len(speech), round(dice.uniform(*kind.turns_s) * SAMPLE_RATE_HZ))
+        start = int(dice.integers(len(speech) - length + 1))
+        piece = speech[start : start + length]
+        piece = piece * np.float32(0.05 / max(1e-4, float(np.sqrt(np.mean(piece**2)))))
+        first = round(at_s * SAMPLE_RATE_HZ)
+        mixed[first : first + length] += piece
+        turns += [Turn(at_s + a, at_s + b, name) for a, b in _spoken(piece)]
+        at_s = max(0.0, at_s + length / SAMPLE_RATE_HZ + dice.uniform(*_GAPS_S))
+        last = name
+    end = round((max(turn.end_s for turn in turns) + 0.5) * SAMPLE_RATE_HZ)
+    noise_db = kind.noise_db if kind.noise_db is not None else 50.0
+    noise = dice.normal(0.0, 0.05 * 10 ** (-noise_db / 20), end).astype(np.float32)
+    return mixed[:end] + noise, smoothed(turns, 0.3, 0.0)
+
+
+def diarized(
+    networks: Networks, samples: Samples, options: DiarizerOptions
+) -> Iterator[tuple[str, list[Turn], float]]:
+    """Turns as they are known online, then as clustered again, each with the CPU seconds so far."""
+    started_s = time.process_time()
+    diarizer = Diarizer(networks, options)
+    for at in range(0, len(samples), SAMPLE_RATE_HZ):
+        diarizer.feed(samples[at : at + SAMPLE_RATE_HZ])
+    diarizer.finish()
+    yield "online", diarizer.turns(), time.process_time() - started_s
+    diarizer.recluster()
+    yield "offline", diarizer.turns(), time.process_time() - started_s
+
+
+def measure(
+    networks: Networks,
+    clips: dict[str, list[Path]],
+    kind: Kind,
+    options: DiarizerOptions,
+    given: argparse.Namespace,
+) -> dict[str, dict[str, Any]]:
+    """One kind, over all seeds."""
+    found: dict[str, list[tuple[DiarizationErrors, DiarizationErrors, int, float, float]]] = {}
+    for seed in range(given.conversations):
+        samples, reference = conversation(clips, kind, given.minutes * 60, seed)
+        audio_s = len(samples) / SAMPLE_RATE_HZ
+        for name, turns, cpu_s in diarized(networks, samples, options):
+            strict, mild = (diarization_errors(reference, turns, collar) for collar in (0.0, 0.25))
+            count = len({turn.speaker for turn in turns})
+            found.setdefault(name, []).append((strict, mild, count, cpu_s, audio_s))
+    return {name: _figures(rounds, kind) for name, rounds in found.items()}
+
+
+def _figures(
+    rounds: list[tuple[DiarizationErrors, DiarizationErrors, int, float, float]], kind: Kind
+) -> dict[str, Any]:
+    speech_s = sum(strict.speech_s for strict, *_ in rounds)
+
+    def percent(seconds: float) -> float:
+        return round(100 * seconds / speech_s, 1)
+
+    return {
+        "der_percent": percent(sum(each.missed_s + each.false_s + each.confused_s for each, *_ in rounds)),
+        "missed_percent": percent(sum(each.missed_s for each, *_ in rounds)),
+        "false_percent": percent(sum(each.false_s for each, *_ in rounds)),
+        "confused_percent": percent(sum(each.confused_s for each, *_ in rounds)),
+        "der_collar_percent": round(
+            100
+            * sum(each.rate * each.speech_s for _, each, *_ in rounds)
+            / sum(each.speech_s for _, each, *_ in rounds),
+            1,
+        ),
+        "right_number": f"{sum(count == kind.speakers for *_, count, _, _ in rounds)}/{len(rounds)}",
+        "cpu_per_audio_s": round(sum(each[3] for each in rounds) / sum(each[4] for each in rounds), 4),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("clips", type=Path)
+    parser.add_argument("--segmentation", type=Path, required=True)
+    parser.add_argument("--embedding", type=Path, required=True)
+    parser.add_argument("--half", choices=("tune", "report"), default="report")
+    parser.add_argument("--conversations", type=int, default=4)
+    parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--join", type=float, help="Another threshold online.")
+    parser.add_argument("--merge", type=float, help="Another threshold at the end.")
+    parser.add_argument("--speakers", type=int, help="Tell how many there are at most.")
+    given = parser.parse_args(arguments)
+    wanted = {"join": given.join, "merge": given.merge, "speakers": given.speakers}
+    clustering = replace(ClusteringOptions(), **{k: v for k, v in wanted.items() if v is not None})
+    before_bytes = psutil.Process().memory_info().rss
+    networks = Networks(given.segmentation, given.embedding)
+    clips = clips_of(given.clips, given.half)
+    results: dict[str, Any] = {"half": given.half, "speakers": len(clips), "clustering": repr(clustering)}
+    for kind in KINDS:
+        results[kind.name] = measure(networks, clips, kind, DiarizerOptions(clustering), given)
+        note(f"{kind.name}: {results[kind.name]}")
+    results["memory_mb"] = round((psutil.Process().memory_info().rss - before_bytes) / 1e6, 1)
+    print(json.dumps(results, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

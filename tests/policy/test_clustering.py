@@ -1,0 +1,78 @@
+"""Local speakers of windows become speakers of the whole."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign
+
+OPTIONS = ClusteringOptions(join=0.5, merge=0.5, opening_s=1.0)
+far = st.floats(0.0, 2.0)
+
+
+def _symmetric(values: list[float], count: int) -> list[list[float]]:
+    return [
+        [0.0 if a == b else values[min(a, b) * count + max(a, b)] for b in range(count)] for a in range(count)
+    ]
+
+
+def test_a_near_voice_is_the_known_one_and_a_far_one_opens_another() -> None:
+    """The nearest pairs are made first; what is left and was heard long enough is new."""
+    assert assign([[0.1, 0.9], [0.2, 1.2]], [2.0, 2.0], 2, OPTIONS) == [0, 2]
+
+
+def test_a_voice_that_was_hardly_heard_goes_to_the_nearest() -> None:
+    """It opens no speaker."""
+    assert assign([[1.2, 0.9]], [0.3], 2, OPTIONS) == [1]
+
+
+def test_without_room_a_voice_is_unknown() -> None:
+    """Two voices of one window are two people; with one speaker at most, one is nobody known."""
+    one = ClusteringOptions(speakers=1)
+    assert assign([[0.1], [0.2]], [2.0, 2.0], 1, one) == [0, UNKNOWN]
+
+
+@given(st.data(), st.integers(0, 4), st.integers(0, 4), st.one_of(st.none(), st.integers(1, 4)))
+def test_a_window_gives_each_speaker_once(
+    data: st.DataObject, rows: int, known: int, speakers: int | None
+) -> None:
+    """Numbers are those of known speakers or the next ones, none twice, and there is room for all."""
+    table = data.draw(st.lists(st.lists(far, min_size=known, max_size=known), min_size=rows, max_size=rows))
+    heard = data.draw(st.lists(st.floats(0.0, 5.0), min_size=rows, max_size=rows))
+    given_out = [n for n in assign(table, heard, known, ClusteringOptions(speakers)) if n != UNKNOWN]
+    assert len(given_out) == len(set(given_out))
+    opened = sorted(n for n in given_out if n >= known)
+    assert opened == list(range(known, known + len(opened)))
+    assert speakers is None or not opened or known + len(opened) <= speakers
+
+
+def test_near_groups_merge_until_none_is_near() -> None:
+    """Two pairs of near voices become two groups, numbered by their first members."""
+    table = [[0.0, 1.0, 0.1, 1.1], [1.0, 0.0, 0.9, 0.2], [0.1, 0.9, 0.0, 1.0], [1.1, 0.2, 1.0, 0.0]]
+    assert agglomerate(table, [1.0] * 4, [0, 1, 2, 3], OPTIONS) == [0, 1, 0, 1]
+
+
+def test_averages_count_by_weight() -> None:
+    """Linkage is the average over members, and a voice heard for longer counts more."""
+    table = [[0.0, 0.1, 0.2], [0.1, 0.0, 0.9], [0.2, 0.9, 0.0]]
+    assert agglomerate(table, [9.0, 1.0, 1.0], [0, 1, 2], OPTIONS) == [0, 0, 0]
+    assert agglomerate(table, [1.0, 9.0, 1.0], [0, 1, 2], OPTIONS) == [0, 0, 1]
+
+
+def test_a_number_of_speakers_is_reached_however_far_they_are() -> None:
+    """With `speakers`, the threshold does not count."""
+    table = [[0.0, 1.5, 1.6], [1.5, 0.0, 1.9], [1.6, 1.9, 0.0]]
+    assert agglomerate(table, [1.0] * 3, [0, 1, 2], ClusteringOptions(speakers=2)) == [0, 0, 1]
+
+
+@given(st.integers(1, 7), st.data())
+def test_voices_of_one_window_stay_apart(count: int, data: st.DataObject) -> None:
+    """Whatever the distances; and groups are numbered from 0 in the order of their first members."""
+    values = data.draw(st.lists(far, min_size=count * count, max_size=count * count))
+    windows = data.draw(st.lists(st.integers(0, 2), min_size=count, max_size=count))
+    groups = agglomerate(_symmetric(values, count), [1.0] * count, windows, ClusteringOptions(speakers=1))
+    for window in set(windows):
+        own = [group for group, each in zip(groups, windows, strict=True) if each == window]
+        assert len(own) == len(set(own))
+    assert list(dict.fromkeys(groups)) == list(range(max(groups) + 1))
