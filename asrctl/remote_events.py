@@ -24,7 +24,7 @@ def event_of(message: object) -> Event | None:
     if isinstance(message, protocol.Final):
         words = words_of(message)
         language, text = safe_text(message.language or ""), safe_text(message.text)
-        segment = Segment(message.start_s, message.end_s, text, message.confidence, words, language)
+        segment = Segment(message.start_s, message.end_s, text, message.confidence, words, language=language)
         return Final(message.utterance, segment, message.from_, message.to, language=language)
     if isinstance(message, protocol.Dropped):
         return Dropped(message.utterance, message.from_, message.to, safe_text(message.reason))

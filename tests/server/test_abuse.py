@@ -39,7 +39,7 @@ UPGRADE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: asrctl.v1\r\n"
     b"Authorization: Bearer sesame\r\nSec-WebSocket-Key: %b\r\n\r\n"
 )
-LIMITS = Limits(max_message_bytes=50_000, max_messages_per_s=50, handshake_timeout_s=1, idle_timeout_s=1)
+LIMITS = Limits(max_message_bytes=50_000, max_messages_per_s=50, handshake_timeout_s=1, idle_timeout_s=2)
 
 
 @pytest.fixture(scope="module")

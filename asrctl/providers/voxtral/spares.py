@@ -45,6 +45,8 @@ class Spares:
         self._taken: set[Resident] = set()
         self._backoff = Backoff(restarts, random)
         self._retry: asyncio.TimerHandle | None = None
+        self._beside_failure = set[Resident]()
+        """Those that were there when the last failure was counted."""
         self._failure = ""
         self._gave_up = False
         self._closed = False
@@ -77,6 +79,7 @@ class Spares:
             raise ProviderError(self._why_not())
         resident = self._ready.pop(0)
         self._taken.add(resident)
+        self._beside_failure.discard(resident)  # what it dies of from here on is something else
         self._fill()
         return resident
 
@@ -139,8 +142,9 @@ class Spares:
             return
         problems = [] if resident.ready_s is not None else weights_problems(self._weights)
         self._failure = "; ".join([str(error), *problems])
-        if self._retry is not None and not _is_permanent(resident, problems):
+        if resident in self._beside_failure and not _is_permanent(resident, problems):
             return  # several that die together, of the same cause, count as one failure
+        self._beside_failure = {*self._loading, *self._ready, *self._taken}
         self._backoff.began()
         lived_s = 0.0 if resident.ready_s is None else self._loop.time() - resident.ready_s
         wait_s = self._backoff.failed(lived_s)

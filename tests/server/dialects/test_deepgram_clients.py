@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import deepgram
@@ -30,8 +25,6 @@ pytestmark = [
 ]
 SPEECH = np.concatenate((silence(0.3), sample_speech(), silence(1.5)))
 FILE = wav(SPEECH)
-NODE_FOLDER = os.environ.get("ASRCTL_TEST_DEEPGRAM_JS", "")
-"""A folder in which `npm install @deepgram/sdk` was run."""
 
 
 def heard(text: str) -> set[str]:
@@ -100,26 +93,3 @@ def test_python_recording(client: deepgram.DeepgramClient) -> None:
     with pytest.raises(ApiError) as caught:
         client.listen.v1.media.transcribe_url(url="http://127.0.0.1/secret.wav")
     assert (caught.value.status_code, caught.value.body["err_code"]) == (400, "Bad Request")
-
-
-@pytest.mark.skipif(
-    not NODE_FOLDER or shutil.which("node") is None,
-    reason="ASRCTL_TEST_DEEPGRAM_JS names no folder with node_modules/@deepgram/sdk, or there is no Node",
-)
-def test_javascript(real: Running) -> None:
-    """@deepgram/sdk in Node: live, where it must not reconnect after the end, and a file."""
-    script = Path(__file__).with_name("deepgram.mjs").read_text()
-    done = subprocess.run(
-        ["node", "--input-type=module", "-e", script, str(real.server.port)],
-        input=FILE,
-        cwd=NODE_FOLDER,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    said = json.loads(done.stdout)
-    assert heard(" ".join(said["finals"])) >= SAMPLE_WORDS
-    assert heard(said["file"]) >= SAMPLE_WORDS
-    assert said["codes"] == [1000]
-    assert said["last"] == "Metadata"

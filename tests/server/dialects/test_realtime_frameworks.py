@@ -1,7 +1,7 @@
 """The speech-to-text services of voice-agent frameworks, unmodified, where they are installed.
 
 They are large (pipecat-ai with numba and others, livekit-plugins-openai with its own native code), so that no
-extra brings them: `pip install "pipecat-ai[openai]" livekit-plugins-openai` and these tests run.
+extra brings them; see conftest.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ PATIENCE_S = 60.0
 @pytest.mark.parametrize("by_turns", [True, False])
 async def test_pipecat(real: Running, by_turns: bool) -> None:
     """Its OpenAI realtime service, with the server's turns and with its own."""
-    pytest.importorskip("pipecat.services.openai.stt")
     from pipecat.frames.frames import (
         EndFrame,
         ErrorFrame,
@@ -76,9 +75,9 @@ async def test_pipecat(real: Running, by_turns: bool) -> None:
 @pytest.mark.parametrize("model", ["gpt-4o-mini-transcribe", "gpt-realtime-whisper"])
 async def test_livekit(real: Running, model: str) -> None:
     """Its OpenAI plug-in, with the server's turns, and with a model that has none."""
-    plugin = pytest.importorskip("livekit.plugins.openai")
     from livekit import rtc
     from livekit.agents import stt, utils
+    from livekit.plugins import openai as plugin
 
     async with utils.http_context.open():
         base = f"http://127.0.0.1:{real.server.port}/v1"
