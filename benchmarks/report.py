@@ -33,6 +33,7 @@ SECTIONS = {
         "live_text_effort": "How finals are decoded",
         "session_count": "The session count of `asrctl detect`, played",
         "soak": "Memory over an hour of audio in one session",
+        "reproducible": "The same noisy audio, decoded again and again",
         "crash": "Workers killed in mid-utterance",
         "dispatch": "What the worker pool adds to a decode",
         "restarted_streams": "Streams restarted in the middle",
