@@ -176,10 +176,10 @@ _TWO_CITIES = (
 
 def _sphinx(root: Path) -> Iterator[Recording]:
     """LibriVox clips of "Sense and Sensibility"."""
-    books = next(root.rglob("test/data/librivox"))
-    for line in (books / "transcription").read_text(encoding="utf-8").splitlines():
+    librivox = next(root.rglob("test/data/librivox"))
+    for line in (librivox / "transcription").read_text(encoding="utf-8").splitlines():
         if found := re.fullmatch(r"<s>(.*)</s> \((.*)\)", line.strip()):
-            yield Recording(found[2], books / f"{found[2]}.wav", found[1].strip())
+            yield Recording(found[2], librivox / f"{found[2]}.wav", found[1].strip())
 
 
 def _audioeval(root: Path) -> Iterator[Recording]:

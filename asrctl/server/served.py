@@ -4,6 +4,7 @@ within bounds, through the disk if need be, its events come back. Everything bel
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -60,7 +61,7 @@ class Bounds:
     max_lag_s: float = math.inf
 
 
-class ServedSession:
+class ServedSession(ABC):
     """A session; what its client is told, and what follows from losing it, is for the classes below."""
 
     def __init__(
@@ -247,20 +248,22 @@ class ServedSession:
         self.done = self.done or isinstance(event, Finished)
         self._tell(event)
 
-    def _tell(self, event: Event) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _tell(self, event: Event) -> None: ...
 
-    def announce(self, news: Status | GoAway) -> None:
+    def announce(self, news: Status | GoAway) -> None:  # noqa: B027 most protocols have no such words
         """Tell the client how the server does, where its protocol has words for that."""
 
+    @abstractmethod
     def end_socket(self) -> None:
         """Close the socket with 1012, if there is one."""
-        raise NotImplementedError
+        ...
 
     @property
+    @abstractmethod
     def is_attached(self) -> bool:
         """Whether a socket is there."""
-        raise NotImplementedError
+        ...
 
     def report(self) -> None:
         """See whether it goes on; to be called a few times a second."""

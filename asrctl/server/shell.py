@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections import deque
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -20,7 +21,7 @@ _FEW_UNSENT = 8
 CLOSE_TIMEOUT_S = 5.0
 
 
-class SocketShell:
+class SocketShell(ABC):
     """What goes in and out; what it means is for the classes below."""
 
     def __init__(self, websocket: WebSocket, hub: Hub, close_timeout_s: float = CLOSE_TIMEOUT_S) -> None:
@@ -114,30 +115,34 @@ class SocketShell:
 
     # For the classes below
 
-    async def _pace(self) -> None:
+    async def _pace(self) -> None:  # noqa: B027 the protocol may bound it already
         """Wait before the next message is taken, where a client goes too fast."""
 
-    def _take_text(self, text: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _take_text(self, text: str) -> None: ...
 
-    def _take_binary(self, data: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _take_binary(self, data: bytes) -> None: ...
 
+    @abstractmethod
     def _control(self, ping: bool) -> None:
         """A control frame or a fragment came, which the socket answers by itself."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def check(self) -> None:
         """To be called now and then: time-outs."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def leave(self) -> None:
         """The socket is gone; may be called twice."""
-        raise NotImplementedError
+        ...
 
 
 def _code(code: object) -> str:
