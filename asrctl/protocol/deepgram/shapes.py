@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from asrctl.protocol.deepgram.query import RecordingOptions
-from asrctl.protocol.openai.answer import Result, seconds
+from asrctl.protocol.openai.answer import Result, probability, seconds
 from asrctl.transcript import Segment, Word, join_text
 
 _EDGES = re.compile(r"^\W+|\W+$")
@@ -108,7 +108,7 @@ def word_shapes(words: Iterable[Word], least_s: float, most_s: float) -> Iterato
             "word": bare(word.text),
             "start": seconds(start_s),
             "end": seconds(min(most_s, max(start_s, word.end_s))),
-            "confidence": round(word.confidence, 4),
+            "confidence": probability(word.confidence),
             "punctuated_word": word.text,
         }
 
@@ -119,7 +119,7 @@ def alternative(
     """What was heard; without punctuation it is the bare words."""
     shape: Alternative = {
         "transcript": text if punctuate else " ".join(word["word"] for word in words),
-        "confidence": round(confidence, 4),
+        "confidence": probability(confidence),
         "words": words,
     }
     if language:

@@ -94,6 +94,11 @@ def seconds(time_s: float) -> float:
     return round(min(time_s, _LATEST_S), 3) if time_s > 0 else 0.0
 
 
+def probability(confidence: float) -> float:
+    """A confidence within 0 and 1, never NaN."""
+    return round(min(1.0, max(0.0, confidence)), 4)
+
+
 def logarithm(confidence: float) -> float:
     """The logarithm of a probability, always finite."""
     return round(math.log(min(1.0, max(_LEAST, confidence))), 4) + 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asrctl.languages import AUTO
-from asrctl.protocol.openai.answer import Result, seconds, segment_of
+from asrctl.protocol.openai.answer import Result, probability, seconds, segment_of
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import (
@@ -76,7 +76,7 @@ def asr_body(result: Result, request: FileRequest) -> dict[str, object]:
                     "word": word.text,
                     "start": seconds(word.start_s),
                     "end": seconds(word.end_s),
-                    "probability": round(word.confidence, 4),
+                    "probability": probability(word.confidence),
                 }
                 for word in each.words
             ]
@@ -91,5 +91,5 @@ def detected_body(result: Result) -> dict[str, object]:
     return {
         "detected_language": language_name(result.language),
         "language_code": result.language,
-        "confidence": round(confidence, 4),
+        "confidence": probability(confidence),
     }

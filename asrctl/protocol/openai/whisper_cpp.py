@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from asrctl.protocol.openai.answer import Result, logarithm, seconds
+from asrctl.protocol.openai.answer import Result, logarithm, probability, seconds
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import (
@@ -70,7 +70,7 @@ def _segment(number: int, segment: Segment) -> dict[str, object]:
                 "word": word.text,
                 "start": seconds(word.start_s),
                 "end": seconds(word.end_s),
-                "probability": round(word.confidence, 4),
+                "probability": probability(word.confidence),
             }
             for word in segment.words
         ],

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asrctl.protocol.deepgram import shapes
+from asrctl.protocol.deepgram.query import RecordingOptions
+from asrctl.protocol.openai import webservice, whisper_cpp
 from asrctl.protocol.openai.answer import Deltas, Result, body_of, failed, segment_of
 from asrctl.protocol.openai.errors import Refusal
 from asrctl.protocol.openai.request import FileRequest
@@ -125,6 +128,23 @@ def test_deltas_joined_are_the_text(segments: list[Segment]) -> None:
     [done] = said(deltas.done(segments))
     assert joined == done["text"] == join_text(segment.text for segment in segments)
     assert all(event.count("\n") == 2 for event in events)
+
+
+@pytest.mark.parametrize("end_s", [math.inf, -1e308, 1e306])
+def test_numbers_that_are_none_make_valid_json(end_s: float) -> None:
+    """NaN as confidence, and times without end, as of a broken model: every answer is JSON all the same."""
+    word = Word(math.nan, end_s, "x", math.nan)
+    result = Result((Segment(end_s, end_s, "x", math.nan, (word,)),), "en", end_s)
+    request = FileRequest("verbose_json", words=True, logprobs=True)
+    origin = shapes.Origin("id", "2026-01-01T00:00:00Z", "m", "1")
+    for body in (
+        body_of(result, request),
+        whisper_cpp.inference_body(result, request),
+        webservice.asr_body(result, request),
+        webservice.detected_body(result),
+        shapes.recording_body(result, RecordingOptions(request, utterances=True), origin, "0"),
+    ):
+        json.dumps(body, allow_nan=False)
 
 
 @given(st.lists(SEGMENTS, max_size=5), st.sampled_from(["json", "verbose_json"]), st.booleans())
