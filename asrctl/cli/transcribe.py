@@ -124,6 +124,9 @@ def transcribe(
     how = {"translate": translate, "word_timestamps": word_timestamps, "beam_size": beam_size}
     settings = loaded.settings.overridden(threads=threads, workers=workers, **chosen, **how)
     settings = _with_times(settings, partial_interval, wait_for_server)
+    origins = _origins(loaded.origins, model, provider)
+    if server is None and open_source is None and "model" not in origins:
+        settings, origins = _with_best_model(settings, origins)
     folders, extension = [each.folder for each in found], format or settings.format
     outputs = destinations(names or [MICROPHONE], output, output_dir, extension, folders, [*reading.files])
     wanted = format or format_of(output) or settings.format
@@ -138,8 +141,7 @@ def transcribe(
     task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append)
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
-        origins = _origins(loaded.origins, model, provider) if verbose else None
-        raise typer.Exit(run_here(task, context.obj, origins))
+        raise typer.Exit(run_here(task, context.obj, origins if verbose else None))
     local = {
         **{"--provider": provider, "--threads": threads, "--workers": workers, "--beam-size": beam_size},
         **{"--partial-interval": partial_interval, "--translate": translate or None},
@@ -218,6 +220,22 @@ def _origins(loaded: Mapping[str, str], model: str | None, provider: str | None)
     """Where settings come from, options among them."""
     options = {"model": model and "--model", "provider": provider and "--provider"}
     return {**loaded, **{key: option for key, option in options.items() if option}}
+
+
+def _with_best_model(settings: Settings, origins: dict[str, str]) -> tuple[Settings, dict[str, str]]:
+    """For files the best model in the cache that is fast enough, where none was named; live audio, of which
+    there may be much at once, keeps the small one. Providers with weights of their own choose themselves."""
+    from asrctl.detect.best_model import best_cached
+    from asrctl.providers.registry import PROVIDERS
+
+    first = settings.providers[0] if settings.provider == "auto" and settings.providers else settings.provider
+    if first not in PROVIDERS or PROVIDERS[first].weights != "ggml":
+        return settings, origins
+    best = best_cached(settings.models_dir, settings.language, translate=settings.translate)
+    if best is None or best == settings.model:
+        return settings, origins
+    why = "the best in the cache that is fast enough here; --model takes another"
+    return settings.overridden(model=best), {**origins, "model": why}
 
 
 def _with_times(

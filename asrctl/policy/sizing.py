@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 GIB = 1 << 30
@@ -140,11 +141,40 @@ def suits(model: Model, wish: Wish) -> bool:
     return model.multilingual or wish.language in ("auto", "en")
 
 
+def best_for_files(models: Sequence[Model], cores: int, language: str) -> Model | None:
+    """The best that knows the language and, without a GPU, decodes files at twice the pace of speech or more.
+
+    Of one size the multilingual one is taken, unless English was asked for; of one quality the smallest.
+
+    Args:
+        models: Those that are there.
+        cores: Usable ones.
+        language: What is spoken: a code, several with commas between them, or "auto".
+    """
+    able = [
+        model
+        for model in models
+        if cores >= _CORES_NEEDED.get(_size(model.name), 1)
+        and not _size(model.name).startswith("large")
+        and (model.multilingual or language in ("auto", "en"))
+    ]
+
+    def rank(model: Model) -> tuple[int, int, bool, int]:
+        size, precision, _ = quality(model.name)
+        return size, precision, model.multilingual == (language != "en"), -model.memory_bytes
+
+    return max(able, key=rank, default=None)
+
+
+def _size(model: str) -> str:
+    return re.split(r"[-.]", model)[0]
+
+
 def largest_for(tier: Tier, resources: Resources) -> str:
     """The tier's model, or without a GPU the largest up to it that the cores can bear."""
     if resources.gpu:
         return tier.model
     smaller = [each.model for each in TIERS[: TIERS.index(tier) + 1] if not each.gpu]
-    return [model for model in smaller if resources.cores >= _CORES_NEEDED.get(model.partition("-")[0], 1)][
+    return [model for model in smaller if resources.cores >= _CORES_NEEDED.get(_size(model), 1)][
         -1
     ]

@@ -9,6 +9,7 @@ from asrctl.policy.sizing import (
     Model,
     Resources,
     Wish,
+    best_for_files,
     fits,
     largest_for,
     quality,
@@ -102,3 +103,28 @@ def test_slow_cores_are_left_out(cores: int, fast: int | None, workers: int, thr
 def test_sessions_by_cores() -> None:
     """One core bears half of what a server lets in at most."""
     assert [sessions_for(cores) for cores in (1, 2, 16)] == [5, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("there", "cores", "language", "best"),
+    [
+        ("tiny.en-q8_0 base-q8_0", 2, "auto", "base-q8_0"),
+        ("tiny.en-q8_0 base-q8_0", 2, "de", "base-q8_0"),
+        ("tiny.en-q8_0 tiny.en", 2, "auto", "tiny.en-q8_0"),
+        ("tiny.en-q8_0 base-q5_1 base", 1, "en", "base"),
+        ("base base.en", 2, "auto", "base"),
+        ("base base.en", 2, "en", "base.en"),
+        ("base.en small.en-q8_0", 3, "en", "base.en"),
+        ("base.en small.en-q8_0", 4, "en", "small.en-q8_0"),
+        ("base large-v3-turbo-q8_0 medium", 12, "auto", "medium"),
+        ("base large-v3 medium", 8, "auto", "base"),
+        ("tiny.en base.en", 8, "en,es", None),
+        ("", 8, "auto", None),
+    ],
+)
+def test_the_best_for_files(there: str, cores: int, language: str, best: str | None) -> None:
+    """What knows the language and is fast enough on so many cores; then the best, the smallest of equals."""
+    memory = {"q8_0": 2, "q5_1": 1}
+    models = [Model(name, memory.get(name[-4:], 4), ".en" not in name) for name in there.split()]
+    found = best_for_files(models, cores, language)
+    assert (found.name if found else None) == best
