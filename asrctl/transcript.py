@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
@@ -94,12 +95,28 @@ class LanguageEvidence(NamedTuple):
     probabilities: tuple[tuple[str, float], ...]
 
 
+class Part(StrEnum):
+    """A part of the work of decoding a window."""
+
+    FIRST = "first"
+    """The first decode."""
+    AGAIN = "again"
+    """A doubtful text decoded again with more of the encoder."""
+    FALLBACK = "fallback"
+    """Another way, after a repetition loop that the second decode did not end."""
+    REST = "rest"
+    """What the first decode left over at the window's end."""
+    LANGUAGE = "language"
+    """Finding out the language."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
     """What a recogniser made of one window; times count from the window's first sample.
 
     `inference_s` is the wall time the recogniser took; `language` a code such as "en"; `provider` who it was,
-    where there are several; `evidence` what it heard of the language, if that was asked and it can tell.
+    where there are several; `evidence` what it heard of the language, if that was asked and it can tell;
+    `parts_s` what the time went to, if it says.
     """
 
     segments: tuple[Segment, ...]
@@ -107,6 +124,7 @@ class Hypothesis:
     inference_s: float
     provider: str = ""
     evidence: tuple[LanguageEvidence, ...] = ()
+    parts_s: Mapping[Part, float] = field(default_factory=dict)
 
     @property
     def text(self) -> str:

@@ -13,17 +13,19 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from asrctl.bench.engine import Workers
 from asrctl.bench.paced import Latencies, Talk, latencies
 from asrctl.client import ClientOptions
+from asrctl.server.load import WORK
 from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.accuracy import accuracy
 from benchmarks.common import Table, note, table
 from benchmarks.serve_process import ServerProcess, Watch
 from benchmarks.serve_sessions import Listened, failures, levels, play
-from benchmarks.talks import keep, parser, setup_for, spread, talks_of, transcripts
+from benchmarks.talks import joined, keep, parser, setup_for, spread, talks_of, transcripts
 
 _SETTLE_S = 60.0
 _MOST_POINTS = 1.0
@@ -84,11 +86,14 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 1 if a session was not as it should be."""
     options = _options(arguments)
     setup = setup_for(options.model)
-    talks = talks_of(options.corpus, options.sessions, options.seconds)
+    if options.speech:
+        talks = joined(options.speech, options.sessions, options.seconds)
+    else:
+        talks = talks_of(options.corpus, options.sessions, options.seconds)
     note(f"{len(talks)} conversations of {min(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ:.0f} s")
     with Workers(setup) as workers:
         offline = transcripts(workers, talks)
-    command = ("--model", options.model, "--max-sessions", str(options.sessions))
+    command = ("--model", options.model, "--max-sessions", str(options.sessions), *options.serve)
     with ServerProcess(*command, "--workers", str(options.workers)) as server:
         note("the server is ready")
         with Watch(server) as watch:
@@ -104,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"lost connections: {failures(listened) or 'none'}; the server's exit code: {code}")
     errors = [each.error for each in listened if each.error]
     result = {"workers": options.workers, **_result(talks, rows, watch, slopes, late, metrics)}
-    keep(options, result, *report(rows, watch, slopes, late))
+    keep(options, result, *report(rows, watch, slopes, late), work_table(metrics))
     return int(bool(errors) or not all(each.good for each in rows))
 
 
@@ -135,6 +140,14 @@ def report(
     return sessions, table(["figure", "value"], figures)
 
 
+def work_table(metrics: dict[str, float]) -> Table:
+    """What decoding a second of audio cost, by sort of work."""
+    audio_s = metrics["asrctl_audio_received_seconds_total"]
+    spent = {sort: metrics[f'asrctl_work_seconds_total{{work="{sort}"}}'] for sort in WORK}
+    rows = [[sort, seconds, seconds / audio_s] for sort, seconds in spent.items()]
+    return table(["work", "decoding s", "for each second of audio"], rows)
+
+
 def _result(
     talks: Sequence[Talk],
     rows: Sequence[Row],
@@ -161,6 +174,10 @@ def _options(arguments: list[str] | None) -> Any:
     made.add_argument("--sessions", type=int, default=10, help="how many at once")
     made.add_argument("--seconds", type=float, default=600.0, help="length of each conversation")
     made.add_argument("--workers", type=int, default=1, help="processes of the server that decode")
+    made.add_argument(
+        "--speech", type=Path, nargs="+", metavar="AUDIO", help="not the corpus but these, words in NAME.txt"
+    )
+    made.add_argument("--serve", nargs=1, action="extend", default=[], help="one more argument of the server")
     return made.parse_args(arguments)
 
 

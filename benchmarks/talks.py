@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from asrctl.audio.files import open_audio
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench.engine import Workers
 from asrctl.bench.paced import Talk
@@ -60,6 +61,24 @@ def talks_of(corpus: Path, count: int, duration_s: float, seed: int = 0) -> list
     """So many different conversations, about as long as asked for."""
     clips = clips_of(corpus)
     return [conversation(corpus, clips, duration_s, seed + number) for number in range(count)]
+
+
+def joined(recordings: Sequence[Path], count: int, duration_s: float) -> list[Talk]:
+    """So many talks of whole recordings one after the other, without pauses between, as long or a little
+    longer; each begins with another one. What is said in NAME.flac stands in NAME.txt."""
+    spoken = [
+        Talk(np.concatenate(list(open_audio(str(path)))), path.with_suffix(".txt").read_text("utf-8").strip())
+        for path in recordings
+    ]
+    talks = []
+    for number in range(count):
+        parts, total_s = list[Talk](), 0.0
+        while total_s < duration_s:
+            parts.append(spoken[(number + len(parts)) % len(spoken)])
+            total_s += len(parts[-1].samples) / SAMPLE_RATE_HZ
+        samples = np.concatenate([part.samples for part in parts])
+        talks.append(Talk(samples, " ".join(str(part.text) for part in parts)))
+    return talks
 
 
 def setup_for(model: str, workers: int | None = None) -> Setup:

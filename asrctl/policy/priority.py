@@ -35,12 +35,16 @@ class Source(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What the queue knows of a job: whose it is, what for, and of which utterance."""
+    """What the queue knows of a job: whose it is, what for, and of which utterance.
+
+    A guess is a final that is decoded before its utterance has certainly ended.
+    """
 
     session: str
     kind: Kind
     source: Source = Source.MIC
     utterance: int = 0
+    is_guess: bool = False
 
     @property
     def is_file(self) -> bool:

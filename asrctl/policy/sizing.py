@@ -175,6 +175,4 @@ def largest_for(tier: Tier, resources: Resources) -> str:
     if resources.gpu:
         return tier.model
     smaller = [each.model for each in TIERS[: TIERS.index(tier) + 1] if not each.gpu]
-    return [model for model in smaller if resources.cores >= _CORES_NEEDED.get(_size(model), 1)][
-        -1
-    ]
+    return [model for model in smaller if resources.cores >= _CORES_NEEDED.get(_size(model), 1)][-1]

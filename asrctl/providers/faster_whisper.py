@@ -1,7 +1,7 @@
 """faster-whisper (CTranslate2) as an optional second provider, on the same weights.
 
 Its own pipeline is not used (voice activity, batching): windows come as for every windowed provider, the
-encoder is fitted to them, and what looks wrong is decoded again with all of it and the library's fallback.
+encoder is fitted to them, and what looks wrong is decoded again with all of it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Self
 from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import is_open
 from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
-from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop
+from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, is_sayable
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
+from asrctl.providers.halves import SHORTEST_SAMPLES, decode_in_halves
+from asrctl.providers.parts import PartTimer
 from asrctl.providers.remainder import decode_whole
 from asrctl.providers.tokens import confidence, is_unsure, tidy
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Segment, Word
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Part, Segment, Word
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,12 +63,14 @@ class FasterWhisper:
         except Exception as error:
             raise ModelError(f"{spec.path}: faster-whisper cannot load it ({error})") from None
         self._multilingual = bool(self._model.model.is_multilingual)
+        self._timer = PartTimer()
 
     def transcribe(
         self, samples: NDArray[np.float32], options: DecodeOptions, should_abort: Callable[[], bool]
     ) -> Hypothesis:
         """Decode one window; aborts between segments. See `WindowedModel.transcribe`."""
         started = time.perf_counter()
+        self._timer = PartTimer()
         effort = Effort(options.effort)
         try:
             evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
@@ -76,14 +80,21 @@ class FasterWhisper:
         except (RuntimeError, ValueError) as error:
             raise DecodeError(f"faster-whisper failed: {error}") from None
         segments = tidy(hypothesis.segments, len(samples) / SAMPLE_RATE_HZ)
-        return Hypothesis(segments, hypothesis.language, time.perf_counter() - started, evidence=evidence)
+        return Hypothesis(
+            segments,
+            hypothesis.language,
+            time.perf_counter() - started,
+            evidence=evidence,
+            parts_s=self._timer.parts_s,
+        )
 
     def _evidence(self, samples: NDArray[np.float32]) -> tuple[LanguageEvidence, ...]:
         """Which language is heard at the beginning and the end."""
         found = []
         for start, end in pieces(len(samples)) if len(samples) >= _SHORTEST_SAMPLES else ():
             self._model.positions = _DETECTION_POSITIONS
-            _, _, shares = self._model.detect_language(samples[start:end])
+            with self._timer.timed(Part.LANGUAGE):
+                _, _, shares = self._model.detect_language(samples[start:end])
             told = tuple((code, float(share)) for code, share in shares[:_LANGUAGES_TOLD])
             found.append(LanguageEvidence((end - start) / SAMPLE_RATE_HZ, told))
         return tuple(found)
@@ -98,13 +109,34 @@ class FasterWhisper:
         duration_s = len(samples) / SAMPLE_RATE_HZ
         # Drafts need as much here: 320 positions, which do for whisper.cpp, make repetition loops.
         positions = audio_context(duration_s, max(effort, Effort.NORMAL, key=list(Effort).index))
-        hypothesis = self._decode(samples, options, should_abort, positions)
-        looped = has_loop(hypothesis.text)
-        unsure = positions < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s)
-        if effort.doubts and (looped or unsure):
-            again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
-            hypothesis = again if looped else max(hypothesis, again, key=confidence)
+        with self._timer.timed(self._timer.first_or_rest):
+            hypothesis = self._decode(samples, options, should_abort, positions)
+        if not effort.doubts:
+            return hypothesis
+        if has_loop(hypothesis.text):
+            return self._decode_loop_free(samples, options, should_abort)
+        if positions < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s):
+            with self._timer.timed(Part.AGAIN):
+                again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
+            return max(hypothesis, again, key=confidence)
         return hypothesis
+
+    def _decode_loop_free(
+        self, samples: NDArray[np.float32], options: DecodeOptions, should_abort: Callable[[], bool]
+    ) -> Hypothesis:
+        """Decode with all of the encoder; where that ends in a repetition loop too, in ever smaller parts.
+
+        The library's own way out, sampling at rising temperatures, draws from a generator that cannot be set
+        to where it was: the same audio would not give the same words.
+        """
+        part = Part.FALLBACK if Part.AGAIN in self._timer.parts_s else Part.AGAIN
+        with self._timer.timed(part):
+            heard = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
+        sayable = is_sayable(heard.text.split(), len(samples) / SAMPLE_RATE_HZ)
+        if sayable or not has_loop(heard.text) or len(samples) < SHORTEST_SAMPLES:
+            return heard
+        decode = partial(self._decode_loop_free, options=options, should_abort=should_abort)
+        return decode_in_halves(decode, samples)
 
     def _decode(
         self,
@@ -114,8 +146,7 @@ class FasterWhisper:
         positions: int,
     ) -> Hypothesis:
         self._model.positions = positions
-        fallback = {} if positions == FULL_AUDIO_CTX else {"temperature": 0.0}
-        found, info = self._model.transcribe(samples, **self._arguments(options), **fallback)
+        found, info = self._model.transcribe(samples, **self._arguments(options))
         segments = []
         for segment in found:
             if should_abort():
@@ -133,6 +164,7 @@ class FasterWhisper:
             "beam_size": options.beam_size,
             "word_timestamps": options.word_timestamps,
             "condition_on_previous_text": False,
+            "temperature": 0.0,
         }
 
     def description(self) -> str:

@@ -16,8 +16,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
-from asrctl.policy.window import Effort, audio_context, has_loop, second_audio_context, token_budget
+from asrctl.policy.window import (
+    Effort,
+    audio_context,
+    has_loop,
+    is_sayable,
+    second_audio_context,
+    token_budget,
+)
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
+from asrctl.providers.halves import SHORTEST_SAMPLES, decode_in_halves
+from asrctl.providers.parts import PartTimer
 from asrctl.providers.remainder import decode_whole
 from asrctl.providers.samples import clean, is_wordless
 from asrctl.providers.tokens import (
@@ -29,7 +38,7 @@ from asrctl.providers.tokens import (
     tidy,
     words_of,
 )
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Segment
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Part, Segment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,9 +49,6 @@ _MIN_WINDOW_SAMPLES = SAMPLE_RATE_HZ + SAMPLE_RATE_HZ // 20
 
 _LOOP_TOKENS = 40
 """A retry may be longer, for speech denser than the budget; whisper.cpp sees loops only past 32 tokens."""
-
-_SAMPLED = 2
-"""Decodes that the temperature fallback chooses from; five, its default, keep 11 MB more."""
 
 _LANGUAGES_TOLD = 10
 
@@ -76,6 +82,7 @@ class WhisperCpp:
         # A detection encodes with the context of the call before: this one sets it, and stops there.
         native.assign_encoder_begin_callback(self._detect, lambda *_: False)
         self._should_abort: Callable[[], bool] = bool
+        self._timer = PartTimer()
 
     def _load(self, spec: ModelSpec) -> Any:
         """Load on the GPU if asked and there, else on the CPU."""
@@ -98,7 +105,7 @@ class WhisperCpp:
         params.n_threads = self._threads
         params.no_context = True  # text carried into the next window: WER 8 -> 27 (docs of the policy)
         params.suppress_nst = True
-        params.greedy = {"best_of": _SAMPLED}
+        params.temperature_inc = 0.0  # its fallback samples: see `_decode_loop_free`
         self._native.assign_abort_callback(params, lambda: self._should_abort())
         return params
 
@@ -108,11 +115,11 @@ class WhisperCpp:
         """Decode one window; see `WindowedModel.transcribe`.
 
         Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
-        done again with more of the encoder and, should it end in a repetition loop there too, whisper.cpp's
-        own temperature fallback. With LIGHT effort one doubtful segment is enough. What it leaves over at the
-        end is decoded too.
+        done again with more of the encoder and, should it end in a repetition loop there too, in two halves.
+        With LIGHT effort one doubtful segment is enough. What it leaves over at the end is decoded too.
         """
         started = time.perf_counter()
+        self._timer = PartTimer()
         self._should_abort = should_abort
         effort = Effort(options.effort)
         evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
@@ -124,6 +131,7 @@ class WhisperCpp:
             language=hypothesis.language,
             inference_s=time.perf_counter() - started,
             evidence=evidence,
+            parts_s=self._timer.parts_s,
         )
 
     def _evidence(self, samples: NDArray[np.float32]) -> tuple[LanguageEvidence, ...]:
@@ -133,7 +141,8 @@ class WhisperCpp:
             piece = clean(samples[start:end])
             if is_wordless(piece):
                 continue
-            probabilities = self._probabilities(_long_enough(piece))
+            with self._timer.timed(Part.LANGUAGE):
+                probabilities = self._probabilities(_long_enough(piece))
             found.append(LanguageEvidence(len(piece) / SAMPLE_RATE_HZ, probabilities))
         return tuple(found)
 
@@ -161,12 +170,12 @@ class WhisperCpp:
         samples = _long_enough(samples)
         budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
         audio_ctx, second_ctx = audio_context(duration_s, effort), second_audio_context(duration_s)
-        hypothesis = self._decode(samples, options, audio_ctx, budget)
+        with self._timer.timed(self._timer.first_or_rest):
+            hypothesis = self._decode(samples, options, audio_ctx, budget)
         if effort is Effort.DRAFT:
             return hypothesis
         if self._is_loop(hypothesis, budget):
-            longer = 2 * budget + _LOOP_TOKENS
-            return self._decode(samples, options, second_ctx, longer, fallback=True)
+            return self._decode_loop_free(samples, options)
         if effort is Effort.HASTY:
             return hypothesis
         if effort is Effort.LIGHT:
@@ -174,16 +183,36 @@ class WhisperCpp:
             again = self._with_more_encoder(samples, options, duration_s) if doubtful else None
             return again or hypothesis
         if audio_ctx < second_ctx and is_unsure(hypothesis, duration_s):
-            again = self._decode(samples, options, second_ctx, budget)
+            with self._timer.timed(Part.AGAIN):
+                again = self._decode(samples, options, second_ctx, budget)
             return max(hypothesis, again, key=confidence)
         return hypothesis
+
+    def _decode_loop_free(self, samples: NDArray[np.float32], options: DecodeOptions) -> Hypothesis:
+        """Decode with more of the encoder; where that ends in a repetition loop too, in ever smaller parts.
+
+        whisper.cpp's own way out, sampling at rising temperatures, draws from a generator that each decode
+        leaves in another state: the same audio gave eleven texts in twenty decodes.
+        """
+        if is_wordless(samples):
+            return Hypothesis((), self._language(options), 0.0)
+        duration_s = len(samples) / SAMPLE_RATE_HZ
+        budget = 2 * token_budget(duration_s) + _LOOP_TOKENS
+        part = Part.FALLBACK if Part.AGAIN in self._timer.parts_s else Part.AGAIN
+        with self._timer.timed(part):
+            heard = self._decode(_long_enough(samples), options, second_audio_context(duration_s), budget)
+        is_loop = self._is_loop(heard, budget) and not is_sayable(heard.text.split(), duration_s)
+        if not is_loop or len(samples) < SHORTEST_SAMPLES:
+            return heard
+        return decode_in_halves(partial(self._decode_loop_free, options=options), samples)
 
     def _with_more_encoder(
         self, samples: NDArray[np.float32], options: DecodeOptions, duration_s: float
     ) -> Hypothesis | None:
         """Decode again with more of the encoder; None if that ends in a repetition loop."""
         budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
-        heard = self._decode(samples, options, second_audio_context(duration_s), budget)
+        with self._timer.timed(Part.AGAIN):
+            heard = self._decode(samples, options, second_audio_context(duration_s), budget)
         return None if self._is_loop(heard, budget) else heard
 
     def _decode(
@@ -192,13 +221,10 @@ class WhisperCpp:
         options: DecodeOptions,
         audio_ctx: int,
         max_tokens: int,
-        *,
-        fallback: bool = False,
     ) -> Hypothesis:
         params = self._prepare(options)
         params.audio_ctx = audio_ctx
         params.max_tokens = max_tokens
-        params.temperature_inc = 0.2 if fallback else 0.0
         status = self._native.whisper_full(self._context, params, samples, len(samples))
         if self._should_abort():
             raise Aborted

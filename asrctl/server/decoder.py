@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from asrctl.errors import QueueFull, Superseded
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
-from asrctl.server.load import Decoded, LoadMeter
+from asrctl.server.load import Decoded, LoadMeter, work_of
 from asrctl.transcript import Hypothesis
 from asrctl.workers.switch import ModelSwitch
 
@@ -29,8 +29,8 @@ class MeteredDecoder:
         self._meter = meter
         self._session_finals = session_finals
         self._finals: Counter[str] = Counter()
-        self.decoded: Callable[[Decoded], None] = lambda _: None
-        """Told of each decode of live audio that is done."""
+        self.decoded: Callable[[Decoded, Mapping[str, float]], None] = lambda _, __: None
+        """Told of each decode of live audio that is done, with the seconds of each sort of work in it."""
         self.file_windows = 0
         """Windows of files that wait or run."""
         self.files_s = 0.0
@@ -71,7 +71,7 @@ class MeteredDecoder:
             except BaseException:
                 self._meter.failed(number)
                 raise
-        self.decoded(self._meter.decoded(number, hypothesis.inference_s))
+        self.decoded(self._meter.decoded(number, hypothesis.inference_s), work_of(ticket, hypothesis))
         return hypothesis
 
     async def _decode_file(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from asrctl.errors import AsrctlError, ModelError, ProviderError
@@ -155,7 +155,7 @@ class Engine:
         """Process ids of the workers, and of a streaming provider's processes."""
         return self.recognizer.pids()
 
-    def listen(self, decoded: Callable[[Decoded], None]) -> None:
+    def listen(self, decoded: Callable[[Decoded, Mapping[str, float]], None]) -> None:
         """Have somebody told of each decode."""
         self.decoder.decoded = decoded
 

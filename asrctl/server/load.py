@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from asrctl.policy.priority import Kind
+from asrctl.policy.priority import Kind, Ticket
+from asrctl.transcript import Hypothesis, Part
 
 _WINDOW_S = 5.0
 """What is seen as "now": a few decodes of the slowest model, and soon enough to act."""
@@ -39,6 +40,20 @@ class Load:
     delay_s: float
     finals: int
     partials: int
+
+
+WORK = ("partial", "guess", *Part)
+"""The sorts of work that decoding live audio is made of."""
+
+
+def work_of(ticket: Ticket, hypothesis: Hypothesis) -> dict[str, float]:
+    """Seconds of each sort of work that a hypothesis took; a partial and a guess are one sort each."""
+    if ticket.kind is Kind.PARTIAL:
+        return {"partial": hypothesis.inference_s}
+    if ticket.is_guess:
+        return {"guess": hypothesis.inference_s}
+    others = {str(part): seconds for part, seconds in hypothesis.parts_s.items() if part is not Part.FIRST}
+    return {Part.FIRST: max(0.0, hypothesis.inference_s - sum(others.values())), **others}
 
 
 class SessionCost:

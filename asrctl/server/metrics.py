@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -16,7 +16,7 @@ from asrctl.events import Event
 from asrctl.policy.ladder import Level
 from asrctl.policy.priority import Kind
 from asrctl.protocol import Done, Dropped, Final, Partial, ServerMessage
-from asrctl.server.load import Decoded
+from asrctl.server.load import WORK, Decoded
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _OUTCOMES = ("finalised", "silent", "dropped")
@@ -55,7 +55,13 @@ class Metrics:
         self._inference = Histogram(
             "asrctl_inference_seconds", "Time decoding", ["kind"], buckets=_SECONDS, registry=registry
         )
-
+        self._work = Counter(
+            "asrctl_work_seconds",
+            "Time decoding live audio, by what it was for: partials, guesses at finals, and of finals the "
+            "first decode, doubtful ones again, fallbacks from loops, rests, finding the language",
+            ["work"],
+            registry=registry,
+        )
         kinds = [kind.name.lower() for kind in Kind]
         for metric, labels in (
             (self.rejected, _REFUSALS),
@@ -65,6 +71,7 @@ class Metrics:
             (self._messages, _RESULTS),
             (self._waits, kinds),
             (self._inference, kinds),
+            (self._work, WORK),
         ):
             for label in labels:
                 metric.labels(label)  # so that it is there from the start, as 0
@@ -93,11 +100,13 @@ class Metrics:
         for outcome, seconds in zip(_OUTCOMES, (speech_s, silence_s, dropped_s), strict=True):
             self._audio.labels(outcome).inc(max(0.0, seconds))
 
-    def decoded(self, decode: Decoded) -> None:
-        """Count a decode."""
+    def decoded(self, decode: Decoded, work: Mapping[str, float]) -> None:
+        """Count a decode, and the seconds of each sort of work in it."""
         kind = decode.kind.name.lower()
         self._waits.labels(kind).observe(decode.wait_s)
         self._inference.labels(kind).observe(decode.inference_s)
+        for name, seconds in work.items():
+            self._work.labels(name).inc(seconds)
 
     def text(self) -> bytes:
         """All of it, in the text format."""

@@ -158,7 +158,8 @@ class WindowedStream:
         utterance.final = self._start(self._decode_final(utterance, utterance.audio()))
 
     def _ticket(self, kind: Kind, utterance: _Utterance) -> Ticket:
-        return Ticket(self._request.session, kind, self._request.source, utterance.number)
+        is_guess = kind is Kind.FINAL and not utterance.ended
+        return Ticket(self._request.session, kind, self._request.source, utterance.number, is_guess)
 
     async def _decode_final(self, utterance: _Utterance, samples: NDArray[np.float32]) -> None:
         """Decode all there is; complete the utterance if it has ended by then, or show it as a partial."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from asrctl.policy.language import LanguageBelief
-from asrctl.transcript import Hypothesis
+from asrctl.transcript import Hypothesis, Part
 
 
 async def corrected(
@@ -23,5 +23,9 @@ async def corrected(
     if not first.evidence or language == first.language:
         return first
     again = await decode(language)
-    inference_s = first.inference_s + again.inference_s
-    return replace(again, evidence=first.evidence, inference_s=inference_s)
+    return replace(
+        again,
+        evidence=first.evidence,
+        inference_s=first.inference_s + again.inference_s,
+        parts_s={**again.parts_s, Part.LANGUAGE: first.inference_s},
+    )

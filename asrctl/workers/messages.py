@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.transcript import Hypothesis, LanguageEvidence, Segment, Word
+from asrctl.transcript import Hypothesis, LanguageEvidence, Part, Segment, Word
 from asrctl.workers.wire import WireClosed
 
 if TYPE_CHECKING:
@@ -200,7 +200,8 @@ def _hypothesis(given: dict[str, Any]) -> Hypothesis:
         LanguageEvidence(speech_s, tuple((code, share) for code, share in probabilities))
         for speech_s, probabilities in given["evidence"]
     )
-    return Hypothesis(**{**given, "segments": segments, "evidence": evidence})
+    parts_s = {Part(name): seconds for name, seconds in given["parts_s"].items()}
+    return Hypothesis(**{**given, "segments": segments, "evidence": evidence, "parts_s": parts_s})
 
 
 def _load(header: dict[str, Any], _: bytes | bytearray) -> Load:

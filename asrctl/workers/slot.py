@@ -226,8 +226,7 @@ class Slot:
         return True
 
     def _adapted(self, job: Job) -> DecodeOptions:
-        adapt = self._options.adapt
-        return adapt(job.options, job.ticket, time.monotonic() - job.asked_s) if adapt else job.options
+        return self._options.adapt(job.options, job.ticket, time.monotonic() - job.asked_s)
 
     def _lost(self, job: Job, error: WorkerCrashed | WorkerTimeout) -> None:
         """Try a lost job again; when it keeps failing, on the fallback; then say that it failed."""

@@ -181,7 +181,6 @@ async def test_the_engine_decides_when_a_decode_starts(scripted: Scripted, level
         engine.steer(MEASURES[level])
         ticket = Ticket("s", Kind.FINAL)
         adapt = engine._pool.adapt
-        assert adapt is not None
         light = DecodeOptions(effort=Effort.LIGHT)
         prompt = Effort.LIGHT if level is Level.NORMAL else Effort.HASTY
         assert adapt(light, ticket, 0.0).effort is prompt

@@ -47,6 +47,8 @@ MOVING = {
     "asrctl_wait_seconds_count partial",
     "asrctl_inference_seconds_count final",
     "asrctl_inference_seconds_count partial",
+    "asrctl_work_seconds_total first",
+    "asrctl_work_seconds_total partial",
     "asrctl_rtf",
     "asrctl_level",
     "asrctl_level_changes_total 1",

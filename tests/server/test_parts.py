@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from asrctl import protocol
 from asrctl.policy.pacing import Pacer, PacingOptions
-from asrctl.policy.priority import Kind
+from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import ModelSpec
 from asrctl.server import connection
 from asrctl.server.gate import Gate
 from asrctl.server.journal import Journal
-from asrctl.server.load import LoadMeter, SessionCost
+from asrctl.server.load import WORK, LoadMeter, SessionCost, work_of
 from asrctl.server.session import LiveSession
 from asrctl.server.translate import Positions
+from asrctl.transcript import Hypothesis, Part
 
 from ..protocol.sides import Clock
 from .servers import Running, Talker, spoken, until
@@ -215,3 +216,15 @@ def test_a_reader_that_never_reads(shared: Running, monkeypatch: pytest.MonkeyPa
         return socket._close.code, socket._unsent_bytes
 
     assert asyncio.run(stall()) == (1008, 0)
+
+
+def test_work_by_sort() -> None:
+    """A partial and a guess are one sort each; a final is its parts, and what no part claims is its first
+    decode. They add up to its time."""
+    heard = Hypothesis((), "en", 2.0, parts_s={Part.FIRST: 0.7, Part.AGAIN: 0.5, Part.REST: 0.2})
+    assert work_of(Ticket("a", Kind.PARTIAL), heard) == {"partial": 2.0}
+    assert work_of(Ticket("a", Kind.FINAL, is_guess=True), heard) == {"guess": 2.0}
+    final = work_of(Ticket("a", Kind.FINAL), heard)
+    assert final == pytest.approx({"first": 1.3, "again": 0.5, "rest": 0.2})
+    assert work_of(Ticket("a", Kind.FINAL), Hypothesis((), "en", 1.0)) == {"first": 1.0}
+    assert set(final) <= set(WORK)

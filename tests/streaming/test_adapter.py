@@ -203,7 +203,7 @@ async def test_a_final_is_guessed_in_the_pause_and_kept(rig: RigOf) -> None:
         await run.pause()
         assert partial.aborted
         (guess,) = run.decoder.waiting
-        assert guess.is_final and guess.options.effort is Effort.LIGHT
+        assert guess.is_final and guess.ticket.is_guess and guess.options.effort is Effort.LIGHT
         if early:
             await run.end()
         await run.answer()

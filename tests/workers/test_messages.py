@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.transcript import Hypothesis, Segment, Word
+from asrctl.transcript import Hypothesis, Part, Segment, Word
 from asrctl.workers.messages import (
     Abort,
     Close,
@@ -69,7 +69,7 @@ def test_hypotheses_survive(number: int, hypothesis: Hypothesis) -> None:
         End(1),
         Close(1),
         Progress(1, 2, 1600, "one two", " three"),
-        Finished(1, 2, Hypothesis((), "en", 0.5)),
+        Finished(1, 2, Hypothesis((), "en", 0.5, parts_s={Part.FIRST: 0.3, Part.REST: 0.2})),
         GivenUp(1, 2, "why"),
     ],
     ids=lambda message: type(message).__name__,

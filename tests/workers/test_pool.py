@@ -24,6 +24,7 @@ from asrctl.errors import (
     WorkerTimeout,
 )
 from asrctl.policy.priority import Kind, Source, Ticket
+from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.transcript import Hypothesis
@@ -649,3 +650,18 @@ async def test_files_do_not_stop_each_other(script: Script, pool_of: PoolOf) -> 
     windows = [decoding(pool, number, ticket=FILE) for number in (1, 2)]
     assert await outcome(partial) == "w0"
     assert [await outcome(window) for window in windows] == ["w1", "w2"]
+
+
+@pytest.mark.parametrize(
+    ("effort", "waited_s", "given"),
+    [
+        (Effort.LIGHT, 0.1, Effort.LIGHT),
+        (Effort.LIGHT, 2.5, Effort.HASTY),
+        (Effort.DRAFT, 2.5, Effort.DRAFT),
+        (Effort.NORMAL, 60.0, Effort.NORMAL),
+    ],
+)
+def test_late_live_finals_are_not_decoded_twice(effort: Effort, waited_s: float, given: Effort) -> None:
+    """Unless somebody says otherwise; files wait for themselves only and are never hurried."""
+    options = DecodeOptions(effort=effort)
+    assert PoolOptions().adapt(options, Ticket("a", Kind.FINAL), waited_s).effort is given

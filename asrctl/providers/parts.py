@@ -1,0 +1,30 @@
+"""What the time of decoding a window goes to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from asrctl.transcript import Part
+
+
+class PartTimer:
+    """Adds up the seconds that each part of a window's work took."""
+
+    def __init__(self) -> None:
+        self.parts_s: dict[Part, float] = {}
+
+    @property
+    def first_or_rest(self) -> Part:
+        """What a decode is that nothing called for but the window itself."""
+        return Part.REST if Part.FIRST in self.parts_s else Part.FIRST
+
+    @contextmanager
+    def timed(self, part: Part) -> Iterator[None]:
+        """Count the time spent in here, also when it ends in an error."""
+        started_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.parts_s[part] = self.parts_s.get(part, 0.0) + time.perf_counter() - started_s
