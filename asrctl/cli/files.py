@@ -17,6 +17,7 @@ from asrctl.cli.sources import InputOptions, open_tracks
 from asrctl.cli.tally import REPORT_S, Tally
 from asrctl.cli.view import FileView
 from asrctl.errors import EXIT_INTERRUPTED, AudioError
+from asrctl.languages import is_open
 from asrctl.render import Format
 from asrctl.render.options import RenderOptions
 from asrctl.streaming.source import in_thread
@@ -198,6 +199,8 @@ class _Run:
         plan = self._engine.plan
         if not plan.multilingual and not set(work.providers) - {plan.provider}:
             scribe.doubt_language(plan.model)
+        elif not is_open(plan.decode.language):
+            scribe.doubt_choice(plan.decode.language, work.evidence)
 
     def _tell_of_reserves(self, name: str, work: Transcription, told: set[str]) -> None:
         """Say who stands in for whom, once for each that does."""

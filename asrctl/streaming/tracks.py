@@ -17,7 +17,7 @@ from asrctl.audio.echo import EchoFinder, WithoutEcho
 from asrctl.streaming.files import FileTranscription
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Track
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, LanguageEvidence, Segment, Track
 
 _PAUSE_S = 1.0
 """A segment is parted at a pause so long: others may have spoken in it. A turn in conversation is rarely
@@ -98,6 +98,11 @@ class TracksTranscription:
     def language(self) -> str:
         """That of the first track in which one was heard."""
         return next((work.language for work in self._works if work.language), "")
+
+    @property
+    def evidence(self) -> tuple[LanguageEvidence, ...]:
+        """What was heard of the language in the first windows of each track, although one was asked for."""
+        return tuple(piece for work in self._works for piece in work.evidence)
 
     @property
     def inference_s(self) -> float:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from asrctl.errors import ModelError
+from asrctl.models.store import ModelStore
+
 from .commands import Options, asrctl, run
 
 _SPEC = find_spec("pytest_audioeval")
@@ -52,3 +55,18 @@ def test_verbose_names_the_file_that_chose(
     no_settings.write_text(f"provider = {json.dumps(provider)}\nmodel = {json.dumps(model)}\n")
     assert run("transcribe", "-v", str(speech)) == 0
     assert f"model script.json ({no_settings})" in capsys.readouterr().err
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("language", "warned"), [("de", True), ("en", False), ("auto", False), ("de,en", False)]
+)
+def test_a_wrong_choice_is_noticed(language: str, warned: bool, store: ModelStore) -> None:
+    """A model that knows several languages hears that another one is spoken, and the right one is named."""
+    try:
+        base = store.resolve("base-q8_0").path
+    except ModelError as error:
+        pytest.skip(str(error))
+    done = asrctl(["transcribe", str(MONDAY), "--model", str(base), "--language", language])
+    assert done.returncode == 0 and done.stdout.strip()
+    assert ("this seems to be English, not German: try --language en" in done.stderr) == warned

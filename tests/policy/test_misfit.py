@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asrctl.policy.misfit import seems_foreign
-from asrctl.transcript import Segment
+from asrctl.policy.misfit import seems_foreign, spoken_instead
+from asrctl.transcript import LanguageEvidence, Segment
 
 
 def segments(*rated: tuple[float, float]) -> list[Segment]:
@@ -32,3 +32,28 @@ def segments(*rated: tuple[float, float]) -> list[Segment]:
 def test_the_mean_over_time_decides(rated: list[tuple[float, float]], foreign: bool) -> None:
     """Long segments count for more than short ones, and a moment of speech for nothing."""
     assert seems_foreign(segments(*rated)) is foreign
+
+
+def heard(speech_s: float, *shares: tuple[str, float]) -> LanguageEvidence:
+    """A piece of audio and what it is taken for, the likeliest first."""
+    return LanguageEvidence(speech_s, shares)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "spoken"),
+    [
+        ([], ""),
+        ([heard(1.9, ("de", 0.99))], ""),  # too little to judge
+        ([heard(2.0, ("de", 0.99))], "de"),
+        ([heard(6.4, ("de", 0.79), ("en", 0.2))], ""),
+        ([heard(6.4, ("en", 0.99))], ""),
+        ([heard(6.4, ("de", 0.9)), heard(6.4, ("de", 0.81))], "de"),
+        ([heard(1.5, ("de", 0.5), ("en", 0.3)), heard(6.4, ("de", 0.99))], "de"),
+        ([heard(6.4, ("de", 0.9)), heard(6.4, ("nl", 0.9))], ""),
+        ([heard(6.4, ("de", 0.9)), heard(6.4, ("en", 0.9))], ""),
+        ([heard(6.4)], ""),
+    ],
+)
+def test_another_language_than_was_asked_for(evidence: list[LanguageEvidence], spoken: str) -> None:
+    """It is named where what was looked at is surely in it, and where there is enough of that."""
+    assert spoken_instead("en", evidence) == spoken
