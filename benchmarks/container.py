@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         text = said(*command, str(SPEECH), ASRCTL_API_KEY=KEY)
         if text != TEXT:
             raise RuntimeError(f"another text: {text!r}")
-        memory_mb = float(re.findall(r"^asrctl_memory_bytes (\S+)$", page("/metrics"), re.M)[0]) / 1e6
+        memory_mb = float(re.findall(r"^asrctl_memory_bytes\S* (\S+)$", page("/metrics"), re.M)[0]) / 1e6
         said(engine, "stop", NAME)
         code = int(said(engine, "inspect", "-f", "{{.State.ExitCode}}", NAME))
     header = [
