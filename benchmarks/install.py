@@ -76,12 +76,7 @@ def first_transcript(way: str, wheel: Path, home: Path, directory: str) -> float
         RuntimeError: Another text came out.
     """
     (home / directory).mkdir(parents=True)
-    places = {
-        "XDG_CACHE_HOME": "cache",
-        "XDG_CONFIG_HOME": "config",
-        "XDG_DATA_HOME": "data",
-        "PIPX_HOME": "pipx",
-    }
+    places = {"XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data", "PIPX_HOME": "pipx"}
     environ = {**os.environ, **{name: str(home / place) for name, place in places.items()}}
     environ |= {"PYTHON": sys.executable, "WHEEL": str(wheel), "SPEECH": str(SPEECH)}
     for name in ("PYTHONPATH", "ASRCTL_CONFIG", "PIP_CACHE_DIR", "UV_CACHE_DIR"):

@@ -11,7 +11,7 @@ import asrctl
 from .commands import run
 
 FOLDER = Path(asrctl.__file__).parent / "deploy"
-SHIPPED = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file())
+SHIPPED = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file())
 
 
 def test_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
