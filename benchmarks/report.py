@@ -16,6 +16,10 @@ from benchmarks.common import RESULTS, Table
 
 PAGE = RESULTS.parent / "RESULTS.md"
 SECTIONS = {
+    "Installing": {
+        "install": "A newcomer's minute: one command from an empty environment to the first transcript",
+        "container": "The container, built and run",
+    },
     "Files": {
         "comparison": "Long file: speed against word errors",
         "shortfile": "Short files, exec to exit, warm page cache, medians in seconds",

@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "bench": "Measure: speed, cold start, live latency.",
     "config": "Show the settings in force.",
     "models": "List, fetch, check and remove models.",
+    "deploy": "Give out files for running a server: container, systemd, cluster, monitoring.",
 }
 """Each command in a line. Its module in this room has its name, and an `app`."""
 

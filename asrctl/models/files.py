@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,8 @@ class Record:
     """What was known of a file when it was last hashed; it lies beside it as `<file>.json`.
 
     While length and modification time still match, nothing is hashed again: a start
-    costs two small reads, not a pass over the weights.
+    costs two small reads, not a pass over the weights. A copy out of an archive or a container's image,
+    which may keep times in whole seconds only, matches too.
     """
 
     checksum: str
@@ -59,7 +60,8 @@ class Record:
         """
         try:
             record = cls(**json.loads(_record_path(beside or path).read_text(encoding="utf-8")))
-            return record if record == cls.of(path, record.checksum) else None
+            copied = replace(record, mtime_ns=record.mtime_ns // 10**9 * 10**9)
+            return record if cls.of(path, record.checksum) in (record, copied) else None
         except (OSError, ValueError, TypeError):
             return None
 

@@ -147,6 +147,17 @@ def test_a_touched_file_is_hashed_and_taken_again(shop: ModelStore, mini: Mini, 
     assert len(downloads.asked) == 1
 
 
+def test_a_file_out_of_a_containers_image_is_taken(recorded: Path) -> None:
+    """Its time lost what is below a second, nothing may be written there, and nothing is hashed."""
+    path = recorded / "ggml-tiny.en.bin"
+    recorded_ns = 1_700_000_000_123_456_789
+    os.utime(path, ns=(recorded_ns, recorded_ns))
+    Record.of(path, CATALOG["tiny.en"].sha1).save(path)
+    for lost_ns, is_there in ((123_456_789, True), (1, False), (10**9 + 123_456_789, False)):
+        os.utime(path, ns=(recorded_ns, recorded_ns - lost_ns))
+        assert (ModelStore(recorded).find("tiny.en") is not None) == is_there
+
+
 def test_a_file_put_there_by_hand_is_taken(shop: ModelStore, mini: Mini, downloads: Downloads) -> None:
     """If it has the published checksum; no record is needed."""
     shop.root.mkdir()

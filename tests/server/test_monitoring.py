@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from .servers import Running
 
-FOLDER = files("asrctl.server").joinpath("monitoring")
+FOLDER = files("asrctl").joinpath("deploy", "monitoring")
 DASHBOARD: dict[str, Any] = json.loads(FOLDER.joinpath("grafana.json").read_text(encoding="utf-8"))
 RULES: list[dict[str, Any]] = [
     rule
