@@ -258,9 +258,9 @@ def main(arguments: list[str] | None = None) -> int:
             journeys = asyncio.run(run(cluster, balancer, talks, options))
             elsewhere = balancer.elsewhere
     verdicts = [verdict(each, words_of) for each in journeys]
-    for number, each in enumerate(verdicts):
+    for number, (each, journey) in enumerate(zip(verdicts, journeys, strict=True)):
         if not each.is_whole:
-            note(f"session {number}: {each}")
+            note(f"session {number}: {each}: {journey.listened.text!r}")
     tables = report(verdicts, journeys, cluster, elsewhere)
     print(*tables, sep="\n\n")
     if options.output:
