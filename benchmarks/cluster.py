@@ -1,7 +1,9 @@
 """Live sessions over several servers behind HAProxy, which are killed, drained and added: is a word lost?
 
 python -m benchmarks.cluster            # words that are known exactly, by the provider `scripted`
-python -m benchmarks.cluster --real     # tiny.en and the sample sentence, again and again
+python -m benchmarks.cluster --real     # tiny.en and the sample sentence; first without faults
+
+With a real model a word may be heard as another one where a session begins again within an utterance's audio.
 
 Real processes on loopback: `asrctl serve`, HAProxy with the configuration that asrctl ships, asrctl's
 client with its defaults. Audio is fed at real time. A fault comes at its time, or later, once as many nodes
@@ -33,7 +35,7 @@ from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.errors import ServerError
 from asrctl.providers.scripted import speak
 from asrctl.transcript import SAMPLE_RATE_HZ
-from benchmarks.accuracy import normalise
+from benchmarks.accuracy import Accuracy, accuracy
 from benchmarks.balancer import Balancer
 from benchmarks.cluster_nodes import Cluster, Fault, Kind, Node, plan
 from benchmarks.common import Table, machine, note, save, table
@@ -71,7 +73,7 @@ class Verdict:
         words: How many were said.
         lost: Words that were said and not heard.
         doubled: Words that were heard more often than said.
-        in_order: Whether exactly the words that were said were heard, in their order.
+        changed: Words that were heard in another place than said; with a real model, as other words.
         balances: Whether every sample is answered for, to the client and by the server, and none dropped.
         refusals: Answers 503 that its client saw.
         error: Why it was given up; empty if it was not.
@@ -80,7 +82,7 @@ class Verdict:
     words: int
     lost: int
     doubled: int
-    in_order: bool
+    changed: int
     balances: bool
     refusals: int
     error: str
@@ -88,7 +90,7 @@ class Verdict:
     @property
     def is_whole(self) -> bool:
         """Whether every word came once, and every sample is answered for."""
-        return self.in_order and self.balances and not self.error
+        return not (self.lost or self.doubled or self.error) and self.balances
 
 
 def scripted_talk(duration_s: float, seed: int) -> Talk:
@@ -167,15 +169,24 @@ async def travel_all(
     return await asyncio.gather(*(one(number, talk, dice.uniform(0, 2)) for number, talk in enumerate(talks)))
 
 
-def verdict(journey: Journey, words_of: Callable[[str], list[str]]) -> Verdict:
+def exactly(said: str, heard: str) -> Accuracy:
+    """Words that are known exactly, and all different."""
+    wanted, found = said.split(), heard.split()
+    lost = (Counter(wanted) - Counter(found)).total()
+    doubled = (Counter(found) - Counter(wanted)).total()
+    moved = 0 if lost or doubled else sum(one != two for one, two in zip(wanted, found, strict=True))
+    return Accuracy(100 * (lost + doubled + moved) / len(wanted), moved, lost, doubled, len(wanted))
+
+
+def verdict(journey: Journey, compare: Callable[[str, str], Accuracy]) -> Verdict:
     """Hold what was heard against what was said."""
     listened = journey.listened
-    said, heard = words_of(listened.talk.text or ""), words_of(listened.text)
+    found = compare(listened.talk.text or "", listened.text)
     return Verdict(
-        words=len(said),
-        lost=(Counter(said) - Counter(heard)).total(),
-        doubled=(Counter(heard) - Counter(said)).total(),
-        in_order=said == heard,
+        words=found.words,
+        lost=found.deletions,
+        doubled=found.insertions,
+        changed=found.substitutions,
         balances=listened.balances and listened.account.dropped_samples == 0,
         refusals=sum("(503)" in reason for reason in failures([listened])),
         error=listened.error,
@@ -226,7 +237,8 @@ def report(
         ("words said", sum(each.words for each in verdicts)),
         ("words lost", sum(each.lost for each in verdicts)),
         ("words doubled", sum(each.doubled for each in verdicts)),
-        ("sessions with every word once, in order", sum(each.in_order for each in verdicts)),
+        ("words changed", sum(each.changed for each in verdicts)),
+        ("sessions with every word once", sum(each.is_whole for each in verdicts)),
         ("accounts balanced, nothing dropped", sum(each.balances for each in verdicts)),
         ("sessions given up", sum(bool(each.error) for each in verdicts)),
         ("places taken, median / most, %", f"{np.median(shares):.0f} / {max(shares):.0f}" if shares else "-"),
@@ -248,18 +260,21 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 1 if a word was lost or doubled, or a sample."""
     options = _parser().parse_args(arguments)
     end_on_sigterm()
-    make, words_of = (real_talk, _normalised) if options.real else (scripted_talk, str.split)
+    make, compare = (real_talk, accuracy) if options.real else (scripted_talk, exactly)
     talks = [make(options.seconds, options.seed * 1_000_003 + number) for number in range(options.sessions)]
     measured = machine()
     with tempfile.TemporaryDirectory() as directory:
         cluster = _cluster(options, Path(directory))
         with cluster, Balancer(cluster.ports) as balancer:
             balancer.wait_up(node.name for node in cluster.ready)
+            if options.real:
+                quiet = asyncio.run(travel_all(balancer.url, talks, options.at_once, options.seed, lambda: 1))
+                note(f"without faults: {[verdict(each, compare) for each in quiet]}")
             journeys = asyncio.run(run(cluster, balancer, talks, options))
             elsewhere = balancer.elsewhere
-    verdicts = [verdict(each, words_of) for each in journeys]
+    verdicts = [verdict(each, compare) for each in journeys]
     for number, (each, journey) in enumerate(zip(verdicts, journeys, strict=True)):
-        if not each.is_whole:
+        if not each.is_whole or each.changed:
             note(f"session {number}: {each}: {journey.listened.text!r}")
     tables = report(verdicts, journeys, cluster, elsewhere)
     print(*tables, sep="\n\n")
@@ -271,7 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
         }
         raw |= {"moves": [asdict(move) for journey in journeys for move in journey.moves]}
         note(str(save(options.output, {"machine": measured, **raw}, *tables)))
-    return int(not all(each.is_whole for each in verdicts))
+    return int(not all(each.is_whole and (options.real or not each.changed) for each in verdicts))
 
 
 def _cluster(options: argparse.Namespace, directory: Path) -> Cluster:
@@ -285,10 +300,6 @@ def _cluster(options: argparse.Namespace, directory: Path) -> Cluster:
     names = [f"asr-{number + 1}" for number in range(options.nodes + options.additions)]
     nodes = [Node(name, args, options.drain_s, module) for name in names]
     return Cluster(nodes, options.nodes, options.max_sessions, options.seed)
-
-
-def _normalised(text: str) -> list[str]:
-    return normalise(text).split()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -50,7 +50,7 @@ def test_clients_spread() -> None:
 
 
 def test_what_needs_no_wait_makes_no_later_one_longer() -> None:
-    """A session that is gone costs an attempt, and not a wait: a lost link after it is waited for as before."""
+    """A session that is gone costs an attempt, and no wait: later ones are no longer for it."""
     backoff, found = Backoff(BackoffOptions(), MIDDLE), list[float | None]()
     for at_once in (False, True, False, True, False):
         backoff.began()
