@@ -50,6 +50,8 @@ SECTIONS = {
         "page": "The page while captions come fast",
         "serve_crowd": "Forty clients at once",
         "serve_faults": "Sessions under connection faults and server restarts",
+        "cluster": "A cluster behind HAProxy under kills, drains and additions",
+        "cluster_real": "The same with tiny.en",
         "reconnect_storm": "Clients that lose the server at once",
         "ladder": "Work on each rung of the degrade ladder",
     },

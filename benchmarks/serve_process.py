@@ -40,9 +40,11 @@ class ServerProcess:
         lines: The last lines of its log.
     """
 
-    def __init__(self, *args: str, port: int = 0, environ: Mapping[str, str] | None = None) -> None:
-        """Prepare; `args` go to `asrctl serve`."""
-        self._command = [sys.executable, "-m", "asrctl", "serve", "--port", str(port), *args]
+    def __init__(
+        self, *args: str, port: int = 0, environ: Mapping[str, str] | None = None, module: str = "asrctl"
+    ) -> None:
+        """Prepare; `args` go to `asrctl serve`, or to a `module` that stands in for it."""
+        self._command = [sys.executable, "-m", module, "serve", "--port", str(port), *args]
         self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[str] | None = None
         self._listening = threading.Event()

@@ -34,6 +34,7 @@ def serve(
     context: typer.Context,
     host: options.Host = None,
     port: options.Port = None,
+    node: options.Node = None,
     wyoming: options.Wyoming = None,
     page: options.Page = None,
     open_page: options.Open = False,
@@ -72,7 +73,7 @@ def serve(
     if missing:
         raise UsageError(f"asrctl serve needs {', '.join(missing)}: pip install 'asrctl[serve]'")
     from asrctl.detect.quick import defaults
-    from asrctl.server.options import check_exposure
+    from asrctl.server.options import check_exposure, check_node
     from asrctl.settings import load
 
     loaded = load(config)
@@ -82,6 +83,7 @@ def serve(
     given: dict[str, Any] = {
         "host": host,
         "port": port,
+        "node": node,
         "wyoming_port": wyoming,
         "page": page,
         "max_sessions": max_sessions,
@@ -97,6 +99,7 @@ def serve(
     flags = {name: value for name, value in given.items() if value is not None}
     settings = replace(settings, serve=replace(settings.serve, **flags))
     chosen = settings.serve
+    check_node(chosen.node)
     check_exposure(chosen.host, chosen.api_key, insecure, wyoming=chosen.wyoming_port is not None)
     if tls_key is not None and tls_cert is None:
         raise UsageError("--tls-key goes with --tls-cert")
@@ -157,6 +160,7 @@ def options_of(settings: Settings) -> ServeOptions:
         stream=stream_options(plan.decode, settings.vad, settings.live),
         host=chosen.host,
         port=chosen.port,
+        node=chosen.node,
         wyoming_port=chosen.wyoming_port,
         page=chosen.page,
         api_key=chosen.api_key,
@@ -169,6 +173,7 @@ def options_of(settings: Settings) -> ServeOptions:
         max_connections=chosen.max_connections,
         max_connections_per_peer=chosen.max_connections_per_peer,
         resume_ttl_s=chosen.resume_ttl_s,
+        drain_s=chosen.drain_s,
         grace_s=chosen.grace_s,
         watchdog_s=chosen.watchdog_s,
         retry_s=chosen.retry_s,

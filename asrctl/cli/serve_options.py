@@ -14,6 +14,10 @@ Port = Annotated[
     int | None,
     typer.Option(metavar="PORT", min=0, max=65_535, help="TCP port (default 8765); 0 takes a free one."),
 ]
+Node = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Its name among other servers, for session ids, log and metrics."),
+]
 Wyoming = Annotated[
     int | None,
     typer.Option(

@@ -184,7 +184,7 @@ class Attempts:
             self._breaker.succeeded()
         else:
             self._breaker.failed()
-        wait_s = self._backoff.failed(self._ready_s, failure.retry_after_s, failure.soon)
+        wait_s = self._backoff.failed(self._ready_s, failure.retry_after_s, failure.soon, failure.at_once)
         if failure.fatal:
             raise GaveUp(failure.reason)
         if wait_s is None:

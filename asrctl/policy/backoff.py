@@ -63,7 +63,11 @@ class Backoff:
         self._attempts += 1
 
     def failed(
-        self, ready_s: float = 0.0, retry_after_s: float | None = None, soon: bool = False
+        self,
+        ready_s: float = 0.0,
+        retry_after_s: float | None = None,
+        soon: bool = False,
+        at_once: bool = False,
     ) -> float | None:
         """The attempt failed, or the link it made was lost.
 
@@ -71,6 +75,7 @@ class Backoff:
             ready_s: How long the link was ready; 0 if it never was.
             retry_after_s: What the server asked for, which wins. Never less is waited, and a little more.
             soon: The server restarts and wants its clients back: the first wait is anywhere below `first_s`.
+            at_once: The server is well, and wants another beginning: no wait, nor a longer one next time.
 
         Returns:
             Seconds to wait before the next attempt; None if there shall be none.
@@ -79,6 +84,8 @@ class Backoff:
             self._attempts = self._waits = 0
         if self._attempts >= self._options.max_attempts:
             return None
+        if at_once:
+            return 0.0
         self._waits += 1
         if retry_after_s is not None and retry_after_s >= 0:
             asked_s = min(retry_after_s, self._options.max_retry_after_s)

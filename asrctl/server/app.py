@@ -152,10 +152,11 @@ class Application:
         return JSONResponse({"status": "ok", "version": __version__})
 
     async def _ready(self, request: Request) -> Response:
-        """200 while speech is really decoded, else 503 with the reason."""
+        """200 while speech is really decoded, else 503 with the reason; with `?room` also if there is no
+        place for another session, so that a balancer sends it elsewhere."""
         if denial := self._gate.check_host(_headers(request.headers)):
             return self._refusal(denial)
-        body = readiness(self._hub)
+        body = readiness(self._hub, for_another="room" in request.query_params)
         return JSONResponse(body, *((200, None) if body["ready"] else (503, {"Retry-After": "1"})))
 
     async def _capabilities(self, request: Request) -> Response:

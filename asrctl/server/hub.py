@@ -20,6 +20,8 @@ from asrctl.server.served import Bounds, ServedSession
 from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
+NODE_END = "."
+"""Between the node's name and the rest of a session's id, which has none: a balancer finds the node by it."""
 _FINISHED_KEPT = 256
 """Sessions that are done are kept for a client that lost its socket just then; no more than this."""
 _NOT_READY_RETRY_S = 2
@@ -91,11 +93,19 @@ class Hub:
         """The first door: the id of a session to be, or why not. To be given back by `release`."""
         if reason := self.why_not_now:
             return Refusal(reason, _NOT_READY_RETRY_S)
-        session_id = secrets.token_urlsafe(12)
+        node = f"{self.options.node}{NODE_END}" if self.options.node else ""
+        session_id = node + secrets.token_urlsafe(12)
         refusal = self.admission.admit(session_id)
         if refusal is not None and self._give_up_silent():
             refusal = self.admission.admit(session_id)
         return refusal or session_id
+
+    @property
+    def why_no_room(self) -> str:
+        """Why no further session would be let in; empty if one would."""
+        limit = self.admission.limit
+        full = f"{limit} sessions are open, which is the limit" if len(self.admission) >= limit else ""
+        return self.why_not_now or full
 
     def _give_up_silent(self) -> bool:
         """End a session that lost its client before anything was spoken, for somebody who is there."""
@@ -266,6 +276,13 @@ class Hub:
         for session in self.sessions:
             self.with_session(session, tell)
 
+    def hand_over(self) -> None:
+        """End the sessions in which nobody speaks: their clients take them up at another server."""
+        for session in self.sessions:
+            if session.may_move:
+                self.with_session(session, lambda each: each.report())  # so that nothing is sent again
+                self._part(session)
+
     @property
     def settled(self) -> bool:
         """Whether no session waits for a final."""
@@ -274,5 +291,8 @@ class Hub:
     def close(self) -> None:
         """Close all sockets with 1012 and end all sessions."""
         for session in list(self._sessions.values()):
-            self.with_session(session, lambda each: each.end_socket())
-            self.end(session)
+            self._part(session)
+
+    def _part(self, session: ServedSession) -> None:
+        self.with_session(session, lambda each: each.end_socket())
+        self.end(session)

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 
 import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from asrctl import events
+from asrctl import __version__, events
 from asrctl.events import Event
 from asrctl.policy.ladder import Level
 from asrctl.policy.priority import Kind
@@ -32,8 +32,10 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 class Metrics:
     """Counters that the server moves, and values that are asked for when they are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str = "") -> None:
+        """All of them at 0; `node` is the server's name among others."""
         registry = self._registry = CollectorRegistry()
+        Info("asrctl", "This server", registry=registry).info({"node": node, "version": __version__})
         self.rejected = Counter(
             "asrctl_rejected", "Handshakes and sessions refused", ["reason"], registry=registry
         )

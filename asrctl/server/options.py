@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ _MARGIN_S = 30.0
 """What the endpointer and a piece of caught-up audio may add to what a session holds."""
 _DEADLINE_FACTOR = 2.0
 """A decode may take `watchdog_s` and so many times its audio: beyond, a server could not keep up anyway."""
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _STRANGERS = 64
 """Connections beside those of all sessions: sockets that resume, pages, and whoever comes to be refused."""
 
@@ -69,6 +71,7 @@ class ServeOptions:
         streaming: What comes before the models; None for nothing.
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
+        node: This server's name among others, which its sessions' ids begin with; empty for none.
         wyoming_port: TCP port for clients that speak Wyoming; 0 takes a free one, None for none.
         page: Whether `/` serves the page for browsers.
         api_key: What clients must know; empty for nothing.
@@ -83,7 +86,8 @@ class ServeOptions:
         max_connections: Connections of all kinds at once; never fewer than all sessions need.
         max_connections_per_peer: The same for one address; 0 for no bound of its own.
         resume_ttl_s: How long a session lives without a socket.
-        grace_s: How long a shutdown waits for finals.
+        drain_s: How long a shutdown waits for sessions to end, or to fall silent and go on elsewhere.
+        grace_s: How long it waits for finals then.
         watchdog_s: A decode may take so long, and twice its audio; then its worker is replaced. A server
             where nothing is decoded for so long although work waits is not ready.
         retry_s: When a model that failed is tried again for the first time.
@@ -98,6 +102,7 @@ class ServeOptions:
     streaming: Streaming | None = None
     host: str = "127.0.0.1"
     port: int = 8765
+    node: str = ""
     wyoming_port: int | None = None
     page: bool = True
     api_key: str = ""
@@ -112,6 +117,7 @@ class ServeOptions:
     max_connections: int = 256
     max_connections_per_peer: int = 128
     resume_ttl_s: float = 60.0
+    drain_s: float = 0.0
     grace_s: float = 10.0
     watchdog_s: float = 30.0
     retry_s: float = 60.0
@@ -157,6 +163,16 @@ class ServeOptions:
         late is given up by the session."""
         most_s = self.window_s + self.hold_s + _MARGIN_S
         return replace(self.stream, max_backlog_s=max(self.stream.max_backlog_s, most_s))
+
+
+def check_node(name: str) -> None:
+    """Refuse a node's name that could not stand in addresses, labels and a line of the log as it is.
+
+    Raises:
+        UsageError: It has other characters than names of hosts, or is too long.
+    """
+    if name and not _NODE.fullmatch(name):
+        raise UsageError(f"{name!r} is no name for a node: letters, digits, '.', '_' and '-', at most 63")
 
 
 def check_exposure(host: str, api_key: str, insecure: bool, *, wyoming: bool = False) -> None:

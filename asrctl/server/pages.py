@@ -17,9 +17,9 @@ from asrctl.server.metrics import memory_bytes
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 
-def readiness(hub: Hub) -> dict[str, object]:
-    """Whether speech is decoded, and by what."""
-    reason, engine = hub.why_not_ready, hub.engine
+def readiness(hub: Hub, *, for_another: bool = False) -> dict[str, object]:
+    """Whether speech is decoded, and by what; or whether it would be `for_another` session."""
+    reason, engine = hub.why_not_ready or (hub.why_no_room if for_another else ""), hub.engine
     body = {
         "ready": not reason,
         "reason": reason,

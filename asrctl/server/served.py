@@ -308,6 +308,11 @@ class ServedSession(ABC):
         """Whether no final is on its way."""
         return not self._session.awaits_finals
 
+    @property
+    def may_move(self) -> bool:
+        """Whether its client would take it up at another server now, and repeat next to nothing."""
+        return False
+
     def close(self) -> None:
         """End at once; what is pending is neither transcribed nor declared."""
         self._session.stop()

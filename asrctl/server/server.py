@@ -54,9 +54,9 @@ class Server:
             UsageError: The certificate cannot be used.
         """
         self._options = options
-        self.journal = journal or Journal()
+        self.journal = journal or Journal(node=options.node)
         self.engine = engine
-        metrics = Metrics()
+        metrics = Metrics(options.node)
         engine.listen(metrics.decoded)
         self.doorkeeper = Doorkeeper(
             affordable(options.connections),
@@ -195,20 +195,30 @@ class Server:
         """Nobody new; finals for all utterances that have ended; 1012.
 
         An utterance in the middle is not cut: its audio is uncommitted, and the client sends it again to
-        whoever comes next.
+        whoever comes next. While the server drains, sessions go on until nobody speaks in them; those that
+        cannot go on elsewhere, until they end.
         """
-        self.journal.note("stopping", grace_s=self._options.grace_s, sessions=len(self.hub.sessions))
-        self.hub.go_away(self._options.grace_s)
+        drain_s, grace_s = self._options.drain_s, self._options.grace_s
+        self.journal.note(
+            "stopping", drain_s=drain_s or None, grace_s=grace_s, sessions=len(self.hub.sessions)
+        )
+        self.hub.go_away(drain_s + grace_s)
         files, dialects = self._app.files, self._app.dialects
+        await self._until(self._has_drained, drain_s)
         dialects.go_away()
         works = (self.hub, files, dialects)
-        await self._until(lambda: all(each.settled for each in works), self._options.grace_s)
+        await self._until(lambda: all(each.settled for each in works), grace_s)
         self.hub.tick()  # what became final is acknowledged
         dialects.close()
         self.hub.close()
         files.close()
         await self._until(lambda: not self._app.connections and not len(dialects) and files.settled, _CLOSE_S)
         self._listener.should_exit = True
+
+    def _has_drained(self) -> bool:
+        """Whether nobody is left; those who may go are sent to another server."""
+        self.hub.hand_over()
+        return not self.hub.sessions and not len(self._app.dialects) and self._app.files.settled
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s

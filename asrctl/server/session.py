@@ -169,6 +169,11 @@ class LiveSession(ServedSession):
         """Whether a socket is there."""
         return self.listener is not None
 
+    @property
+    def may_move(self) -> bool:
+        """Whether its client would take it up at another server now, and repeat next to nothing."""
+        return self.is_attached and not self.spooled_samples and self._session.is_quiet
+
     def end_socket(self) -> None:
         """Close the socket with 1012; the client resumes, or starts anew where the finals ended."""
         if self.listener is not None:

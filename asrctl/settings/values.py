@@ -64,6 +64,7 @@ class ServeSettings:
     Attributes:
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
+        node: This server's name among others: session ids begin with it, log and metrics have it.
         wyoming_port: TCP port for clients that speak Wyoming; 0 takes a free one, none is the default.
         page: Whether `/` serves the page for browsers.
         max_sessions: Sessions at once; fewer are let in where the machine cannot do as many.
@@ -89,13 +90,15 @@ class ServeSettings:
         max_waiting_files: Uploaded files that may wait besides.
         max_upload_bytes: Longest upload.
         upload_idle_s: An upload that brings next to nothing for so long is cut.
-        grace_s: How long a shutdown waits for finals.
+        drain_s: How long a shutdown waits for sessions to end, or to fall silent and go on elsewhere.
+        grace_s: How long it waits for finals then.
         watchdog_s: A decode may take so long, and twice its audio; then its worker is replaced.
         retry_s: When a model that failed is tried again.
     """
 
     host: str = "127.0.0.1"
     port: int = _number(8765, 0, 65_535)
+    node: str = ""
     wyoming_port: int | None = field(default=None, metadata={"least": 0, "most": 65_535})
     page: bool = True
     max_sessions: int = _number(10, 1, 1000)
@@ -120,6 +123,7 @@ class ServeSettings:
     max_waiting_files: int = _number(8, 0, 10_000)
     max_upload_bytes: int = _number(1 << 30, 1 << 16, 1 << 40)
     upload_idle_s: float = _number(30.0, 0.1, 3600.0)
+    drain_s: float = _number(0.0, 0.0, 3600.0)
     grace_s: float = _number(10.0, 0.0, 3600.0)
     watchdog_s: float = _number(30.0, 1.0, 3600.0)
     retry_s: float = _number(60.0, 1.0, 86_400.0)

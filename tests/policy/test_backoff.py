@@ -49,6 +49,17 @@ def test_clients_spread() -> None:
     assert len(first) == 50
 
 
+def test_what_needs_no_wait_makes_no_later_one_longer() -> None:
+    """A session that is gone costs an attempt, and no wait: later ones are no longer for it."""
+    backoff, found = Backoff(BackoffOptions(), MIDDLE), list[float | None]()
+    for at_once in (False, True, False, True, False):
+        backoff.began()
+        found.append(backoff.failed(at_once=at_once))
+    assert found == [1, 0, 2, 0, 4]
+    assert backoff.attempts == 5
+    assert waits(Backoff(BackoffOptions(), MIDDLE), at_once=True) == [0] * 14
+
+
 def test_what_the_server_asks_for_wins() -> None:
     """Retry-After replaces the doubling; it is never undercut, and overstepped by a fifth at most."""
     assert waits(Backoff(BackoffOptions(), lambda: 0.0), retry_after_s=7.0) == [7.0] * 14
