@@ -20,7 +20,7 @@ from asrctl.bench.paced import Latencies, Talk, latencies
 from asrctl.client import ClientOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.accuracy import accuracy
-from benchmarks.common import Table, note, table
+from benchmarks.common import Table, half_option, note, table
 from benchmarks.serve_process import ServerProcess, Watch
 from benchmarks.serve_sessions import Listened, failures, levels, play
 from benchmarks.talks import keep, parser, setup_for, spread, talks_of, transcripts
@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 1 if a session was not as it should be."""
     options = _options(arguments)
     setup = setup_for(options.model)
-    talks = talks_of(options.corpus, options.sessions, options.seconds)
+    talks = talks_of(options.corpus, options.sessions, options.seconds, half=options.half)
     note(f"{len(talks)} conversations of {min(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ:.0f} s")
     with Workers(setup) as workers:
         offline = transcripts(workers, talks)
@@ -158,6 +158,7 @@ def _result(
 
 def _options(arguments: list[str] | None) -> Any:
     made = parser("serve_load", __doc__)
+    half_option(made)
     made.add_argument("--sessions", type=int, default=10, help="how many at once")
     made.add_argument("--seconds", type=float, default=600.0, help="length of each conversation")
     made.add_argument("--workers", type=int, default=1, help="processes of the server that decode")
