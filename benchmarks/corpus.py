@@ -24,13 +24,13 @@ import numpy as np
 from benchmarks.common import CLEAN, CORPUS, HALVES, HARD, Clip, Pcm, note, write_manifest, write_wav
 from benchmarks.hard import hard_clips, recorded_clips, write_flow
 from benchmarks.longfile import LongFile
+from benchmarks.mixing import floats, ints, level_db
 from benchmarks.sources import MORE_SOURCES, SOURCES, Recording, Source, SourceError, Unreadable, decoded
 from benchmarks.synthesis import ESPEAK
 
 QUIET_DBFS = -32.0
 """Clips below this level (RMS of the louder half) are raised to the next figure."""
 RAISED_DBFS = -24.0
-FULL_SCALE = 32_768.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -119,19 +119,12 @@ def _clip(directory: Path, source: Source, recording: Recording) -> Clip:
 
 def raised(samples: Pcm) -> Pcm:
     """Bring a very quiet clip to an ordinary level, without clipping; others stay as they are."""
-    if not len(samples) or (level := _level_dbfs(samples)) >= QUIET_DBFS:
+    speech = floats(samples)
+    if not len(samples) or level_db(speech) >= QUIET_DBFS:
         return samples
-    headroom = (FULL_SCALE - 1) / max(1.0, float(np.abs(samples.astype(np.float64)).max()))
-    gain = min(10 ** ((RAISED_DBFS - level) / 20), headroom)
-    return np.round(samples * gain).astype(np.int16)
-
-
-def _level_dbfs(samples: Pcm) -> float:
-    """RMS of the louder half of 32 ms frames, in decibels below full scale."""
-    frames = samples[: len(samples) // 512 * 512].reshape(-1, 512).astype(np.float64)
-    powers = np.sort((frames**2).mean(axis=1)) if len(frames) else np.array([1.0])
-    power = float(powers[len(powers) // 2 :].mean())
-    return 10 * float(np.log10(max(power, 1e-9) / FULL_SCALE**2))
+    headroom = 1 / max(1e-4, float(np.abs(speech).max()))
+    gain = min(10 ** ((RAISED_DBFS - level_db(speech)) / 20), headroom)
+    return ints(speech * gain)
 
 
 def _parser() -> argparse.ArgumentParser:

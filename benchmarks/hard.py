@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import mixing
-from benchmarks.common import CLEAN, HALVES, Clip, Pcm, read_wav, write_wav
-from benchmarks.mixing import Samples
+from benchmarks.common import CLEAN, HALVES, Clip, read_wav, silence, write_wav
+from benchmarks.mixing import Samples, floats, ints
 from benchmarks.noises import hum, music, pink
 from benchmarks.sources import decoded
 
@@ -49,7 +49,7 @@ def half_of(speaker: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Material:
     """What the clips of a half are made from.
 
     Attributes:
@@ -74,51 +74,53 @@ class Bench:
 Made = tuple[Samples, str]
 
 
-def _babble(bench: Bench, number: int, clip: Clip) -> Made:
-    speech = bench.samples[clip.id]
-    others = [bench.samples[bench.other(clip).id] for _ in range(_TALKERS)]
-    return mixing.with_noise(speech, mixing.babble(others, len(speech), bench.rng), _snr(number)), clip.text
+def _babble(material: Material, number: int, clip: Clip) -> Made:
+    speech = material.samples[clip.id]
+    others = [material.samples[material.other(clip).id] for _ in range(_TALKERS)]
+    return mixing.with_noise(
+        speech, mixing.babble(others, len(speech), material.rng), _snr(number)
+    ), clip.text
 
 
-def _music(bench: Bench, number: int, clip: Clip) -> Made:
-    bed = bench.beds[number % len(bench.beds)]
-    return mixing.with_noise(bench.samples[clip.id], bed, _snr(number)), clip.text
+def _music(material: Material, number: int, clip: Clip) -> Made:
+    bed = material.beds[number % len(material.beds)]
+    return mixing.with_noise(material.samples[clip.id], bed, _snr(number)), clip.text
 
 
-def _hum(bench: Bench, number: int, clip: Clip) -> Made:
-    speech = bench.samples[clip.id]
+def _hum(material: Material, number: int, clip: Clip) -> Made:
+    speech = material.samples[clip.id]
     return mixing.with_noise(speech, hum(len(speech)).astype(np.float64), _snr(number)), clip.text
 
 
-def _far(bench: Bench, number: int, clip: Clip) -> Made:
-    rt60_s, direct_db = bench.rng.uniform(0.3, 0.9), bench.rng.uniform(-4.0, 4.0)
-    return mixing.far(bench.samples[clip.id], bench.rng, rt60_s, direct_db), clip.text
+def _far(material: Material, number: int, clip: Clip) -> Made:
+    rt60_s, direct_db = material.rng.uniform(0.3, 0.9), material.rng.uniform(-4.0, 4.0)
+    return mixing.far(material.samples[clip.id], material.rng, rt60_s, direct_db), clip.text
 
 
-def _telephone(bench: Bench, number: int, clip: Clip) -> Made:
-    return mixing.telephone(bench.samples[clip.id]), clip.text
+def _telephone(material: Material, number: int, clip: Clip) -> Made:
+    return mixing.telephone(material.samples[clip.id]), clip.text
 
 
-def _overlapping(bench: Bench, number: int, clip: Clip) -> Made:
-    other, overlap_s = bench.other(clip), bench.rng.uniform(0.2, 0.8)
-    both = mixing.overlapping(bench.samples[clip.id], bench.samples[other.id], overlap_s)
+def _overlapping(material: Material, number: int, clip: Clip) -> Made:
+    other, overlap_s = material.other(clip), material.rng.uniform(0.2, 0.8)
+    both = mixing.overlapping(material.samples[clip.id], material.samples[other.id], overlap_s)
     return both, f"{clip.text} {other.text}"
 
 
-def _hesitant(bench: Bench, number: int, clip: Clip) -> Made:
+def _hesitant(material: Material, number: int, clip: Clip) -> Made:
     """Pauses inside; what is short is said again, as by people who look for what comes next."""
-    speech = mixing.hesitant(bench.samples[clip.id], bench.rng, (0.3, 1.2))
+    speech = mixing.hesitant(material.samples[clip.id], material.rng, (0.3, 1.2))
     if clip.duration_s > _REPEATED_S:
         return speech, clip.text
-    pause = mixing.quiet(bench.rng.uniform(0.1, 0.5), bench.rng)
-    return np.concatenate([speech, pause, bench.samples[clip.id]]), f"{clip.text} {clip.text}"
+    pause = floats(silence(material.rng.uniform(0.1, 0.5), material.rng))
+    return np.concatenate([speech, pause, material.samples[clip.id]]), f"{clip.text} {clip.text}"
 
 
-def _flowing(bench: Bench, number: int, clip: Clip) -> Made:
+def _flowing(material: Material, number: int, clip: Clip) -> Made:
     clips = [clip]
     while sum(each.duration_s for each in clips) < _FLOWING_S:
-        clips.append(bench.other(clips[-1]))
-    return joined([bench.samples[each.id] for each in clips], bench.rng), " ".join(
+        clips.append(material.other(clips[-1]))
+    return joined([material.samples[each.id] for each in clips], material.rng), " ".join(
         each.text for each in clips
     )
 
@@ -129,7 +131,8 @@ def joined(clips: Sequence[Samples], rng: np.random.Generator) -> Samples:
     return mixing.with_noise(speech, pink(len(speech), rng).astype(np.float64), _BED_DB)
 
 
-CONDITIONS: dict[str, Callable[[Bench, int, Clip], Made]] = {
+Maker = Callable[[Material, int, Clip], Made]
+CONDITIONS: dict[str, Maker] = {
     "babble": _babble,
     "music": _music,
     "hum": _hum,
@@ -162,9 +165,9 @@ def hard_clips(directory: Path, clips: Sequence[Clip], seconds: float, seed: int
         samples = {clip.id: floats(read_wav(directory / clip.file)) for clip in base}
         for name, make in CONDITIONS.items():
             rng = np.random.default_rng([seed, zlib.crc32(f"{half} {name}".encode())])
-            bench = Bench(base, samples, beds[number::2], rng)
-            if name != "music" or bench.beds:
-                yield from _condition(directory, bench, name, make, seconds)
+            material = Material(base, samples, beds[number::2], rng)
+            if name != "music" or material.beds:
+                yield from _condition(directory, material, name, make, seconds)
 
 
 def _is_base(clip: Clip) -> bool:
@@ -184,14 +187,18 @@ def _usable(clips: Sequence[Clip]) -> Iterator[Clip]:
 
 
 def _condition(
-    directory: Path, bench: Bench, name: str, make: Callable[[Bench, int, Clip], Made], seconds: float
+    directory: Path,
+    material: Material,
+    name: str,
+    make: Maker,
+    seconds: float,
 ) -> Iterator[Clip]:
     total_s = 0.0
-    for number, index in enumerate(bench.rng.permutation(len(bench.clips))):
+    for number, index in enumerate(material.rng.permutation(len(material.clips))):
         if total_s >= seconds:
             break
-        clip = bench.clips[index]
-        samples, text = make(bench, number, clip)
+        clip = material.clips[index]
+        samples, text = make(material, number, clip)
         file = f"audio/hard-{clip.half}-{name}-{number}.wav"
         duration_s = round(write_wav(directory / file, [ints(samples)]), 3)
         about = f"{name}-{_snr(number)}db" if name in ("babble", "music", "hum") else name
@@ -212,16 +219,6 @@ def recorded_clips(directory: Path, corpus: Path) -> Iterator[Clip]:
         duration_s = round(write_wav(corpus / file, [decoded(path)]), 3)
         words = " ".join(text.split())
         yield Clip(path.stem, file, duration_s, words, speaker, "", False, "en", RECORDED, speaker)
-
-
-def floats(samples: Pcm) -> Samples:
-    """Samples in [-1, 1]."""
-    return samples.astype(np.float64) / 32768
-
-
-def ints(samples: Samples) -> Pcm:
-    """Samples of 16 bits."""
-    return np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
 
 
 def flow(

@@ -40,6 +40,7 @@ RUN = 4
 _GAP_S = 0.25
 _PAUSE_S = 0.8
 _JOINED_S = 8.0
+_THREADS = 2
 SWEEP: dict[str, tuple[float, ...]] = {
     "_CHANGES": (0.1, 0.2, 0.3, 0.4),
     "_TRUSTED_S": (1.0, 2.0, 4.0),
@@ -117,7 +118,7 @@ def _cuts(parts: Sequence[Array], length: int) -> list[Array]:
 def judge(given: Sequence[Utterance], path: Path, *, theirs: bool) -> list[Judged]:
     """Listen to all; whisper.cpp's own detection only if asked for, since it takes ten times as long."""
     options = DecodeOptions(language="auto", effort=Effort.DRAFT)
-    with WhisperCpp(ModelSpec("whisper_cpp", path, threads=2)) as model:
+    with WhisperCpp(ModelSpec("whisper_cpp", path, threads=_THREADS)) as model:
         evidence = [model.transcribe(each.samples, options, bool).evidence for each in given]
     names = _detected(given, path) if theirs else [""] * len(given)
     return [Judged(*each) for each in zip(given, evidence, names, strict=True)]
@@ -126,7 +127,7 @@ def judge(given: Sequence[Utterance], path: Path, *, theirs: bool) -> list[Judge
 def _detected(given: Sequence[Utterance], path: Path) -> list[str]:
     from pywhispercpp.model import Model
 
-    model = Model(str(path), n_threads=2, redirect_whispercpp_logs_to=None)
+    model = Model(str(path), n_threads=_THREADS, redirect_whispercpp_logs_to=None)
     return [model.auto_detect_language(each.samples)[0][0] for each in given]
 
 
@@ -151,11 +152,8 @@ def in_streams(judged: Sequence[Judged], rng: np.random.Generator) -> list[str]:
 
 def right_percent(judged: Sequence[Judged], found: Sequence[str]) -> float:
     """How many have their language."""
-    return round(
-        100
-        * float(np.mean([each.utterance.language == one for each, one in zip(judged, found, strict=True)])),
-        1,
-    )
+    right = [each.utterance.language == one for each, one in zip(judged, found, strict=True)]
+    return round(100 * float(np.mean(right)), 1)
 
 
 def by_length(judged: Sequence[Judged]) -> Table:

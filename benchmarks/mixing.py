@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import SAMPLE_RATE_HZ
+from benchmarks.common import SAMPLE_RATE_HZ, Pcm, silence
 
 Samples = NDArray[np.float64]
 
@@ -105,7 +105,7 @@ def hesitant(speech: Samples, rng: np.random.Generator, pause_s: tuple[float, fl
     parts = [speech[start:end] for start, end in pairwise(cuts)]
     paused = [parts[0]]
     for part in parts[1:]:
-        paused += [quiet(rng.uniform(*pause_s), rng), part]
+        paused += [floats(silence(rng.uniform(*pause_s), rng)), part]
     return np.concatenate(paused)
 
 
@@ -127,9 +127,14 @@ def flowing(clips: Sequence[Samples], rng: np.random.Generator, gap_s: tuple[flo
     return np.concatenate([part for pair in zip(clips, gaps, strict=True) for part in pair])
 
 
-def quiet(duration_s: float, rng: np.random.Generator) -> Samples:
-    """A pause as recordings have it: noise of about -72 dBFS, not zeros."""
-    return rng.normal(0.0, 8 / 32768, round(duration_s * SAMPLE_RATE_HZ))
+def floats(samples: Pcm) -> Samples:
+    """Samples in [-1, 1]."""
+    return samples.astype(np.float64) / 32768
+
+
+def ints(samples: Samples) -> Pcm:
+    """Samples of 16 bits."""
+    return np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
 
 
 def _within_scale(samples: Samples) -> Samples:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -96,9 +96,10 @@ def test_hardly_pausing_speech_has_short_gaps_over_noise() -> None:
     assert quietest > level_db(flow) - 35
 
 
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    """Clean clips of speakers of both halves, and one recording."""
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clean clips of speakers of both halves, and what is made of them."""
+    tmp_path = tmp_path_factory.mktemp("corpus")
     (tmp_path / "audio").mkdir()
     (tmp_path / "packages" / "asterisk-moh-opsound-wav").mkdir(parents=True)
     clips = []
@@ -106,7 +107,7 @@ def corpus(tmp_path: Path) -> Path:
         for part in range(4):
             name = f"{speaker}-{part}"
             length_s = write_wav(
-                tmp_path / "audio" / f"{name}.wav", [hard.ints(speech(2.5, 10 * number + part))]
+                tmp_path / "audio" / f"{name}.wav", [mixing.ints(speech(2.5, 10 * number + part))]
             )
             language = {"june": "fr", "carlo": "it"}.get(speaker, "en")
             text = f"words of {name}"
@@ -136,18 +137,22 @@ def test_each_half_has_each_condition(corpus: Path) -> None:
         for clip in clips:
             samples = read_wav(corpus / clip.file)
             assert len(samples) / RATE_HZ == pytest.approx(clip.duration_s, abs=0.001) and clip.text
-            assert -40 < level_db(hard.floats(samples)) < -20
+            assert -40 < level_db(mixing.floats(samples)) < -20
 
 
-def test_the_same_seed_gives_the_same_samples(corpus: Path) -> None:
+def test_the_same_seed_gives_the_same_samples(corpus: Path, tmp_path: Path) -> None:
     """And another one gives others."""
+    again_in = copytree(corpus, tmp_path / "again")
     clean = [clip for half in HALVES for clip in read_manifest(corpus, half) if clip.condition == CLEAN]
     made = {clip.file: (corpus / clip.file).read_bytes() for clip in read_manifest(corpus, "choose")}
-    again: Callable[[int], list[bool]] = lambda seed: [  # noqa: E731
-        (corpus / clip.file).read_bytes() == made[clip.file]
-        for clip in hard.hard_clips(corpus, clean, seconds=6.0, seed=seed)
-        if clip.file in made and clip.condition != CLEAN
-    ]
+
+    def again(seed: int) -> list[bool]:
+        return [
+            (again_in / clip.file).read_bytes() == made[clip.file]
+            for clip in hard.hard_clips(again_in, clean, seconds=6.0, seed=seed)
+            if clip.file in made and clip.condition != CLEAN
+        ]
+
     assert all(again(1)) and not all(again(2))
 
 
@@ -156,7 +161,7 @@ def test_recordings_of_ones_own_are_added(corpus: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
     for name in ("film_1", "film_2"):
-        write_wav(own / f"{name}.wav", [hard.ints(speech(2.0, 1))])
+        write_wav(own / f"{name}.wav", [mixing.ints(speech(2.0, 1))])
         (own / f"{name}.txt").write_text("so many\nwords\n", encoding="utf-8")
     clips = list(hard.recorded_clips(own, corpus))
     assert [(clip.id, clip.text, clip.speaker) for clip in clips] == [
