@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -22,6 +23,10 @@ from numpy.typing import NDArray
 SAMPLE_RATE_HZ = 16_000
 RESULTS = Path(__file__).parent / "results"
 CORPUS = Path("benchmark-corpus")
+HARD = "hard.jsonl"
+"""The manifest of the hard corpus, beside the clean one's."""
+HALVES = ("choose", "report")
+CLEAN = "clean"
 
 Pcm = NDArray[np.int16]
 """Mono samples at 16 kHz."""
@@ -39,6 +44,10 @@ class Clip:
         source: The package it comes from, with its version.
         license: The package's licence.
         synthetic: Whether a machine speaks.
+        language: The code of the language.
+        condition: What was done to it, such as "babble" or "far"; "clean" for nothing.
+        speaker: Who speaks; empty in old manifests.
+        half: "choose" if settings may be chosen on it, "report" if figures are reported on it.
     """
 
     id: str
@@ -48,12 +57,31 @@ class Clip:
     source: str
     license: str
     synthetic: bool
+    language: str = "en"
+    condition: str = CLEAN
+    speaker: str = ""
+    half: str = ""
 
 
-def read_manifest(corpus: Path) -> list[Clip]:
-    """The clips of a corpus directory, in the order of its manifest."""
-    lines = (corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
-    return [Clip(**json.loads(line)) for line in lines]
+def read_manifest(corpus: Path, half: str = "") -> list[Clip]:
+    """The clips of a corpus directory in the order of its manifest, or those of a half of the hard corpus."""
+    lines = (corpus / (HARD if half else "manifest.jsonl")).read_text(encoding="utf-8").splitlines()
+    clips = [Clip(**json.loads(line)) for line in lines]
+    return [clip for clip in clips if not half or clip.half == half]
+
+
+def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
+    """One clip a line, as JSON."""
+    lines = "".join(json.dumps(asdict(clip), ensure_ascii=False) + "\n" for clip in clips)
+    path.write_text(lines, encoding="utf-8")
+
+
+def half_option(parser: argparse.ArgumentParser) -> None:
+    """Add --half, which takes the hard corpus instead of the clean one."""
+    about = (
+        "of the hard corpus, instead of the clean one: settings are chosen on one, figures are of the other"
+    )
+    parser.add_argument("--half", choices=HALVES, default="", help=about)
 
 
 def read_wav(path: Path) -> Pcm:

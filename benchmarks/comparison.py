@@ -21,7 +21,17 @@ from typing import Any
 
 from asrctl.models.store import ModelStore
 from benchmarks.accuracy import Accuracy, accuracy
-from benchmarks.common import CORPUS, Table, machine, median_of, note, save, table, wav_duration_s
+from benchmarks.common import (
+    CORPUS,
+    Table,
+    half_option,
+    machine,
+    median_of,
+    note,
+    save,
+    table,
+    wav_duration_s,
+)
 from benchmarks.contestants import OURS, Contestant, Peers, contestants
 from benchmarks.measurement import Measurement, RunFailed, measure, plain
 
@@ -65,6 +75,7 @@ class Target:
 TARGETS = (
     Target("whisper.cpp f16 greedy", 1.5, 0.5),
     Target("whisper.cpp q8_0 greedy", 1.5, 0.5),
+    Target("whisper.cpp q8_0 greedy, by pywhispercpp", 1.2, 0.5),
     Target("whisper.cpp f16 default (beam 5)", 2.0, 1.0),
     Target("whisper.cpp q8_0 default (beam 5)", 2.0, 1.0),
     *(
@@ -85,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         for one in everyone
         if not options.only or any(fnmatchcase(one.name, pattern) for pattern in options.only)
     ]
-    audio = options.audio or options.corpus / "long_a.wav"
+    audio = options.audio or options.corpus / (f"flow_{options.half}.wav" if options.half else "long_a.wav")
     reference = (options.reference or audio.with_suffix(".txt")).read_text(encoding="utf-8")
     entries = run(chosen, audio, reference, options.rounds, options.cores)
     if not entries:
@@ -240,6 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.comparison", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="made by benchmarks.corpus")
+    half_option(parser)
     parser.add_argument("--audio", type=Path, help="another WAV file than the corpus' long_a.wav")
     parser.add_argument("--reference", type=Path, help="its words; by default beside it, as .txt")
     parser.add_argument("--whisper-cli", type=Path, help="whisper.cpp's command line, a Release build")

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from asrctl.models.store import ModelStore
@@ -52,6 +53,8 @@ class Peers:
 def contestants(peers: Peers, store: ModelStore) -> list[Contestant]:
     """All that can take part on this machine; who cannot is named on stderr."""
     found = [*_ours(peers.threads)]
+    if find_spec("pywhispercpp"):
+        found.append(_binding(peers.threads, store))
     if peers.whisper_cli and shutil.which(peers.whisper_cli):
         found += _whisper_cli(peers.whisper_cli, peers.threads, store)
     else:
@@ -117,6 +120,15 @@ def _cli(name: str, program: Path, model: Path, threads: int, options: tuple[str
         return [str(program), "-m", str(model), "-t", str(threads), *options, "-np", "-f", str(audio)]
 
     return Contestant(name, "whisper.cpp", command, lambda text: _STAMP.sub("", text))
+
+
+def _binding(threads: int, store: ModelStore) -> Contestant:
+    script, model = Path(__file__).with_name("whisper_cpp_peer.py"), store.resolve(Q8).path
+
+    def command(audio: Path) -> list[str]:
+        return [sys.executable, str(script), str(model), str(audio), "--threads", str(threads)]
+
+    return Contestant("whisper.cpp q8_0 greedy, by pywhispercpp", "whisper.cpp", command, str)
 
 
 def _faster_whisper(python: Path, threads: int, store: ModelStore) -> Iterator[Contestant]:

@@ -23,7 +23,7 @@ from typing import Any
 from asrctl.bench.paced import Talk
 from asrctl.client import ClientOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
-from benchmarks.common import note, table
+from benchmarks.common import half_option, note, table
 from benchmarks.serve_process import ServerProcess
 from benchmarks.serve_sessions import Listened, play
 from benchmarks.talks import keep, parser, talks_of
@@ -176,7 +176,7 @@ class Bench:
     async def _measure(self, server: ServerProcess, rung: int) -> tuple[Work, list[Listened]]:
         """Reach the rung with a talk that does not count, then play those that do."""
         options = self._options
-        talks = talks_of(options.corpus, options.sessions, options.seconds)
+        talks = talks_of(options.corpus, options.sessions, options.seconds, half=options.half)
         prelude = [Talk(talks[0].samples[: round(4 * _PRELUDE_S * SAMPLE_RATE_HZ)], None)]
         await play(server.url, prelude, ClientOptions())
         while not self._is_held(await asyncio.to_thread(look, server), rung):
@@ -201,7 +201,7 @@ class Bench:
 
     async def _drive(self, server: ServerProcess) -> list[Work]:
         options = self._options
-        talks = talks_of(options.corpus, options.overload, options.overload_seconds)
+        talks = talks_of(options.corpus, options.overload, options.overload_seconds, half=options.half)
         sources = ["mic" if number % 2 == 0 else "system" for number in range(len(talks))]
         playing = asyncio.create_task(play(server.url, talks, ClientOptions(), sources))
         began = before = last = await asyncio.to_thread(look, server)
@@ -268,6 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> Any:
     made = parser("ladder", __doc__)
+    half_option(made)
     made.set_defaults(model="tiny.en")
     made.add_argument("--small-model", default="tiny.en-q8_0")
     made.add_argument("--sessions", type=int, default=2, help="on each rung")

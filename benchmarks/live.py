@@ -21,7 +21,7 @@ from asrctl.bench.engine import Workers
 from asrctl.bench.paced import Heard, Talk, latencies
 from asrctl.policy.endpointing import EndpointerOptions
 from benchmarks.accuracy import accuracy
-from benchmarks.common import CORPUS, SAMPLE_RATE_HZ, Table, machine, note, save, table
+from benchmarks.common import CORPUS, SAMPLE_RATE_HZ, Table, half_option, machine, note, save, table
 from benchmarks.talks import setup_for, talks_of, transcripts
 
 
@@ -125,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("corpus", type=Path, nargs="?", default=CORPUS, help="a corpus directory")
+    half_option(parser)
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 2, 4, 10, 16], help="how many at once")
     parser.add_argument("--seconds", type=float, default=120.0, help="length of each conversation")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
@@ -134,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     setup, rows = setup_for(options.model, options.workers), list[Figures]()
     endpointing = setup.stream.endpointing
     for count in options.sessions:
-        talks = talks_of(options.corpus, count, options.seconds)
+        talks = talks_of(options.corpus, count, options.seconds, half=options.half)
         with Workers(setup) as workers:
             workers.wait_ready()
             offline_percent = wer_percent(talks, transcripts(workers, talks))

@@ -32,8 +32,8 @@ from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, join_text
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import BATCH, WorkerPool
 from benchmarks.accuracy import accuracy
-from benchmarks.common import note, table
-from benchmarks.talks import clips_of, conversation, detector, keep, parser, setup_for, transcripts
+from benchmarks.common import half_option, note, table
+from benchmarks.talks import SHORTEST_CLIP_S, detector, keep, parser, setup_for, talks_of, transcripts
 
 _CHUNK_SAMPLES = 1600
 _PENDING_SAMPLES = 60 * SAMPLE_RATE_HZ
@@ -144,8 +144,9 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _options(arguments)
     setup = setup_for(options.model)
-    clips = [clip for clip in clips_of(options.corpus) if clip.duration_s > options.longer_than]
-    talks = [conversation(options.corpus, clips, options.seconds, seed) for seed in range(options.talks)]
+    talks = talks_of(
+        options.corpus, options.talks, options.seconds, half=options.half, longer_than_s=options.longer_than
+    )
     note(f"{len(talks)} talks, {sum(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ:.0f} s")
     with Workers(setup) as workers:
         offline = transcripts(workers, talks)
@@ -167,9 +168,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> Any:
     made = parser("live_text", __doc__)
+    half_option(made)
     made.add_argument("--talks", type=int, default=2, help="different orders of the clips")
     made.add_argument("--seconds", type=float, default=float("inf"), help="of each; all clips by default")
-    made.add_argument("--longer-than", type=float, default=0.0, help="seconds, of the clips to be played")
+    made.add_argument(
+        "--longer-than", type=float, default=SHORTEST_CLIP_S, help="seconds, of the clips to be played"
+    )
     made.add_argument("--cut-at", type=float, nargs="+", default=[EndpointerOptions().overlong_s])
     made.add_argument("--effort", type=Effort, nargs="+", choices=list(Effort), default=[Effort.LIGHT])
     return made.parse_args(arguments)

@@ -72,7 +72,9 @@ holds for its machine, command, date and commit (of results older than this page
 them); … stands for paths. Machines are virtual and shared: compare ratios within a table, not figures of two.
 p50 / p95 stand for the median and the 95th percentile. The speech is that of `python -m benchmarks.corpus`,
 clean recordings with published texts, 85 % of them one voice; `python -m benchmarks.longfile` joins them to
-`long_a.wav`, 14 minutes and 1,685 words.
+`long_a.wav`, 14 minutes and 1,685 words. Hard speech is that of `python -m benchmarks.corpus --hard`: noise,
+rooms, telephones, people who overlap, hesitate or hardly pause, and other languages, in two halves without a
+speaker in both. Settings are chosen on the half `choose`; `--half report` means figures of the other one.
 """
 
 

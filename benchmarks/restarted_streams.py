@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from asrctl.audio import vad
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, Span, SpeechEnded
-from benchmarks.common import table
+from benchmarks.common import half_option, table
 from benchmarks.talks import detector, keep, parser, talks_of
 
 _EVERY_FRAMES = 16
@@ -87,9 +87,10 @@ def try_all(state: str, talks: list[Array]) -> Restarts:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     made = parser("restarted_streams", __doc__)
+    half_option(made)
     made.add_argument("--talks", type=int, default=6, help="of a minute each")
     options = made.parse_args(arguments)
-    talks = [talk.samples for talk in talks_of(options.corpus, options.talks, 60.0)]
+    talks = [talk.samples for talk in talks_of(options.corpus, options.talks, 60.0, half=options.half)]
     with patch.object(vad, "_FORGET_FRAMES", _NEVER):
         rows = [try_all("carried on", talks)]
     rows.append(try_all("afresh after speech", talks))

@@ -29,7 +29,7 @@ from asrctl.network.failures import LinkFailure
 from asrctl.protocol import ClientOutput, ClientProtocol
 from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.accuracy import accuracy
-from benchmarks.common import note, table
+from benchmarks.common import half_option, note, table
 from benchmarks.serve_process import ServerProcess
 from benchmarks.serve_sessions import Listened, levels
 from benchmarks.talks import keep, parser, setup_for, spread, talks_of
@@ -131,7 +131,7 @@ async def attend(url: str, talks: Sequence[Talk], clients: int) -> tuple[list[Li
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 1 if a goal is missed."""
     options = _options(arguments)
-    talks = talks_of(options.corpus, options.places, options.seconds)
+    talks = talks_of(options.corpus, options.places, options.seconds, half=options.half)
     command = ("--model", options.model, "--max-sessions", str(options.places))
     with ServerProcess(*command) as server:
         alone, _ = asyncio.run(attend(server.url, talks, options.places))
@@ -206,6 +206,7 @@ def _report(crowd: Crowd, expected: int) -> bool:
 
 def _options(arguments: list[str] | None) -> Any:
     made = parser("serve_crowd", __doc__)
+    half_option(made)
     made.add_argument("--clients", type=int, default=40, help="who want in")
     made.add_argument("--places", type=int, default=10, help="how many the server lets in")
     made.add_argument("--seconds", type=float, default=30.0, help="length of each talk")

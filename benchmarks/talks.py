@@ -28,6 +28,7 @@ from benchmarks.common import (
     save,
 )
 from benchmarks.common import silence as pause
+from benchmarks.hard import flow
 from benchmarks.serve_process import end_on_sigterm
 
 PAUSES_S = (0.7, 2.5)
@@ -50,17 +51,26 @@ def conversation(corpus: Path, clips: Sequence[Clip], duration_s: float, seed: i
     return Talk(np.concatenate(parts).astype(np.float32) / np.float32(32768), " ".join(texts))
 
 
-def clips_of(corpus: Path) -> list[Clip]:
-    """Real speech of some length."""
-    return [
-        clip for clip in read_manifest(corpus) if not clip.synthetic and clip.duration_s > SHORTEST_CLIP_S
+def talks_of(
+    corpus: Path,
+    count: int,
+    duration_s: float,
+    seed: int = 0,
+    half: str = "",
+    longer_than_s: float = SHORTEST_CLIP_S,
+) -> list[Talk]:
+    """So many different conversations, about as long as asked for, of clips of real speech of some length.
+
+    Of a half of the hard corpus it is speech that hardly pauses.
+    """
+    seeds = range(seed, seed + count)
+    clips = [
+        clip for clip in read_manifest(corpus, half) if not clip.synthetic and clip.duration_s > longer_than_s
     ]
-
-
-def talks_of(corpus: Path, count: int, duration_s: float, seed: int = 0) -> list[Talk]:
-    """So many different conversations, about as long as asked for."""
-    clips = clips_of(corpus)
-    return [conversation(corpus, clips, duration_s, seed + number) for number in range(count)]
+    if half:
+        flows = [flow(corpus, clips, duration_s, np.random.default_rng(each)) for each in seeds]
+        return [Talk(samples.astype(np.float32), text) for samples, text in flows]
+    return [conversation(corpus, clips, duration_s, each) for each in seeds]
 
 
 def joined(recordings: Sequence[Path], count: int, duration_s: float) -> list[Talk]:
