@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asrctl.api import AsyncEngine, microphone, stream
+    from asrctl.api import AsyncEngine, stream
     from asrctl.audio.live import Lost
     from asrctl.client import Client
     from asrctl.engine import Engine, transcribe
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
         SpeechEnded,
         SpeechStarted,
     )
+    from asrctl.recordings import microphone
     from asrctl.transcript import AudioAccount, Segment, Transcript, Word
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "asrctl.api": ("AsyncEngine", "microphone", "stream"),
+    "asrctl.api": ("AsyncEngine", "stream"),
+    "asrctl.recordings": ("microphone",),
     "asrctl.audio.live": ("Lost",),
     "asrctl.client": ("Client",),
     "asrctl.engine": ("Engine", "transcribe"),

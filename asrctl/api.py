@@ -20,20 +20,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from asrctl.assembly import Plan, prepare, start
-from asrctl.audio.live import LiveSource
+from asrctl.assembly import Plan, fitting_terms, prepare, start
 from asrctl.errors import UsageError
 from asrctl.events import Event
 from asrctl.from_settings import file_options, speech_detector, stream_options
+from asrctl.policy.vocabulary import checked_terms
 from asrctl.recordings import blocking, is_recording, opened_tracks
 from asrctl.settings import Settings
-from asrctl.speakers.options import SpeakerOptions
+from asrctl.speakers.options import SpeakerOptions, speaker_options
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.files import FileTranscription
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream
@@ -45,6 +45,7 @@ from asrctl.workers.options import PoolOptions
 if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
     from asrctl.audio.tracks import Tracks
+    from asrctl.providers.base import DecodeOptions
     from asrctl.recordings import Channels, LiveAudio, Recordings
     from asrctl.streaming.stream import SpeechDetector
     from asrctl.workers.standby import Standby
@@ -64,7 +65,7 @@ class AsyncEngine:
             settings: All settings, as from `asrctl.settings.load()`; None for the defaults. The config file
                 of the command line is not read unless you do so.
             **options: Single settings that differ: `language`, `provider`, `workers`, `threads`, `prompt`,
-                `beam_size`, `translate`, `word_timestamps`, `models_dir`.
+                `vocabulary`, `beam_size`, `translate`, `word_timestamps`, `models_dir`.
 
         Raises:
             UsageError: There is no such option.
@@ -122,6 +123,11 @@ class AsyncEngine:
         assert self._recognizer is not None, "enter the engine first: async with AsyncEngine(...) as engine"
         return self._recognizer
 
+    def _decode(self, vocabulary: Sequence[str] | None) -> DecodeOptions:
+        """How windows are decoded in one call. Raises UsageError for terms that are none."""
+        own = self.plan.decode
+        return own if vocabulary is None else replace(own, vocabulary=fitting_terms(vocabulary))
+
     async def wait_ready(self) -> None:
         """Wait until the model is loaded; calls made before simply take longer.
 
@@ -141,6 +147,7 @@ class AsyncEngine:
         channels: Channels = "mix",
         speakers: Mapping[str, str] | None = None,
         diarize: bool | int = False,
+        vocabulary: Sequence[str] | None = None,
     ) -> Transcript:
         """Transcribe a recording.
 
@@ -153,6 +160,7 @@ class AsyncEngine:
             speakers: Names by channel: "left", "right", or a number from "1".
             diarize: Tell speakers apart by voice, at most so many if it is a number: "Speaker 1", "Speaker 2"
                 ... (extra "speakers").
+            vocabulary: Terms that are likely, the most important first; None for those of the settings.
 
         Raises:
             AudioError: The file cannot be read, has not the channels that are named, or its speakers could
@@ -162,9 +170,10 @@ class AsyncEngine:
         """
         loop = asyncio.get_running_loop()
         started_s = loop.time()
-        by_voice = _by_voice(diarize, channels == "split" or isinstance(source, Mapping))
+        by_voice = speaker_options(diarize, channels == "split" or isinstance(source, Mapping))
+        decode = self._decode(vocabulary)
         audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
-        work = self.file(audio, vad=vad, by_voice=by_voice)
+        work = self.file(audio, vad=vad, by_voice=by_voice, decode=decode)
         async with aclosing(work.segments()) as found:
             segments = [segment async for segment in found]
         if work.unlabelled is not None:
@@ -179,11 +188,13 @@ class AsyncEngine:
         channels: Channels = "mix",
         speakers: Mapping[str, str] | None = None,
         diarize: bool | int = False,
+        vocabulary: Sequence[str] | None = None,
     ) -> AsyncGenerator[Segment]:
         """The same, a segment at a time, as they become known; with `diarize`, at the end."""
-        by_voice = _by_voice(diarize, channels == "split" or isinstance(source, Mapping))
+        by_voice = speaker_options(diarize, channels == "split" or isinstance(source, Mapping))
+        decode = self._decode(vocabulary)
         audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
-        work = self.file(audio, vad=vad, by_voice=by_voice)
+        work = self.file(audio, vad=vad, by_voice=by_voice, decode=decode)
         async with aclosing(work.segments()) as found:
             async for segment in found:
                 yield segment
@@ -191,7 +202,12 @@ class AsyncEngine:
             raise work.unlabelled
 
     def file(
-        self, audio: AudioReader | Tracks, *, vad: bool = True, by_voice: SpeakerOptions | None = None
+        self,
+        audio: AudioReader | Tracks,
+        *,
+        vad: bool = True,
+        by_voice: SpeakerOptions | None = None,
+        decode: DecodeOptions | None = None,
     ) -> Transcription:
         """A transcription of an open input, with its account; iterate over its `segments()` once.
 
@@ -209,7 +225,7 @@ class AsyncEngine:
         if windows is None:
             raise UsageError(f"{self.recognizer.name} only listens to streams: use stream()")
         found = self.settings.vad if vad else None
-        options = file_options(self.plan.decode, found, audio.duration_s)
+        options = file_options(decode or self.plan.decode, found, audio.duration_s)
         if not isinstance(audio, Tracks):
             if by_voice is None:
                 return FileTranscription(Reader(audio), windows, speech_detector(found), options, audio.name)
@@ -260,6 +276,7 @@ class AsyncEngine:
         partials: bool = True,
         detector: SpeechDetector | None = None,
         ahead_s: float = LIVE_AHEAD_S,
+        vocabulary: Sequence[str] | None = None,
     ) -> LiveStream:
         """A stream to be fed by hand: `feed`, `flush`, `finish`, and its events by iteration.
 
@@ -268,16 +285,22 @@ class AsyncEngine:
             partials: Say what open utterances seem to say, too.
             detector: Finds speech; fresh. None for the usual one.
             ahead_s: How much may be pending before `wait_for_room` waits; more than the longest utterance.
+            vocabulary: As for `transcribe`.
         """
         found = self.settings.vad if vad else None
-        options = stream_options(self.plan.decode, found, self.settings.live)
+        options = stream_options(self._decode(vocabulary), found, self.settings.live)
         live = LiveStream(detector or speech_detector(found), options, self.recognizer, ahead_s=ahead_s)
         if not partials:
             live.session.show_partials(None)
         return live
 
     async def stream(
-        self, source: LiveAudio, *, vad: bool = True, partials: bool = True
+        self,
+        source: LiveAudio,
+        *,
+        vad: bool = True,
+        partials: bool = True,
+        vocabulary: Sequence[str] | None = None,
     ) -> AsyncGenerator[Event]:
         """Events of live audio as it comes: `SpeechStarted`, `Partial`, `Final`, `Dropped` … `Finished`.
 
@@ -286,17 +309,18 @@ class AsyncEngine:
                 is taken as fast as it is transcribed; `asrctl.microphone()` listens.
             vad: Look for speech; False takes everything for speech.
             partials: Say what open utterances seem to say, too.
+            vocabulary: As for `transcribe`.
 
         Raises:
             AudioError: The source failed; what it had given was said before.
             ModelError: The weights do not load.
             ProviderError: No provider can run.
         """
+        checked_terms(vocabulary or ())  # before anything is opened
         paced = not is_recording(source)
         reader: Any = source if hasattr(source, "__aiter__") else Reader(blocking(source))
-        async with self.live(
-            vad=vad, partials=partials, ahead_s=LIVE_AHEAD_S if paced else FILE_AHEAD_S
-        ) as live:
+        ahead_s = LIVE_AHEAD_S if paced else FILE_AHEAD_S
+        async with self.live(vad=vad, partials=partials, ahead_s=ahead_s, vocabulary=vocabulary) as live:
             feeder = Feeder(reader, live)
             feeding = asyncio.create_task(feeder.run(), name="feeder")
             try:
@@ -311,14 +335,6 @@ class AsyncEngine:
             raise feeder.failure
 
 
-def _by_voice(diarize: bool | int, has_tracks: bool) -> SpeakerOptions | None:
-    if diarize is False:
-        return None
-    if has_tracks:
-        raise UsageError("speakers on tracks are known: diarize takes a recording as a whole")
-    return SpeakerOptions(None if diarize is True else diarize)
-
-
 async def stream(
     source: LiveAudio, model: str | None = None, *, vad: bool = True, partials: bool = True, **options: Any
 ) -> AsyncGenerator[Event]:
@@ -329,20 +345,3 @@ async def stream(
     ):
         async for event in events:
             yield event
-
-
-def microphone(device: str | None = None) -> LiveSource:
-    """A microphone as a source for `stream`; needs the extra "mic".
-
-    Args:
-        device: Its number or a part of its name; None for the system's default.
-
-    Raises:
-        AudioError: There is none, or nothing to reach it with.
-        UsageError: There is none of that name.
-    """
-    from asrctl.audio.devices import choose_device, input_devices, load_portaudio
-    from asrctl.audio.mic import Microphone
-
-    portaudio = load_portaudio()
-    return Microphone(portaudio, choose_device(input_devices(portaudio), device))

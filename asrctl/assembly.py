@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from asrctl.models.catalog import ALIASES, CATALOG
 from asrctl.models.gguf_models import names_gguf, resolve_gguf
 from asrctl.models.store import ModelStore
 from asrctl.policy.chain import ChainOptions
+from asrctl.policy.vocabulary import checked_terms, fit
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.plugin import Serving, Setup
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from asrctl.providers.plugin import Plugin
     from asrctl.settings import Settings
     from asrctl.workers.standby import Standby
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,21 @@ def prepare(settings: Settings, progress: Progress | None = None) -> Plan:
     if names_gguf(settings.model):
         order = tuple(name for name, plugin in PROVIDERS.items() if plugin.weights == "gguf")
     chosen, *others = line_up(settings.provider, order, lambda plugin: setup_of(settings, plugin))
+    settings = settings.overridden(vocabulary=fitting_terms(settings.vocabulary))
     reserves = tuple(Reserve(other.name, partial(_prepared, settings, other)) for other in others)
     return replace(_prepared(settings, chosen, progress), reserves=reserves)
+
+
+def fitting_terms(vocabulary: Iterable[str]) -> tuple[str, ...]:
+    """As many terms as recognisers are told; those that there is no room for are named in the log.
+
+    Raises:
+        UsageError: There are too many, or one of them is none.
+    """
+    found = fit(checked_terms(vocabulary))
+    if found.left_out:
+        _log.warning("vocabulary: no room is left for %s", ", ".join(found.left_out))
+    return found.kept
 
 
 def setup_of(settings: Settings, plugin: Plugin) -> Setup:
@@ -112,6 +129,8 @@ def setup_of(settings: Settings, plugin: Plugin) -> Setup:
 def _prepared(settings: Settings, plugin: Plugin, progress: Progress | None = None) -> Plan:
     if settings.translate and not plugin.translates(setup_of(settings, plugin)):
         raise UsageError(f"{plugin.name} cannot translate: take another provider")
+    if settings.vocabulary and (reason := plugin.no_vocabulary(setup_of(settings, plugin))):
+        _log.warning("vocabulary: %s works without: %s", plugin.name, reason)
     if not plugin.is_pooled:
         setup = setup_of(settings, plugin)
         model = plugin.model(setup) or plugin.name
@@ -133,6 +152,7 @@ def _decoding(settings: Settings, model: str, multilingual: bool) -> DecodeOptio
         language=check_language(settings.language, multilingual=multilingual, model=model),
         translate=settings.translate,
         prompt=settings.prompt,
+        vocabulary=settings.vocabulary,
         beam_size=settings.beam_size,
         word_timestamps=settings.word_timestamps,
     )
@@ -230,6 +250,7 @@ def health_check(plan: Plan) -> HealthCheck:
         language="en",
         translate=False,
         prompt="",
+        vocabulary=(),
         beam_size=1,
         word_timestamps=True,
         effort=Effort.DRAFT,  # enough for this sample, and ready sooner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -53,10 +53,13 @@ class Engine:
         channels: Channels = "mix",
         speakers: Mapping[str, str] | None = None,
         diarize: bool | int = False,
+        vocabulary: Sequence[str] | None = None,
     ) -> Transcript:
         """Transcribe a recording; see `AsyncEngine.transcribe`."""
         return self._runner.run(
-            self._engine.transcribe(source, vad=vad, channels=channels, speakers=speakers, diarize=diarize)
+            self._engine.transcribe(
+                source, vad=vad, channels=channels, speakers=speakers, diarize=diarize, vocabulary=vocabulary
+            )
         )
 
     def segments(
@@ -67,15 +70,25 @@ class Engine:
         channels: Channels = "mix",
         speakers: Mapping[str, str] | None = None,
         diarize: bool | int = False,
+        vocabulary: Sequence[str] | None = None,
     ) -> Iterator[Segment]:
         """The same, a segment at a time, as they become known."""
         return self._each(
-            self._engine.segments(source, vad=vad, channels=channels, speakers=speakers, diarize=diarize)
+            self._engine.segments(
+                source, vad=vad, channels=channels, speakers=speakers, diarize=diarize, vocabulary=vocabulary
+            )
         )
 
-    def stream(self, source: LiveAudio, *, vad: bool = True, partials: bool = True) -> Iterator[Event]:
+    def stream(
+        self,
+        source: LiveAudio,
+        *,
+        vad: bool = True,
+        partials: bool = True,
+        vocabulary: Sequence[str] | None = None,
+    ) -> Iterator[Event]:
         """Events of live audio; see `AsyncEngine.stream`. While you do not iterate, nothing is decoded."""
-        return self._each(self._engine.stream(source, vad=vad, partials=partials))
+        return self._each(self._engine.stream(source, vad=vad, partials=partials, vocabulary=vocabulary))
 
     def _each(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
         end = object()

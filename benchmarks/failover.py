@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ import numpy as np
 
 from asrctl.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.providers.base import ModelSpec
+from asrctl.providers.recognizer import Recognizer
 from asrctl.providers.scripted import speak
 from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.streaming.fallback import Fallback
@@ -65,13 +66,22 @@ class Outcome:
     changed: bool
 
 
-async def play(pool: WorkerPool, numbers: list[int], break_s: float | None) -> Outcome:
+async def play_broken(pool: WorkerPool, numbers: list[int], break_s: float | None) -> Outcome:
+    """Play one utterance to a stream of its own with the pool behind it; see `play`."""
+    streaming = ScriptedStream(StreamScript(lag_s=_LAG_S))
+    recognizer = Fallback([streaming, PooledRecognizer("pool", "script", pool, lambda: "")])
+    outcome = await play(recognizer, numbers, break_s, lambda: streaming.break_all("broken by the benchmark"))
+    await streaming.close()
+    return outcome
+
+
+async def play(
+    recognizer: Recognizer, numbers: list[int], break_s: float | None, breaks: Callable[[], None]
+) -> Outcome:
     """Play one utterance, and break its stream after so long; None leaves it whole."""
     speech = speak(numbers)
     audio = np.concatenate([speech, np.zeros(round(_PAUSE_S * SAMPLE_RATE_HZ), np.float32)])
     events: list[tuple[float, Event]] = []
-    streaming = ScriptedStream(StreamScript(lag_s=_LAG_S))
-    recognizer = Fallback([streaming, PooledRecognizer("pool", "script", pool, lambda: "")])
 
     def listen(event: Event) -> None:
         events.append((time.perf_counter(), event))
@@ -81,13 +91,12 @@ async def play(pool: WorkerPool, numbers: list[int], break_s: float | None) -> O
         for at in range(0, len(audio), _CHUNK_SAMPLES):
             await asyncio.sleep(max(0.0, started_s + at / SAMPLE_RATE_HZ - time.perf_counter()))
             if break_s is not None and at / SAMPLE_RATE_HZ >= break_s:
-                streaming.break_all("broken by the benchmark")
+                breaks()
                 break_s = None
             session.feed(audio[at : at + _CHUNK_SAMPLES])
         session.finish()
         async with asyncio.timeout(_PATIENCE_S):
             await session.wait_ended()
-    await streaming.close()
     spoken = [f"w{number}" for number in numbers]
     return _outcome(events, spoken, started_s + len(speech) / SAMPLE_RATE_HZ)
 
@@ -138,7 +147,7 @@ async def play_all(
 
     async def in_its_place(numbers: list[int], break_s: float | None) -> Outcome:
         async with places:
-            return await play(pool, numbers, break_s)
+            return await play_broken(pool, numbers, break_s)
 
     outcomes = await asyncio.gather(*map(in_its_place, utterances, breaks_s))
     return summary(outcomes)

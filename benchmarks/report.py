@@ -41,6 +41,14 @@ SECTIONS = {
         "crash": "Workers killed in mid-utterance",
         "dispatch": "What the worker pool adds to a decode",
         "restarted_streams": "Streams restarted in the middle",
+        "killed_streams": "Workers with several streams killed in mid-utterance",
+    },
+    "Vocabulary": {
+        "vocabulary_whisper_cpp_tiny_en": "Rare terms, whisper.cpp",
+        "vocabulary_whisper_cpp_base": "The same with a larger model",
+        "vocabulary_faster_whisper_tiny_en": "Rare terms, faster-whisper",
+        "vocabulary_choice_whisper_cpp_tiny_en": "How terms are told, on the terms for choosing",
+        "vocabulary_choice_faster_whisper_tiny_en": "The same, faster-whisper",
     },
     "Server": {
         "serve_load": "Ten sessions",

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import soundfile
 from numpy.typing import NDArray
 
 import asrctl
+from asrctl.assembly import health_check, prepare
 from asrctl.errors import AudioError, ModelError, ProviderError, UsageError
+from asrctl.providers.registry import PROVIDERS
 from asrctl.providers.scripted import speak
 from asrctl.settings import Settings
 from tests.streaming.speech import LevelDetector, silence
@@ -288,3 +291,36 @@ def script(tmp_path: Path) -> Script:
     from tests.workers.conftest import script as make
 
     return make.__wrapped__(tmp_path)  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_vocabulary_for_the_engine_or_one_call(script: Script, wav: Path) -> None:
+    """Recognisers are told the terms of a call, else those of the engine; in files and in live audio."""
+    options = {"model": str(script(says_vocabulary=True).path), "provider": "scripted"}
+    with asrctl.Engine(**options, vocabulary=["Ada"]) as engine:
+        assert "Ada" in engine.transcribe(wav).text
+        called = engine.transcribe(wav, vocabulary=["Bo", "Cy"]).text
+        assert "Bo Cy" in called and "Ada" not in called
+        assert "Bo" in " ".join(segment.text for segment in engine.segments(wav, vocabulary=["Bo"]))
+        assert text_of(list(engine.stream(SPEECH, vocabulary=["Bo"]))).count("Bo") == 2
+        assert engine.transcribe(wav, vocabulary=[]).text == WORDS
+        with pytest.raises(UsageError, match="a list of terms"):
+            engine.transcribe(wav, vocabulary="Ada")
+
+
+def test_what_a_vocabulary_cannot_do_is_said(
+    script: Script, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Terms that there is no room for are named, and a provider that takes none; the rest goes on."""
+    terms = [f"Term number {number}" for number in range(60)]
+    settings = Settings(model=str(script().path), provider="scripted", vocabulary=tuple(terms))
+    plan = prepare(settings)
+    assert 10 < len(plan.decode.vocabulary) < 60
+    (record,) = caplog.records
+    assert record.getMessage().endswith("Term number 58, Term number 59")
+    assert plan.decode.vocabulary[-1] not in record.getMessage().split("for ")[1].split(", ")
+    caplog.clear()
+    deaf = replace(PROVIDERS["scripted"], no_vocabulary=lambda setup: "a script has none")
+    monkeypatch.setattr("asrctl.assembly.line_up", lambda *_: [deaf])
+    assert prepare(settings.overridden(vocabulary=("Ada",)))
+    assert caplog.messages == ["vocabulary: scripted works without: a script has none"]
+    assert health_check(plan).options.vocabulary == ()

@@ -9,6 +9,7 @@ from asrctl.client import BufferOptions, ClientOptions
 from asrctl.errors import UsageError
 from asrctl.languages import check_language
 from asrctl.policy.backoff import BackoffOptions
+from asrctl.policy.vocabulary import checked_terms
 from asrctl.settings import Settings
 
 
@@ -38,6 +39,7 @@ def client_options(settings: Settings, source: str, model: str | None, api_key: 
         language=check_language(settings.language, multilingual=True, model="the server"),
         model=model,
         prompt=settings.prompt,
+        vocabulary=checked_terms(settings.vocabulary),
         api_key=api_key,
         backoff=BackoffOptions(
             first_s=min(BackoffOptions().first_s, client.max_wait_s),

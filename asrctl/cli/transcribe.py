@@ -42,6 +42,7 @@ def transcribe(
     language: given.Language = None,
     translate: given.Translate = None,
     prompt: given.Prompt = None,
+    vocabulary: given.Vocabulary = None,
     format: given.OutputFormat = None,
     output: given.Output = None,
     output_dir: given.OutputDir = None,
@@ -103,6 +104,7 @@ def transcribe(
     from asrctl.cli.sources import MICROPHONE, InputOptions, list_input_devices, live_source, recorded
     from asrctl.cli.task import Task, run_elsewhere, run_here
     from asrctl.cli.tracks import with_speakers, with_tracks
+    from asrctl.cli.vocabulary import vocabulary_of
     from asrctl.render.formats import format_of
     from asrctl.render.output import destinations
     from asrctl.settings import load
@@ -121,8 +123,9 @@ def transcribe(
         open_source = recorded(open_source, record, append=append)
     loaded = load(config)
     chosen = {"provider": provider, "model": model, "language": language, "prompt": prompt}
+    terms = None if vocabulary is None else vocabulary_of(vocabulary)
     how = {"translate": translate, "word_timestamps": word_timestamps, "beam_size": beam_size}
-    settings = loaded.settings.overridden(threads=threads, workers=workers, **chosen, **how)
+    settings = loaded.settings.overridden(threads=threads, workers=workers, vocabulary=terms, **chosen, **how)
     settings = _with_times(settings, partial_interval, wait_for_server)
     origins = _origins(loaded.origins, model, provider)
     if server is None and open_source is None and "model" not in origins:

@@ -84,7 +84,15 @@ Translate = Annotated[
 Prompt = Annotated[
     str | None,
     typer.Option(
-        metavar="TEXT", help="Names and terms the audio is likely to hold.", rich_help_panel=_RECOGNITION
+        metavar="TEXT", help="Text as it might have come before: sets style.", rich_help_panel=_RECOGNITION
+    ),
+]
+Vocabulary = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|TERMS",
+        help="Names and terms that are likely: a file, one a line, or with commas between.",
+        rich_help_panel=_RECOGNITION,
     ),
 ]
 OutputFormat = Annotated[

@@ -20,7 +20,8 @@ class ClientOptions:
         source: Whose audio it is, "mic" or "system": under load, "system" waits for "mic".
         language: A code such as "en", or "auto".
         model: The model wanted; None for the server's.
-        prompt: Words that the audio is likely to hold.
+        prompt: Text that sets names and style.
+        vocabulary: Terms that the audio is likely to hold; older servers refuse them.
         partials: Whether partials are wanted.
         words: Whether finals shall carry the times of their words.
         metrics: Whether the server shall tell once a second how the session stands.
@@ -43,6 +44,7 @@ class ClientOptions:
     language: str = "auto"
     model: str | None = None
     prompt: str = ""
+    vocabulary: tuple[str, ...] = ()
     partials: bool = True
     words: bool = False
     metrics: bool = False
@@ -73,4 +75,5 @@ class ClientOptions:
             metrics=self.metrics,
             endpointing=self.endpointing,
             partial_interval_s=self.partial_interval_s,
+            vocabulary=self.vocabulary or None,
         )

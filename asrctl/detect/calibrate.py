@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.errors import AsrctlError, ModelError, ProviderError
+from asrctl.models.gguf_models import resolve_gguf
 from asrctl.models.store import ModelStore
 from asrctl.policy.capacity import Costs
 from asrctl.policy.priority import Kind, Ticket
@@ -221,6 +222,8 @@ def _weights(candidate: Candidate, store: ModelStore) -> Path:
     """The files of a candidate's model, without fetching or making any."""
     if PROVIDERS[candidate.provider].weights == "ctranslate2":
         return store.ct2_directory(candidate.model)  # which was proved before: see `inventory.loadable`
+    if PROVIDERS[candidate.provider].weights == "gguf":
+        return resolve_gguf(store, candidate.model).path
     model = store.find(candidate.model)
     if model is None:
         raise ModelError(f"{candidate.model} is not in the cache")

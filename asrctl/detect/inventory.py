@@ -10,6 +10,8 @@ from asrctl.errors import ModelError
 from asrctl.models.catalog import CATALOG, CatalogEntry
 from asrctl.models.ct2_directory import kept_path
 from asrctl.models.files import Record
+from asrctl.models.gguf_models import find_hub
+from asrctl.models.hub_catalog import HUB_CATALOG
 from asrctl.models.store import ModelStore
 from asrctl.policy.sizing import Model
 from asrctl.providers.registry import AUTO_ORDER, PROVIDERS
@@ -65,8 +67,16 @@ def loadable(store: ModelStore, models: Iterable[ModelState], weights: str) -> l
     Args:
         store: Has the models.
         models: Those that were found.
-        weights: "ggml" or "ctranslate2".
+        weights: "ggml", "ctranslate2", or "gguf", of which only models that decode windows are taken: how
+            many streams the others serve is for `asrctl bench stream` to tell.
     """
+    if weights == "gguf":
+        pulled = [found for entry in HUB_CATALOG.values() if (found := find_hub(store, entry))]
+        return [
+            ModelState(each.name, each.size_bytes, each.memory_bytes, each.multilingual, "cached")
+            for each in pulled
+            if not each.streams
+        ]
     if weights == "ggml":
         return [model for model in models if model.source == "cached"]
     ready = [model for model in models if model.name in CATALOG and _has_ct2(store, CATALOG[model.name])]

@@ -19,7 +19,7 @@ BUSY_SHARE = 0.25
 """With more of the processors in use by others, what is measured says more of them than of this machine."""
 LIMIT_S = 25.0
 """For probes and calibration together; with start-up the command stays under 30 s, also on a busy machine."""
-_KINDS = ("ggml", "ctranslate2")
+_KINDS = ("ggml", "ctranslate2", "gguf")
 """Weights that calibration knows how to find."""
 
 

@@ -99,6 +99,8 @@ def _value(spec: dataclasses.Field[Any], value: Any, *, strict: bool) -> Any:
         return value
     if isinstance(value, dict):
         return _built(kind, value, strict=strict)
+    if kind is str:
+        return tuple(value) if isinstance(value, list) else value
     if isinstance(value, list) and all(isinstance(each, dict) for each in value):
         return tuple(_built(kind, each, strict=strict) for each in value)
     return value
@@ -115,7 +117,7 @@ def _plain(message: Any) -> dict[str, Any]:
         if value is None:
             continue
         if isinstance(value, tuple):
-            value = [_plain(each) for each in value]
+            value = [_plain(each) if dataclasses.is_dataclass(each) else each for each in value]
         elif dataclasses.is_dataclass(value):
             value = _plain(value)
         document[wire_name(spec)] = value

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from asrctl.events import Event
 from asrctl.policy.admission import Refusal
-from asrctl.protocol.messages import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 
 Encoding = Literal["pcm_s16le", "pcm_s32le", "pcm_f32le", "mulaw", "alaw"]
 
@@ -27,7 +27,8 @@ class SessionRequest:
         channels: Interleaved; they are mixed.
         source: "system" waits for "mic" under load.
         language: A code such as "en", or "auto".
-        prompt: Words that the audio is likely to hold.
+        prompt: Text that sets names and style.
+        vocabulary: Terms that the audio is likely to hold.
         partials: Whether partials are wanted.
         endpointing: How utterances are cut; None for the server's way.
     """
@@ -38,6 +39,7 @@ class SessionRequest:
     source: Literal["mic", "system"] = "mic"
     language: str = "auto"
     prompt: str = ""
+    vocabulary: tuple[str, ...] = ()
     partials: bool = True
     endpointing: Endpointing | None = None
 

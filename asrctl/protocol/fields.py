@@ -77,6 +77,20 @@ def text(most: int, least: int = 0, **more: Any) -> Any:
     return _field(check, more)
 
 
+def texts(most: int, most_characters: int, **more: Any) -> Any:
+    """A tuple of so many strings, none of them empty."""
+    each = text(most_characters, 1).metadata["check"]
+
+    def check(value: Any) -> str:
+        if not isinstance(value, tuple):
+            return "must be a list of strings"
+        if len(value) > most:
+            return f"must have at most {most} strings"
+        return next((f"holds one that {wrong}" for one in value if (wrong := each(one))), "")
+
+    return _field(check, more, kind=str)
+
+
 def flag(**more: Any) -> Any:
     """True or false."""
     return _field(lambda value: "" if isinstance(value, bool) else "must be true or false", more)

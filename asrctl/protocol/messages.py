@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asrctl.policy.vocabulary import MAX_TERM_CHARACTERS, MAX_TERMS
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.fields import (
     Checked,
-    Misfit,
     choice,
     code,
     flag,
@@ -20,6 +21,7 @@ from asrctl.protocol.fields import (
     part,
     parts,
     text,
+    texts,
     whole,
 )
 
@@ -80,31 +82,6 @@ class WireWord(Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpointing(Checked):
-    """How a session's speech is cut into utterances; what is None is the server's to choose.
-
-    Attributes:
-        trailing_silence_s: A pause this long ends the utterance.
-        min_speech_s: Less speech than this is judged silence.
-        onset: Speech starts at this probability or above.
-        offset: Speech pauses below this probability; no more than `onset`.
-        max_utterance_s: No utterance is longer.
-    """
-
-    trailing_silence_s: float | None = optional(number(0.05, 10.0))
-    min_speech_s: float | None = optional(number(0.0, 2.0))
-    onset: float | None = optional(number(0.01, 0.99))
-    offset: float | None = optional(number(0.01, 0.99))
-    max_utterance_s: float | None = optional(number(2.0, 29.0))
-
-    def __post_init__(self) -> None:
-        """Check every field, and that the thresholds are in order."""
-        Checked.__post_init__(self)  # super() is not for classes with slots
-        if self.onset is not None and self.offset is not None and self.offset > self.onset:
-            raise Misfit("offset must not be above onset")
-
-
-@dataclass(frozen=True, slots=True)
 class Start(Checked):
     """Begin a session.
 
@@ -120,6 +97,7 @@ class Start(Checked):
         audio_offset: Position of the first frame: not 0 where a lost session is continued by a new one.
         endpointing: How utterances are to be cut; None for the server's way.
         partial_interval_s: New audio between partials when there is no load; None for the server's choice.
+        vocabulary: Terms that the audio is likely to hold; None for the server's.
     """
 
     format: AudioFormat = part(AudioFormat)  # noqa: RUF009 it makes a field
@@ -133,6 +111,7 @@ class Start(Checked):
     audio_offset: int = whole(0, MAX_START, default=0)
     endpointing: Endpointing | None = optional(part(Endpointing))  # noqa: RUF009
     partial_interval_s: float | None = optional(number(0.1, 60.0))
+    vocabulary: tuple[str, ...] | None = optional(texts(MAX_TERMS, MAX_TERM_CHARACTERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +155,10 @@ class Finish(Checked):
 
 @dataclass(frozen=True, slots=True)
 class Ready(Checked):
-    """Send audio from `audio_offset` on, at most `window_samples` beyond it or the last ack."""
+    """Send audio from `audio_offset` on, at most `window_samples` beyond it or the last ack.
+
+    `vocabulary_left_out` are terms of `start` that there was no room for; None if there are none.
+    """
 
     session_id: str = text(_NAME, 1)
     resume_token: str = text(_NAME, 1)
@@ -187,6 +169,7 @@ class Ready(Checked):
     model: str = text(_NAME)
     provider: str = text(_NAME)
     level: int = whole(0, _LEVEL)
+    vocabulary_left_out: tuple[str, ...] | None = optional(texts(MAX_TERMS, MAX_TERM_CHARACTERS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class DecodeOptions:
             that is said anyway, by models that know several and can tell.
         translate: Translate into English instead of transcribing.
         prompt: Text that sets names and style; empty for none.
+        vocabulary: Terms that are likely to be said, the most important first; see `policy.vocabulary`.
         beam_size: 1 is greedy.
         word_timestamps: Fill in the words of each segment.
         effort: How much work the window is worth, where the backend has a choice.
@@ -58,6 +59,7 @@ class DecodeOptions:
     language: str = "en"
     translate: bool = False
     prompt: str = ""
+    vocabulary: tuple[str, ...] = ()
     beam_size: int = 1
     word_timestamps: bool = False
     effort: Effort = Effort.NORMAL

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import is_open
 from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
+from asrctl.policy.vocabulary import context
 from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, is_sayable
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.halves import SHORTEST_SAMPLES, decode_in_halves
@@ -157,10 +158,12 @@ class FasterWhisper:
 
     def _arguments(self, options: DecodeOptions) -> dict[str, Any]:
         language = None if is_open(options.language) else options.language
+        told = context(options.prompt, options.vocabulary)
         return {
             "language": language if self._multilingual else "en",
             "task": "translate" if options.translate and self._multilingual else "transcribe",
-            "initial_prompt": options.prompt or None,
+            # Not both: together they could fill the decoder, and leave no room for text.
+            "hotwords" if options.vocabulary else "initial_prompt": told or None,
             "beam_size": options.beam_size,
             "word_timestamps": options.word_timestamps,
             "condition_on_previous_text": False,

@@ -192,6 +192,7 @@ class Plugin:
         settings: A frozen dataclass, every field with a default; bounds are set by `number`.
         missing: Why it cannot run here as it is set up, and what would enable it; empty if it can.
         translates: Whether it can translate into English as it is set up.
+        no_vocabulary: Why it cannot be told which terms are likely, as it is set up; empty if it can.
         load: Loads weights in a worker process, and decodes windows.
         listen: Loads weights in a worker process, and listens to a stream; for models that do so. Streams of
             the others are made of windows, by `load`.
@@ -214,6 +215,7 @@ class Plugin:
     settings: type[Any] = NoSettings
     missing: Callable[[Setup], str] = nothing_missing
     translates: Callable[[Setup], bool] = can_translate
+    no_vocabulary: Callable[[Setup], str] = nothing_missing
     load: Callable[[ModelSpec], WindowedModel] | None = None
     listen: Callable[[ModelSpec], ListeningModel] | None = None
     serving: Callable[[Setup], Serving | None] = windows_only

@@ -4,9 +4,11 @@
 can tell a lost, doubled or split word without any weights. The "weights" are a JSON file of faults:
 
     {"crash_on": ["boom"], "hang_on": ["stall"], "refuse_on": ["no"], "crashes": "/path/counter",
-     "delay_s": 0.01, "fail_load": "reason", "crash_load": false, "unsure_without": "w7"}
+     "delay_s": 0.01, "fail_load": "reason", "crash_load": false, "unsure_without": "w7",
+     "says_vocabulary": false}
 
-A fault happens when its word is in the window; without the word of `unsure_without` confidence is low.
+A fault happens when its word is in the window; without the word of `unsure_without` confidence is low. With
+`says_vocabulary` the terms that it is told come behind the words.
 `crashes` is a file that counts faults down: with 2 in it, the third try succeeds.
 """
 
@@ -67,7 +69,8 @@ class Scripted:
         self._wait(float(self._script.get("delay_s", 0.0)), should_abort)
         segments: tuple[Segment, ...] = ()
         if words:
-            text = " ".join(word.text for word in words)
+            told = options.vocabulary if self._script.get("says_vocabulary") else ()
+            text = " ".join([*(word.text for word in words), *told])
             sure = self._script.get("unsure_without", words[0].text) in {word.text for word in words}
             confidence = 1.0 if sure else 0.5
             segments = (Segment(words[0].start_s, words[-1].end_s, text, confidence, tuple(words)),)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
+from asrctl.policy.vocabulary import context
 from asrctl.policy.window import (
     Effort,
     audio_context,
@@ -239,7 +240,7 @@ class WhisperCpp:
             params.beam_search = {"beam_size": options.beam_size, "patience": -1.0}
         params.language = self._language(options)
         params.translate = options.translate and self._multilingual
-        params.initial_prompt = options.prompt
+        params.initial_prompt = context(options.prompt, options.vocabulary)
         params.token_timestamps = options.word_timestamps
         return params
 

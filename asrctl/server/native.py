@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from asrctl.policy.admission import Refusal
+from asrctl.policy.vocabulary import fit
 from asrctl.protocol import CloseCode, KeptMessage, Ready, Resume, ServerSession, Start, Violation
 from asrctl.server.hub import Hub
 from asrctl.server.session import Listener, LiveSession, Surroundings
@@ -81,6 +82,7 @@ class NativeSessions:
             model=hub.engine.model.name,
             provider=hub.engine.model.spec.provider,
             level=hub.ladder.level,
+            vocabulary_left_out=fit(state.start.vocabulary or ()).left_out or None,
         )
 
     def detach(self, session: LiveSession, listener: Listener) -> None:

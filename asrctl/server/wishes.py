@@ -8,6 +8,7 @@ from asrctl.errors import UsageError
 from asrctl.languages import AUTO, check_language
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
+from asrctl.policy.vocabulary import checked_terms, fit
 from asrctl.protocol import CloseCode, Endpointing, Start, Violation
 from asrctl.protocol.dialect import SessionRequest
 from asrctl.server.options import NamedModel
@@ -18,7 +19,7 @@ _CUT_FROM = 0.75
 
 
 def request_of(start: Start) -> SessionRequest:
-    """A `start` of ours as what sessions of all protocols have."""
+    """A `start` of ours as what sessions of all protocols have. Raises UsageError for terms that are none."""
     return SessionRequest(
         encoding=start.format.encoding,  # type: ignore[arg-type]
         sample_rate_hz=start.format.sample_rate,
@@ -26,6 +27,7 @@ def request_of(start: Start) -> SessionRequest:
         source=start.source,  # type: ignore[arg-type]
         language=start.language,
         prompt=start.prompt,
+        vocabulary=checked_terms(start.vocabulary or ()),
         partials=start.partials,
         endpointing=start.endpointing,
     )
@@ -40,8 +42,8 @@ def suited(options: StreamOptions, start: Start, model: NamedModel) -> StreamOpt
     if start.model not in (None, model.name):
         raise _bad(f"this server has no model {start.model!r}: it serves {model.name}")
     try:
-        fit = fitted(options, request_of(start), model)
-        return replace(fit, pacing=_pacing(fit.pacing, start.partial_interval_s))
+        suit = fitted(options, request_of(start), model)
+        return replace(suit, pacing=_pacing(suit.pacing, start.partial_interval_s))
     except UsageError as error:
         raise _bad(str(error)) from None
 
@@ -55,9 +57,15 @@ def fitted(options: StreamOptions, request: SessionRequest, model: NamedModel) -
     decode = options.decode
     language = request.language if request.language != AUTO else decode.language
     language = check_language(language, multilingual=model.multilingual, model=model.name)
+    told = replace(
+        decode,
+        language=language,
+        prompt=request.prompt or decode.prompt,
+        vocabulary=fit(request.vocabulary).kept or decode.vocabulary,
+    )
     return replace(
         options,
-        decode=replace(decode, language=language, prompt=request.prompt or decode.prompt),
+        decode=told,
         endpointing=_endpointing(options.endpointing, request.endpointing),
     )
 

@@ -161,7 +161,8 @@ class Settings:
         threads: For each worker; 0 chooses by the machine.
         workers: Processes that decode; 0 chooses by the machine.
         beam_size: 1 is greedy.
-        prompt: Words that the audio is likely to hold: names, jargon.
+        prompt: Text as it might have come before: sets style and names.
+        vocabulary: Terms that the audio is likely to hold: names, jargon.
         translate: Into English, whatever is spoken.
         format: What `transcribe` writes.
         word_timestamps: Words with their times in the formats that can carry them.
@@ -178,6 +179,7 @@ class Settings:
     workers: int = _number(0, 0, 1024)
     beam_size: int = _number(1, 1, 16)
     prompt: str = ""
+    vocabulary: tuple[str, ...] = ()
     translate: bool = False
     format: Format = "txt"
     word_timestamps: bool = False

@@ -26,3 +26,16 @@ class SpeakerOptions:
         """Raises UsageError for a number that makes no sense."""
         if self.most is not None and not 1 <= self.most <= MOST_SPEAKERS:
             raise UsageError(f"there can be 1 to {MOST_SPEAKERS} speakers, not {self.most}")
+
+
+def speaker_options(diarize: bool | int, has_tracks: bool) -> SpeakerOptions | None:
+    """Whom to tell apart, as the API is asked: nobody, all there are, or so many at most.
+
+    Raises:
+        UsageError: The speakers are known by their tracks, or the number makes no sense.
+    """
+    if diarize is False:
+        return None
+    if has_tracks:
+        raise UsageError("speakers on tracks are known: diarize takes a recording as a whole")
+    return SpeakerOptions(None if diarize is True else diarize)

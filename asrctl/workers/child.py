@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.providers.base import Aborted, ModelSpec, WindowedModel
+from asrctl.providers.terms import transcribe
 from asrctl.workers.messages import (
     Abort,
     Decode,
@@ -102,7 +103,7 @@ class Worker:
             return self._closing or self._aborted == job.id
 
         try:
-            hypothesis = model.transcribe(job.samples, job.options, should_abort)
+            hypothesis = transcribe(model, job.samples, job.options, should_abort)
         except Aborted:
             return Stopped(job.id)
         except AsrctlError as error:

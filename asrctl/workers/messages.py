@@ -182,7 +182,8 @@ def message_of(header: dict[str, Any], payload: bytes | bytearray = b"") -> Mess
 
 
 def _options(given: dict[str, Any]) -> DecodeOptions:
-    return DecodeOptions(**{**given, "effort": Effort(given["effort"])})
+    plain = {"effort": Effort(given["effort"]), "vocabulary": tuple(given["vocabulary"])}
+    return DecodeOptions(**{**given, **plain})
 
 
 def _samples(payload: bytes | bytearray) -> NDArray[np.float32]:

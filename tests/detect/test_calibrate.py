@@ -16,8 +16,10 @@ from asrctl.models.store import ModelStore
 from asrctl.policy.recommend import Candidate, Measurement
 from asrctl.policy.sizing import Wish
 from asrctl.providers.base import DecodeOptions
+from asrctl.providers.plugin import is_installed
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 from asrctl.workers.pool import WorkerPool
+from tests.providers.small_gguf import write_model
 
 TINY = Candidate("whisper_cpp", "tiny.en-q8_0", 1, 1)
 PLENTY_S = 120.0
@@ -61,6 +63,20 @@ def test_a_real_measurement(store: ModelStore, tiny_en: Path) -> None:
     assert found.measurement.costs.detection_share > 0
     assert "1 thread" in found.measurement.where
     assert found.sessions >= 1
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not is_installed("transcribe_cpp"), reason="transcribe-cpp is not installed")
+def test_a_measurement_through_transcribe_cpp(store: ModelStore, tiny_en: Path, tmp_path: Path) -> None:
+    """It decodes the sample with whisper.cpp's own weights; a model that understands nothing is told."""
+    candidate = Candidate("transcribe_cpp", str(tiny_en), 1, 1)
+    noise = Candidate("transcribe_cpp", str(write_model(tmp_path / "small.gguf")), 1, 1)
+    outcome = calibrate([candidate, noise], store, Wish(latency_s=60.0), 2, PLENTY_S)
+    (found,) = outcome.measured
+    assert found.measurement.candidate == candidate and "1 thread" in found.measurement.where
+    assert found.measurement.rtf > 0
+    (other,) = outcome.unmeasured
+    assert other.candidate == noise and "test speech" in other.reason
 
 
 def test_a_model_that_is_not_there_is_told(empty: ModelStore) -> None:

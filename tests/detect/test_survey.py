@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from asrctl.detect import quick
+import pytest
+
+from asrctl.detect import inventory, quick
 from asrctl.detect.advice import advice
 from asrctl.detect.calibrate import Calibration, Unmeasured
 from asrctl.detect.machine import (
@@ -22,7 +24,7 @@ from asrctl.detect.machine import (
 )
 from asrctl.detect.report import Report, as_json, as_text, heading
 from asrctl.detect.survey import candidates_for, notes_on, recommended, resources_of
-from asrctl.models.store import ModelStore
+from asrctl.models.store import ModelFile, ModelStore
 from asrctl.policy.capacity import Costs
 from asrctl.policy.recommend import Candidate, Capacity, Measurement
 from asrctl.policy.sizing import Wish
@@ -97,6 +99,26 @@ def test_only_what_is_ready_is_measured(tmp_path: Path) -> None:
     planned = candidates_for(LAPTOP, store, Wish())
     assert {(each.provider, each.model) for each in planned} == {("whisper_cpp", "tiny.en-q8_0")}
     assert candidates_for(MAC, store, Wish()) == []
+
+
+def test_pulled_models_of_other_families_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that decode windows; by what was measured they are proposed, with the provider that ran them."""
+    pulled = {
+        name: ModelFile(name, tmp_path / name, 502_000_000, 764_000_000, True, streams)
+        for name, streams in (("parakeet-tdt-0.6b-v3-q4_k_m", False), ("moonshine-streaming-tiny", True))
+    }
+    monkeypatch.setattr(inventory, "find_hub", lambda store, entry: pulled.get(entry.name))
+    machine = replace(LAPTOP, providers=(*READY, ProviderState("transcribe_cpp", "")))
+    found = candidates_for(machine, ModelStore(tmp_path), Wish())
+    assert {(each.provider, each.model) for each in found} == {
+        ("whisper_cpp", "tiny.en-q8_0"),
+        ("transcribe_cpp", "parakeet-tdt-0.6b-v3-q4_k_m"),
+    }
+    measured = [Capacity(Measurement(each, Costs(0.1, 0.05), 0.1, 800_000_000, 1.0), 5) for each in found]
+    advised = recommended(machine, Calibration(tuple(measured)), Wish())
+    assert (advised.model, advised.providers) == ("parakeet-tdt-0.6b-v3-q4_k_m", ("transcribe_cpp",))
 
 
 def test_an_unused_card_is_told_with_what_would_use_it() -> None:

@@ -66,6 +66,8 @@ def test_quality_orders_the_catalog() -> None:
     assert sorted(names, key=quality) == names
     assert quality("base") == quality("base-q8_0") > quality("base-q5_1")
     assert quality("own-mine-123") <= quality("tiny")
+    assert quality("medium") < quality("parakeet-tdt-0.6b-v3-q4_k_m") < quality("parakeet-tdt-0.6b-v3")
+    assert quality("qwen3-asr-0.6b") == quality("large-v3-turbo-q8_0")
 
 
 @pytest.mark.parametrize(

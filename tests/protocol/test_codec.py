@@ -62,6 +62,7 @@ BY_TYPE = {
     "Limits": st.just(Limits()),
     "Endpointing | None": st.none() | ENDPOINTING,
     "tuple[WireWord, ...] | None": st.none() | st.tuples() | st.tuples(WORDS, WORDS),
+    "tuple[str, ...] | None": st.none() | st.lists(TEXT.filter(bool), max_size=3).map(tuple),
 }
 BY_NAME = {
     "partial_interval_s": st.none() | st.floats(0.1, 60),
@@ -109,7 +110,7 @@ ANYTHING = st.one_of(
     st.lists(st.dictionaries(TEXT, TEXT)),
     st.dictionaries(st.sampled_from(["encoding", "sample_rate", "channels"]), TEXT | st.integers()),
 )
-KEYS = st.sampled_from(["format", "source", "model", "prompt", "words", "audio_offset"])
+KEYS = st.sampled_from(["format", "source", "model", "prompt", "words", "audio_offset", "vocabulary"])
 
 
 @given(st.dictionaries(KEYS, ANYTHING))
@@ -142,6 +143,15 @@ def test_endpointing_is_asked_for_in_part_or_not_at_all() -> None:
         assert message == Start(AudioFormat(), endpointing=Endpointing(**keys), partial_interval_s=0.5)
         assert json.loads(encode(message))["endpointing"] == keys
     assert not {"endpointing", "partial_interval_s"} & json.loads(encode(Start(AudioFormat()))).keys()
+
+
+def test_a_vocabulary_is_a_list_of_texts() -> None:
+    """It may be empty, or not be there; what a server had no room for comes back the same way."""
+    for terms in ([], ["Ada", "Łódź"]):
+        message = decode_client(json.dumps({"type": "start", "format": {}, "vocabulary": terms}))
+        assert message == Start(AudioFormat(), vocabulary=tuple(terms))
+        assert json.loads(encode(message))["vocabulary"] == terms
+    assert "vocabulary" not in json.loads(encode(Start(AudioFormat())))
 
 
 def test_words_of_a_final() -> None:
@@ -184,6 +194,11 @@ def test_words_of_a_final() -> None:
         ('{"type":"start","format":{},"endpointing":{"onset":0.4,"offset":0.5}}', 4400,
          "offset must not be above onset"),
         ('{"type":"start","format":{},"partial_interval_s":0}', 4400, "partial_interval_s must be from 0.1"),
+        ('{"type":"start","format":{},"vocabulary":"Ada"}', 4400, "vocabulary must be a list of strings"),
+        ('{"type":"start","format":{},"vocabulary":[{}]}', 4400, "vocabulary holds one that must be a"),
+        ('{"type":"start","format":{},"vocabulary":[""]}', 4400, "must have 1 to 100 characters"),
+        (json.dumps({"type": "start", "format": {}, "vocabulary": ["x"] * 101}), 4400,
+         "vocabulary must have at most 100 strings"),
         ('{"type":"flush","now":1}', 4400, "there is no key 'now' here; known are none"),
         ('{"type":"skip","frames":0,"reason":"x"}', 4400, "frames must be from 1"),
     ],

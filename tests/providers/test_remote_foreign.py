@@ -39,7 +39,7 @@ async def test_wyoming_answers_utterance_by_utterance(closes: bool) -> None:
 async def test_wyoming_is_told_language_model_and_words() -> None:
     """Before each utterance; what is not known is left out."""
     server = WyomingServer()
-    decode = DecodeOptions(language="de", prompt="Ada")
+    decode = DecodeOptions(language="de", prompt="Ada", vocabulary=("Bo",))
     async with serving_wyoming(server) as url:
         async with open_stream(settings(url, keywords=("Herd",)), decode) as stream:
             stream.feed(speak([1, 2]))
@@ -47,7 +47,7 @@ async def test_wyoming_is_told_language_model_and_words() -> None:
             assert server.brains[0].transcribe == {
                 "name": "words",
                 "language": "de",
-                "transcript_terms": ["Herd", "Ada"],
+                "transcript_terms": ["Herd", "Bo", "Ada"],
             }
         async with open_stream(settings(url, model=""), DecodeOptions(language="auto")) as stream:
             stream.feed(speak([1, 2]))
@@ -115,7 +115,7 @@ async def test_deepgram_is_told_in_the_url_what_comes() -> None:
     server = RealtimeServer(DeepgramBrain)
     async with serving(server) as url:
         chosen = settings(f"{url}/v1/listen?punctuate=false", keywords=("Ada", "Herd"))
-        async with open_stream(chosen, DecodeOptions(language="de")) as stream:
+        async with open_stream(chosen, DecodeOptions(language="de", vocabulary=("Bo",))) as stream:
             stream.utter(1)
             assert await stream.ear.wait_completed(1) == ["w1"]
     assert server.keys == [f"Token {KEY}"]
@@ -128,7 +128,7 @@ async def test_deepgram_is_told_in_the_url_what_comes() -> None:
         "interim_results": ["true"],
         "model": ["words"],
         "language": ["de"],
-        "keyterm": ["Ada", "Herd"],
+        "keyterm": ["Ada", "Herd", "Bo"],
     }
 
 

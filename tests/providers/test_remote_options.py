@@ -132,6 +132,22 @@ def test_settings_come_from_file_and_environment(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (RemoteSettings(), ""),
+        (RemoteSettings("ws://h"), ""),
+        (RemoteSettings("wss://h/v1/realtime", "openai", "gpt-realtime-whisper"), "takes no prompt"),
+        (RemoteSettings("wss://h/v1/realtime", "openai", "gpt-4o-transcribe"), ""),
+        (RemoteSettings("ws://h/v1/realtime", "vllm", "m"), "vLLM"),
+    ],
+)
+def test_who_takes_no_vocabulary(settings: RemoteSettings, reason: str) -> None:
+    """It is known before anything is sent."""
+    said = PLUGIN.no_vocabulary(PLUGIN.setup(settings=settings))
+    assert (reason in said) if reason else said == ""
+
+
 @in_loop
 async def test_the_plug_in_starts_what_the_url_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams or windows; without a URL or a package it says what is missing."""

@@ -98,7 +98,7 @@ async def test_the_session_is_set_up_as_asked() -> None:
     """Model, language, prompt and what is set go to the server; what is left open is left out."""
     given = server("openai")
     more = {"keywords": ("Ada",), "languages": ("de", "fr"), "delay": "low"}
-    decode = DecodeOptions(language="de", prompt="Names")
+    decode = DecodeOptions(language="de", prompt="Names", vocabulary=("Bo",))
     async with serving(given) as url:
         for chosen, options in [
             (settings(url), decode),
@@ -110,7 +110,7 @@ async def test_the_session_is_set_up_as_asked() -> None:
                 await stream.ear.wait_completed(1)
     asked = [brain.session["audio"]["input"]["transcription"] for brain in given.brains]
     assert asked == [
-        {"model": "words", "language": "de", "prompt": "Names"},
+        {"model": "words", "language": "de", "prompt": "Names Bo"},
         {},
         {
             "model": "gpt-realtime-whisper",

@@ -55,7 +55,7 @@ async def decode(windows: RemoteWindows, *numbers: int, options: DecodeOptions =
 @in_loop
 async def test_a_window_is_heard_with_its_times() -> None:
     """Segments and words come with the server's times; the language stays a code."""
-    wanted = DecodeOptions(language="en", prompt="Names, jargon", word_timestamps=True)
+    wanted = DecodeOptions(language="en", prompt="Names, jargon", vocabulary=("Bo",), word_timestamps=True)
     more = {"keywords": ("Ada", "Bob"), "languages": ("en", "de")}
     with serving_http(HttpServer()) as server:
         async with decoder(settings(server.url, **more)) as windows:
@@ -69,7 +69,7 @@ async def test_a_window_is_heard_with_its_times() -> None:
         [
             ("model", "words"),
             ("language", "en"),
-            ("prompt", "Names, jargon"),
+            ("prompt", "Names, jargon Bo"),
             ("keywords[]", "Ada"),
             ("keywords[]", "Bob"),
             ("languages[]", "en"),

@@ -104,6 +104,34 @@ def test_abort(tiny_en: Path) -> None:
         assert keys(model.transcribe(sample_speech(), GREEDY, lambda: False).text) == keys(SAMPLE_TEXT)
 
 
+@pytest.mark.parametrize(
+    ("abilities", "told"),
+    [
+        ({"vocabulary", "context_prompt"}, {"vocabulary": ["Ada"], "prompt": "A call."}),
+        ({"context_prompt"}, {"vocabulary": None, "prompt": "A call. Ada"}),
+        (set(), {"vocabulary": None, "prompt": None}),
+    ],
+)
+def test_terms_as_the_model_takes_them(
+    tiny_en: Path, monkeypatch: pytest.MonkeyPatch, abilities: set[str], told: dict[str, object]
+) -> None:
+    """As such, in the prompt, or not at all; where not, the description says so."""
+    from asrctl.providers.transcribe_cpp.library import Library
+
+    library = Library(ModelSpec("transcribe_cpp", tiny_en, use_gpu=False))
+    monkeypatch.setattr(type(library.model), "supports", lambda model, feature: feature in abilities)
+    arguments = library.arguments(replace(GREEDY, prompt="A call.", vocabulary=("Ada",)))
+    assert {key: arguments[key] for key in told} == told
+    assert ("no vocabulary" in library.description()) == (not abilities)
+    library.close()
+
+
+def test_a_term_is_heard(pool: BlockingPool) -> None:
+    """The library takes a vocabulary with whisper.cpp's own weights."""
+    hypothesis = pool.decode(sample_speech(), replace(GREEDY, vocabulary=("Monday", "Ada Lovelace")))
+    assert keys(hypothesis.text) == keys(SAMPLE_TEXT)
+
+
 def test_a_text_that_does_not_end(tmp_path: Path) -> None:
     """What the library gives up as incomplete is passed on, as doubtful; the text has times all the same."""
     model = write_model(tmp_path / "small.gguf")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.protocol import AudioFormat, Endpointing, Start, Violation
 from asrctl.protocol.fields import Misfit
-from asrctl.providers.base import ModelSpec
+from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.server.options import NamedModel
 from asrctl.server.wishes import suited
 from asrctl.streaming.stream import StreamOptions
@@ -26,6 +26,18 @@ def wished(**wishes: object) -> StreamOptions:
 def test_no_wish_changes_nothing() -> None:
     """But for what a start always says."""
     assert wished() == StreamOptions()
+
+
+def test_terms() -> None:
+    """They are what recognisers are told, without those that have no room; none leaves the server's."""
+    assert wished(vocabulary=(" Ada  Lovelace ", "ada lovelace")).decode.vocabulary == ("Ada Lovelace",)
+    many = tuple(f"Term number {number}" for number in range(100))
+    kept = wished(vocabulary=many).decode.vocabulary
+    assert kept == many[: len(kept)] and 10 < len(kept) < 60
+    own = StreamOptions(DecodeOptions(vocabulary=("Ada",)))
+    assert suited(own, Start(AudioFormat()), MODEL).decode.vocabulary == ("Ada",)
+    with pytest.raises(Violation, match="no text"):
+        wished(vocabulary=("a\0b",))
 
 
 def optional(least: float, most: float) -> st.SearchStrategy[float | None]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 from asrctl.events import Dropped, Event, Final, Finished, Flushed, Partial, SpeechEnded, SpeechStarted
 from asrctl.policy.admission import Refusal
+from asrctl.policy.vocabulary import fit, usable_terms
 from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.deepgram.messages import error, is_configuration, message_of, send
-from asrctl.protocol.deepgram.query import LiveOptions, keyterms_prompt
+from asrctl.protocol.deepgram.query import LiveOptions
 from asrctl.protocol.deepgram.shapes import (
     Alternative,
     Origin,
@@ -127,7 +128,7 @@ class DeepgramLive:
             description = "keyterms cannot be changed once audio has been sent"
             return send({"type": "ConfigureFailure", **answer, "code": code, "description": description})
         assert isinstance(terms, list)
-        self._request = replace(self._request, prompt=keyterms_prompt(terms))
+        self._request = replace(self._request, vocabulary=fit(usable_terms(terms)).kept)
         return send({"type": "ConfigureSuccess", **answer, "keyterms": terms})
 
     # What comes from the session

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from asrctl.languages import AUTO
+from asrctl.policy.vocabulary import Fit, fit, usable_terms
 from asrctl.protocol.dialect import Encoding, SessionRequest
-from asrctl.protocol.messages import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
-from asrctl.protocol.openai.request import Fields, FileRequest, Form, code_of, cut_prompt
+from asrctl.protocol.openai.request import Fields, FileRequest, Form, code_of
 
 MIN_ENDPOINTING_MS = 300
 """Shorter pauses end too many utterances in the middle of a sentence. Deepgram's own default is 10 ms."""
@@ -120,7 +121,7 @@ def live_options(fields: Fields, served: Served) -> LiveOptions:
             sample_rate_hz=_rate(form, encoding),
             channels=channels,
             language=_language(form, served) or AUTO,
-            prompt=keyterms_prompt(_keyterms(form)),
+            vocabulary=_keyterms(form).kept,
             partials=interim_results,
             endpointing=None if pause_ms is None else Endpointing(trailing_silence_s=pause_ms / 1000),
         ),
@@ -153,7 +154,7 @@ def recording_options(fields: Fields, served: Served) -> RecordingOptions:
         FileRequest(
             format="verbose_json",
             language=_language(form, served),
-            prompt=keyterms_prompt(_keyterms(form)),
+            vocabulary=_keyterms(form).kept,
             words=True,
             raw_rate_hz=rate_hz,
         ),
@@ -163,12 +164,6 @@ def recording_options(fields: Fields, served: Served) -> RecordingOptions:
         detect_language=form.flag("detect_language"),
         told=_told(form, []),
     )
-
-
-def keyterms_prompt(terms: list[str]) -> str:
-    """Terms as the recogniser takes them: text that may have come before."""
-    text = ", ".join(terms).encode("utf-8", "replace").decode()  # JSON can spell lone surrogates
-    return cut_prompt(text)
 
 
 def _check(form: Form, served: Served) -> None:
@@ -223,13 +218,25 @@ def _punctuate(form: Form) -> bool:
     return form.flag("punctuate", True) or form.flag("smart_format")
 
 
-def _keyterms(form: Form) -> list[str]:
-    """Key terms; keywords may have a weight, which means nothing here."""
-    words = (word.partition(":")[0].strip() for word in form.items("keywords"))
-    return [*form.items("keyterm"), *(word for word in words if word)]
+def _keyterms(form: Form) -> Fit:
+    """Key terms, and keywords by their weights; a keyword that is to be suppressed is none."""
+    terms = [(term, 1.0) for term in form.items("keyterm")] + [
+        _weighted(keyword) for keyword in form.items("keywords")
+    ]
+    heaviest_first = sorted(terms, key=lambda term: -term[1])
+    return fit(usable_terms(term for term, weight in heaviest_first if weight > 0))
+
+
+def _weighted(keyword: str) -> tuple[str, float]:
+    """A term and its weight, such as 2 in "word:2"; 1 where there is none."""
+    found = re.fullmatch(r"(.*):(-?[0-9]{1,6}(?:\.[0-9]{1,6})?)", keyword, re.DOTALL)
+    return (found[1], float(found[2])) if found else (keyword, 1.0)
 
 
 def _told(form: Form, clamped: list[str]) -> Mapping[str, str]:
+    terms = _keyterms(form)
+    if terms.left_out:
+        clamped = [*clamped, f"keyterm={len(terms.kept)}"]
     ignored = [name for name in _NOT_DONE if form.text(name, "false").casefold() != "false"]
     told = {"dg-clamped": clamped, "dg-ignored": ignored}
     return {name: ", ".join(values) for name, values in told.items() if values}

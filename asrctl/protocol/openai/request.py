@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 from asrctl.errors import UsageError
 from asrctl.languages import AUTO, NAMES, check_language
+from asrctl.policy.vocabulary import usable_terms
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 
@@ -33,6 +34,7 @@ class FileRequest:
         language: A code or "auto"; empty for the server's own setting.
         translate: Into English.
         prompt: Text that sets names and style.
+        vocabulary: Terms that the audio is likely to hold.
         words: Say the times of words.
         segments: Say the times of segments, in a format that has both.
         logprobs: Say how sure the recogniser is of each word.
@@ -44,6 +46,7 @@ class FileRequest:
     language: str = ""
     translate: bool = False
     prompt: str = ""
+    vocabulary: tuple[str, ...] = ()
     words: bool = False
     segments: bool = True
     logprobs: bool = False
@@ -111,7 +114,8 @@ def file_request(fields: Fields, served: Served, *, translate: bool = False) -> 
         format=answer,
         language="" if translate and not form.text("language") else _language(form, served),
         translate=check_translate(translate, served),
-        prompt=_prompt(form),
+        prompt=cut_prompt(form.text("prompt")),
+        vocabulary=usable_terms(form.items("keywords")),
         words="word" in granularities,
         segments="segment" in granularities,
         logprobs="logprobs" in include,
@@ -183,11 +187,6 @@ def check_translate(translate: bool, served: Served) -> bool:
         message = f"{served.name} knows English only, and cannot translate: serve a model without .en"
         raise bad_request(message, "model", "unsupported_value")
     return translate
-
-
-def _prompt(form: Form) -> str:
-    parts = [form.text("prompt"), ", ".join(form.items("keywords"))]
-    return cut_prompt(" ".join(part for part in parts if part))
 
 
 def cut_prompt(prompt: str) -> str:

@@ -19,6 +19,7 @@ from asrctl.errors import UsageError
 from asrctl.events import Dropped, Event, Final, Finished
 from asrctl.languages import check_language
 from asrctl.policy.admission import Refusal
+from asrctl.policy.vocabulary import usable_terms
 from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.dialect import (
     CloseSocket,
@@ -30,7 +31,6 @@ from asrctl.protocol.dialect import (
     SendBytes,
     SessionRequest,
 )
-from asrctl.protocol.openai.request import cut_prompt
 from asrctl.protocol.wyoming.audio import ChunkFormat, Narrower, format_of
 from asrctl.protocol.wyoming.framing import EventReader, FramingError, WyomingEvent, encode
 from asrctl.protocol.wyoming.info import PROGRAM, ServedModel
@@ -147,9 +147,8 @@ class WyomingDialect:
             raise UsageError(f"there is no model {name[:100]!r} here: it is {self._model.name}")
         model = self._model
         language = check_language(language[:50], multilingual=model.multilingual, model=model.name)
-        # The end of a prompt counts most, and names come before terms.
-        words = [*_texts(event, "transcript_terms"), *_texts(event, "transcript_names")]
-        return replace(_WISH, language=language, prompt=cut_prompt(", ".join(words)))
+        words = [*_texts(event, "transcript_names"), *_texts(event, "transcript_terms")]
+        return replace(_WISH, language=language, vocabulary=usable_terms(words))
 
     def _audio(self, event: WyomingEvent) -> list[DialectOutput]:
         format_, outputs = format_of(event.data), list[DialectOutput]()

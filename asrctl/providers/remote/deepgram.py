@@ -28,7 +28,7 @@ def query_of(settings: RemoteSettings, options: DecodeOptions) -> list[tuple[str
         "language": "" if options.language == "auto" else options.language,
     }
     given = [(name, value) for name, value in wanted.items() if value]
-    return given + [("keyterm", word) for word in settings.keywords]
+    return given + [("keyterm", word) for word in (*settings.keywords, *options.vocabulary)]
 
 
 class DeepgramDialect:

@@ -17,6 +17,7 @@ from typing import Any
 
 from asrctl.languages import candidates, is_open
 from asrctl.network.failures import LinkFailure
+from asrctl.policy.vocabulary import context
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.dialect import (
     Event,
@@ -49,8 +50,6 @@ _PERMANENT_TYPES = frozenset(
 )
 _PERMANENT_CODES = frozenset({"insufficient_quota", "invalid_api_key", "model_not_found"})
 _PASSING_CODES = frozenset({"session_expired", "rate_limit_exceeded"})
-_WITHOUT_PROMPT = "gpt-realtime-whisper"
-"""Models of this name take no prompt, and refuse a session with one."""
 
 
 class OpenAiDialect:
@@ -221,7 +220,7 @@ def _transcription(settings: RemoteSettings, options: DecodeOptions) -> dict[str
     wanted = {
         "model": settings.model,
         "language": "" if is_open(options.language) else options.language,
-        "prompt": "" if settings.model.startswith(_WITHOUT_PROMPT) else options.prompt,
+        "prompt": "" if settings.takes_no_prompt else context(options.prompt, options.vocabulary),
         "keywords": list(settings.keywords),
         "languages": list(named or settings.languages),
         "delay": settings.delay,

@@ -185,6 +185,7 @@ def _client_options(
         language=decode.language,
         model=settings.model or None,
         prompt=decode.prompt[:2000],
+        vocabulary=decode.vocabulary,
         words=decode.word_timestamps,
         api_key=key or None,
         backoff=backoff,

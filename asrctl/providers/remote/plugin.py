@@ -43,6 +43,7 @@ PLUGIN = Plugin(
     settings=RemoteSettings,
     missing=_missing,
     translates=lambda setup: setup.settings.is_windowed,
+    no_vocabulary=lambda setup: setup.settings.no_vocabulary,
     takes_windows=lambda setup: setup.settings.is_windowed,
     start=_start,
     model=lambda setup: setup.settings.model or "remote",

@@ -9,6 +9,8 @@ from asrctl.errors import UsageError
 from asrctl.providers.plugin import number
 from asrctl.providers.remote.address import Address, address_of
 
+_WITHOUT_PROMPT = "gpt-realtime-whisper"
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteSettings:
@@ -69,6 +71,19 @@ class RemoteSettings:
     def address(self) -> Address:
         """The URL as the dialect wants it."""
         return address_of(self.url, self.dialect, self.model)
+
+    @property
+    def takes_no_prompt(self) -> bool:
+        """Whether the model is of OpenAI's that refuse a session with a prompt."""
+        return self.model.startswith(_WITHOUT_PROMPT)
+
+    @property
+    def no_vocabulary(self) -> str:
+        """Why the server cannot be told which words are likely; empty if it can."""
+        dialect = self.address.dialect if self.url else ""
+        if dialect == "vllm":
+            return "vLLM's realtime sessions take none"
+        return f"{self.model} takes no prompt" if dialect == "openai" and self.takes_no_prompt else ""
 
     @property
     def is_windowed(self) -> bool:

@@ -24,6 +24,7 @@ from asrctl.network.retry import GaveUp
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
 from asrctl.policy.priority import Ticket
+from asrctl.policy.vocabulary import context
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.answer import hypothesis_of, message_of
 from asrctl.providers.remote.key import Redactor, find_key
@@ -280,8 +281,8 @@ class RemoteWindows:
         is_known = not is_open(options.language)
         if is_known and not options.translate:
             yield "language", options.language
-        if options.prompt:
-            yield "prompt", options.prompt
+        if prompt := context(options.prompt, options.vocabulary):
+            yield "prompt", prompt
         if self._settings.keywords:
             yield "keywords[]", list(self._settings.keywords)
         named = () if is_known else candidates(options.language)

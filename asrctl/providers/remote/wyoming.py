@@ -30,7 +30,7 @@ class WyomingDialect:
         wanted = {
             "name": settings.model,
             "language": "" if options.language == "auto" else options.language,
-            "transcript_terms": [*settings.keywords, *filter(None, [options.prompt])],
+            "transcript_terms": [*settings.keywords, *options.vocabulary, *filter(None, [options.prompt])],
         }
         self._begin: list[Message] = [
             encode("transcribe", {name: value for name, value in wanted.items() if value}),

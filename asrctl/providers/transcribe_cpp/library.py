@@ -9,6 +9,7 @@ import transcribe_cpp
 
 from asrctl.errors import ModelError
 from asrctl.languages import AUTO
+from asrctl.policy.vocabulary import context
 from asrctl.providers.base import DecodeOptions, ModelSpec
 
 _LOG_LINES_KEPT = 20
@@ -50,7 +51,16 @@ class Library:
             "task": "translate" if translates else "transcribe",
             "target_language": "en" if translates else None,
             "timestamps": "auto",  # the finest that the model has
-            "prompt": options.prompt or None if self.model.supports("context_prompt") else None,
+            **self._context(options),
+        }
+
+    def _context(self, options: DecodeOptions) -> dict[str, Any]:
+        """Terms as such where the model knows how, else in the prompt, else nowhere."""
+        boosts = self.model.supports("vocabulary")
+        prompt = options.prompt if boosts else context(options.prompt, options.vocabulary)
+        return {
+            "vocabulary": list(options.vocabulary) if boosts and options.vocabulary else None,
+            "prompt": prompt or None if self.model.supports("context_prompt") else None,
         }
 
     def refuses_hints(self) -> bool:
@@ -70,8 +80,10 @@ class Library:
         return likely[0] if likely else None
 
     def description(self) -> str:
-        """Where it runs."""
-        return f"{self.model.backend}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        """Where it runs, and what it cannot do."""
+        where = f"{self.model.backend}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        told = self.model.supports("vocabulary") or self.model.supports("context_prompt")
+        return where if told else f"{where}, takes no vocabulary"
 
     def close(self) -> None:
         """Free the weights."""

@@ -82,6 +82,7 @@ PLUGIN = Plugin(
     settings=VoxtralSettings,
     missing=_missing,
     translates=lambda setup: False,
+    no_vocabulary=lambda setup: "voxtral.c takes none",
     start=_start,
     model=lambda setup: "voxtral",
     own_weights=_own_weights,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from asrctl.errors import AudioError
 from asrctl.languages import is_open
 from asrctl.policy.priority import Source
+from asrctl.policy.vocabulary import fit
 from asrctl.protocol.openai.answer import Result
 from asrctl.protocol.openai.errors import Refusal, RequestRefused, bad_request, overloaded
 from asrctl.protocol.openai.models import Served
@@ -124,6 +125,7 @@ class FileWork:
             language=request.language or stream.decode.language,
             translate=request.translate,
             prompt=request.prompt or stream.decode.prompt,
+            vocabulary=fit(request.vocabulary).kept or stream.decode.vocabulary,
             word_timestamps=request.needs_words,
         )
         return FileOptions(

@@ -21,9 +21,9 @@ def test_nothing_but_a_format() -> None:
     options = live_options(RAW.items(), SERVED)
     request = options.request
     assert (request.encoding, request.sample_rate_hz, request.channels) == ("pcm_s16le", 16_000, 1)
-    assert (request.language, request.prompt, request.partials, request.endpointing) == (
+    assert (request.language, request.vocabulary, request.partials, request.endpointing) == (
         "auto",
-        "",
+        (),
         False,
         None,
     )
@@ -48,13 +48,16 @@ def test_all_of_it() -> None:
                 ("keyterm", "whisper cpp"),
                 ("keywords", "LiveKit:2.5"),
                 ("keywords", ":1"),
+                ("keywords", "Whispered:-2"),
+                ("keyterm", "10:30"),
             ],
         ],
         SERVED,
     )
     request = options.request
     assert (request.encoding, request.sample_rate_hz, request.channels) == ("mulaw", 8_000, 2)
-    assert (request.language, request.prompt) == ("de", "Silero, whisper cpp, LiveKit")
+    assert request.language == "de"
+    assert request.vocabulary == ("LiveKit", "Silero", "whisper cpp", "10:30")
     assert request.endpointing is not None and request.endpointing.trailing_silence_s == 0.8
     assert (request.partials, options.interim_results, options.vad_events) == (True, True, True)
     assert (options.utterance_end_ms, options.punctuate, options.told) == (1500, False, {})
@@ -173,12 +176,21 @@ def test_recordings() -> None:
     )
     query = {**RAW, "detect_language": "true", "utterances": "true", "keyterm": "Silero"}
     options = recording_options(query.items(), SERVED)
-    assert (options.file.raw_rate_hz, options.file.language, options.file.prompt) == (
+    assert (options.file.raw_rate_hz, options.file.language, options.file.vocabulary) == (
         16_000,
         "auto",
-        "Silero",
+        ("Silero",),
     )
     assert (options.detect_language, options.utterances, options.multi) == (True, True, False)
+
+
+def test_more_terms_than_there_is_room_for() -> None:
+    """The heaviest are taken, and a header says how many that is."""
+    terms = [("keyterm", f"Term number {number}") for number in range(80)]
+    options = live_options([*RAW.items(), *terms, ("keywords", "Ada:3")], SERVED)
+    kept = options.request.vocabulary
+    assert kept[:2] == ("Ada", "Term number 0") and 10 < len(kept) < 60
+    assert options.told == {"dg-clamped": f"keyterm={len(kept)}"}
 
 
 @given(st.text(max_size=500), st.sampled_from((400, 401, 403, 404, 405, 413, 500, 503, 507)))

@@ -46,7 +46,7 @@ def test_nothing_said() -> None:
         ([("languages[]", "de"), ("languages[]", "French")], {"language": "de,fr"}),
         (
             [("prompt", "Ada"), ("keywords[]", "Babbage"), ("keywords[]", "Turing")],
-            {"prompt": "Ada Babbage, Turing"},
+            {"prompt": "Ada", "vocabulary": ("Babbage", "Turing")},
         ),
         ([("prompt", "x" * 5000 + "end")], {"prompt": "x" * 997 + "end"}),
         ([("include[]", "logprobs")], {"logprobs": True}),

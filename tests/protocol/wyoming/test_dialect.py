@@ -126,7 +126,7 @@ def test_an_utterance_is_a_session() -> None:
         "transcribe", {"language": "de-CH", "transcript_terms": ["Herd"], "transcript_names": ["Ada"]}
     )
     assert dialect.receive_binary(wish + encode("audio-start", MONO)) == []
-    request = SessionRequest(language="de", prompt="Herd, Ada", partials=False)
+    request = SessionRequest(language="de", vocabulary=("Ada", "Herd"), partials=False)
     assert dialect.receive_binary(chunk(PCM)) == [Open(request), Feed(PCM)]
     assert dialect.receive_binary(chunk(b"ab")) == [Feed(b"ab")]
     said = hear(dialect, SpeechStarted(0, 0.0), Partial(0, 1, 0.0, 0.5, "gu", ""), SpeechEnded(0, 1.0))

@@ -9,8 +9,9 @@ from typing import Any
 
 from asrctl.languages import AUTO
 from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.policy.vocabulary import fit, usable_terms
 from asrctl.protocol.dialect import Encoding, SessionRequest
-from asrctl.protocol.messages import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.openai.errors import RequestRefused
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime.given import Given
@@ -39,7 +40,6 @@ _SILENCE_DEFAULT_MS = 500
 _THRESHOLD_DEFAULT = 0.5
 _PADDING_MS = round(1000 * EndpointerOptions().pad_before_s)
 """What is shown whatever was asked for, since it is what the server does."""
-_MOST_KEYWORDS = 200
 _MOST_TEXT = 100_000
 
 
@@ -86,7 +86,7 @@ class RealtimeConfig:
         language: As the client gave it; empty for none.
         languages: Those that may be spoken.
         prompt: What the audio is likely to hold.
-        keywords: The same, as single words.
+        keywords: Terms that it is likely to hold.
         delay: How long to wait for more audio; the shortest two mean text while one speaks.
         turns: How the server ends utterances; None where the client commits.
         turns_given: Whether the client said so; else the model decides.
@@ -127,12 +127,12 @@ class RealtimeConfig:
     def request(self, served: Served) -> SessionRequest:
         """What to ask of the server for it."""
         turns = self.turn_detection
-        parts = (self.prompt, ", ".join(self.keywords))
         return SessionRequest(
             encoding=self.encoding,
             sample_rate_hz=self.rate_hz,
             language=self._code(served),
-            prompt=cut_prompt(" ".join(part for part in parts if part)),
+            prompt=cut_prompt(self.prompt),
+            vocabulary=self.keywords,
             partials=self.is_live,
             endpointing=turns.endpointing if turns else None,
         )
@@ -243,7 +243,7 @@ def _transcription(config: RealtimeConfig, given: Given, served: Served) -> Real
     if given.has("prompt"):
         config = replace(config, prompt=given.text("prompt")[:_MOST_TEXT])
     if given.has("keywords"):
-        config = replace(config, keywords=given.texts("keywords")[:_MOST_KEYWORDS])
+        config = replace(config, keywords=fit(usable_terms(given.texts("keywords"))).kept)
     if given.has("delay"):
         config = replace(config, delay=given.choice("delay", _DELAYS, ""))
     return config

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asrctl.protocol.messages import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.openai.errors import RequestRefused
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime.config import RealtimeConfig, check_query_model, updated
@@ -44,7 +44,8 @@ def test_absent_stays_and_null_is_off() -> None:
         SERVED,
     )
     request = config.request(SERVED)
-    assert (request.language, request.prompt, request.partials) == ("de", "Namen Ulm", False)
+    assert (request.language, request.prompt, request.partials) == ("de", "Namen", False)
+    assert request.vocabulary == ("Ulm",)
     assert request.endpointing == Endpointing(trailing_silence_s=1.0)
     shown: Any = config.shown("s")
     assert shown["audio"]["input"]["transcription"] == {

@@ -1,0 +1,38 @@
+"""Windows with a vocabulary: terms that nobody said are not to become text.
+
+A prompt of terms has Whisper write something where it would write nothing: see `_UNSURE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from asrctl.providers.base import DecodeOptions, WindowedModel
+from asrctl.providers.tokens import confidence
+from asrctl.transcript import Hypothesis
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_UNSURE = 0.5
+
+
+def transcribe(
+    model: WindowedModel,
+    samples: NDArray[np.float32],
+    options: DecodeOptions,
+    should_abort: Callable[[], bool],
+) -> Hypothesis:
+    """Decode one window; again without the vocabulary where it seems to have made something up.
+
+    See `WindowedModel.transcribe`.
+    """
+    hypothesis = model.transcribe(samples, options, should_abort)
+    if not options.vocabulary or confidence(hypothesis) >= _UNSURE:
+        return hypothesis
+    plain = model.transcribe(samples, replace(options, vocabulary=()), should_abort)
+    surer = max(hypothesis, plain, key=confidence)
+    return replace(surer, inference_s=hypothesis.inference_s + plain.inference_s)
