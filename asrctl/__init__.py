@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asrctl.api import AsyncEngine, microphone, stream
+    from asrctl.api import AsyncEngine, stream
     from asrctl.audio.live import Lost
     from asrctl.client import Client
     from asrctl.engine import Engine, transcribe
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
         SpeechEnded,
         SpeechStarted,
     )
+    from asrctl.protocol.endpointing import Endpointing
+    from asrctl.recordings import microphone
     from asrctl.transcript import AudioAccount, Segment, Transcript, Word
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "asrctl.api": ("AsyncEngine", "microphone", "stream"),
+    "asrctl.api": ("AsyncEngine", "stream"),
     "asrctl.audio.live": ("Lost",),
     "asrctl.client": ("Client",),
     "asrctl.engine": ("Engine", "transcribe"),
@@ -57,6 +59,8 @@ _HOMES = {
         "SpeechEnded",
         "SpeechStarted",
     ),
+    "asrctl.protocol.endpointing": ("Endpointing",),
+    "asrctl.recordings": ("microphone",),
     "asrctl.transcript": ("AudioAccount", "Segment", "Transcript", "Word"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -68,6 +72,7 @@ __all__ = [
     "AudioError",
     "Client",
     "Dropped",
+    "Endpointing",
     "Engine",
     "Event",
     "Final",

@@ -20,20 +20,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.assembly import Plan, prepare, start
-from asrctl.audio.live import LiveSource
+from asrctl.end_of_turn.process import TurnProcess
 from asrctl.errors import UsageError
 from asrctl.events import Event
 from asrctl.from_settings import file_options, speech_detector, stream_options
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.recordings import blocking, is_recording, opened_tracks
 from asrctl.settings import Settings
-from asrctl.speakers.options import SpeakerOptions
+from asrctl.speakers.options import SpeakerOptions, by_voice_of
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.files import FileTranscription
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream
@@ -77,6 +79,9 @@ class AsyncEngine:
         self._pool: PoolOptions | None = None
         self._standby: Standby | None = None
         self._recognizer: Fallback | None = None
+        self._turns: TurnProcess | None = None
+        self.warn: Callable[[str], None] = logging.getLogger(__name__).warning
+        """Told what is done without."""
 
     @classmethod
     def of(
@@ -102,11 +107,14 @@ class AsyncEngine:
         if self._plan is None:
             self._plan = await in_thread(lambda: prepare(self.settings))
         self._recognizer = start(self._plan, self._pool, standby=self._standby)
+        self._turns = TurnProcess(self.settings.models_dir, lambda why: self.warn(why))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._turns is not None:
+            await self._turns.close()
         if self._recognizer is not None:
             await self._recognizer.close()
 
@@ -162,7 +170,7 @@ class AsyncEngine:
         """
         loop = asyncio.get_running_loop()
         started_s = loop.time()
-        by_voice = _by_voice(diarize, channels == "split" or isinstance(source, Mapping))
+        by_voice = by_voice_of(diarize, channels == "split" or isinstance(source, Mapping))
         audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
         work = self.file(audio, vad=vad, by_voice=by_voice)
         async with aclosing(work.segments()) as found:
@@ -181,7 +189,7 @@ class AsyncEngine:
         diarize: bool | int = False,
     ) -> AsyncGenerator[Segment]:
         """The same, a segment at a time, as they become known; with `diarize`, at the end."""
-        by_voice = _by_voice(diarize, channels == "split" or isinstance(source, Mapping))
+        by_voice = by_voice_of(diarize, channels == "split" or isinstance(source, Mapping))
         audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
         work = self.file(audio, vad=vad, by_voice=by_voice)
         async with aclosing(work.segments()) as found:
@@ -260,6 +268,7 @@ class AsyncEngine:
         partials: bool = True,
         detector: SpeechDetector | None = None,
         ahead_s: float = LIVE_AHEAD_S,
+        endpointing: Endpointing | None = None,
     ) -> LiveStream:
         """A stream to be fed by hand: `feed`, `flush`, `finish`, and its events by iteration.
 
@@ -268,16 +277,26 @@ class AsyncEngine:
             partials: Say what open utterances seem to say, too.
             detector: Finds speech; fresh. None for the usual one.
             ahead_s: How much may be pending before `wait_for_room` waits; more than the longest utterance.
+            endpointing: How this stream is cut into utterances, where it is to differ from the settings.
+
+        Raises:
+            UsageError: Values of `endpointing` do not go together.
         """
         found = self.settings.vad if vad else None
-        options = stream_options(self.plan.decode, found, self.settings.live)
-        live = LiveStream(detector or speech_detector(found), options, self.recognizer, ahead_s=ahead_s)
+        options = stream_options(self.plan.decode, found, self.settings.live, endpointing)
+        detector = detector or speech_detector(found)
+        live = LiveStream(detector, options, self.recognizer, ahead_s=ahead_s, turns=self._turns)
         if not partials:
             live.session.show_partials(None)
         return live
 
     async def stream(
-        self, source: LiveAudio, *, vad: bool = True, partials: bool = True
+        self,
+        source: LiveAudio,
+        *,
+        vad: bool = True,
+        partials: bool = True,
+        endpointing: Endpointing | None = None,
     ) -> AsyncGenerator[Event]:
         """Events of live audio as it comes: `SpeechStarted`, `Partial`, `Final`, `Dropped` … `Finished`.
 
@@ -286,6 +305,7 @@ class AsyncEngine:
                 is taken as fast as it is transcribed; `asrctl.microphone()` listens.
             vad: Look for speech; False takes everything for speech.
             partials: Say what open utterances seem to say, too.
+            endpointing: How this stream is cut into utterances, where it is to differ from the settings.
 
         Raises:
             AudioError: The source failed; what it had given was said before.
@@ -293,10 +313,11 @@ class AsyncEngine:
             ProviderError: No provider can run.
         """
         paced = not is_recording(source)
+        if not paced:  # answers about its pauses would come too late
+            endpointing = replace(endpointing or Endpointing(), end_of_turn=False)
         reader: Any = source if hasattr(source, "__aiter__") else Reader(blocking(source))
-        async with self.live(
-            vad=vad, partials=partials, ahead_s=LIVE_AHEAD_S if paced else FILE_AHEAD_S
-        ) as live:
+        ahead_s = LIVE_AHEAD_S if paced else FILE_AHEAD_S
+        async with self.live(vad=vad, partials=partials, ahead_s=ahead_s, endpointing=endpointing) as live:
             feeder = Feeder(reader, live)
             feeding = asyncio.create_task(feeder.run(), name="feeder")
             try:
@@ -311,38 +332,19 @@ class AsyncEngine:
             raise feeder.failure
 
 
-def _by_voice(diarize: bool | int, has_tracks: bool) -> SpeakerOptions | None:
-    if diarize is False:
-        return None
-    if has_tracks:
-        raise UsageError("speakers on tracks are known: diarize takes a recording as a whole")
-    return SpeakerOptions(None if diarize is True else diarize)
-
-
 async def stream(
-    source: LiveAudio, model: str | None = None, *, vad: bool = True, partials: bool = True, **options: Any
+    source: LiveAudio,
+    model: str | None = None,
+    *,
+    vad: bool = True,
+    partials: bool = True,
+    endpointing: Endpointing | None = None,
+    **options: Any,
 ) -> AsyncGenerator[Event]:
     """Events of live audio; for several streams, keep an `AsyncEngine`. See `AsyncEngine.stream`."""
     async with (
         AsyncEngine(model, **options) as engine,
-        aclosing(engine.stream(source, vad=vad, partials=partials)) as events,
+        aclosing(engine.stream(source, vad=vad, partials=partials, endpointing=endpointing)) as events,
     ):
         async for event in events:
             yield event
-
-
-def microphone(device: str | None = None) -> LiveSource:
-    """A microphone as a source for `stream`; needs the extra "mic".
-
-    Args:
-        device: Its number or a part of its name; None for the system's default.
-
-    Raises:
-        AudioError: There is none, or nothing to reach it with.
-        UsageError: There is none of that name.
-    """
-    from asrctl.audio.devices import choose_device, input_devices, load_portaudio
-    from asrctl.audio.mic import Microphone
-
-    portaudio = load_portaudio()
-    return Microphone(portaudio, choose_device(input_devices(portaudio), device))

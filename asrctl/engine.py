@@ -11,6 +11,7 @@ from asrctl.api import AsyncEngine
 
 if TYPE_CHECKING:
     from asrctl.events import Event
+    from asrctl.protocol.endpointing import Endpointing
     from asrctl.recordings import Channels, LiveAudio, Recordings
     from asrctl.settings import Settings
     from asrctl.transcript import Segment, Transcript
@@ -73,9 +74,16 @@ class Engine:
             self._engine.segments(source, vad=vad, channels=channels, speakers=speakers, diarize=diarize)
         )
 
-    def stream(self, source: LiveAudio, *, vad: bool = True, partials: bool = True) -> Iterator[Event]:
+    def stream(
+        self,
+        source: LiveAudio,
+        *,
+        vad: bool = True,
+        partials: bool = True,
+        endpointing: Endpointing | None = None,
+    ) -> Iterator[Event]:
         """Events of live audio; see `AsyncEngine.stream`. While you do not iterate, nothing is decoded."""
-        return self._each(self._engine.stream(source, vad=vad, partials=partials))
+        return self._each(self._engine.stream(source, vad=vad, partials=partials, endpointing=endpointing))
 
     def _each(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
         end = object()

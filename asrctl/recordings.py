@@ -120,3 +120,20 @@ class _Chunks:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def microphone(device: str | None = None) -> LiveSource:
+    """A microphone as a source for `stream`; needs the extra "mic".
+
+    Args:
+        device: Its number or a part of its name; None for the system's default.
+
+    Raises:
+        AudioError: There is none, or nothing to reach it with.
+        UsageError: There is none of that name.
+    """
+    from asrctl.audio.devices import choose_device, input_devices, load_portaudio
+    from asrctl.audio.mic import Microphone
+
+    portaudio = load_portaudio()
+    return Microphone(portaudio, choose_device(input_devices(portaudio), device))

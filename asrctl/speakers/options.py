@@ -26,3 +26,16 @@ class SpeakerOptions:
         """Raises UsageError for a number that makes no sense."""
         if self.most is not None and not 1 <= self.most <= MOST_SPEAKERS:
             raise UsageError(f"there can be 1 to {MOST_SPEAKERS} speakers, not {self.most}")
+
+
+def by_voice_of(diarize: bool | int, has_tracks: bool) -> SpeakerOptions | None:
+    """Whom `diarize` asks to be told apart by voice: nobody, all, or at most so many.
+
+    Raises:
+        UsageError: The number makes no sense, or the speakers are on tracks.
+    """
+    if diarize is False:
+        return None
+    if has_tracks:
+        raise UsageError("speakers on tracks are known: diarize takes a recording as a whole")
+    return SpeakerOptions(None if diarize is True else diarize)

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from asrctl.languages import AUTO
 from asrctl.protocol.dialect import Encoding, SessionRequest
-from asrctl.protocol.messages import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import Fields, FileRequest, Form, code_of, cut_prompt
@@ -122,7 +122,7 @@ def live_options(fields: Fields, served: Served) -> LiveOptions:
             language=_language(form, served) or AUTO,
             prompt=keyterms_prompt(_keyterms(form)),
             partials=interim_results,
-            endpointing=None if pause_ms is None else Endpointing(trailing_silence_s=pause_ms / 1000),
+            endpointing=Endpointing(pause_ms / 1000, end_of_turn=False) if pause_ms else None,
         ),
         speech_final=speech_final,
         interim_results=interim_results,

@@ -56,6 +56,7 @@ def test_all_of_it() -> None:
     assert (request.encoding, request.sample_rate_hz, request.channels) == ("mulaw", 8_000, 2)
     assert (request.language, request.prompt) == ("de", "Silero, whisper cpp, LiveKit")
     assert request.endpointing is not None and request.endpointing.trailing_silence_s == 0.8
+    assert request.endpointing.end_of_turn is False
     assert (request.partials, options.interim_results, options.vad_events) == (True, True, True)
     assert (options.utterance_end_ms, options.punctuate, options.told) == (1500, False, {})
 
