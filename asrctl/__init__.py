@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SpeechEnded,
         SpeechStarted,
     )
+    from asrctl.protocol.endpointing import Endpointing
     from asrctl.recordings import microphone
     from asrctl.transcript import AudioAccount, Segment, Transcript, Word
 
@@ -59,6 +60,7 @@ _HOMES = {
         "SpeechEnded",
         "SpeechStarted",
     ),
+    "asrctl.protocol.endpointing": ("Endpointing",),
     "asrctl.transcript": ("AudioAccount", "Segment", "Transcript", "Word"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -70,6 +72,7 @@ __all__ = [
     "AudioError",
     "Client",
     "Dropped",
+    "Endpointing",
     "Engine",
     "Event",
     "Final",

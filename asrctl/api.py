@@ -20,20 +20,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.assembly import Plan, fitting_terms, prepare, start
+from asrctl.end_of_turn.process import TurnProcess
 from asrctl.errors import UsageError
 from asrctl.events import Event
 from asrctl.from_settings import file_options, speech_detector, stream_options
 from asrctl.policy.vocabulary import checked_terms
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.recordings import blocking, is_recording, opened_tracks
 from asrctl.settings import Settings
-from asrctl.speakers.options import SpeakerOptions, speaker_options
+from asrctl.speakers.options import SpeakerOptions, by_voice_of
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.files import FileTranscription
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream
@@ -78,6 +81,9 @@ class AsyncEngine:
         self._pool: PoolOptions | None = None
         self._standby: Standby | None = None
         self._recognizer: Fallback | None = None
+        self._turns: TurnProcess | None = None
+        self.warn: Callable[[str], None] = logging.getLogger(__name__).warning
+        """Told what is done without."""
 
     @classmethod
     def of(
@@ -103,11 +109,14 @@ class AsyncEngine:
         if self._plan is None:
             self._plan = await in_thread(lambda: prepare(self.settings))
         self._recognizer = start(self._plan, self._pool, standby=self._standby)
+        self._turns = TurnProcess(self.settings.models_dir, lambda why: self.warn(why))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._turns is not None:
+            await self._turns.close()
         if self._recognizer is not None:
             await self._recognizer.close()
 
@@ -170,7 +179,7 @@ class AsyncEngine:
         """
         loop = asyncio.get_running_loop()
         started_s = loop.time()
-        by_voice = speaker_options(diarize, channels == "split" or isinstance(source, Mapping))
+        by_voice = by_voice_of(diarize, channels == "split" or isinstance(source, Mapping))
         decode = self._decode(vocabulary)
         audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
         work = self.file(audio, vad=vad, by_voice=by_voice, decode=decode)
@@ -191,7 +200,7 @@ class AsyncEngine:
         vocabulary: Sequence[str] | None = None,
     ) -> AsyncGenerator[Segment]:
         """The same, a segment at a time, as they become known; with `diarize`, at the end."""
-        by_voice = speaker_options(diarize, channels == "split" or isinstance(source, Mapping))
+        by_voice = by_voice_of(diarize, channels == "split" or isinstance(source, Mapping))
         decode = self._decode(vocabulary)
         audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
         work = self.file(audio, vad=vad, by_voice=by_voice, decode=decode)
@@ -277,6 +286,7 @@ class AsyncEngine:
         detector: SpeechDetector | None = None,
         ahead_s: float = LIVE_AHEAD_S,
         vocabulary: Sequence[str] | None = None,
+        endpointing: Endpointing | None = None,
     ) -> LiveStream:
         """A stream to be fed by hand: `feed`, `flush`, `finish`, and its events by iteration.
 
@@ -286,10 +296,15 @@ class AsyncEngine:
             detector: Finds speech; fresh. None for the usual one.
             ahead_s: How much may be pending before `wait_for_room` waits; more than the longest utterance.
             vocabulary: As for `transcribe`.
+            endpointing: How this stream is cut into utterances, where it is to differ from the settings.
+
+        Raises:
+            UsageError: Values of `endpointing` do not go together.
         """
         found = self.settings.vad if vad else None
-        options = stream_options(self._decode(vocabulary), found, self.settings.live)
-        live = LiveStream(detector or speech_detector(found), options, self.recognizer, ahead_s=ahead_s)
+        options = stream_options(self._decode(vocabulary), found, self.settings.live, endpointing)
+        detector = detector or speech_detector(found)
+        live = LiveStream(detector, options, self.recognizer, ahead_s=ahead_s, turns=self._turns)
         if not partials:
             live.session.show_partials(None)
         return live
@@ -301,6 +316,7 @@ class AsyncEngine:
         vad: bool = True,
         partials: bool = True,
         vocabulary: Sequence[str] | None = None,
+        endpointing: Endpointing | None = None,
     ) -> AsyncGenerator[Event]:
         """Events of live audio as it comes: `SpeechStarted`, `Partial`, `Final`, `Dropped` … `Finished`.
 
@@ -310,6 +326,7 @@ class AsyncEngine:
             vad: Look for speech; False takes everything for speech.
             partials: Say what open utterances seem to say, too.
             vocabulary: As for `transcribe`.
+            endpointing: How this stream is cut into utterances, where it is to differ from the settings.
 
         Raises:
             AudioError: The source failed; what it had given was said before.
@@ -318,9 +335,13 @@ class AsyncEngine:
         """
         checked_terms(vocabulary or ())  # before anything is opened
         paced = not is_recording(source)
+        if not paced:  # answers about its pauses would come too late
+            endpointing = replace(endpointing or Endpointing(), end_of_turn=False)
         reader: Any = source if hasattr(source, "__aiter__") else Reader(blocking(source))
         ahead_s = LIVE_AHEAD_S if paced else FILE_AHEAD_S
-        async with self.live(vad=vad, partials=partials, ahead_s=ahead_s, vocabulary=vocabulary) as live:
+        async with self.live(
+            vad=vad, partials=partials, ahead_s=ahead_s, vocabulary=vocabulary, endpointing=endpointing
+        ) as live:
             feeder = Feeder(reader, live)
             feeding = asyncio.create_task(feeder.run(), name="feeder")
             try:
@@ -336,12 +357,18 @@ class AsyncEngine:
 
 
 async def stream(
-    source: LiveAudio, model: str | None = None, *, vad: bool = True, partials: bool = True, **options: Any
+    source: LiveAudio,
+    model: str | None = None,
+    *,
+    vad: bool = True,
+    partials: bool = True,
+    endpointing: Endpointing | None = None,
+    **options: Any,
 ) -> AsyncGenerator[Event]:
     """Events of live audio; for several streams, keep an `AsyncEngine`. See `AsyncEngine.stream`."""
     async with (
         AsyncEngine(model, **options) as engine,
-        aclosing(engine.stream(source, vad=vad, partials=partials)) as events,
+        aclosing(engine.stream(source, vad=vad, partials=partials, endpointing=endpointing)) as events,
     ):
         async for event in events:
             yield event

@@ -11,6 +11,7 @@ from asrctl.api import AsyncEngine
 
 if TYPE_CHECKING:
     from asrctl.events import Event
+    from asrctl.protocol.endpointing import Endpointing
     from asrctl.recordings import Channels, LiveAudio, Recordings
     from asrctl.settings import Settings
     from asrctl.transcript import Segment, Transcript
@@ -86,9 +87,13 @@ class Engine:
         vad: bool = True,
         partials: bool = True,
         vocabulary: Sequence[str] | None = None,
+        endpointing: Endpointing | None = None,
     ) -> Iterator[Event]:
         """Events of live audio; see `AsyncEngine.stream`. While you do not iterate, nothing is decoded."""
-        return self._each(self._engine.stream(source, vad=vad, partials=partials, vocabulary=vocabulary))
+        events = self._engine.stream(
+            source, vad=vad, partials=partials, vocabulary=vocabulary, endpointing=endpointing
+        )
+        return self._each(events)
 
     def _each(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
         end = object()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from asrctl.policy.end_of_turn import TurnOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
 from asrctl.policy.packing import PackingOptions
 from asrctl.policy.window import Effort
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.providers.base import DecodeOptions
 from asrctl.settings import LiveSettings, VadSettings
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
@@ -36,13 +38,30 @@ def endpointing(vad: VadSettings | None, lengths: EndpointerOptions) -> Endpoint
     )
 
 
-def stream_options(decode: DecodeOptions, vad: VadSettings | None, live: LiveSettings) -> StreamOptions:
-    """How live audio is cut, and how often partials are made; `vad` is None where all is decoded."""
+def stream_options(
+    decode: DecodeOptions, vad: VadSettings | None, live: LiveSettings, wish: Endpointing | None = None
+) -> StreamOptions:
+    """How live audio is cut, and how often partials are made.
+
+    Args:
+        decode: How windows are decoded.
+        vad: How speech is found; None where all is decoded.
+        live: What holds for all streams.
+        wish: What is to differ in this one.
+
+    Raises:
+        UsageError: The values do not go together.
+    """
+    wish = wish or Endpointing()
     pacing = PacingOptions(
         interval_s=live.partial_interval_s,
         max_interval_s=max(PacingOptions().max_interval_s, live.partial_interval_s),
     )
-    return StreamOptions(decode, endpointing(vad, EndpointerOptions(overlong_s=live.max_utterance_s)), pacing)
+    lengths = EndpointerOptions(overlong_s=live.max_utterance_s)
+    wanted = live.end_of_turn if wish.end_of_turn is None else wish.end_of_turn
+    turn = TurnOptions(unfinished_silence_s=live.unfinished_silence_s) if wanted and vad else None
+    cut = wish.applied(endpointing(vad, lengths))
+    return StreamOptions(decode, cut, pacing, turn=wish.turn(turn))
 
 
 def file_options(decode: DecodeOptions, vad: VadSettings | None, duration_s: float | None) -> FileOptions:

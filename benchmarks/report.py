@@ -35,6 +35,8 @@ SECTIONS = {
         "live_text": "Word errors of live sessions without a clock",
         "live_text_cuts": "Where long utterances are cut",
         "live_text_effort": "How finals are decoded",
+        "turns": "The ends of turns heard, or all pauses alike",
+        "turns_choice": "What options of hearing them do, on the other half of the clips",
         "session_count": "The session count of `asrctl detect`, played",
         "soak": "Memory over an hour of audio in one session",
         "reproducible": "The same noisy audio, decoded again and again",

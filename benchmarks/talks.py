@@ -38,7 +38,7 @@ _LONG_S = 60.0
 
 
 def conversation(corpus: Path, clips: Sequence[Clip], duration_s: float, seed: int) -> Talk:
-    """Clips in random order with pauses, about as long as asked for."""
+    """Clips in random order with pauses, about as long as asked for; a line of the text for each."""
     rng = np.random.default_rng(seed)
     parts, texts, total = [pause(0.5, rng)], list[str](), 0.0
     for index in rng.permutation(len(clips)):
@@ -48,7 +48,7 @@ def conversation(corpus: Path, clips: Sequence[Clip], duration_s: float, seed: i
         total = sum(map(len, parts)) / SAMPLE_RATE_HZ
         if total >= duration_s:
             break
-    return Talk(np.concatenate(parts).astype(np.float32) / np.float32(32768), " ".join(texts))
+    return Talk(np.concatenate(parts).astype(np.float32) / np.float32(32768), "\n".join(texts))
 
 
 def talks_of(

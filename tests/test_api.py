@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 import asrctl
 from asrctl.assembly import health_check, prepare
+from asrctl.end_of_turn import process
 from asrctl.errors import AudioError, ModelError, ProviderError, UsageError
 from asrctl.providers.registry import PROVIDERS
 from asrctl.providers.scripted import speak
 from asrctl.settings import Settings
+from tests.end_of_turn import children
 from tests.streaming.speech import LevelDetector, silence
 from tests.workers.conftest import Script
 
@@ -190,6 +192,55 @@ async def test_live_audio_as_it_comes(scripted: dict[str, Any]) -> None:
     assert text_of(events) == WORDS
     order = [kinds.index(kind) for kind in (asrctl.SpeechStarted, asrctl.SpeechEnded, asrctl.Final)]
     assert order == sorted(order) and kinds[-1] is asrctl.Finished
+
+
+async def _from_a_microphone(samples: NDArray[np.float32]) -> AsyncIterator[NDArray[np.float32]]:
+    for at in range(0, len(samples), 800):
+        yield samples[at : at + 800]
+        await asyncio.sleep(0)
+
+
+async def test_a_stream_is_cut_as_it_is_wished(scripted: dict[str, Any]) -> None:
+    """Of one engine, each in its own way."""
+    samples = np.concatenate((speak([1, 2]), silence(0.3), speak([3, 4]), silence(1)))
+    async with asrctl.AsyncEngine(**scripted) as engine:
+        for silence_s, utterances in ((0.2, 2), (0.5, 1)):
+            wish = asrctl.Endpointing(trailing_silence_s=silence_s)
+            events = [event async for event in engine.stream(_from_a_microphone(samples), endpointing=wish)]
+            assert sum(isinstance(event, asrctl.Final) for event in events) == utterances
+            assert text_of(events) == "w1 w2 w3 w4"
+
+
+async def test_the_end_of_a_turn_is_heard_where_that_is_wished(
+    scripted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a process for all streams of the engine, which ends with it; a recording needs none. That it fails
+    is told once, and the stream goes on."""
+    monkeypatch.setattr(process, "COMMAND", children.saying(1.0))
+    monkeypatch.setattr(process, "_PATIENCE_S", 30.0)
+    wish = asrctl.Endpointing(end_of_turn=True)
+    samples = np.concatenate((speak([1, 2]), silence(0.4)))
+    async with asrctl.AsyncEngine(**scripted) as engine:
+        assert text_of([event async for event in engine.stream(SPEECH, endpointing=wish)]) == WORDS
+        assert engine._turns and not engine._turns.pids()
+        async with engine.live(endpointing=wish) as live:
+            live.feed(samples)
+            async for event in live:
+                if isinstance(event, asrctl.Final):
+                    break
+        assert event.segment.text == "w1 w2"
+        (pid,) = engine._turns.pids()
+    assert not psutil.pid_exists(pid)
+    monkeypatch.setattr(process, "COMMAND", children.refusing())
+    told: list[str] = []
+    async with asrctl.AsyncEngine(**scripted) as engine:
+        engine.warn = told.append
+        for _ in range(2):
+            audio = _from_a_microphone(SPEECH)
+            assert text_of([event async for event in engine.stream(audio, endpointing=wish)]) == WORDS
+            while not told:
+                await asyncio.sleep(0.01)
+    assert told == ["the ends of turns are not heard: no weights"]
 
 
 async def test_many_at_once(scripted: dict[str, Any], wav: Path) -> None:

@@ -18,7 +18,7 @@ from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Recognizer, WindowDecoder
 from asrctl.streaming.files import FileOptions, FileTranscription
 from asrctl.streaming.pooled import PooledRecognizer
-from asrctl.streaming.session import Session
+from asrctl.streaming.session import Session, TurnListener
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, join_text
@@ -63,15 +63,24 @@ class Workers:
     """The worker processes of a setup: they start when something is first asked of them, or `wait_ready` is
     called, and end with the `with` block."""
 
-    def __init__(self, setup: Setup, *, warm: Samples | None = None, standby: Standby | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        warm: Samples | None = None,
+        standby: Standby | None = None,
+        turns: TurnListener | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             setup: What they run.
             warm: What they decode before they are ready, besides the health check.
             standby: A process that is to be the first of them.
+            turns: Hears the ends of turns in live sessions, if the setup says how.
         """
         self._setup = setup
+        self._turns = turns
         options = PoolOptions(workers=setup.workers, health=replace(setup.health, long_samples=warm))
         self._runner = asyncio.Runner()
 
@@ -135,7 +144,8 @@ class Workers:
         """All talks at once as live sessions."""
         name = self._setup.spec.provider
         recognizer = PooledRecognizer(name, self._setup.model, self._pool, lambda: "")
-        return self._runner.run(play(recognizer, talks, self._setup.stream, self._setup.detector, tell))
+        stream, detector = self._setup.stream, self._setup.detector
+        return self._runner.run(play(recognizer, talks, stream, detector, tell, self._turns))
 
 
 class Streams:
@@ -205,6 +215,7 @@ async def play(
     options: StreamOptions,
     detector: Detector,
     tell: Callable[[float], None] = lambda _: None,
+    turns: TurnListener | None = None,
 ) -> list[Heard]:
     """Run all talks at once at real time.
 
@@ -214,11 +225,12 @@ async def play(
         options: How they are cut and decoded.
         detector: Makes what finds speech.
         tell: Told every now and then which share is played.
+        turns: Hears the ends of turns, if the options say how.
     """
     started_s = time.monotonic() + _HEAD_START_S
     heard = [Heard(started_s + talk.offset_s) for talk in talks]
     sessions = [
-        Session(detector(), options, recognizer, listener, name=str(index))
+        Session(detector(), options, recognizer, listener, name=str(index), turns=turns)
         for index, listener in enumerate(heard)
     ]
     try:

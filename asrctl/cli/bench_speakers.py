@@ -41,7 +41,8 @@ def bench_speakers(
 
     from asrctl.bench.rttm import read_rttm
     from asrctl.cli.bench_view import print_json
-    from asrctl.models.speaker_weights import EMBEDDING, SEGMENTATION, resolve
+    from asrctl.models.package_weights import resolve
+    from asrctl.models.speaker_weights import EMBEDDING, SEGMENTATION
     from asrctl.models.store import ModelStore
     from asrctl.settings import load
     from asrctl.speakers.networks import Networks

@@ -13,6 +13,7 @@ from asrctl.cli.live import Live, LiveRequest
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.scribe import Scribe
 from asrctl.events import Event
+from asrctl.protocol import Endpointing
 from asrctl.render.output import Output
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream
 from asrctl.streaming.stream import SpeechDetector
@@ -46,7 +47,11 @@ async def listen(
     try:
         with Output(request.output, whole=request.whole, append=request.append) as output, view:
             ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
-            stream = engine.live(vad=request.vad, partials=view.shown, detector=detector, ahead_s=ahead_s)
+            at_once = None if request.paced else Endpointing(end_of_turn=False)
+            engine.warn = lambda why: view.say(f"asrctl: warning: {why}")
+            stream = engine.live(
+                vad=request.vad, partials=view.shown, detector=detector, ahead_s=ahead_s, endpointing=at_once
+            )
             live = Live(_LocalEar(stream, engine), source, request, view, output)
             return await live.run()
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -52,6 +53,8 @@ def serve(
     language: options.Language = None,
     threads: options.Threads = None,
     workers: options.Workers = None,
+    endpoint_silence: options.EndpointSilence = None,
+    end_of_turn: options.EndOfTurn = None,
     grace: options.Grace = None,
     config: ConfigFile = None,
 ) -> None:
@@ -72,6 +75,7 @@ def serve(
     missing = [module for module in _REQUIRED if find_spec(module) is None]
     if missing:
         raise UsageError(f"asrctl serve needs {', '.join(missing)}: pip install 'asrctl[serve]'")
+    from asrctl.cli.endpointing import with_endpointing
     from asrctl.detect.quick import defaults
     from asrctl.server.options import check_exposure, check_node
     from asrctl.settings import load
@@ -80,6 +84,7 @@ def serve(
     settings = loaded.settings.overridden(
         model=model, provider=provider, language=language, threads=threads, workers=workers
     )
+    settings = with_endpointing(settings, endpoint_silence, end_of_turn)
     given: dict[str, Any] = {
         "host": host,
         "port": port,
@@ -142,7 +147,7 @@ def options_of(settings: Settings) -> ServeOptions:
     from asrctl.policy.priority import Source
     from asrctl.server.options import Models, ServeOptions
 
-    chosen = settings.serve
+    chosen, turns_from = settings.serve, _turns_from(settings)
     first = prepare(settings)
     plan = first if first.is_pooled else prepare(settings := _behind(first, settings))
     main = _named(settings, plan)
@@ -180,7 +185,16 @@ def options_of(settings: Settings) -> ServeOptions:
         files=_file_limits(chosen),
         admission=AdmissionOptions(max_sessions=chosen.max_sessions, max_by_source=by_source),
         ladder=LadderOptions(**asdict(settings.ladder)),
+        turns_from=turns_from,
     )
+
+
+def _turns_from(settings: Settings) -> Path | None:
+    """The store with the weights that hear the ends of turns, if that is wanted."""
+    from asrctl.models.store import ModelStore
+    from asrctl.models.turn_weights import resolve_turn
+
+    return resolve_turn(ModelStore(settings.models_dir).root).parent if settings.live.end_of_turn else None
 
 
 def _limits(chosen: ServeSettings) -> Limits:

@@ -87,6 +87,22 @@ Threads = Annotated[
 Workers = Annotated[
     int | None, typer.Option(metavar="N", min=1, max=64, help="Worker processes; each loads the model.")
 ]
+EndpointSilence = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=0.05,
+        max=10.0,
+        help="A pause this long ends an utterance, where a client does not say (default 0.5).",
+    ),
+]
+EndOfTurn = Annotated[
+    bool | None,
+    typer.Option(
+        "--end-of-turn/--no-end-of-turn",
+        help="Hear whether a sentence is finished, and wait less if it is (extra turn; default: no).",
+    ),
+]
 Grace = Annotated[
     float | None,
     typer.Option(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from asrctl.audio.live import LiveSource
     from asrctl.cli.live import LiveRequest
     from asrctl.cli.sources import InputOptions
+    from asrctl.protocol.endpointing import Endpointing
     from asrctl.render.options import RenderOptions
     from asrctl.settings import Settings
     from asrctl.workers.standby import Standby
@@ -42,6 +43,7 @@ class Task:
         skipped: Inputs that were left out, since their transcripts exist.
         quiet: Whether progress is not shown.
         append: Whether text goes behind what the file holds.
+        wish: How a server is to cut live audio; None for its own way.
     """
 
     names: Sequence[str]
@@ -57,6 +59,7 @@ class Task:
     skipped: int = 0
     quiet: bool = False
     append: bool = False
+    wish: Endpointing | None = None
 
 
 def run_elsewhere(
@@ -104,6 +107,7 @@ def run_elsewhere(
 
     refuse_local(local)
     client = client_options(task.settings, str(ours["--source"] or "mic"), model, api_key)
+    client = replace(client, endpointing=task.wish)
     live = replace(_live_request(task), paced=task.open_source is not None)
     sources = [task.open_source] if task.open_source else whole_files(task.names, task.reading)
     request = RemoteRequest(url, client, live)
@@ -117,10 +121,13 @@ def run_here(task: Task, standby: Standby | None, origins: Mapping[str, str] | N
     from asrctl.cli.view import bytes_progress
     from asrctl.models.speaker_weights import resolve_all
     from asrctl.models.store import ModelStore
+    from asrctl.models.turn_weights import resolve_turn
 
     with bytes_progress() as progress:
         if task.reading.by_voice:
             resolve_all(ModelStore(task.settings.models_dir).root, progress)
+        if task.open_source is not None and task.settings.live.end_of_turn:
+            resolve_turn(ModelStore(task.settings.models_dir).root, progress)
         plan = prepare(task.settings, progress)
     if task.format in ("srt", "vtt"):
         plan = plan.with_words()

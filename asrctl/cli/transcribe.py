@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from asrctl.cli import endpointing
 from asrctl.cli import transcribe_options as given
 from asrctl.cli.config import ConfigFile
 from asrctl.cli.help import EXIT_CODES, GroupedCommand
@@ -59,6 +60,8 @@ def transcribe(
     list_devices: given.ListDevices = False,
     source: given.Source = None,
     partial_interval: given.PartialInterval = None,
+    endpoint_silence: endpointing.Silence = None,
+    end_of_turn: endpointing.EndOfTurn = None,
     server: given.Server = None,
     api_key: given.ApiKey = None,
     wait_for_server: given.WaitForServer = None,
@@ -127,6 +130,7 @@ def transcribe(
     how = {"translate": translate, "word_timestamps": word_timestamps, "beam_size": beam_size}
     settings = loaded.settings.overridden(threads=threads, workers=workers, vocabulary=terms, **chosen, **how)
     settings = _with_times(settings, partial_interval, wait_for_server)
+    settings = endpointing.with_endpointing(settings, endpoint_silence, end_of_turn)
     origins = _origins(loaded.origins, model, provider)
     if server is None and open_source is None and "model" not in origins:
         settings, origins = _with_best_model(settings, origins)
@@ -141,7 +145,8 @@ def transcribe(
     render = _rendering(settings.word_timestamps, paragraph_pause, cues)
     code = 0 if mic else EXIT_INTERRUPTED
     task = Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
-    task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append)
+    wish = endpointing.wished(endpoint_silence, end_of_turn)
+    task = replace(task, wish=wish, jobs=jobs, skipped=skipped, quiet=quiet, append=append)
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
         raise typer.Exit(run_here(task, context.obj, origins if verbose else None))

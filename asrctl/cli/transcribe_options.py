@@ -10,7 +10,7 @@ import typer
 from asrctl.cli import completion
 from asrctl.render import Format
 
-_INPUTS, _RECOGNITION, _OUTPUT, _LIVE, _SERVER = "Inputs", "Recognition", "Output", "Live audio", "Server"
+_INPUTS, _RECOGNITION, _OUTPUT, LIVE, _SERVER = "Inputs", "Recognition", "Output", "Live audio", "Server"
 """Under these titles `--help` shows options."""
 API_KEY_VARIABLE = "ASRCTL_API_KEY"
 
@@ -160,32 +160,32 @@ Vad = Annotated[
     ),
 ]
 Mic = Annotated[
-    bool, typer.Option("--mic", help="Transcribe the microphone until Ctrl-C.", rich_help_panel=_LIVE)
+    bool, typer.Option("--mic", help="Transcribe the microphone until Ctrl-C.", rich_help_panel=LIVE)
 ]
 Live = Annotated[
     bool,
     typer.Option(
         "--live",
         help="Transcribe one input at its own pace, as if it were spoken now.",
-        rich_help_panel=_LIVE,
+        rich_help_panel=LIVE,
     ),
 ]
 Record = Annotated[
     Path | None,
     typer.Option(
-        "--record", metavar="FILE", help="Live: keep the audio in this WAV file.", rich_help_panel=_LIVE
+        "--record", metavar="FILE", help="Live: keep the audio in this WAV file.", rich_help_panel=LIVE
     ),
 ]
 Append = Annotated[
     bool,
-    typer.Option("--append", help="Live: add to the files of --output and --record.", rich_help_panel=_LIVE),
+    typer.Option("--append", help="Live: add to the files of --output and --record.", rich_help_panel=LIVE),
 ]
 Device = Annotated[
     str | None,
     typer.Option(
         metavar="INDEX|NAME",
         help="Which microphone; a part of its name will do.",
-        rich_help_panel=_LIVE,
+        rich_help_panel=LIVE,
         autocompletion=completion.microphones,
     ),
 ]
@@ -194,7 +194,7 @@ ListDevices = Annotated[
     typer.Option(
         "--list-devices",
         help="Show the audio inputs of this machine, and nothing else.",
-        rich_help_panel=_LIVE,
+        rich_help_panel=LIVE,
     ),
 ]
 Source = Annotated[
@@ -211,7 +211,7 @@ PartialInterval = Annotated[
         min=0.1,
         max=60.0,
         help="Live: new audio between partial results.",
-        rich_help_panel=_LIVE,
+        rich_help_panel=LIVE,
     ),
 ]
 Server = Annotated[

@@ -115,16 +115,18 @@ class Frame(NamedTuple):
 
 @dataclass(slots=True)
 class _Utterance:
-    """The open utterance; `pause_sample` is where the pause began that it is in, if it is in one."""
+    """The open utterance; `pause_sample` is where the pause began that it is in, if it is in one, and
+    `pause_samples` how long that may last, if that is another time than for all."""
 
     start_sample: int
     frames: list[Frame]
     pause_sample: int | None = None
+    pause_samples: int | None = None
     started: bool = False
 
     def add(self, span: Span, probability: float, options: EndpointerOptions) -> None:
         if probability >= options.onset_threshold:
-            self.pause_sample = None
+            self.pause_sample = self.pause_samples = None
         elif probability < options.offset_threshold and self.pause_sample is None:
             self.pause_sample = span.start_sample
         self.frames.append(Frame(span, probability, voiced=self.pause_sample is None))
@@ -199,6 +201,14 @@ class Endpointer:
         self._utterance.add(span, probability, self._options)
         return self._judge(self._utterance)
 
+    def wait(self, trailing_silence_s: float) -> list[Event]:
+        """Let the present pause end the utterance when it has lasted so long, which it may have already."""
+        utterance = self._utterance
+        if utterance is None or utterance.pause_sample is None:
+            return []
+        utterance.pause_samples = _samples(trailing_silence_s)
+        return self._judge(utterance)
+
     def cut(self, at_sample: int) -> list[Event]:
         """End the open utterance where the caller says; what was spoken after it starts the next.
 
@@ -239,7 +249,10 @@ class Endpointer:
         if not utterance.started and utterance.voiced_samples >= _samples(options.min_speech_s):
             events += self._start(utterance)
         length_samples = self._received - utterance.start_sample
-        if self.trailing_silence_samples >= _samples(options.trailing_silence_s):
+        most_samples = utterance.pause_samples
+        if most_samples is None:
+            most_samples = _samples(options.trailing_silence_s)
+        if self.trailing_silence_samples >= most_samples:
             events += self._close(utterance)
         elif length_samples > self._most_samples:
             events += self.cut(self._quietest_sample(utterance))

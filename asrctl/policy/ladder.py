@@ -32,6 +32,7 @@ class Measures:
         partials: The sources that get partials.
         interval_factor: By how much partials are further apart, and the first one later, than without load.
         re_decodes: Decode doubtful finals again.
+        hear_turns: Hear in pauses whether they end a turn.
         small_model: Decode with a smaller or quantised model.
         spool_system: Hold `system` audio back and transcribe it later.
         fallback: Decode with the fallback provider.
@@ -40,6 +41,7 @@ class Measures:
     partials: frozenset[Source]
     interval_factor: float = 1.0
     re_decodes: bool = True
+    hear_turns: bool = True
     small_model: bool = False
     spool_system: bool = False
     fallback: bool = False
@@ -51,13 +53,21 @@ _NONE = frozenset[Source]()
 
 MEASURES: Mapping[Level, Measures] = {
     Level.NORMAL: Measures(_BOTH),
-    Level.THINNED: Measures(_BOTH, interval_factor=2.0, re_decodes=False),
-    Level.SMALL_MODEL: Measures(_MIC, interval_factor=4.0, re_decodes=False, small_model=True),
+    Level.THINNED: Measures(_BOTH, interval_factor=2.0, re_decodes=False, hear_turns=False),
+    Level.SMALL_MODEL: Measures(
+        _MIC, interval_factor=4.0, re_decodes=False, hear_turns=False, small_model=True
+    ),
     Level.FINALS_ONLY: Measures(
-        _NONE, interval_factor=8.0, re_decodes=False, small_model=True, spool_system=True
+        _NONE, interval_factor=8.0, re_decodes=False, hear_turns=False, small_model=True, spool_system=True
     ),
     Level.FAILED_OVER: Measures(
-        _NONE, interval_factor=8.0, re_decodes=False, small_model=True, spool_system=True, fallback=True
+        _NONE,
+        interval_factor=8.0,
+        re_decodes=False,
+        hear_turns=False,
+        small_model=True,
+        spool_system=True,
+        fallback=True,
     ),
 }
 """With partials 1 s apart without load, the factors make it 2, 4 and 8 s."""

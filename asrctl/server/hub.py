@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 
+from asrctl.end_of_turn.process import TurnProcess
 from asrctl.events import Event, Finished
 from asrctl.policy.admission import Admission, Refusal
 from asrctl.policy.ladder import Ladder, LevelChange
@@ -53,6 +54,8 @@ class Hub:
         """Why nobody new is let in any more; empty until the end."""
         self.trouble = ""
         """Why decoding does not work at the moment; empty if it does."""
+        self.turns = TurnProcess(options.turns_from, self._lose_turns) if options.turns_from else None
+        """Hears the ends of turns for all sessions; None where nobody does."""
         self.detector = detector
         """Makes what finds speech, fresh for each session or file."""
         self._was_ready = False
@@ -66,6 +69,10 @@ class Hub:
     def sessions(self) -> list[ServedSession]:
         """Those that are not done."""
         return [session for session in self._sessions.values() if not session.done]
+
+    def pids(self) -> list[int]:
+        """Process ids of all that works for sessions."""
+        return [*self.engine.pids(), *(self.turns.pids() if self.turns else [])]
 
     def find(self, session_id: str) -> ServedSession | None:
         """The session of this id, done or not."""
@@ -86,6 +93,9 @@ class Hub:
         """Whether no worker has been ready yet: one that is replaced later is waited for."""
         self._was_ready = self._was_ready or self.engine.ready
         return "" if self._was_ready else "the model is loading"
+
+    def _lose_turns(self, reason: str) -> None:
+        self.journal.note("turns.lost", reason=reason)
 
     # Who comes in
 

@@ -41,6 +41,7 @@ class NativeSessions:
             hub.engine.recognizer,
             hub.bounds,
             Surroundings(hub.clock, lambda message: hub.said(session, message), self._model_names),
+            hub.turns,
         )
         session.listener = listener
         hub.enter(session)

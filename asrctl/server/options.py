@@ -94,6 +94,7 @@ class ServeOptions:
         files: What uploaded files may take.
         admission: How many sessions.
         ladder: When less work is done.
+        turns_from: The store whose weights hear the ends of turns; None where they are not heard.
     """
 
     models: Models
@@ -124,6 +125,7 @@ class ServeOptions:
     files: FileLimits = field(default_factory=FileLimits)
     admission: AdmissionOptions = field(default_factory=AdmissionOptions)
     ladder: LadderOptions = field(default_factory=LadderOptions)
+    turns_from: Path | None = None
 
     @property
     def shown(self) -> NamedModel:

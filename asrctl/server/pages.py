@@ -81,6 +81,7 @@ def capabilities(hub: Hub) -> dict[str, object]:
             "max_upload_bytes": options.files.upload_bytes,
             "upload_idle_s": options.files.upload_idle_s,
         },
+        "end_of_turn": hub.turns is not None,
         "level": int(hub.ladder.level),
     }
 
@@ -122,7 +123,7 @@ def add_readings(hub: Hub) -> None:
     metrics.gauge("level", "Rung of the degrade ladder", lambda: int(hub.ladder.level))
     metrics.gauge("ready", "Whether speech is decoded", lambda: not hub.why_not_ready)
     metrics.counter("worker_restarts", "Workers lost and replaced", lambda: engine.restarts)
-    metrics.gauge("memory_bytes", "Resident, all processes", lambda: memory_bytes(engine.pids()))
+    metrics.gauge("memory_bytes", "Resident, all processes", lambda: memory_bytes(hub.pids()))
     metrics.gauge(
         "spooled_seconds",
         "Audio held back on disk",

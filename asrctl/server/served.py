@@ -19,7 +19,7 @@ from asrctl.protocol import GoAway, Status
 from asrctl.protocol.dialect import Encoding, SessionRequest
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.spool import Cleared, Lost, Mark, Spool, Step
-from asrctl.streaming.session import Session
+from asrctl.streaming.session import Session, TurnListener
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
@@ -73,6 +73,7 @@ class ServedSession(ABC):
         recognizer: Recognizer,
         bounds: Bounds,
         clock: Callable[[], float],
+        turns: TurnListener | None = None,
     ) -> None:
         """Begin, in a running event loop.
 
@@ -84,6 +85,7 @@ class ServedSession(ABC):
             recognizer: Shared by all.
             bounds: How much may be held.
             clock: Monotonic seconds.
+            turns: Hears the ends of turns; shared by all.
         """
         self.session_id = session_id
         self.request = request
@@ -111,7 +113,13 @@ class ServedSession(ABC):
         self._level = 0
         self._given_up_samples = 0
         self._session = Session(
-            detector, options, recognizer, self._hear, name=session_id, source=self.source
+            detector,
+            options,
+            recognizer,
+            self._hear,
+            name=session_id,
+            source=self.source,
+            turns=turns,
         )
 
     # What the client wants, in order, whatever is spooled before it
@@ -192,6 +200,7 @@ class ServedSession(ABC):
         if not (self.request.partials and self.source in measures.partials):
             factor = None if measures.interval_factor <= 1 else math.inf
         self._session.show_partials(factor)
+        self._session.hear_turns(measures.hear_turns)
         self._spooling = measures.spool_system and self.source is Source.SYSTEM
 
     def catch_up(self, *, idle: bool = False) -> None:

@@ -124,6 +124,8 @@ class Server:
             tls = options.certificate is not None
             self.journal.note("exposed", host=options.host, key=bool(options.api_key), tls=tls)
         try:
+            if self.hub.turns is not None:
+                self.hub.turns.start()
             if self.wyoming is not None:
                 await self.wyoming.start()
             await self._listener.serve(sockets=[self._socket])
@@ -135,6 +137,8 @@ class Server:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.engine.close()
+            if self.hub.turns is not None:
+                await self.hub.turns.close()
             self._socket.close()
             self.journal.note("stopped")
         if self._failure is not None:

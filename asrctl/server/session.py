@@ -26,6 +26,7 @@ from asrctl.server.served import Bounds, ServedSession
 from asrctl.server.spool import Lost
 from asrctl.server.translate import Positions, message_of, status_of
 from asrctl.server.wishes import request_of
+from asrctl.streaming.session import TurnListener
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
@@ -66,6 +67,7 @@ class LiveSession(ServedSession):
         recognizer: Recognizer,
         bounds: Bounds,
         surroundings: Surroundings,
+        turns: TurnListener | None = None,
     ) -> None:
         """Begin, in a running event loop.
 
@@ -76,6 +78,7 @@ class LiveSession(ServedSession):
             recognizer: Shared by all.
             bounds: How much may be held.
             surroundings: Of the server.
+            turns: Hears the ends of turns; shared by all.
         """
         start = state.start
         self.state = state
@@ -83,7 +86,8 @@ class LiveSession(ServedSession):
         self._surroundings = surroundings
         self._positions = Positions(start.audio_offset, start.format.sample_rate)
         request = request_of(start)
-        super().__init__(state.session_id, request, detector, options, recognizer, bounds, surroundings.clock)
+        clock = surroundings.clock
+        super().__init__(state.session_id, request, detector, options, recognizer, bounds, clock, turns)
 
     # What the client wants
 

@@ -6,16 +6,12 @@ from dataclasses import replace
 
 from asrctl.errors import UsageError
 from asrctl.languages import AUTO, check_language
-from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
 from asrctl.policy.vocabulary import checked_terms, fit
 from asrctl.protocol import CloseCode, Endpointing, Start, Violation
 from asrctl.protocol.dialect import SessionRequest
 from asrctl.server.options import NamedModel
 from asrctl.streaming.stream import StreamOptions
-
-_CUT_FROM = 0.75
-"""Speech is cut where it is quiet from this share of the longest utterance on."""
 
 
 def request_of(start: Start) -> SessionRequest:
@@ -63,33 +59,13 @@ def fitted(options: StreamOptions, request: SessionRequest, model: NamedModel) -
         prompt=request.prompt or decode.prompt,
         vocabulary=fit(request.vocabulary).kept or decode.vocabulary,
     )
+    wish = request.endpointing or Endpointing()
     return replace(
         options,
         decode=told,
-        endpointing=_endpointing(options.endpointing, request.endpointing),
+        endpointing=wish.applied(options.endpointing),
+        turn=wish.turn(options.turn),
     )
-
-
-def _endpointing(options: EndpointerOptions, wish: Endpointing | None) -> EndpointerOptions:
-    if wish is None:
-        return options
-    changes = {
-        "trailing_silence_s": wish.trailing_silence_s,
-        "min_speech_s": wish.min_speech_s,
-        "onset_threshold": wish.onset,
-        "offset_threshold": wish.offset,
-        "max_utterance_s": wish.max_utterance_s,
-    }
-    given = {name: value for name, value in changes.items() if value is not None}
-    if wish.onset is not None and wish.offset is None:
-        given["offset_threshold"] = min(options.offset_threshold, wish.onset)
-    elif wish.offset is not None and wish.onset is None:
-        given["onset_threshold"] = max(options.onset_threshold, wish.offset)
-    if wish.trailing_silence_s is not None:
-        given["pad_after_s"] = min(options.pad_after_s, wish.trailing_silence_s)
-    if wish.max_utterance_s is not None:
-        given["overlong_s"] = min(options.overlong_s, _CUT_FROM * wish.max_utterance_s)
-    return replace(options, **given)
 
 
 def _pacing(options: PacingOptions | None, interval_s: float | None) -> PacingOptions | None:

@@ -34,10 +34,19 @@ class VadSettings:
 
 @dataclass(frozen=True, slots=True)
 class LiveSettings:
-    """Live audio: how often partials are made, and the length at which an utterance is cut, in seconds."""
+    """Live audio; times in seconds.
+
+    Attributes:
+        partial_interval_s: How often partials are made.
+        max_utterance_s: The length at which an utterance is cut.
+        end_of_turn: Hear whether a pause ends a turn (extra "turn").
+        unfinished_silence_s: With that, a pause this long ends an utterance that sounds unfinished.
+    """
 
     partial_interval_s: float = _number(1.0, 0.1, 60.0)
     max_utterance_s: float = _number(15.0, 1.0, 29.0)
+    end_of_turn: bool = False
+    unfinished_silence_s: float = _number(1.5, 0.2, 10.0)
 
 
 @dataclass(frozen=True, slots=True)

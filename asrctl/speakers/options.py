@@ -28,11 +28,11 @@ class SpeakerOptions:
             raise UsageError(f"there can be 1 to {MOST_SPEAKERS} speakers, not {self.most}")
 
 
-def speaker_options(diarize: bool | int, has_tracks: bool) -> SpeakerOptions | None:
-    """Whom to tell apart, as the API is asked: nobody, all there are, or so many at most.
+def by_voice_of(diarize: bool | int, has_tracks: bool) -> SpeakerOptions | None:
+    """Whom `diarize` asks to be told apart by voice: nobody, all, or at most so many.
 
     Raises:
-        UsageError: The speakers are known by their tracks, or the number makes no sense.
+        UsageError: The number makes no sense, or the speakers are on tracks.
     """
     if diarize is False:
         return None

@@ -36,4 +36,12 @@ class Drop:
     utterance: int
 
 
-Command = Feed | Pause | End | Drop
+@dataclass(frozen=True, slots=True, eq=False)
+class AskTurn:
+    """For whoever hears the ends of turns: is what was said before the pause that began there finished?"""
+
+    pause_sample: int
+    samples: NDArray[np.float32]
+
+
+Command = Feed | Pause | End | Drop | AskTurn

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from asrctl.audio.live import Lost
 from asrctl.events import Event, Finished
-from asrctl.streaming.session import Session
+from asrctl.streaming.session import Session, TurnListener
 from asrctl.streaming.source import Reader
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
@@ -58,10 +58,11 @@ class LiveStream:
         *,
         name: str = "live",
         ahead_s: float = LIVE_AHEAD_S,
+        turns: TurnListener | None = None,
     ) -> None:
         """Start, in a running event loop; see `Session`. `ahead_s` is how much may be pending."""
         self._events: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
-        self.session = Session(detector, options, recognizer, self._events.put_nowait, name=name)
+        self.session = Session(detector, options, recognizer, self._events.put_nowait, name=name, turns=turns)
         self.feed = self.session.feed
         self.skip = self.session.skip
         self.flush = self.session.flush

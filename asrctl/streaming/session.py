@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from asrctl.events import Event, Finished
 from asrctl.policy.priority import Source
 from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest
-from asrctl.streaming.commands import Drop, End, Feed, Pause
+from asrctl.streaming.commands import AskTurn, Drop, End, Feed, Pause
+from asrctl.streaming.pauses import hearing_turns
 from asrctl.streaming.stream import Output, Stream, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
@@ -26,6 +28,18 @@ _Step = Callable[[], list[Output]]
 
 _SLICE_SAMPLES = SAMPLE_RATE_HZ // 2
 """Longer audio is looked at in pieces of this length, between which others of the loop have their turn."""
+
+
+class TurnListener(Protocol):
+    """Hears whether somebody has finished speaking, such as `TurnProcess`."""
+
+    def start(self) -> None:
+        """Get ready."""
+        ...
+
+    async def finished(self, samples: NDArray[np.float32]) -> float | None:
+        """The probability that these samples were all that was to be said; None if that is not known."""
+        ...
 
 
 class Session:
@@ -43,6 +57,7 @@ class Session:
         *,
         name: str = "",
         source: Source = Source.MIC,
+        turns: TurnListener | None = None,
     ) -> None:
         """Start the session, in a running event loop.
 
@@ -53,7 +68,13 @@ class Session:
             emit: Takes the events.
             name: Tells sessions apart in the workers' queue.
             source: Whose audio it is; "mic" goes first.
+            turns: Hears the ends of turns, if the options say how; shared by any number of sessions.
         """
+        if turns is None or options.turn is None:
+            options = replace(options, turn=None)
+        else:
+            turns.start()
+            options = hearing_turns(options)
         self._stream = Stream(detector, options)
         self._emit = emit
         self._inbox: deque[_Step] = deque()
@@ -61,6 +82,8 @@ class Session:
         self._changed = asyncio.Event()
         self._queued_samples = 0
         self._closed = False
+        self._turns = turns
+        self._asking: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None
         """What ended the session before `Finished`; None while all is well."""
         request = StreamRequest(options.decode, name, source, options.pacing)
@@ -147,6 +170,10 @@ class Session:
         self._stream.show_partials(interval_factor)
         self._recognizer.want_partials(interval_factor)
 
+    def hear_turns(self, wanted: bool) -> None:
+        """Hear in pauses whether they end a turn, if the options say how; or take all pauses alike."""
+        self._stream.pauses.are_heard = wanted
+
     async def wait_pending_below(self, samples: int) -> None:
         """Wait until less than so much is pending: for audio that comes faster than real time.
 
@@ -169,6 +196,7 @@ class Session:
         """End at once; what is pending is neither decoded nor declared."""
         self._closed = True
         self._recognizer.close()
+        self._stop_asking()
         self._task.cancel()
 
     async def close(self) -> None:
@@ -207,7 +235,23 @@ class Session:
         except Exception as error:
             self.failure = error
         finally:
+            self._stop_asking()
             self._recognizer.close()
+
+    def _ask(self, question: AskTurn) -> None:
+        """Ask whether a turn is over; whoever was asked before need not answer any more."""
+        self._stop_asking()
+        self._asking = asyncio.create_task(self._hear_turn(question), name="turn")
+
+    async def _hear_turn(self, question: AskTurn) -> None:
+        assert self._turns is not None
+        probability = await self._turns.finished(question.samples)
+        if probability is not None:
+            self._put(lambda: self._stream.hear_turn(question.pause_sample, probability))
+
+    def _stop_asking(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
 
     def _notify(self) -> None:
         self._changed.set()
@@ -226,6 +270,8 @@ class Session:
                 self._recognizer.end()
             elif isinstance(output, Drop):
                 self._recognizer.drop(output.utterance)
+            elif isinstance(output, AskTurn):
+                self._ask(output)
             else:
                 self._emit(output)
         return any(isinstance(output, Finished) for output in outputs)

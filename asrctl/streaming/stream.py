@@ -24,7 +24,6 @@ from asrctl.events import (
     Final,
     Finished,
     Flushed,
-    Partial,
     ProviderChanged,
     SpeechEnded,
     SpeechStarted,
@@ -32,12 +31,14 @@ from asrctl.events import (
 from asrctl.languages import is_open
 from asrctl.policy import endpointing
 from asrctl.policy.cutting import Cutter
+from asrctl.policy.end_of_turn import TurnOptions
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Span
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Heard, Lost, Spoken, Switched
 from asrctl.streaming.buffer import SampleBuffer
 from asrctl.streaming.commands import Command, Drop, End, Feed, Pause
+from asrctl.streaming.pauses import Pauses
 from asrctl.streaming.utterance import FlushMark, Gap, Utterance, merged
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis
 
@@ -58,12 +59,14 @@ class StreamOptions:
         endpointing: How utterances are found; those over `overlong_s` are cut where it is quiet.
         pacing: How often partials are made; None for finals only.
         max_backlog_s: Most speech that may wait for its final; the oldest beyond is declared dropped.
+        turn: How pauses are heard; None where all are alike.
     """
 
     decode: DecodeOptions = field(default_factory=DecodeOptions)
     endpointing: EndpointerOptions = field(default_factory=EndpointerOptions)
     pacing: PacingOptions | None = field(default_factory=PacingOptions)
     max_backlog_s: float = 120.0
+    turn: TurnOptions | None = None
 
 
 Output = Event | Command
@@ -83,6 +86,7 @@ class Stream:
         self._cutter = Cutter(self._options.endpointing)
         self._pacer = Pacer(self._options.pacing)
         self._buffer = SampleBuffer()
+        self.pauses = Pauses(self._options.turn, self._endpointer, self._buffer)
         self._open: Utterance | None = None
         self._closing: deque[Utterance | Gap | FlushMark] = deque()
         self._next_utterance = 0
@@ -224,8 +228,13 @@ class Stream:
         if utterance is None or span is None:
             return []
         outputs = self._feed_up_to(utterance, span.end_sample)
-        silence_samples = self._endpointer.trailing_silence_samples
-        return [*outputs, Pause(silence_samples / SAMPLE_RATE_HZ)] if silence_samples else outputs
+        if silence_samples := self._endpointer.trailing_silence_samples:
+            outputs += [Pause(silence_samples / SAMPLE_RATE_HZ), *self.pauses.ask(utterance.start_sample)]
+        return outputs
+
+    def hear_turn(self, pause_sample: int, probability: float) -> list[Output]:
+        """Take the answer to an `AskTurn`: with this probability, what was said before is finished."""
+        return self._judge(self.pauses.hear(pause_sample, probability))
 
     def _feed_up_to(self, utterance: Utterance, end_sample: int) -> list[Output]:
         if end_sample <= utterance.fed_sample:
@@ -239,7 +248,7 @@ class Stream:
         settled_sample = self._endpointer.settled_sample
         if self._open is None or self._endpointer.open_span is None:
             return settled_sample
-        return max(settled_sample, self._open.fed_sample)
+        return max(settled_sample, min(self._open.fed_sample, self.pauses.needed_sample))
 
     def _end(self, span: Span, paused: bool) -> list[Output]:
         utterance, self._open = self._open, None
@@ -307,14 +316,8 @@ class Stream:
         new_samples = heard.samples - utterance.shown_samples
         if not self._pacer.may_show(heard.samples / SAMPLE_RATE_HZ, new_samples / SAMPLE_RATE_HZ):
             return []
-        shown = utterance.shown.update(heard.stable, heard.unstable)
-        if not any(shown):
-            return []
-        utterance.shown_samples = heard.samples
-        utterance.revision += 1
-        start_s = utterance.start_sample / SAMPLE_RATE_HZ
-        end_s = start_s + heard.samples / SAMPLE_RATE_HZ
-        return [Partial(utterance.number, utterance.revision, start_s, end_s, shown.stable, shown.unstable)]
+        partial = utterance.show(heard)
+        return [partial] if partial else []
 
     def _release(self) -> list[Output]:
         """Finals in order, as far as they are known; at the very end, `Finished`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from asrctl.events import Partial
 from asrctl.policy.endpointing import Span
 from asrctl.policy.shown import ShownText
+from asrctl.providers.recognizer import Heard
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
 
 
@@ -33,6 +35,17 @@ class Utterance:
     def length_samples(self) -> int:
         """Its audio, once it has ended; 0 before."""
         return self.span.length_samples if self.span else 0
+
+    def show(self, heard: Heard) -> Partial | None:
+        """What is new to be shown of what was heard of it; None if there is nothing to be shown."""
+        shown = self.shown.update(heard.stable, heard.unstable)
+        if not any(shown):
+            return None
+        self.shown_samples = heard.samples
+        self.revision += 1
+        start_s = self.start_sample / SAMPLE_RATE_HZ
+        end_s = start_s + heard.samples / SAMPLE_RATE_HZ
+        return Partial(self.number, self.revision, start_s, end_s, shown.stable, shown.unstable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from asrctl.cli.remote import RemoteRequest, transcribe_remotely
 from asrctl.client import ClientOptions
 from asrctl.errors import AudioError
 from asrctl.policy.backoff import BackoffOptions
+from asrctl.protocol import Endpointing
 from tests.cli.commands import asrctl, run
 from tests.client.server import (
     Cut,
@@ -219,10 +220,14 @@ def test_asks_for_what_was_asked(serve: Serve, spoken: Path, monkeypatch: pytest
     assert (
         run("transcribe", "--server", server.url, str(spoken), "--model", "base", "--source", "system") == 0
     )
-    first, second = server.starts
+    live = ["--live", "--endpoint-silence", "0.3", "--no-end-of-turn"]
+    assert run("transcribe", "--server", server.url, str(spoken), *live) == 0
+    first, second, third = server.starts
+    assert third.endpointing == Endpointing(trailing_silence_s=0.3, end_of_turn=False)
+    assert first.endpointing is None
     assert (first.model, first.prompt, first.words, first.partials) == (None, "Anna", True, False)
     assert (second.model, second.source, second.words) == ("base", "system", False)
-    assert server.keys == ["Bearer secret"] * 2
+    assert server.keys == ["Bearer secret"] * 3
 
 
 def test_cuts_and_restarts(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:

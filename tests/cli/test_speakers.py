@@ -111,7 +111,7 @@ def test_without_weights_nothing_is_begun(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One line says what to install."""
-    monkeypatch.setattr("asrctl.models.speaker_weights.find_in_package", lambda *_: None)
+    monkeypatch.setattr("asrctl.models.package_weights.find_in_package", lambda *_: None)
     monkeypatch.setenv("ASRCTL_MODELS_DIR", str(tmp_path / "none"))
     assert run("transcribe", str(speech), "--speakers", "auto", *options()) == 3
     captured = capsys.readouterr()

@@ -425,3 +425,32 @@ def test_every_loud_stretch_is_in_an_utterance(
                 for span in found
             )
             assert covered == loud.length_samples
+
+
+def test_a_pause_may_be_told_to_be_shorter() -> None:
+    """It ends the utterance at once where it has lasted as long already, or else once it has."""
+    for paused, told, then in ((2, 0, 0), (2, 3, 1)):
+        endpointer = Endpointer(OPTIONS)
+        push_all(endpointer, [0.0] * 10 + [0.9] * 10 + [0.0] * paused)
+        events = endpointer.wait(told * FRAME_S) + push_all(endpointer, [0.0] * then)
+        assert spans(events) == [Span(frames(8), frames(21))]
+        assert endpointer.open_span is None
+
+
+def test_a_pause_may_be_told_to_be_longer() -> None:
+    """That holds for this pause alone: the next is as long as all."""
+    endpointer = Endpointer(OPTIONS)
+    push_all(endpointer, [0.9] * 10 + [0.0] * 2)
+    assert not endpointer.wait(8 * FRAME_S) + push_all(endpointer, [0.0] * 5)
+    assert spans(push_all(endpointer, [0.0])) == [Span(0, frames(11))]
+    push_all(endpointer, [0.0] * 10 + [0.9] * 10 + [0.0] * 2)
+    assert not endpointer.wait(8 * FRAME_S) + push_all(endpointer, [0.0] * 5 + [0.9] * 3 + [0.0] * 4)
+    assert len(spans(push_all(endpointer, [0.0]))) == 1
+
+
+def test_where_no_pause_is_nothing_waits() -> None:
+    """Neither in silence nor in speech."""
+    endpointer = Endpointer(OPTIONS)
+    assert not endpointer.wait(0)
+    push_all(endpointer, [0.9] * 10)
+    assert not endpointer.wait(0) and endpointer.open_span is not None

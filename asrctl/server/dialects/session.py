@@ -125,7 +125,14 @@ def begin(
             return refusal
         options = fitted(hub.options.roomy_stream, request, hub.options.shown)
         session = DialectSession(
-            admitted, request, hub.detector(), options, hub.engine.recognizer, hub.bounds, hub.clock
+            admitted,
+            request,
+            hub.detector(),
+            options,
+            hub.engine.recognizer,
+            hub.bounds,
+            hub.clock,
+            hub.turns,
         )
         session.listener = listener
         session.said = lambda event: hub.said(session, event)

@@ -59,6 +59,7 @@ def test_all_of_it() -> None:
     assert request.language == "de"
     assert request.vocabulary == ("LiveKit", "Silero", "whisper cpp", "10:30")
     assert request.endpointing is not None and request.endpointing.trailing_silence_s == 0.8
+    assert request.endpointing.end_of_turn is False
     assert (request.partials, options.interim_results, options.vad_events) == (True, True, True)
     assert (options.utterance_end_ms, options.punctuate, options.told) == (1500, False, {})
 

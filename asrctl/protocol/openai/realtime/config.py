@@ -32,14 +32,15 @@ _ENCODINGS: dict[str, Encoding] = {"audio/pcm": "pcm_s16le", "audio/pcmu": "mula
 _TYPES = {encoding: type_ for type_, encoding in _ENCODINGS.items()}
 _FLAT_FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
 _FLAT_NAMES = {type_: name for name, type_ in _FLAT_FORMATS.items()}
-_EAGERNESS = {"low": 1.0, "medium": None, "auto": None, "high": 0.35}
-"""How long a pause ends an utterance, in seconds; None for the server's own choice. OpenAI waits up to 8, 4
-and 2 s where a sentence seems not to be over; we do not know that, and wait for all alike."""
+_EAGERNESS = {"low": (1.0, 8.0), "medium": (None, 4.0), "auto": (None, 4.0), "high": (0.35, 2.0)}
+"""How long a pause ends an utterance, in seconds, None for the server's own choice; and the same for one that
+seems not to be over, as OpenAI has it, where the server hears that."""
 _SILENCE_MS = (50, 10_000)
 _SILENCE_DEFAULT_MS = 500
 _THRESHOLD_DEFAULT = 0.5
-_PADDING_MS = round(1000 * EndpointerOptions().pad_before_s)
-"""What is shown whatever was asked for, since it is what the server does."""
+_PADDING_MS = 1000
+"""Most that is kept before speech starts."""
+_PADDING_DEFAULT_MS = round(1000 * EndpointerOptions().pad_before_s)
 _MOST_TEXT = 100_000
 
 
@@ -50,18 +51,24 @@ class TurnDetection:
     kind: str = "server_vad"
     threshold: float | None = None
     silence_ms: int | None = None
+    padding_ms: int | None = None
     eagerness: str = "auto"
 
     @property
     def endpointing(self) -> Endpointing | None:
         """As sessions of all protocols have it."""
         if self.kind == "semantic_vad":
-            pause_s = _EAGERNESS[self.eagerness]
-            return None if pause_s is None else Endpointing(trailing_silence_s=pause_s)
-        if self.threshold is None and self.silence_ms is None:
+            pause_s, most_s = _EAGERNESS[self.eagerness]
+            return Endpointing(pause_s, end_of_turn=True, unfinished_silence_s=most_s)
+        given = self.threshold, self.silence_ms, self.padding_ms
+        if given == (None, None, None):
             return None
-        pause_s = None if self.silence_ms is None else self.silence_ms / 1000
-        return Endpointing(trailing_silence_s=pause_s, onset=self.threshold)
+        return Endpointing(
+            trailing_silence_s=None if self.silence_ms is None else self.silence_ms / 1000,
+            onset=self.threshold,
+            pad_before_s=None if self.padding_ms is None else self.padding_ms / 1000,
+            end_of_turn=None if self.silence_ms is None else False,  # what was said is what is done
+        )
 
     def shown(self) -> dict[str, object]:
         """As clients read it."""
@@ -70,7 +77,7 @@ class TurnDetection:
         return {
             "type": self.kind,
             "threshold": _THRESHOLD_DEFAULT if self.threshold is None else self.threshold,
-            "prefix_padding_ms": _PADDING_MS,
+            "prefix_padding_ms": _PADDING_DEFAULT_MS if self.padding_ms is None else self.padding_ms,
             "silence_duration_ms": _SILENCE_DEFAULT_MS if self.silence_ms is None else self.silence_ms,
         }
 
@@ -287,8 +294,10 @@ def _turns(given: Given) -> TurnDetection:
         return TurnDetection(kind, eagerness=given.choice("eagerness", tuple(_EAGERNESS), "auto"))
     threshold = given.number("threshold", 0.0, 1.0)
     silence_ms = given.number("silence_duration_ms", 0, 1_000_000)
+    padding_ms = given.number("prefix_padding_ms", 0, 1_000_000)
     return TurnDetection(
         kind,
         None if threshold is None else min(max(0.01, threshold), 0.99),
         None if silence_ms is None else round(min(max(_SILENCE_MS[0], silence_ms), _SILENCE_MS[1])),
+        None if padding_ms is None else round(min(padding_ms, _PADDING_MS)),
     )

