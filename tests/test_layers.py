@@ -55,7 +55,10 @@ ALLOWED = {
         "speakers",
     },
     "detect": {*LOW, "settings", "audio", "models", "providers", "workers", "streaming"},
-    "server": {*LOW, "protocol", "audio", "render", "providers", "workers", "streaming", "engine", "api"},
+    "server": {
+        *LOW,
+        *("protocol", "audio", "render", "providers", "workers", "speakers", "streaming", "engine", "api"),
+    },
     "bench": {
         *LOW,
         *(

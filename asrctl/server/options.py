@@ -88,6 +88,7 @@ class ServeOptions:
             where nothing is decoded for so long although work waits is not ready.
         retry_s: When a model that failed is tried again for the first time.
         files: What uploaded files may take.
+        speakers_dir: Where the weights that tell speakers apart are, or will be; None where none can be had.
         admission: How many sessions.
         ladder: When less work is done.
     """
@@ -116,6 +117,7 @@ class ServeOptions:
     watchdog_s: float = 30.0
     retry_s: float = 60.0
     files: FileLimits = field(default_factory=FileLimits)
+    speakers_dir: Path | None = None
     admission: AdmissionOptions = field(default_factory=AdmissionOptions)
     ladder: LadderOptions = field(default_factory=LadderOptions)
 
