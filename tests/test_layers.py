@@ -60,7 +60,8 @@ ALLOWED = {
     "detect": {*LOW, "settings", "audio", "models", "providers", "workers", "streaming"},
     "server": {
         *LOW,
-        *("protocol", "audio", "render", "providers", "workers", "streaming", "end_of_turn", "engine", "api"),
+        *("protocol", "audio", "render", "providers", "workers", "speakers", "streaming", "end_of_turn"),
+        *("engine", "api"),
     },
     "bench": {
         *LOW,

@@ -15,6 +15,8 @@ from asrctl.cli.config import ConfigFile
 from asrctl.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from asrctl.assembly import Plan
     from asrctl.audio.vad import SileroWeights
     from asrctl.protocol import Limits
@@ -183,6 +185,7 @@ def options_of(settings: Settings) -> ServeOptions:
         watchdog_s=chosen.watchdog_s,
         retry_s=chosen.retry_s,
         files=_file_limits(chosen),
+        speakers_dir=_speakers_dir(settings),
         admission=AdmissionOptions(max_sessions=chosen.max_sessions, max_by_source=by_source),
         ladder=LadderOptions(**asdict(settings.ladder)),
         turns_from=turns_from,
@@ -217,6 +220,15 @@ def _file_limits(chosen: ServeSettings) -> FileLimits:
         upload_bytes=chosen.max_upload_bytes,
         upload_idle_s=chosen.upload_idle_s,
     )
+
+
+def _speakers_dir(settings: Settings) -> Path | None:
+    """Where the weights are that tell speakers apart, or will be; None if they are not installed."""
+    from asrctl.models.speaker_weights import missing
+    from asrctl.models.store import ModelStore
+
+    root = ModelStore(settings.models_dir).root
+    return None if missing(root) else root
 
 
 def _behind(first: Plan, settings: Settings) -> Settings:

@@ -99,4 +99,6 @@ def _told_apart(speakers: str | None, samples: Path | None) -> SpeakerOptions | 
     if samples and not files:
         raise UsageError(f"--speaker-samples {samples}: there are no files in it")
     known = {path.stem: str(path) for path in files}
+    if len(known) < len(files):
+        raise UsageError(f"--speaker-samples {samples}: two files have the same speaker's name")
     return SpeakerOptions(None if speakers == "auto" else int(speakers[:9]), known)

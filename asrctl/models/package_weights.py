@@ -52,13 +52,24 @@ def resolve(root: Path, weights: PackageWeights, progress: Progress | None = Non
     Raises:
         ModelError: It cannot be had, is something else than was published, or there is no room.
     """
-    path = root / f"{weights.name}.onnx"
+    path = _path(root, weights)
     if not _is_ready(path, weights):
         root.mkdir(parents=True, exist_ok=True)
         with writing(path, progress):
             if not _is_ready(path, weights):
                 _make(path, weights, progress)
     return path
+
+
+def missing_weights(root: Path, weights: PackageWeights) -> str:
+    """Why they cannot be had without a network, and what to install; empty if they can."""
+    if _is_ready(_path(root, weights), weights) or find_in_package(weights.package, weights.inside):
+        return ""
+    return f"{weights.purpose} needs weights that are not installed: {weights.install}"
+
+
+def _path(root: Path, weights: PackageWeights) -> Path:
+    return root / f"{weights.name}.onnx"
 
 
 def _is_ready(path: Path, weights: PackageWeights) -> bool:

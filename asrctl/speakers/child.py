@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from asrctl.errors import AsrctlError, UsageError
+from asrctl.transcript import SAMPLE_RATE_HZ
 
 STUCK_S = 600.0
 """No step takes so long; the one that does is a computation without end."""
-_READ_BYTES = 4 * 16_000
+MAX_SAMPLE_S = 60
+"""More of a known speaker's sample is not heard: it would not be known better."""
+_READ_BYTES = 4 * SAMPLE_RATE_HZ
 
 
 def main() -> None:
@@ -65,9 +68,13 @@ def _known(diarizer: Any, path: str) -> Any:
     """
     from asrctl.audio.files import open_audio
 
+    left = MAX_SAMPLE_S * SAMPLE_RATE_HZ
     with open_audio(path) as audio:
         for chunk in audio:
-            diarizer.feed(chunk)
+            diarizer.feed(chunk[:left])
+            left -= len(chunk[:left])
+            if not left:
+                break
     diarizer.finish()
     if (voice := diarizer.voice()) is None:
         raise UsageError(f"{path}: nobody speaks in it for a second")

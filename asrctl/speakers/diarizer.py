@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count, pairwise
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign
-from asrctl.policy.turns import Turn, smoothed
+from asrctl.policy.turns import Turn, numbered_names, smoothed
 from asrctl.speakers.features import STEP_SAMPLES, log_mel
 from asrctl.speakers.networks import (
     LOCAL,
@@ -93,7 +93,7 @@ class Diarizer:
         self._networks = networks
         self._options = options or DiarizerOptions()
         self._speakers = [_Speaker(name, vector, fixed=True) for name, vector in (known or {}).items()]
-        self._names = count(1)
+        self._names = numbered_names(known or {})
         self._voices: list[_Voice] = []
         self._samples = np.zeros(0, np.float32)
         self._start_sample = 0
@@ -185,7 +185,7 @@ class Diarizer:
             voice.speaker = number
         for voice in sorted(voices, key=lambda voice: voice.speaker):
             if voice.speaker == len(self._speakers):
-                self._speakers.append(_Speaker(f"Speaker {next(self._names)}", np.zeros_like(voice.vector)))
+                self._speakers.append(_Speaker(next(self._names), np.zeros_like(voice.vector)))
             if voice.speaker != UNKNOWN and not self._speakers[voice.speaker].fixed:
                 speaker = self._speakers[voice.speaker]
                 speaker.total = speaker.total + voice.vector * np.float32(max(voice.heard_s, 0.1))
@@ -219,9 +219,9 @@ class Diarizer:
         """Known people's names to the groups that are like them; numbers to the others."""
         far = distances([group.vector for group in groups], [person.vector for person in known])
         options = ClusteringOptions(join=self._options.clustering.join, opening_s=0.0)
-        names = count(1)
+        names = numbered_names([person.name for person in known])
         for group, number in zip(groups, assign(far, [1.0] * len(groups), len(known), options), strict=True):
-            group.name = known[number].name if 0 <= number < len(known) else f"Speaker {next(names)}"
+            group.name = known[number].name if 0 <= number < len(known) else next(names)
 
     def _give_all(self, groups: Sequence[_Speaker]) -> None:
         """Each voice of each window to the nearest group."""

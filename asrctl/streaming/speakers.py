@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.errors import AsrctlError, AudioError
-from asrctl.policy.turns import Turn, labelled
+from asrctl.policy.priority import Source
+from asrctl.policy.turns import Turn, labelled, numbered_names
 from asrctl.providers.recognizer import WindowDecoder
 from asrctl.speakers.process import SpeakersProcess
 from asrctl.streaming.files import FileOptions, FileTranscription
@@ -31,6 +32,7 @@ class SpeakersTranscription(FileTranscription):
         detector: SpeechDetector,
         options: FileOptions,
         name: str = "",
+        source: Source = Source.MIC,
     ) -> None:
         """Prepare; see `FileTranscription`.
 
@@ -41,10 +43,11 @@ class SpeakersTranscription(FileTranscription):
             detector: Finds speech; fresh, for this input alone.
             options: How to cut and decode.
             name: Keeps inputs apart in the workers' queue.
+            source: `FILE` where live audio goes first.
         """
         decode = replace(options.decode, word_timestamps=True)
         super().__init__(
-            self._shared(chunks, process), decoder, detector, replace(options, decode=decode), name
+            self._shared(chunks, process), decoder, detector, replace(options, decode=decode), name, source
         )
         self._reader = chunks
         self._process = process
@@ -102,5 +105,5 @@ def _with_speakers(segments: Collection[Segment], turns: list[Turn], known: Coll
     """Segments of one speaker each; those not known are numbered in the order of their first words."""
     parts = [part for segment in segments for part in labelled(segment, turns).turns()]
     others = dict.fromkeys(part.speaker for part in parts if part.speaker and part.speaker not in known)
-    names = {speaker: f"Speaker {number}" for number, speaker in enumerate(others, 1)}
+    names = dict(zip(others, numbered_names(known), strict=False))
     return [part.said_by(names.get(part.speaker, part.speaker)) for part in parts]

@@ -78,6 +78,26 @@ def test_known_speakers(
     assert capsys.readouterr().out.startswith("Speaker 1: w0 w1\nAnna: w2 w3 w4")
 
 
+def test_a_known_speaker_called_like_a_number(
+    speech: Path, options: Options, told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody else gets that name, in whatever case it is written."""
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "speaker 1.wav").write_bytes(speech.read_bytes())
+    told(children.naming())
+    known = ["--speaker-samples", str(tmp_path / "known")]
+    assert run("transcribe", str(speech), "--speakers", "auto", *known, *options()) == 0
+    assert capsys.readouterr().out.startswith("Speaker 2: w0 w1\nspeaker 1: w2 w3 w4")
+
+
+def test_two_samples_of_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of them would silently not count."""
+    (tmp_path / "Anna.wav").touch()
+    (tmp_path / "Anna.mp3").touch()
+    assert run("transcribe", "a.wav", "--speakers", "2", "--speaker-samples", str(tmp_path)) == 2
+    assert "two files have the same speaker's name" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_crash_costs_the_speakers_only(
     speech: Path, options: Options, told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.policy.turns import Turn, labelled, smoothed, speaker_of
+from asrctl.policy.turns import Turn, labelled, numbered_names, smoothed, speaker_of
 from asrctl.transcript import Segment, Word
 
 TURNS = [Turn(0.0, 2.0, "A"), Turn(1.5, 4.0, "B")]
@@ -32,6 +32,11 @@ def test_words_have_speakers_of_their_own() -> None:
     found = labelled(Segment(0.2, 2.9, "yes no", 1.0, words), TURNS)
     assert [word.speaker for word in found.words] == ["A", "B"]
     assert (found.speaker, found.text) == ("A", "yes no")
+
+
+def test_numbers_go_around_names_that_somebody_has() -> None:
+    """In whatever case: a reader would take them for one person."""
+    assert [*islice(numbered_names(["speaker 2", "Anna"]), 3)] == ["Speaker 1", "Speaker 3", "Speaker 4"]
 
 
 def test_a_segment_without_words_counts_as_a_whole() -> None:

@@ -62,6 +62,13 @@ def test_a_known_voice_has_its_name() -> None:
     assert [turn.speaker for turn in found] == ["Speaker 1", "Anna"]
 
 
+def test_a_known_name_is_nobody_elses() -> None:
+    """Somebody whose sample is called like a number keeps the name; numbers of others go around it."""
+    samples = np.concatenate([tone(LOW_HZ, 4), tone(HIGH_HZ, 4)])
+    found = _turns(samples, {"Speaker 1": np.array([0.0, 1.0], np.float32)})
+    assert [turn.speaker for turn in found] == ["Speaker 2", "Speaker 1"]
+
+
 def test_silence_and_nothing_have_no_turns() -> None:
     """Nobody speaks."""
     assert _turns(np.zeros(12 * SAMPLE_RATE_HZ, np.float32)) == []

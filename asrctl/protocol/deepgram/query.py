@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -36,10 +36,12 @@ _DEEPGRAM_MODELS = re.compile(
 )
 """Names that clients have built in: they stand for whatever is served."""
 _NOT_DONE = (
-    *("detect_entities", "diarize", "diarize_model", "dictation", "filler_words", "intents", "measurements"),
+    *("detect_entities", "dictation", "filler_words", "intents", "measurements"),
     *("numerals", "paragraphs", "profanity_filter", "replace", "search", "sentiment", "summarize", "topics"),
 )
 """What Deepgram would do and this server does not; the answer names those that were asked for."""
+_DIARIZE = ("diarize", "diarize_model")
+"""Either asks for speakers; live audio has none, nor has a server without what tells them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def live_options(fields: Fields, served: Served) -> LiveOptions:
         utterance_end_ms=fit["utterance_end_ms"],
         punctuate=_punctuate(form),
         multi=_is_multi(form),
-        told=_told(form, clamped),
+        told=_told(form, clamped, _DIARIZE),
     )
 
 
@@ -150,19 +152,21 @@ def recording_options(fields: Fields, served: Served) -> RecordingOptions:
         if encoding != "linear16" or (_number(form, "channels", 1, _MAX_CHANNELS) or 1) != 1:
             _refuse("encoding", "only linear16 with one channel needs no header: else send a file as it is")
         rate_hz = _rate(form, encoding)
+    speakers = served.speakers and bool(_asked(form, _DIARIZE))
     return RecordingOptions(
         FileRequest(
             format="verbose_json",
             language=_language(form, served),
             vocabulary=_keyterms(form).kept,
             words=True,
+            speakers=speakers,
             raw_rate_hz=rate_hz,
         ),
         utterances=form.flag("utterances"),
         punctuate=_punctuate(form),
         multi=_is_multi(form),
         detect_language=form.flag("detect_language"),
-        told=_told(form, []),
+        told=_told(form, [], () if speakers else _DIARIZE),
     )
 
 
@@ -233,13 +237,17 @@ def _weighted(keyword: str) -> tuple[str, float]:
     return (found[1], float(found[2])) if found else (keyword, 1.0)
 
 
-def _told(form: Form, clamped: list[str]) -> Mapping[str, str]:
+def _told(form: Form, clamped: list[str], more: Sequence[str]) -> Mapping[str, str]:
     terms = _keyterms(form)
     if terms.left_out:
         clamped = [*clamped, f"keyterm={len(terms.kept)}"]
-    ignored = [name for name in _NOT_DONE if form.text(name, "false").casefold() != "false"]
-    told = {"dg-clamped": clamped, "dg-ignored": ignored}
+    told = {"dg-clamped": clamped, "dg-ignored": _asked(form, (*more, *_NOT_DONE))}
     return {name: ", ".join(values) for name, values in told.items() if values}
+
+
+def _asked(form: Form, names: Sequence[str]) -> list[str]:
+    """Those of some options that were asked for."""
+    return [name for name in names if form.text(name, "false").casefold() != "false"]
 
 
 def _refuse(name: str, message: str) -> NoReturn:

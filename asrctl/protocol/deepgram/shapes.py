@@ -19,13 +19,14 @@ Shape = dict[str, object]
 
 
 class WordShape(TypedDict):
-    """A word; the first is in lower case and bare."""
+    """A word; the first is in lower case and bare. `speaker` only where speakers are told apart."""
 
     word: str
     start: float
     end: float
     confidence: float
     punctuated_word: str
+    speaker: NotRequired[int]
 
 
 class Alternative(TypedDict):
@@ -131,6 +132,10 @@ def recording_body(result: Result, options: RecordingOptions, origin: Origin, sh
     """The answer for a recording."""
     language = result.language if options.multi else ""
     shown = [_shown(segment, result.duration_s, options, language) for segment in result.segments]
+    speakers = list(dict.fromkeys(segment.speaker for segment in result.segments if segment.speaker))
+    said_by = [_said_by(segment, speakers) for segment in result.segments]
+    for each, speaker in zip(shown, said_by, strict=True):
+        each["words"] = [{**word, **speaker} for word in each["words"]]
     channel: Shape = {
         "alternatives": [
             alternative(
@@ -152,10 +157,22 @@ def recording_body(result: Result, options: RecordingOptions, origin: Origin, sh
                 "start": seconds(segment.start_s),
                 "end": seconds(segment.end_s),
                 "channel": 0,
+                **speaker,
             }
-            for number, (segment, each) in enumerate(zip(result.segments, shown, strict=True))
+            for number, (segment, each, speaker) in enumerate(
+                zip(result.segments, shown, said_by, strict=True)
+            )
         ]
     return {"metadata": origin.metadata(sha256, result.duration_s, 1), "results": results}
+
+
+class _SaidBy(TypedDict, total=False):
+    speaker: int
+
+
+def _said_by(segment: Segment, speakers: list[str]) -> _SaidBy:
+    """The number of who says a segment, from 0, in the order of first words; nothing where it is unknown."""
+    return {"speaker": speakers.index(segment.speaker)} if segment.speaker else {}
 
 
 def _shown(segment: Segment, duration_s: float, options: RecordingOptions, language: str) -> Alternative:

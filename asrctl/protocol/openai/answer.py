@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from asrctl.protocol.openai.errors import Refusal
 from asrctl.protocol.openai.request import FileRequest, language_name
+from asrctl.protocol.openai.speakers import Labels
 from asrctl.transcript import Segment, Word, join_text
 
 _LEAST = 1e-9
@@ -41,9 +42,11 @@ class Result:
 
 
 def body_of(result: Result, request: FileRequest) -> dict[str, object]:
-    """The body of `json` or `verbose_json`."""
+    """The body of `json`, `verbose_json` or `diarized_json`."""
     if request.format == "verbose_json":
         return _verbose(result, request)
+    if request.format == "diarized_json":
+        return _diarized(result, request)
     body: dict[str, object] = {"text": result.text, "usage": _usage(result)}
     if request.logprobs:
         body["logprobs"] = list(_logprobs(result))
@@ -67,6 +70,28 @@ def _verbose(result: Result, request: FileRequest) -> dict[str, object]:
     if request.logprobs:
         body["logprobs"] = list(_logprobs(result))
     return body | {"usage": _usage(result)}
+
+
+def _diarized(result: Result, request: FileRequest) -> dict[str, object]:
+    labels = Labels(request.known)
+    return {
+        "task": "translate" if request.translate else "transcribe",
+        "duration": seconds(result.duration_s),
+        "text": result.text,
+        "segments": [_turn(number, each, labels) for number, each in enumerate(result.segments)],
+        "usage": _usage(result),
+    }
+
+
+def _turn(number: int, segment: Segment, labels: Labels) -> dict[str, object]:
+    """A segment of `diarized_json`, which is also an event of its stream."""
+    speaker = labels.of(segment.speaker)
+    return {**_timed(number, segment), "speaker": speaker, "text": segment.text.strip()}
+
+
+def _timed(number: int, segment: Segment) -> dict[str, object]:
+    times = {"start": seconds(segment.start_s), "end": seconds(segment.end_s)}
+    return {"type": "transcript.text.segment", "id": f"seg_{number}", **times}
 
 
 def segment_of(number: int, segment: Segment) -> dict[str, object]:
@@ -128,23 +153,26 @@ class Deltas:
 
     def __init__(self, request: FileRequest) -> None:
         self._request = request
+        self._labels = Labels(request.known)
         self._texts: list[str] = []
 
     def add(self, segment: Segment) -> str | None:
         """The events for another segment; None if it has no text.
 
-        With `verbose_json` its times follow its text, as OpenAI tells them of `diarized_json`.
+        With `diarized_json` its times and speaker follow its text, with `verbose_json` its times do.
         """
         text = segment.text.strip()
         if not text:
             return None
         number = len(self._texts)
         self._texts.append(text)
-        said = event({"type": "transcript.text.delta", "delta": f" {text}" if number else text})
+        delta = {"type": "transcript.text.delta", "delta": f" {text}" if number else text}
+        if self._request.format == "diarized_json":
+            turn = _turn(number, segment, self._labels)
+            return event({**delta, "segment_id": turn["id"]}) + event(turn)
         if self._request.format == "verbose_json" and self._request.segments:
-            times = {"start": seconds(segment.start_s), "end": seconds(segment.end_s)}
-            said += event({"type": "transcript.text.segment", "id": f"seg_{number}", **times, "text": text})
-        return said
+            return event(delta) + event({**_timed(number, segment), "text": text})
+        return event(delta)
 
     def done(self, segments: Sequence[Segment]) -> str:
         """The events that end it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from asrctl.errors import UsageError
@@ -11,10 +11,11 @@ from asrctl.languages import AUTO, NAMES, check_language
 from asrctl.policy.vocabulary import usable_terms
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
+from asrctl.protocol.openai.speakers import known_speakers
 
-AnswerFormat = Literal["json", "text", "srt", "vtt", "verbose_json", "tsv"]
+AnswerFormat = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json", "tsv"]
 
-_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+_FORMATS = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off", ""})
 _MAX_PROMPT_CHARS = 1000
@@ -39,6 +40,8 @@ class FileRequest:
         segments: Say the times of segments, in a format that has both.
         logprobs: Say how sure the recogniser is of each word.
         stream: Answer with events, as the text becomes known.
+        speakers: Tell speakers apart.
+        known: Audio files with the voices of known speakers, by their names.
         raw_rate_hz: The file is headerless PCM, signed 16 bit, mono, of this rate; None for a container.
     """
 
@@ -51,6 +54,8 @@ class FileRequest:
     segments: bool = True
     logprobs: bool = False
     stream: bool = False
+    speakers: bool = False
+    known: Mapping[str, bytes] = field(default_factory=dict)
     raw_rate_hz: int | None = None
 
     @property
@@ -69,8 +74,12 @@ class Form:
 
     def text(self, name: str, default: str = "") -> str:
         """A field's last value, without spaces around it; the default if it is not there, or empty."""
-        values = self._values.get(name)
-        return (values[-1].strip() if values else "") or default
+        values = self.values(name)
+        return (values[-1] if values else "") or default
+
+    def values(self, name: str) -> list[str]:
+        """A field's values as they are repeated, without spaces around them."""
+        return [value.strip() for value in self._values.get(name, ())]
 
     def items(self, name: str) -> list[str]:
         """A field's values, repeated or with commas between them."""
@@ -99,7 +108,8 @@ def file_request(fields: Fields, served: Served, *, translate: bool = False) -> 
     """
     form = Form(fields)
     served.check(form.text("model"))
-    answer = _format(form)
+    answer = _format(form, served)
+    speakers = answer == "diarized_json"
     granularities = _granularities(form) if answer == "verbose_json" else ["segment"]
     include = form.items("include")
     if unknown := [each for each in include if each != "logprobs"]:
@@ -120,13 +130,19 @@ def file_request(fields: Fields, served: Served, *, translate: bool = False) -> 
         segments="segment" in granularities,
         logprobs="logprobs" in include,
         stream=stream,
+        speakers=speakers,
+        known=_known(form) if speakers else {},
     )
 
 
-def _format(form: Form) -> AnswerFormat:
+def _known(form: Form) -> Mapping[str, bytes]:
+    return known_speakers(form.values("known_speaker_names"), form.values("known_speaker_references"))
+
+
+def _format(form: Form, served: Served) -> AnswerFormat:
     answer = form.text("response_format", "json").casefold()
-    if answer == "diarized_json":
-        message = "this server does not tell speakers apart: ask for verbose_json"
+    if answer == "diarized_json" and not served.speakers:
+        message = "this server lacks asrctl's extra speakers, to tell them apart: ask for verbose_json"
         raise bad_request(message, "response_format", "unsupported_value")
     if answer not in _FORMATS:
         known = ", ".join(_FORMATS)

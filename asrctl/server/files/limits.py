@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from asrctl.errors import UsageError
 
+MAX_DIARIZED_S = 14_400.0
+"""Longest recording whose speakers are told apart: memory for who spoke when grows with its length."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileLimits:

@@ -24,7 +24,7 @@ from asrctl.transcript import Segment
 
 _KEEP_ALIVE_S = 10.0
 """A stream that has nothing to say says so this often, lest somebody between takes it for dead."""
-_JSON_FORMATS = ("json", "verbose_json")
+_JSON_FORMATS = ("json", "verbose_json", "diarized_json")
 
 
 def file_routes(door: Door) -> list[Route]:

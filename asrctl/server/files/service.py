@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asrctl.errors import AudioError
+from asrctl.errors import AudioError, UsageError
 from asrctl.languages import is_open
 from asrctl.policy.priority import Source
 from asrctl.policy.vocabulary import fit
@@ -19,9 +20,13 @@ from asrctl.protocol.openai.answer import Result
 from asrctl.protocol.openai.errors import Refusal, RequestRefused, bad_request, overloaded
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import FileRequest
+from asrctl.server.files.limits import MAX_DIARIZED_S
 from asrctl.server.hub import Hub
+from asrctl.speakers.options import SpeakerOptions
+from asrctl.speakers.process import SpeakersProcess
 from asrctl.streaming.files import FileOptions, FileTranscription
 from asrctl.streaming.source import Reader
+from asrctl.streaming.speakers import SpeakersTranscription
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment
 
 if TYPE_CHECKING:
@@ -43,9 +48,9 @@ class FileService:
         self._hub = hub
         self.limits = hub.options.files
         main = hub.options.models.main
-        self.served = Served(
-            main.name, main.multilingual, int(wall_clock()), (hub.options.shown.name, hub.engine.model.name)
-        )
+        others = (hub.options.shown.name, hub.engine.model.name)
+        speakers = hub.options.speakers_dir is not None
+        self.served = Served(main.name, main.multilingual, int(wall_clock()), others, speakers)
         self._desks = asyncio.Semaphore(self.limits.at_work)
         self._numbers = itertools.count(1)
         self._tasks = set[asyncio.Task[object]]()
@@ -112,11 +117,23 @@ class FileWork:
         self._request = request
         self._segments: list[Segment] = []
         self._started_s = hub.clock()
-        self._source = _Decoded(path, request.raw_rate_hz)
+        self._samples: dict[str, str] = {}
+        """Files with the voices of known speakers, by name."""
+        self._source = _Decoded(path, request.raw_rate_hz, MAX_DIARIZED_S if request.speakers else math.inf)
         self._reader = Reader(self._source)
-        self._transcription = FileTranscription(
-            self._reader, hub.engine.decoder, hub.detector(), self._options(), name, Source.FILE
-        )
+        self._transcription = self._begun(path, name)
+
+    def _begun(self, path: Path, name: str) -> FileTranscription:
+        decoder, detector, options = self._hub.engine.decoder, self._hub.detector(), self._options()
+        if not self._request.speakers:
+            return FileTranscription(self._reader, decoder, detector, options, name, Source.FILE)
+        for number, (known, data) in enumerate(self._request.known.items(), 1):
+            sample = path.with_name(f"speaker-{number}")
+            sample.write_bytes(data)
+            self._samples[known] = str(sample)
+        assert self._hub.options.speakers_dir is not None
+        process = SpeakersProcess(SpeakerOptions(samples=self._samples), self._hub.options.speakers_dir)
+        return SpeakersTranscription(self._reader, process, decoder, detector, options, name, Source.FILE)
 
     def _options(self) -> FileOptions:
         request, stream = self._request, self._hub.options.stream
@@ -151,21 +168,29 @@ class FileWork:
         """Segments as they become known.
 
         Raises:
-            RequestRefused: The file holds no audio that can be read, or some of it could not be decoded.
+            RequestRefused: The file holds no audio that can be read, some of it could not be decoded, or its
+                speakers could not be told apart.
         """
         try:
             async with contextlib.aclosing(self._transcription.segments()) as segments:
                 async for segment in segments:
                     self._segments.append(segment)
                     yield segment
-        except AudioError as error:
+        except (AudioError, UsageError) as error:
             raise self._invalid(error) from None
         finally:
             self._note()
+        if unlabelled := self._transcription.unlabelled:
+            raise RequestRefused(Refusal(500, "speakers_unknown", str(unlabelled)[:300]))
         if lost := self._transcription.lost:
             raise RequestRefused(Refusal(500, "audio_dropped", f"not all was transcribed: {lost[0]}"[:300]))
 
-    def _invalid(self, error: AudioError) -> RequestRefused:
+    def _invalid(self, error: AudioError | UsageError) -> RequestRefused:
+        for known, path in self._samples.items():
+            if str(error).startswith(f"{path}: "):
+                reason = str(error).removeprefix(f"{path}: ")
+                message = f"the voice of {known} cannot be learned: {reason}"[:300]
+                return bad_request(message, "known_speaker_references", "invalid_file")
         reason = str(error).removeprefix(f"{self._source.path}: ")
         return bad_request(f"the file cannot be read: {reason}"[:300], "file", "invalid_file")
 
@@ -205,9 +230,10 @@ class FileWork:
 class _Decoded:
     """An audio file's samples, decoded in another process, read in a thread."""
 
-    def __init__(self, path: Path, raw_rate_hz: int | None) -> None:
+    def __init__(self, path: Path, raw_rate_hz: int | None, most_s: float) -> None:
         self.path = path
         self._raw_rate_hz = raw_rate_hz
+        self._most_s = most_s
         self._loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = self._loop.create_future()
         """Done when the first samples are there, or with the reason why there are none."""
@@ -215,10 +241,14 @@ class _Decoded:
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         from asrctl.audio.files import open_audio
 
+        length_samples = 0
         try:
             with open_audio(str(self.path), raw_rate_hz=self._raw_rate_hz) as audio:
                 for chunk in audio:
                     self._tell(None)
+                    length_samples += len(chunk)
+                    if length_samples > self._most_s * SAMPLE_RATE_HZ:
+                        raise AudioError(f"speakers are told apart in {self._most_s / 3600:g} hours at most")
                     yield from (
                         chunk[at : at + _PIECE_SAMPLES] for at in range(0, len(chunk), _PIECE_SAMPLES)
                     )

@@ -28,6 +28,9 @@ logging.getLogger("python_multipart.multipart").setLevel(logging.CRITICAL)
 _MAX_PARTS = 200
 _MAX_FIELDS_BYTES = 256 * 1024
 """Of all fields together, and of the headers of all parts."""
+MAX_REFERENCES_BYTES = 3 << 20
+"""Of samples of voices, besides: four of 10 s each at 24 kHz, in base64. They are kept in memory."""
+_REFERENCES = "known_speaker_references"
 _MAX_BOUNDARY_BYTES = 256
 _BLOCK_BYTES = 1 << 20
 """Written to the disk at once, in a thread."""
@@ -186,7 +189,7 @@ class _Form(_Body):
         self._name = ""
         self._in_file = self._skipped = self._ended = False
         self._value = bytearray()
-        self._parts = self._kept_bytes = 0
+        self._parts = self._kept_bytes = self._reference_bytes = 0
         self._parser = MultipartParser(
             boundary,
             {
@@ -231,11 +234,15 @@ class _Form(_Body):
         self._keep(len(data))
         self._header[which] += data
 
-    def _keep(self, length: int) -> None:
-        self._kept_bytes += length
+    def _keep(self, length: int, *, reference: bool = False) -> None:
+        self._reference_bytes += length if reference else 0
+        self._kept_bytes += 0 if reference else length
         if self._kept_bytes > _MAX_FIELDS_BYTES:
             message = f"the form's fields are longer than {_MAX_FIELDS_BYTES} bytes"
             raise RequestRefused(Refusal(413, "content_too_large", message))
+        if self._reference_bytes > MAX_REFERENCES_BYTES:
+            message = f"samples of voices are longer than {MAX_REFERENCES_BYTES} bytes"
+            raise RequestRefused(Refusal(413, "content_too_large", message, _REFERENCES))
 
     def _end_header(self) -> None:
         name, value = self._header
@@ -257,7 +264,7 @@ class _Form(_Body):
             self.file_bytes += end - start
             self.block += data[start:end]
         elif not self._skipped:
-            self._keep(end - start)
+            self._keep(end - start, reference=self._name.partition("[")[0] == _REFERENCES)
             self._value += data[start:end]
 
     def _end_part(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +100,17 @@ def test_what_is_told() -> None:
     told = live_options(query.items(), SERVED).told
     assert told == {"dg-clamped": "endpointing=300, utterance_end_ms=1000", "dg-ignored": "diarize, search"}
     assert recording_options({"topics": "true"}.items(), SERVED).told == {"dg-ignored": "topics"}
+
+
+def test_speakers() -> None:
+    """They are told apart in recordings where that can be done; else it is said that they are not."""
+    asked = [("diarize", "true"), ("encoding", "mulaw")]
+    capable = replace(SERVED, speakers=True)
+    assert live_options(asked, capable).told == {"dg-ignored": "diarize"}
+    options = recording_options(asked[:1], capable)
+    assert options.file.speakers and options.told == {}
+    options = recording_options(asked[:1], SERVED)
+    assert not options.file.speakers and options.told == {"dg-ignored": "diarize"}
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,17 @@ def test_recording_with_more() -> None:
     assert first["id"] != second["id"]
 
 
+def test_speakers() -> None:
+    """Numbers from 0 on words and utterances; nothing where nobody is known to speak."""
+    ann, ben = SEGMENTS[0].said_by("Ann"), SEGMENTS[1].said_by("Ben")
+    said = Result((ben, SEGMENTS[0], ann), "en", 9.0)
+    results = recording_body(said, RecordingOptions(FileRequest(), utterances=True), ORIGIN, "abc")["results"]
+    assert isinstance(results, dict)
+    words = results["channels"][0]["alternatives"][0]["words"]
+    assert [word.get("speaker") for word in words] == [0, None, None, 1, 1]
+    assert [each.get("speaker") for each in results["utterances"]] == [0, None, 1]
+
+
 def test_silence() -> None:
     """Nothing was said: empty, and no language to name."""
     options = RecordingOptions(FileRequest(), multi=True, detect_language=True)

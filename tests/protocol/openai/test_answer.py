@@ -107,6 +107,25 @@ def test_times_in_a_stream() -> None:
     assert len(said(only_words.add(HELLO) or "")) == 1
 
 
+def test_speakers() -> None:
+    """A segment for each turn; in a stream each comes after its text."""
+    request = FileRequest("diarized_json", speakers=True)
+    ann, ben = HELLO.said_by("Speaker 2"), AGAIN.said_by("Speaker 1")
+    body = body_of(Result((ann, ben), "en", 4.2), request)
+    assert {*body} == {"task", "duration", "text", "segments", "usage"}
+    first = {"type": "transcript.text.segment", "id": "seg_0", "start": 0.5, "end": 1.5}
+    last = {"type": "transcript.text.segment", "id": "seg_1", "start": 2.0, "end": 3.0}
+    turns = [{**first, "speaker": "A", "text": "Hello there."}, {**last, "speaker": "B", "text": "Again."}]
+    assert body["segments"] == turns
+    deltas = Deltas(request)
+    events = said((deltas.add(ann) or "") + (deltas.add(ben) or ""))
+    assert events[1::2] == turns
+    assert [(each["delta"], each["segment_id"]) for each in events[::2]] == [
+        ("Hello there.", "seg_0"),
+        (" Again.", "seg_1"),
+    ]
+
+
 def test_a_fault_in_mid_stream() -> None:
     """An event with the same shape as an answer."""
     [event] = said(failed(Refusal(500, "audio_dropped", "lost")))
