@@ -54,6 +54,7 @@ ALLOWED = {
         "from_settings",
         "speakers",
     },
+    "cluster": {*LOW, "api", "assembly", "audio", "providers", "settings", "workers"},
     "detect": {*LOW, "settings", "audio", "models", "providers", "workers", "streaming"},
     "server": {*LOW, "protocol", "audio", "render", "providers", "workers", "streaming", "engine", "api"},
     "bench": {
