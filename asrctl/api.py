@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from asrctl.audio.files import AudioReader
     from asrctl.audio.tracks import Tracks
     from asrctl.providers.base import DecodeOptions
+    from asrctl.providers.recognizer import WindowDecoder
     from asrctl.recordings import Channels, LiveAudio, Recordings
     from asrctl.streaming.stream import SpeechDetector
     from asrctl.workers.standby import Standby
@@ -87,11 +88,7 @@ class AsyncEngine:
 
     @classmethod
     def of(
-        cls,
-        plan: Plan,
-        settings: Settings,
-        pool: PoolOptions | None = None,
-        standby: Standby | None = None,
+        cls, plan: Plan, settings: Settings, pool: PoolOptions | None = None, standby: Standby | None = None
     ) -> AsyncEngine:
         """An engine for what was prepared already; see `asrctl.assembly.start`."""
         engine = cls(settings=settings)
@@ -217,10 +214,12 @@ class AsyncEngine:
         vad: bool = True,
         by_voice: SpeakerOptions | None = None,
         decode: DecodeOptions | None = None,
+        windows: WindowDecoder | None = None,
     ) -> Transcription:
         """A transcription of an open input, with its account; iterate over its `segments()` once.
 
-        Speakers on tracks are known; those of other inputs are told apart by voice if that is asked.
+        Speakers on tracks are known; those of other inputs are told apart by voice if that is asked. The
+        engine decodes, unless `windows` does.
 
         Raises:
             UsageError: The provider takes no whole windows; use `stream`.
@@ -230,17 +229,16 @@ class AsyncEngine:
         from asrctl.speakers.process import SpeakersProcess
         from asrctl.streaming.speakers import SpeakersTranscription
 
-        windows = self.recognizer.windows
-        if windows is None:
+        if (decoder := windows or self.recognizer.windows) is None:
             raise UsageError(f"{self.recognizer.name} only listens to streams: use stream()")
         found = self.settings.vad if vad else None
         options = file_options(decode or self.plan.decode, found, audio.duration_s)
         if not isinstance(audio, Tracks):
             if by_voice is None:
-                return FileTranscription(Reader(audio), windows, speech_detector(found), options, audio.name)
+                return FileTranscription(Reader(audio), decoder, speech_detector(found), options, audio.name)
             process = SpeakersProcess(by_voice, ModelStore(self.settings.models_dir).root)
             return SpeakersTranscription(
-                Reader(audio), process, windows, speech_detector(found), options, audio.name
+                Reader(audio), process, decoder, speech_detector(found), options, audio.name
             )
         wants_words = options.decode.word_timestamps
         options = replace(options, decode=replace(options.decode, word_timestamps=True))
@@ -248,18 +246,14 @@ class AsyncEngine:
             Reader(audio),
             audio.speakers,
             lambda track, gate: FileTranscription(
-                track, windows, gate(speech_detector(found)), options, audio.name
+                track, decoder, gate(speech_detector(found)), options, audio.name
             ),
             words=wants_words,
             echo=vad,
         )
 
     def transcript(
-        self,
-        name: str,
-        work: Transcription,
-        segments: list[Segment],
-        wall_s: float,
+        self, name: str, work: Transcription, segments: list[Segment], wall_s: float
     ) -> Transcript:
         """What a transcription gave; audio that was read and is not transcribed counts as dropped."""
         at_work = work.providers or [self.recognizer.name]

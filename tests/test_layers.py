@@ -57,6 +57,7 @@ ALLOWED = {
         "protocol",
         "end_of_turn",
     },
+    "cluster": {*LOW, "api", "assembly", "audio", "providers", "settings", "workers"},
     "detect": {*LOW, "settings", "audio", "models", "providers", "workers", "streaming"},
     "server": {
         *LOW,

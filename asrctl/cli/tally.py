@@ -65,9 +65,7 @@ class Tally:
         """What is done, how far the current inputs got, and what was not begun."""
         parts = [*self._counts(), *self._under_way()]
         if missing := [self._names[index] for index in self._waiting]:
-            shown = ", ".join(missing[:_NAMES_SHOWN])
-            more = len(missing) - _NAMES_SHOWN
-            parts.append(f"not begun: {shown}" + (f" and {more} more" if more > 0 else ""))
+            parts.append("not begun: " + ", ".join(_first(missing)))
         return "; ".join(parts)
 
     def summary(self) -> str:
@@ -86,12 +84,18 @@ class Tally:
         return [f"{self.done} of {len(self._names)} inputs done{skipped}"]
 
     def _under_way(self) -> list[str]:
-        return [f"{self._names[index]} up to {at_s:.1f} s" for index, at_s in self.at_s.items()]
+        return _first([f"{self._names[index]} up to {at_s:.1f} s" for index, at_s in self.at_s.items()])
 
     def _speed(self) -> str:
         wall_s = self._clock() - self._started_s
         speed = self.audio_s / wall_s if wall_s > 0 else 0.0
         return f"{_time(self.audio_s)} of audio in {_time(wall_s)}, {speed:.1f} x real time"
+
+
+def _first(parts: list[str]) -> list[str]:
+    """The first few, the last of which says how many more there are."""
+    more = len(parts) - _NAMES_SHOWN
+    return parts if more <= 0 else [*parts[: _NAMES_SHOWN - 1], f"{parts[_NAMES_SHOWN - 1]} and {more} more"]
 
 
 def _time(seconds: float) -> str:

@@ -44,6 +44,7 @@ class Task:
         quiet: Whether progress is not shown.
         append: Whether text goes behind what the file holds.
         wish: How a server is to cut live audio; None for its own way.
+        cluster: Where machines are that do it; None for this one.
     """
 
     names: Sequence[str]
@@ -60,6 +61,7 @@ class Task:
     quiet: bool = False
     append: bool = False
     wish: Endpointing | None = None
+    cluster: str | None = None
 
 
 def run_elsewhere(
@@ -116,7 +118,14 @@ def run_elsewhere(
 
 
 def run_here(task: Task, standby: Standby | None, origins: Mapping[str, str] | None) -> int:
-    """Do it on this machine; returns the exit code. With `origins` of settings, say what is taken and why."""
+    """Do it on this machine, or on those of a cluster; returns the exit code.
+
+    With `origins` of settings, say what is taken and why.
+    """
+    if task.cluster is not None:
+        from asrctl.cli.batch import run_on_cluster
+
+        return run_on_cluster(task, task.cluster)
     from asrctl.assembly import prepare
     from asrctl.cli.view import bytes_progress
     from asrctl.models.speaker_weights import resolve_all
@@ -180,7 +189,8 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
             sources = whole_files(task.names, task.reading)
             inputs = Inputs(task.names, sources, task.outputs, task.skipped)
             return await listen_to_all(engine, inputs, _live_request(task), LiveView(quiet=task.quiet))
-        from asrctl.cli.files import FilesRequest, transcribe_files
+        from asrctl.cli.at_once import FilesRequest
+        from asrctl.cli.files import transcribe_files
         from asrctl.cli.view import FileView
 
         request = FilesRequest(

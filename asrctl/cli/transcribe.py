@@ -62,6 +62,7 @@ def transcribe(
     partial_interval: given.PartialInterval = None,
     endpoint_silence: endpointing.Silence = None,
     end_of_turn: endpointing.EndOfTurn = None,
+    cluster: given.Cluster = None,
     server: given.Server = None,
     api_key: given.ApiKey = None,
     wait_for_server: given.WaitForServer = None,
@@ -102,6 +103,7 @@ def transcribe(
       asrctl transcribe meeting.mp3 --speakers auto --output meeting.md
       asrctl transcribe --track mic.wav=Me --track system.wav=Them --output call.md
       asrctl transcribe --server ws://127.0.0.1:8765 --mic
+      asrctl transcribe recordings --recursive --output-dir transcripts --cluster ray://head:10001
     """
     from asrctl.cli.folders import look_through
     from asrctl.cli.sources import MICROPHONE, InputOptions, list_input_devices, live_source, recorded
@@ -137,7 +139,7 @@ def transcribe(
     folders, extension = [each.folder for each in found], format or settings.format
     outputs = destinations(names or [MICROPHONE], output, output_dir, extension, folders, [*reading.files])
     wanted = format or format_of(output) or settings.format
-    _refuse_mixing(names, output_dir, wanted, jobs)
+    _refuse_mixing(names, output_dir, wanted, "--cluster" if cluster else "--jobs" if jobs > 1 else None)
     _refuse_appending(append, open_source is not None, output, record, wanted)
     names, outputs, skipped = _missing(names, outputs) if skip_existing else (names, outputs, 0)
     cues = {"max_line_width": max_line_width, "max_lines": max_lines, "max_cps": max_cps}
@@ -146,14 +148,14 @@ def transcribe(
     code = 0 if mic else EXIT_INTERRUPTED
     task = Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
     wish = endpointing.wished(endpoint_silence, end_of_turn)
-    task = replace(task, wish=wish, jobs=jobs, skipped=skipped, quiet=quiet, append=append)
+    task = replace(task, wish=wish, jobs=jobs, skipped=skipped, quiet=quiet, append=append, cluster=cluster)
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
         raise typer.Exit(run_here(task, context.obj, origins if verbose else None))
     local = {
         **{"--provider": provider, "--threads": threads, "--workers": workers, "--beam-size": beam_size},
         **{"--partial-interval": partial_interval, "--translate": translate or None},
-        **{"--no-vad": None if vad else False, "--jobs": jobs if jobs > 1 else None},
+        **{"--no-vad": None if vad else False, "--jobs": jobs if jobs > 1 else None, "--cluster": cluster},
     }
     ours = {"--source": source, "--wait-for-server": wait_for_server}
     raise typer.Exit(run_elsewhere(task, server, api_key, model, local, ours))
@@ -197,13 +199,16 @@ def _has_transcript(name: str, path: Path, *, shares: bool) -> bool:
     return not shares or not os.path.exists(name) or os.stat(name).st_ctime <= made_s
 
 
-def _refuse_mixing(names: Sequence[str], output_dir: Path | None, wanted: Format, jobs: int) -> None:
+def _refuse_mixing(
+    names: Sequence[str], output_dir: Path | None, wanted: Format, at_once: str | None
+) -> None:
+    """Refuse to write several texts into one; `at_once` is the option that has them made at once."""
     if len(names) < 2 or output_dir:
         return
     if wanted in _ONE_FILE_EACH:
         raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
-    if jobs > 1:
-        raise UsageError("--jobs would mix the texts of several inputs: say where with --output-dir")
+    if at_once:
+        raise UsageError(f"{at_once} would mix the texts of several inputs: say where with --output-dir")
 
 
 def _refuse_appending(

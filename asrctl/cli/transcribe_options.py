@@ -214,6 +214,15 @@ PartialInterval = Annotated[
         rich_help_panel=LIVE,
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ray://HOST:PORT|local",
+        help="Have a Ray cluster do it, whose machines find the inputs at the same path.",
+        rich_help_panel=_SERVER,
+    ),
+]
 Server = Annotated[
     str | None,
     typer.Option(

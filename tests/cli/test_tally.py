@@ -33,6 +33,14 @@ def test_an_interruption_names_what_is_done_current_and_missing() -> None:
     )
 
 
+def test_of_many_under_way_a_few_are_named() -> None:
+    """A cluster has thousands."""
+    tally = Tally([f"{n}.wav" for n in range(5)])
+    for index in range(5):
+        tally.begin(index)
+    assert tally.interrupted() == "0.wav up to 0.0 s; 1.wav up to 0.0 s; 2.wav up to 0.0 s and 2 more"
+
+
 def test_the_summary_counts_and_gives_the_speed() -> None:
     """Audio of all inputs against the time that passed; failures and skipped inputs are not hidden."""
     clock = Clock()

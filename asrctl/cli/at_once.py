@@ -1,0 +1,146 @@
+"""Inputs that are transcribed one or several at once: which is next, Ctrl-C, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asrctl.cli.interrupts import Interrupts
+from asrctl.cli.sources import InputOptions
+from asrctl.cli.tally import REPORT_S, Tally
+from asrctl.cli.view import FileView
+from asrctl.errors import EXIT_INTERRUPTED, AudioError
+from asrctl.render import Format
+from asrctl.render.options import RenderOptions
+
+if TYPE_CHECKING:
+    from asrctl.render.writer import Sink, Writer
+
+Transcribe = Callable[[int, str, Path | None], Awaitable[None]]
+"""Transcribes an input: its index, its name, and where its transcript goes."""
+
+_LOOK_S = 5.0
+"""How often it is looked whether more inputs may be under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesRequest:
+    """What to transcribe and where to.
+
+    Files get their names only once they are complete, so that a later run can tell which are missing.
+
+    Attributes:
+        inputs: Paths, or "-".
+        outputs: A file for each input; None is standard output.
+        format: What is written.
+        reading: How inputs are read.
+        render: How the format looks.
+        vad: Whether speech is looked for; False decodes everything.
+        jobs: Inputs that are under way at once.
+        skipped: Further inputs that were left out, since their transcripts exist.
+    """
+
+    inputs: Sequence[str]
+    outputs: Sequence[Path | None]
+    format: Format
+    reading: InputOptions = field(default_factory=InputOptions)
+    render: RenderOptions = field(default_factory=RenderOptions)
+    vad: bool = True
+    jobs: int = 1
+    skipped: int = 0
+
+    def writer(self, sink: Sink) -> Writer:
+        """What writes the format."""
+        from asrctl.render.formats import WRITERS
+
+        return WRITERS[self.format](sink, self.render)
+
+
+async def all_at_once(
+    request: FilesRequest, tally: Tally, view: FileView, transcribe: Transcribe, jobs: Callable[[], int]
+) -> int:
+    """Transcribe all inputs; one that cannot be read does not keep the others from it. Returns the exit code.
+
+    An interrupt ends it; what was transcribed so far is written first, and it is said what was not.
+
+    Args:
+        request: What to transcribe.
+        tally: Counts.
+        view: Where progress is shown, and it is said what became of the inputs.
+        transcribe: Transcribes one.
+        jobs: How many may be under way; asked again now and then, and more are begun if it has grown.
+
+    Raises:
+        AsrctlError: What `transcribe` raised, other than AudioError; the others are cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    run = _Run(request, tally, view, transcribe)
+    work = asyncio.create_task(run.all(jobs), name="files")
+    reporting = asyncio.create_task(_report(tally, view), name="report")
+    with Interrupts(lambda: loop.call_soon_threadsafe(work.cancel)) as interrupts:
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not interrupts.count:
+                raise
+            go_on = "; to go on from there: the same command with --skip-existing"
+            go_on = go_on if all(request.outputs) else ""
+            view.say(f"asrctl: interrupted: {tally.interrupted()}{go_on}")
+            return EXIT_INTERRUPTED
+        finally:
+            reporting.cancel()
+    if len(request.inputs) + request.skipped > 1:
+        view.inform(f"asrctl: {tally.summary()}")
+    return 1 if tally.failed else 0
+
+
+async def _report(tally: Tally, view: FileView) -> None:
+    """Now and then say how far it is, where no bar shows it."""
+    while True:
+        await asyncio.sleep(REPORT_S)
+        view.report(tally.progress())
+
+
+class _Run:
+    """The inputs of one request."""
+
+    def __init__(self, request: FilesRequest, tally: Tally, view: FileView, transcribe: Transcribe) -> None:
+        self._todo = enumerate(zip(request.inputs, request.outputs, strict=True))
+        self._count = len(request.inputs)
+        self._tally = tally
+        self._view = view
+        self._transcribe = transcribe
+
+    async def all(self, jobs: Callable[[], int]) -> None:
+        self._view.expect(self._count)
+        runners: list[asyncio.Task[None]] = []
+        under_way: set[asyncio.Task[None]] = set()
+        try:
+            while under_way or not runners:
+                for number in range(len(runners), min(jobs(), self._count)):
+                    runners.append(asyncio.create_task(self._some(), name=f"job {number + 1}"))
+                done, under_way = await asyncio.wait(
+                    runners, timeout=_LOOK_S, return_when=asyncio.FIRST_EXCEPTION
+                )
+                for runner in done:
+                    runner.result()
+        finally:
+            for runner in runners:
+                runner.cancel()
+            await asyncio.gather(*runners, return_exceptions=True)
+
+    async def _some(self) -> None:
+        """Take inputs as long as there are some that nobody has taken."""
+        for index, (name, output) in self._todo:
+            self._tally.begin(index)
+            failed = False
+            try:
+                await self._transcribe(index, name, output)
+            except AudioError as error:
+                self._view.say(f"asrctl: error: {error}")
+                failed = True
+            self._tally.end(index, failed=failed)
+            self._view.end(index)
