@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from asrctl.errors import UsageError
+from asrctl.policy.words import words_of
 
 MAX_TERMS = 100
 MAX_TERM_CHARACTERS = 100
@@ -70,6 +71,16 @@ def context(prompt: str, terms: Iterable[str]) -> str:
         room = math.floor((_READ_TOKENS - sum(map(_tokens, terms))) * _LETTERS_A_TOKEN)
         prompt = prompt[max(0, len(prompt) - max(0, room)) :].strip()
     return " ".join(part for part in (prompt, ", ".join(terms)) if part)
+
+
+def holds_term(text: str, terms: Iterable[str]) -> bool:
+    """Whether a term is in a text, as whole words, whatever their case and the punctuation around them."""
+    said = _spaced(text)
+    return any(_spaced(term) in said for term in terms)
+
+
+def _spaced(text: str) -> str:
+    return f" {' '.join(words_of(text))} "
 
 
 def _tidy(terms: Iterable[str]) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
 """Windows with a vocabulary: terms that nobody said are not to become text.
 
-A prompt of terms has Whisper write something where it would write nothing: see `_UNSURE`.
+A prompt of terms has Whisper write something where it would write nothing. With 24 names tiny.en did so in
+21 of 28 pieces of silence, noise and hum, where it gave text in one without them; of all of it it was less
+sure than 0.5.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from asrctl.policy.vocabulary import holds_term
 from asrctl.providers.base import DecodeOptions, WindowedModel
 from asrctl.providers.tokens import confidence
 from asrctl.transcript import Hypothesis
@@ -34,5 +37,6 @@ def transcribe(
     if not options.vocabulary or confidence(hypothesis) >= _UNSURE:
         return hypothesis
     plain = model.transcribe(samples, replace(options, vocabulary=()), should_abort)
-    surer = max(hypothesis, plain, key=confidence)
+    found = holds_term(hypothesis.text, options.vocabulary)
+    surer = max(hypothesis, plain, key=confidence) if found else plain
     return replace(surer, inference_s=hypothesis.inference_s + plain.inference_s)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.errors import UsageError
-from asrctl.policy.vocabulary import MAX_TERMS, Fit, checked_terms, context, fit, usable_terms
+from asrctl.policy.vocabulary import MAX_TERMS, Fit, checked_terms, context, fit, holds_term, usable_terms
 
 
 def test_each_term_once() -> None:
@@ -68,3 +68,12 @@ def test_the_prompt_makes_room() -> None:
     told = context(prompt, ("Ada",))
     assert told.endswith("x end Ada") and 500 < len(told) < 700
     assert context(prompt, ["Ada"] * 200) == ", ".join(["Ada"] * 200)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("With ada lovelace, today.", True), ("Ada", False), ("", False), ("Bo!", True), ("Bob", False)],
+)
+def test_terms_in_a_text(text: str, found: bool) -> None:
+    """They are whole words, of any case, with punctuation around them."""
+    assert holds_term(text, ("Ada Lovelace", "Bo")) is found

@@ -33,13 +33,15 @@ class Model:
         (None, None, "", 1),
         (("Ada, Bo", 0.1), None, "", 2),
         (("Bo", 0.3), ("you", 0.4), "you", 2),
+        (("of the", 0.4), ("you", 0.3), "you", 2),
         (("Ada calls", 0.4), ("a dark also", 0.3), "Ada calls", 2),
     ],
 )
 def test_what_is_unsure_is_decoded_without(
     told: tuple[str, float] | None, plain: tuple[str, float] | None, text: str, decodes: int
 ) -> None:
-    """Then the surer text is taken, and no text is surest of all; both decodes count as work."""
+    """Then the surer text is taken, and no text is surest of all; without a term, that of the second decode.
+    Both count as work."""
     model = Model(told, plain)
     hypothesis = transcribe(model, SAMPLES, TOLD, bool)  # type: ignore[arg-type]
     assert (hypothesis.text, model.decodes) == (text, decodes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,9 +55,3 @@ def test_nothing_is_made_up(pool: BlockingPool, samples: NDArray[np.float32]) ->
 def test_speech_without_terms(pool: BlockingPool) -> None:
     """It keeps its words."""
     assert keys(pool.decode(sample_speech(), TOLD).text) == keys(SAMPLE_TEXT)
-
-
-def test_a_term_is_spelled_as_told(pool: BlockingPool) -> None:
-    """A word that can be written in two ways, with a prompt before it too."""
-    told = replace(TOLD, vocabulary=("Munday",), prompt="A call about the meeting.")
-    assert "munday" in keys(pool.decode(sample_speech(), told).text)
