@@ -33,16 +33,16 @@ _Output = Annotated[
 
 @app.command()
 def deploy(name: _Name = None, output: _Output = None) -> None:
-    """List, print or write files for running a server: container, systemd, cluster, monitoring.
+    """Give out files for running a server: container, systemd, cluster, monitoring.
 
-    Without a name they are listed, or all written into a directory; what is there and differs is not
-    overwritten.
+    A file is printed, or written to -o; a folder is written into it. Without a name they are listed, or all
+    written. What is there already and differs is not overwritten.
 
     \b
       asrctl deploy
       asrctl deploy asrctl.service | sudo tee /etc/systemd/system/asrctl.service
       asrctl deploy monitoring -o monitoring
-      asrctl deploy -o deployment && podman compose -f deployment/compose.yaml up
+      asrctl deploy -o deployment && docker compose -f deployment/compose.yaml up
     """
     there = shipped()
     if name is None and output is None:
