@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from asrctl.events import Event, Finished, Flushed, ProviderChanged
+from asrctl.events import Event, Finished, Flushed, ProviderChanged, SpeechEnded, SpeechStarted
 from asrctl.protocol import (
     Audio,
     CloseCode,
@@ -83,6 +83,7 @@ class LiveSession(ServedSession):
         start = state.start
         self.state = state
         self.listener: Listener | None = None
+        self._is_spoken_in = False
         self._surroundings = surroundings
         self._positions = Positions(start.audio_offset, start.format.sample_rate)
         request = request_of(start)
@@ -116,6 +117,8 @@ class LiveSession(ServedSession):
 
     def _tell(self, event: Event) -> None:
         """In the client's terms; a flush is answered by `ack` already."""
+        if isinstance(event, SpeechStarted | SpeechEnded):
+            self._is_spoken_in = isinstance(event, SpeechStarted)
         if isinstance(event, Finished):
             self._finish(event.account)
         elif isinstance(event, ProviderChanged):
@@ -176,7 +179,7 @@ class LiveSession(ServedSession):
     @property
     def may_move(self) -> bool:
         """Whether its client would take it up at another server now, and repeat next to nothing."""
-        return self.is_attached and not self.spooled_samples and self._session.is_quiet
+        return self.is_attached and not (self._is_spoken_in or self.spooled_samples) and self.settled
 
     def end_socket(self) -> None:
         """Close the socket with 1012; the client resumes, or starts anew where the finals ended."""

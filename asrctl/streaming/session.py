@@ -108,11 +108,6 @@ class Session:
         return bool(self._inbox) or self._stream.awaits_finals
 
     @property
-    def is_quiet(self) -> bool:
-        """Whether nobody speaks, as far as is known, and everything said before was answered for."""
-        return not self._inbox and self._stream.is_quiet
-
-    @property
     def waiting_sample(self) -> int | None:
         """The end of the utterance that has waited longest for its final; None if none waits."""
         return self._stream.waiting_sample

@@ -128,11 +128,6 @@ class Stream:
         """Whether an utterance has ended and its final has not come."""
         return bool(self._closing)
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nobody speaks, as far as is known, and everything said before was answered for."""
-        return self._endpointer.open_span is None and not self._closing
-
     def feed(self, samples: NDArray[np.float32]) -> list[Output]:
         """Take the next samples, shape (n,), mono float32 at 16 kHz; the array must not change afterwards."""
         self._buffer.append(samples)
