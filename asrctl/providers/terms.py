@@ -1,8 +1,7 @@
 """Windows with a vocabulary: terms that nobody said are not to become text.
 
 A prompt of terms has Whisper write something where it would write nothing. With 24 names tiny.en did so in
-21 of 28 pieces of silence, noise and hum, where it gave text in one without them; of all of it it was less
-sure than 0.5.
+21 of 28 pieces of silence, noise and hum, where it gave text in one without them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_UNSURE = 0.5
+_UNSURE = 0.7
+"""tiny.en was 0.65 sure of a word that it made up of hiss, at most 0.45 in these pieces. Of
+294 live utterances without terms 32 have a segment less sure than this."""
 
 
 def transcribe(
