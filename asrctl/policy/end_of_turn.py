@@ -26,6 +26,10 @@ class TurnOptions:
         unfinished: Up to this probability, the pause may last `unfinished_silence_s`.
         unfinished_silence_s: A longer pause ends an utterance that sounds unfinished, too.
 
+    Chosen on one half of the corpus (`python -m benchmarks.turns --choose`): of 107 pauses within 138 clips a
+    wait of 0.5 s takes 8 for ends, one of 0.31 s takes 22, and Smart Turn with these options 8, where its
+    median wait after a clip is 0.31 s if an answer takes 0.15 s. With `finished` at 0.9 it takes 10.
+
     Raises:
         UsageError: The values make no sense together.
     """
