@@ -218,7 +218,7 @@ Cluster = Annotated[
     str | None,
     typer.Option(
         "--cluster",
-        metavar="ray://HOST:PORT|local",
+        metavar="[ray://]HOST:PORT|local",
         help="Have a Ray cluster do it, whose machines find the inputs at the same path.",
         rich_help_panel=_SERVER,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,14 +25,15 @@ def connected(address: str) -> Iterator[None]:
     """While entered, tasks can be run.
 
     Args:
-        address: "ray://HOST:PORT" of a cluster; "local" starts one on this machine, which ends with this.
+        address: "ray://HOST:PORT" of a cluster, through its client server; "HOST:PORT" where this machine is
+            part of it; "local" starts one on this machine, which ends with this.
 
     Raises:
         ServerError: The cluster cannot be reached.
         UsageError: It is no such address.
     """
-    if address != LOCAL and not address.startswith("ray://"):
-        raise UsageError(f"--cluster takes ray://HOST:PORT or local, not {address!r}")
+    if address != LOCAL and not re.fullmatch(r"(ray://)?[^/]+:\d+", address):
+        raise UsageError(f"--cluster takes ray://HOST:PORT, HOST:PORT or local, not {address!r}")
     # Else a cluster that is started here reports to Ray's makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:

@@ -18,7 +18,7 @@ from asrctl.cli.task import Task
 from asrctl.cli.view import FileView
 from asrctl.cluster.batch import Batch
 from asrctl.cluster.work import Done, Failed, TaskLost, Work
-from asrctl.errors import EXIT_INTERRUPTED, AudioError
+from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError
 from asrctl.render.options import RenderOptions
 from asrctl.settings import Settings
 from asrctl.transcript import AudioAccount, Segment, Timing, Transcript
@@ -104,6 +104,19 @@ async def test_each_result_is_written_once_and_whole(out: Path, capsys: pytest.C
     assert "warning: a: it is clipped" in said and "warning: a: dropped 0.5-1.0 s: refused" in said
     assert "3 of 3 inputs transcribed; 6.0 s of audio" in said
     assert "tasks lost with their process, and done again: 1" in said
+
+
+async def test_a_result_that_is_half_written_has_not_its_name(out: Path) -> None:
+    """So that --skip-existing does it again."""
+
+    class Torn(FileView):
+        def say(self, line: str) -> None:
+            raise AsrctlError("no room")
+
+    batch = Batch(WORK, Scripted(transcribe=done))
+    with pytest.raises(AsrctlError, match="no room"):
+        await transcribe_on(batch, request(out, "a"), Torn())
+    assert [path.name for path in out.iterdir()] == ["a.txt.part"]
 
 
 async def test_inputs_go_ahead_of_the_cluster_and_no_further(out: Path) -> None:

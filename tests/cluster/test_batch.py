@@ -56,9 +56,10 @@ async def test_a_lost_task_is_submitted_again() -> None:
 async def test_a_task_that_is_always_lost_is_given_up() -> None:
     """It is an error of that recording, so that the others go on."""
     executor = Scripted(transcribe=lambda _: TaskLost("out of memory"))
+    batch = Batch(WORK, executor)
     with pytest.raises(AudioError, match=f"a: its task was lost {ATTEMPTS} times: out of memory"):
-        await Batch(WORK, executor).transcribe("a")
-    assert len(executor.submitted) == ATTEMPTS
+        await batch.transcribe("a")
+    assert len(executor.submitted) == ATTEMPTS and batch.resubmitted == ATTEMPTS - 1
 
 
 async def test_an_error_that_is_answered_is_raised() -> None:
