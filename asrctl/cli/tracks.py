@@ -54,9 +54,14 @@ def speakers_of(given: Sequence[str]) -> dict[str, str]:
 
 
 def with_tracks(
-    reading: InputOptions, tracks: Sequence[str], speakers: Sequence[str], inputs: Sequence[str]
+    reading: InputOptions,
+    tracks: Sequence[str],
+    speakers: Sequence[str],
+    inputs: Sequence[str],
+    *,
+    mic: bool = False,
 ) -> InputOptions:
-    """How inputs are read, with what `--track` and `--speaker` say.
+    """How inputs are read, with what `--track` and `--speaker` say; with `mic`, tracks are devices.
 
     Raises:
         UsageError: They make no sense, or contradict each other or the inputs.
@@ -69,7 +74,7 @@ def with_tracks(
         raise UsageError("--channels split takes all channels: it does not go with --channel")
     if reading.files and (inputs or reading.split):
         raise UsageError("--track FILE=NAME is all there is: it takes no other inputs, nor --channels split")
-    if len(reading.files) == 1:
+    if len(reading.files) == 1 and not mic:
         raise UsageError("--track FILE=NAME: one track is no conversation: give two or more")
     return reading
 

@@ -7,6 +7,7 @@ its own: frames go in, frames to send and events come out, so that any order of 
 from asrctl.protocol.client import ClientOutput, ClientProtocol, ClientState, Opened, SendAudio
 from asrctl.protocol.codec import decode_client, decode_server, encode
 from asrctl.protocol.codes import SUBPROTOCOL, CloseCode, Violation
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.fields import Misfit
 from asrctl.protocol.log import EventLog
 from asrctl.protocol.messages import (
@@ -16,7 +17,6 @@ from asrctl.protocol.messages import (
     ClientMessage,
     Done,
     Dropped,
-    Endpointing,
     Error,
     EventAck,
     Final,

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from asrctl.events import Event
 from asrctl.policy.admission import Refusal
-from asrctl.protocol.messages import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 
 Encoding = Literal["pcm_s16le", "pcm_s32le", "pcm_f32le", "mulaw", "alaw"]
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.fields import (
     Checked,
-    Misfit,
     choice,
     code,
     flag,
+    label,
     number,
     optional,
     part,
@@ -80,31 +81,6 @@ class WireWord(Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpointing(Checked):
-    """How a session's speech is cut into utterances; what is None is the server's to choose.
-
-    Attributes:
-        trailing_silence_s: A pause this long ends the utterance.
-        min_speech_s: Less speech than this is judged silence.
-        onset: Speech starts at this probability or above.
-        offset: Speech pauses below this probability; no more than `onset`.
-        max_utterance_s: No utterance is longer.
-    """
-
-    trailing_silence_s: float | None = optional(number(0.05, 10.0))
-    min_speech_s: float | None = optional(number(0.0, 2.0))
-    onset: float | None = optional(number(0.01, 0.99))
-    offset: float | None = optional(number(0.01, 0.99))
-    max_utterance_s: float | None = optional(number(2.0, 29.0))
-
-    def __post_init__(self) -> None:
-        """Check every field, and that the thresholds are in order."""
-        Checked.__post_init__(self)  # super() is not for classes with slots
-        if self.onset is not None and self.offset is not None and self.offset > self.onset:
-            raise Misfit("offset must not be above onset")
-
-
-@dataclass(frozen=True, slots=True)
 class Start(Checked):
     """Begin a session.
 
@@ -120,6 +96,8 @@ class Start(Checked):
         audio_offset: Position of the first frame: not 0 where a lost session is continued by a new one.
         endpointing: How utterances are to be cut; None for the server's way.
         partial_interval_s: New audio between partials when there is no load; None for the server's choice.
+        group: Sessions of one name belong together; their finals come as one stream to subscribers.
+        speaker: Who is heard; finals say it.
     """
 
     format: AudioFormat = part(AudioFormat)  # noqa: RUF009 it makes a field
@@ -133,6 +111,8 @@ class Start(Checked):
     audio_offset: int = whole(0, MAX_START, default=0)
     endpointing: Endpointing | None = optional(part(Endpointing))  # noqa: RUF009
     partial_interval_s: float | None = optional(number(0.1, 60.0))
+    group: str | None = optional(label())
+    speaker: str | None = optional(label())
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +222,7 @@ class Final(Checked):
     to: int = whole()
     words: tuple[WireWord, ...] | None = optional(parts(WireWord))
     language: str | None = optional(code())
+    speaker: str | None = optional(label())
     id: int = whole(default=0)
 
 

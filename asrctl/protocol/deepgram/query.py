@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from asrctl.languages import AUTO
 from asrctl.protocol.dialect import Encoding, SessionRequest
-from asrctl.protocol.messages import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import Fields, FileRequest, Form, code_of, cut_prompt

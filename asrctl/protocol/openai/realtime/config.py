@@ -10,7 +10,7 @@ from typing import Any
 from asrctl.languages import AUTO
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.protocol.dialect import Encoding, SessionRequest
-from asrctl.protocol.messages import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.openai.errors import RequestRefused
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime.given import Given

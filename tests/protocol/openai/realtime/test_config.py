@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asrctl.protocol.messages import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.openai.errors import RequestRefused
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime.config import RealtimeConfig, check_query_model, updated
