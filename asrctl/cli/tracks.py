@@ -55,19 +55,26 @@ def speakers_of(given: Sequence[str]) -> dict[str, str]:
 
 def with_tracks(
     reading: InputOptions,
-    tracks: Sequence[str],
-    speakers: Sequence[str],
-    inputs: Sequence[str],
+    tracks: Sequence[str] | None,
+    speakers: Sequence[str] | None,
+    inputs: Sequence[str] | None,
     *,
     mic: bool = False,
+    system: bool = False,
 ) -> InputOptions:
     """How inputs are read, with what `--track` and `--speaker` say; with `mic`, tracks are devices.
+
+    `system` adds what the machine plays.
 
     Raises:
         UsageError: They make no sense, or contradict each other or the inputs.
     """
-    number, files = tracks_of(tracks)
-    reading = replace(reading, track=number, files=files, speakers=speakers_of(speakers))
+    from asrctl.cli.sources import SYSTEM, THEM
+
+    if system and not mic:
+        raise UsageError("--system hears what the machine plays beside the microphone: it needs --mic")
+    number, files = tracks_of([*(tracks or []), *([f"{SYSTEM}={THEM}"] if system else [])])
+    reading = replace(reading, track=number, files=files, speakers=speakers_of(speakers or []))
     if reading.speakers and not reading.split:
         raise UsageError("--speaker names who is on a channel: it needs --channels split")
     if reading.split and reading.channel is not None:

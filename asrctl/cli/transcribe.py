@@ -108,15 +108,7 @@ def transcribe(
       asrctl transcribe --server ws://127.0.0.1:8765 --subscribe standup --output standup.md
     """
     from asrctl.cli.folders import look_through
-    from asrctl.cli.sources import (
-        MICROPHONE,
-        SYSTEM,
-        THEM,
-        InputOptions,
-        list_input_devices,
-        live_source,
-        recorded,
-    )
+    from asrctl.cli.sources import MICROPHONE, InputOptions, list_input_devices, live_source, recorded
     from asrctl.cli.task import Task, run_elsewhere, run_here
     from asrctl.cli.tracks import with_speakers, with_tracks
     from asrctl.render.formats import format_of
@@ -126,16 +118,10 @@ def transcribe(
     if list_devices:
         return list_input_devices()
     if subscribe is not None:
-        from asrctl.cli.subscribe import subscribed
-
-        render = _rendering(bool(word_timestamps), paragraph_pause, {})
-        raise typer.Exit(subscribed(server, subscribe, api_key, output, format, render))
+        raise typer.Exit(_subscribed(server, subscribe, api_key, output, format, paragraph_pause))
     who, speaker = _who_speaks(speaker, server, group)
     raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, split=channels == "split")
-    if system and not mic:
-        raise UsageError("--system hears what the machine plays beside the microphone: it needs --mic")
-    track = [*(track or []), *([f"{SYSTEM}={THEM}"] if system else [])]
-    tracks = with_tracks(raw, track, speaker or [], inputs or [], mic=mic)
+    tracks = with_tracks(raw, track, speaker, inputs, mic=mic, system=system)
     reading = with_speakers(tracks, speakers, speaker_samples)
     found = look_through(inputs or ([] if mic else [*reading.files][:1]), recursive=recursive)
     names = [each.name for each in found]
@@ -163,8 +149,7 @@ def transcribe(
     task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append)
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
-        origins = _origins(loaded.origins, model, provider) if verbose else None
-        raise typer.Exit(run_here(task, context.obj, origins))
+        raise typer.Exit(run_here(task, context.obj, _origins(loaded.origins, model, provider, verbose)))
     local = {
         **{"--provider": provider, "--threads": threads, "--workers": workers, "--beam-size": beam_size},
         **{"--partial-interval": partial_interval, "--translate": translate or None},
@@ -172,6 +157,20 @@ def transcribe(
     }
     ours = {"--source": source, "--wait-for-server": wait_for_server, "--group": group, "--speaker": who}
     raise typer.Exit(run_elsewhere(task, server, api_key, model, local, ours))
+
+
+def _subscribed(
+    server: str | None,
+    group: str,
+    api_key: str | None,
+    output: Path | None,
+    format: Format | None,
+    paragraph_pause_s: float | None,
+) -> int:
+    from asrctl.cli.subscribe import subscribed
+
+    render = _rendering(False, paragraph_pause_s, {})
+    return subscribed(server, group, api_key, output, format, render)
 
 
 def _who_speaks(
@@ -256,8 +255,12 @@ def _rendering(words: bool, paragraph_pause_s: float | None, cues: Mapping[str, 
     return RenderOptions(words, paragraph_pause_s, SubtitleOptions(karaoke=words, **cues))
 
 
-def _origins(loaded: Mapping[str, str], model: str | None, provider: str | None) -> dict[str, str]:
-    """Where settings come from, options among them."""
+def _origins(
+    loaded: Mapping[str, str], model: str | None, provider: str | None, verbose: bool
+) -> dict[str, str] | None:
+    """Where settings come from, options among them; None if nobody asks."""
+    if not verbose:
+        return None
     options = {"model": model and "--model", "provider": provider and "--provider"}
     return {**loaded, **{key: option for key, option in options.items() if option}}
 
