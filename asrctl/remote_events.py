@@ -25,6 +25,7 @@ def event_of(message: object) -> Event | None:
         words = words_of(message)
         language, text = safe_text(message.language or ""), safe_text(message.text)
         segment = Segment(message.start_s, message.end_s, text, message.confidence, words, language=language)
+        segment = segment.said_by(safe_text(message.speaker)) if message.speaker else segment
         return Final(message.utterance, segment, message.from_, message.to, language=language)
     if isinstance(message, protocol.Dropped):
         return Dropped(message.utterance, message.from_, message.to, safe_text(message.reason))

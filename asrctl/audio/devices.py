@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -10,6 +11,19 @@ from asrctl.errors import AudioError, UsageError
 
 _NOT_INSTALLED = 'the microphone needs sounddevice: pip install "asrctl[mic]"'
 _NO_LIBRARY = "the microphone needs the PortAudio library; on Debian and Ubuntu: apt install libportaudio2"
+
+
+_SYSTEM = re.compile(
+    r"^monitor of |\bmonitor$|\.monitor$|loopback|stereo mix|what u hear|blackhole|soundflower|^cable output",
+    re.IGNORECASE,
+)
+"""Names that PulseAudio and PipeWire, drivers for Windows, and loopback drivers for macOS give to what is
+played as an input."""
+_NO_SYSTEM = (
+    "no audio input hears what this machine plays: on macOS a driver such as BlackHole makes one, on Windows "
+    "Stereo Mix can be switched on; PulseAudio and PipeWire have monitors, where PortAudio lists them (else "
+    "PULSE_SOURCE=@DEFAULT_MONITOR@ makes one the device called pulse): then --track DEVICE=NAME"
+)
 
 
 class InputStream(Protocol):
@@ -119,6 +133,26 @@ def choose_device(devices: Sequence[Device], wanted: str | None) -> Device:
     if len(fitting) > 1:
         names = ", ".join(f"{device.index} ({device.name})" for device in fitting)
         raise UsageError(f"several audio inputs are called {wanted!r}: {names}; give the number")
+    return fitting[0]
+
+
+def choose_system(portaudio: PortAudio, devices: Sequence[Device]) -> Device:
+    """The input that hears what this machine plays; if there are several, that of the default output.
+
+    Raises:
+        AudioError: There is none; says how to have one.
+        UsageError: There are several.
+    """
+    fitting = [device for device in devices if _SYSTEM.search(device.name)]
+    if not fitting:
+        raise AudioError(_NO_SYSTEM)
+    output = portaudio.default.device[1]
+    played = [" ".join(str(each["name"]).split()) for each in portaudio.query_devices()]
+    if 0 <= output < len(played):
+        fitting = [device for device in fitting if played[output] in device.name] or fitting
+    if len(fitting) > 1:
+        names = ", ".join(f"{device.index} ({device.name})" for device in fitting)
+        raise UsageError(f"several audio inputs hear what this machine plays: {names}; give the number")
     return fitting[0]
 
 

@@ -149,23 +149,47 @@ def _power(frame: Samples) -> float:
 
 
 class WithoutEcho:
-    """A detector of speech that hears none where a track is echo."""
+    """A detector of speech that hears none where a track is echo.
 
-    def __init__(self, detector: Detector, echoes: deque[bool]) -> None:
+    Frames of the detector start anew where it was flushed, those of the verdicts do not: each has the verdict
+    of the frame in which it begins.
+    """
+
+    def __init__(
+        self, detector: Detector, echoes: deque[bool], gaps: deque[tuple[int, int]] | None = None
+    ) -> None:
+        """Begin.
+
+        Args:
+            detector: Hears a track.
+            echoes: Verdicts on its frames, in order.
+            gaps: Where the track is not heard but flushed, and for how many samples; in order.
+        """
         self._detector = detector
         self._echoes = echoes
+        self._gaps = deque() if gaps is None else gaps
+        self._fed_samples = self._judged_samples = self._verdicts = 0
 
     def probabilities(self, samples: Samples) -> Samples:
         """As the detector's, but for 0 in frames that are echo."""
+        self._fed_samples += len(samples)
         return self._quieted(self._detector.probabilities(samples))
 
     def flush(self) -> Samples:
         """The same for the last frame."""
-        return self._quieted(self._detector.flush())
+        quieted = self._quieted(self._detector.flush())
+        if self._gaps and self._gaps[0][0] == self._fed_samples:
+            self._fed_samples += self._gaps.popleft()[1]
+        self._judged_samples = self._fed_samples
+        return quieted
 
     def _quieted(self, probabilities: Samples) -> Samples:
-        known = min(len(probabilities), len(self._echoes))
-        echo = [self._echoes.popleft() for _ in range(known)]
         quieted = probabilities.copy()
-        quieted[:known][echo] = 0
+        for index in range(len(quieted)):
+            while self._echoes and self._verdicts < self._judged_samples // FRAME_SAMPLES:
+                self._echoes.popleft()
+                self._verdicts += 1
+            if self._echoes and self._echoes[0]:
+                quieted[index] = 0
+            self._judged_samples += FRAME_SAMPLES
         return quieted

@@ -8,6 +8,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from asrctl.audio.live import LiveSource, Lost
+from asrctl.audio.live_tracks import Step
 from asrctl.errors import AudioError, UsageError
 from asrctl.transcript import SAMPLE_RATE_HZ
 
@@ -21,19 +22,22 @@ _MAX_BYTES = 0xFFFFFFFF  # what a size in the header can say; the file may be lo
 
 
 class Recorder:
-    """A `LiveSource` that writes down what it passes on: 16 bits, mono, 16 kHz; what was lost is silence.
+    """A `LiveSource` that writes down what it passes on: 16 bits, 16 kHz; what was lost is silence.
+
+    Tracks are channels; one that ends before the others is silent.
 
     Samples are written as they come, and the sizes in the header with each chunk. If the process is killed in
     between, the header announces a chunk that is not there.
     """
 
-    def __init__(self, source: LiveSource, path: Path, *, append: bool = False) -> None:
+    def __init__(self, source: LiveSource, path: Path, *, append: bool = False, channels: int = 1) -> None:
         """Open the file.
 
         Args:
             source: What is heard.
             path: The file; there must be none yet, unless it is appended to.
             append: Go on behind what the file holds.
+            channels: How many tracks the source has.
 
         Raises:
             AudioError: It cannot be written.
@@ -41,8 +45,10 @@ class Recorder:
         """
         self.name = source.name
         self.warnings = source.warnings
+        self.speakers = getattr(source, "speakers", ())
         self._source = source
         self._path = path
+        self._channels = channels
         self._stopped_because: OSError | None = None
         try:
             self._file: BinaryIO = path.open("r+b" if append and path.exists() else "x+b")
@@ -60,14 +66,18 @@ class Recorder:
             UsageError: There is something else.
         """
         if not (header := self._file.read(_HEADER.size)):
-            self._file.write(_header(0))
+            self._file.write(self._header(0))
             return 0
         said = _HEADER.unpack(header)[-1] if len(header) == _HEADER.size else 0
-        if header != _header(said):
+        if header != self._header(said):
             self._file.close()
             raise UsageError(f"{self._path} is not a recording of asrctl, to which --append could add")
         there = self._file.seek(0, 2) - _HEADER.size
-        return there - there % _SAMPLE_BYTES  # half a sample is left where a process was killed
+        return there - there % self._frame_bytes  # part of a frame is left where a process was killed
+
+    @property
+    def _frame_bytes(self) -> int:
+        return _SAMPLE_BYTES * self._channels
 
     def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:
         for item in self._source:
@@ -79,10 +89,10 @@ class Recorder:
         if self._stopped_because is not None:
             return
         try:
-            self._write(bytes(item.count * _SAMPLE_BYTES) if isinstance(item, Lost) else _pcm(item))
+            self._write(bytes(item.count * self._frame_bytes) if isinstance(item, Lost) else _pcm(item))
         except OSError as error:
             self._stopped_because = error
-            at_s = self._bytes / _SAMPLE_BYTES / SAMPLE_RATE_HZ
+            at_s = self._bytes / self._frame_bytes / SAMPLE_RATE_HZ
             reason = error.strerror or error
             self.warnings.append(f"the recording {self._path} ends at {at_s:.1f} s: {reason}")
 
@@ -90,11 +100,17 @@ class Recorder:
         """The header first: readers pass over samples that it does not announce, but not over a lack."""
         end = self._bytes + len(data)
         self._file.seek(0)
-        self._file.write(_header(end))
+        self._file.write(self._header(end))
         self._file.seek(_HEADER.size + self._bytes)
         self._file.write(data)
         self._file.flush()
         self._bytes = end
+
+    def _header(self, data_bytes: int) -> bytes:
+        said = min(data_bytes, _MAX_BYTES - _HEADER.size)
+        byte_rate = SAMPLE_RATE_HZ * self._frame_bytes
+        form = (16, 1, self._channels, SAMPLE_RATE_HZ, byte_rate, self._frame_bytes, 8 * _SAMPLE_BYTES)
+        return _HEADER.pack(b"RIFF", said + _HEADER.size - 8, b"WAVE", b"fmt ", *form, b"data", said)
 
     def stop(self) -> None:
         """End the source after what was heard up to now."""
@@ -106,14 +122,10 @@ class Recorder:
         self._file.close()
 
 
-def _header(data_bytes: int) -> bytes:
-    said = min(data_bytes, _MAX_BYTES - _HEADER.size)
-    byte_rate = SAMPLE_RATE_HZ * _SAMPLE_BYTES
-    form = (16, 1, 1, SAMPLE_RATE_HZ, byte_rate, _SAMPLE_BYTES, 8 * _SAMPLE_BYTES)
-    return _HEADER.pack(b"RIFF", said + _HEADER.size - 8, b"WAVE", b"fmt ", *form, b"data", said)
-
-
-def _pcm(samples: NDArray[np.float32]) -> bytes:
+def _pcm(item: NDArray[np.float32] | Step) -> bytes:
     import numpy as np
 
+    tracks = item.samples() if isinstance(item, Step) else [item]
+    length = max(map(len, tracks))
+    samples = np.stack([np.pad(track, (0, length - len(track))) for track in tracks], axis=1)
     return np.rint(np.clip(samples, -1.0, 32767 / 32768) * 32768).astype("<i2").tobytes()

@@ -21,10 +21,10 @@ from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
 from asrctl.render.output import Output
-from asrctl.render.text import one_line
+from asrctl.render.text import name_before, one_line
 from asrctl.streaming.live import Feeder, Transcriber
 from asrctl.streaming.source import Reader
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Transcript
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Track, Transcript
 
 _FEED_GRACE_S = 1.0
 """How long it may take to count what came too late."""
@@ -72,8 +72,13 @@ class Ear(Transcriber, Protocol):
         ...
 
     @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The account of each track; empty where there is one only, which has no speaker."""
+        ...
+
+    @property
     def pending_samples(self) -> int:
-        """Samples fed that nothing was said of yet."""
+        """Samples fed that nothing was said of yet; of one track."""
         ...
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -234,15 +239,20 @@ class Live:
             return
         self._at_work[final.provider] = None
         if self._request.output is not None and self._request.paced and self._view.shown:
-            self._view.say(one_line(final.segment.text))
+            self._view.say(name_before(final.segment.speaker) + one_line(final.segment.text))
         self._scribe.write(final.segment if self._wants_words else replace(final.segment, words=()))
 
     def _status(self) -> Status:
         note = self._ear.note()
         if self._interrupts.count:
             note = f"{note}; finishing, ^C: stop now".removeprefix("; ")
-        heard_s = self._feeder.heard_samples / SAMPLE_RATE_HZ
+        heard_s = self._feeder.heard_samples / self._width / SAMPLE_RATE_HZ
         return Status(heard_s, self._feeder.level_db, self._ear.pending_samples / SAMPLE_RATE_HZ, note)
+
+    @property
+    def _width(self) -> int:
+        """How many tracks there are: what is fed and the account are of all of them."""
+        return len(self._ear.tracks) or 1
 
     # At the end, whatever ended it
 
@@ -263,7 +273,8 @@ class Live:
         for event in self._ear.waiting():  # finals that nobody has written yet
             self._take(event)
         account = self._settled()
-        self._view.transcribed_s = (account.received_samples - account.dropped_samples) / SAMPLE_RATE_HZ
+        transcribed_samples = account.received_samples - account.dropped_samples
+        self._view.transcribed_s = transcribed_samples / self._width / SAMPLE_RATE_HZ
         if self._feeder.failure is not None and not account.received_samples:
             return  # nothing to show for it: the output goes too
         self._scribe.finish(self._transcript(account, started_s))
@@ -287,8 +298,9 @@ class Live:
             model=model,
             provider=provider,
             language=language,
-            duration_s=account.received_samples / SAMPLE_RATE_HZ,
+            duration_s=account.received_samples / self._width / SAMPLE_RATE_HZ,
             segments=tuple(self._scribe.segments),
             audio=account,
             timing=self._ear.timing(time.perf_counter() - started_s),
+            tracks=self._ear.tracks,
         )

@@ -13,11 +13,13 @@ from asrctl.cli.live import Live, LiveRequest
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.scribe import Scribe
 from asrctl.events import Event
+from asrctl.from_settings import speech_detector
 from asrctl.protocol import Endpointing
 from asrctl.render.output import Output
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream
+from asrctl.streaming.live_tracks import Gate, TracksStream
 from asrctl.streaming.stream import SpeechDetector
-from asrctl.transcript import AudioAccount, Timing
+from asrctl.transcript import AudioAccount, Timing, Track
 
 
 async def listen(
@@ -25,7 +27,7 @@ async def listen(
     open_source: Callable[[], LiveSource],
     request: LiveRequest,
     view: LiveView,
-    detector: SpeechDetector | None = None,
+    detector: Callable[[], SpeechDetector] | None = None,
 ) -> int:
     """Transcribe a source until it ends or is interrupted; returns the exit code.
 
@@ -34,7 +36,7 @@ async def listen(
         open_source: Opens it; it is closed at the end.
         request: What to do with it.
         view: Where it is shown meanwhile.
-        detector: Finds speech; fresh. None for the usual one.
+        detector: Makes what finds speech; None for the usual one.
 
     Raises:
         AudioError: The source failed; what it had given is written.
@@ -49,9 +51,16 @@ async def listen(
             ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
             at_once = None if request.paced else Endpointing(end_of_turn=False)
             engine.warn = lambda why: view.say(f"asrctl: warning: {why}")
-            stream = engine.live(
-                vad=request.vad, partials=view.shown, detector=detector, ahead_s=ahead_s, endpointing=at_once
-            )
+            found = engine.settings.vad if request.vad else None
+
+            def stream_of(gate: Gate = lambda found: found) -> LiveStream:
+                hears = gate(detector() if detector else speech_detector(found))
+                return engine.live(
+                    vad=request.vad, partials=view.shown, detector=hears, ahead_s=ahead_s, endpointing=at_once
+                )
+
+            speakers: tuple[str, ...] = getattr(source, "speakers", ())
+            stream = TracksStream(speakers, stream_of, echo=request.vad) if speakers else stream_of()
             live = Live(_LocalEar(stream, engine), source, request, view, output)
             return await live.run()
     finally:
@@ -77,7 +86,7 @@ async def listen_to_all(engine: AsyncEngine, inputs: Inputs, request: LiveReques
 class _LocalEar:
     """An `Ear` on this machine."""
 
-    def __init__(self, stream: LiveStream, engine: AsyncEngine) -> None:
+    def __init__(self, stream: LiveStream | TracksStream, engine: AsyncEngine) -> None:
         self.feed = stream.feed
         self.skip = stream.skip
         self.finish = stream.finish
@@ -90,6 +99,10 @@ class _LocalEar:
     @property
     def account(self) -> AudioAccount:
         return self._stream.account
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        return self._stream.tracks
 
     @property
     def pending_samples(self) -> int:
@@ -105,7 +118,7 @@ class _LocalEar:
         at_work = providers or [self._recognizer.name]
         members = self._recognizer.members
         models = dict.fromkeys(members[name].model for name in at_work)
-        return ", ".join(models), ", ".join(at_work), self._stream.session.language
+        return ", ".join(models), ", ".join(at_work), self._stream.language
 
     def timing(self, wall_s: float) -> Timing:
         return Timing(self._recognizer.load_s, self._recognizer.inference_s, wall_s)

@@ -20,7 +20,7 @@ from asrctl.events import Event, ProviderChanged
 from asrctl.remote_events import event_of
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Track
 
 _UNKNOWN = math.nan
 """What only the server knows; null in JSON."""
@@ -105,6 +105,8 @@ class _RemoteEar:
     @property
     def pending_samples(self) -> int:
         return self._client.fed_samples - self._client.account.received_samples
+
+    tracks: tuple[Track, ...] = ()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         async for event in self._client:

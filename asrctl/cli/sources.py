@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from asrctl.audio.live import LiveSource, Lost
 from asrctl.errors import AudioError, UsageError
@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from asrctl.audio.devices import Device
     from asrctl.audio.files import AudioReader
     from asrctl.audio.tracks import Tracks
     from asrctl.speakers.options import SpeakerOptions
 
+MIC, SYSTEM = "mic", "system"
+"""Devices in `--track DEVICE=NAME`: the microphone, and what the machine plays."""
+ME, THEM = "Me", "Them"
+"""Who is on these, if nobody says."""
 MICROPHONE = "microphone"
 """Stands for an input's name where files are called after their inputs."""
 
@@ -37,7 +42,7 @@ class InputOptions:
         channel: The only channel to take, from 1; None mixes all.
         split: Each channel is a track of its own.
         speakers: Names of those on channels, by "left", "right" or a number.
-        files: The tracks of one recording, and who is on each.
+        files: The tracks of one recording, and who is on each; with a microphone, they are devices.
         by_voice: Whom to tell apart by voice; None does not.
     """
 
@@ -109,12 +114,14 @@ def live_source(
         raise UsageError("--device names a microphone: it needs --mic")
     if options.by_voice and (mic or live):
         raise UsageError("--speakers hears a file to its end: it does not go with --mic or --live")
-    if mic and (inputs or live or options != InputOptions()):
-        raise UsageError("--mic takes no inputs, no --live, no track or channel, and no raw format")
+    if mic and (inputs or live or replace(options, files={}) != InputOptions()):
+        raise UsageError("--mic takes no inputs, no --live, no channel, and no raw format")
     if live and options.has_tracks:
         raise UsageError("--live plays one input: it takes no tracks")
     if live and len(inputs) != 1:
         raise UsageError("--live takes exactly one input")
+    if mic and options.files:
+        return _device_tracks(device, options.files)
     if mic:
         return _microphone(device)
     return partial(_replay, inputs[0], options) if live else None
@@ -136,7 +143,7 @@ def recorded(
 
         source = open_source()
         try:
-            return Recorder(source, path, append=append)
+            return Recorder(source, path, append=append, channels=len(getattr(source, "speakers", "1")))
         except BaseException:
             source.close()
             raise
@@ -169,6 +176,36 @@ def _microphone(wanted: str | None) -> Callable[[], LiveSource]:
     portaudio = load_portaudio()
     device = choose_device(input_devices(portaudio), wanted)
     return lambda: Microphone(portaudio, device)
+
+
+def _device_tracks(wanted: str | None, tracks: Mapping[str, str]) -> Callable[[], LiveSource]:
+    """What opens the microphone and other devices as tracks of one recording.
+
+    Raises:
+        UsageError: Two tracks are of one device, or of one speaker.
+    """
+    from asrctl.audio.devices import choose_device, choose_system, input_devices, load_portaudio
+    from asrctl.audio.live_tracks import LiveTracks
+    from asrctl.audio.mic import Microphone
+    from asrctl.audio.tracks import MAX_TRACKS, checked_name
+
+    portaudio = load_portaudio()
+    devices = input_devices(portaudio)
+    named = tracks if MIC in tracks else {MIC: ME, **tracks}
+    found: dict[str, Device] = {}
+    for device, name in named.items():
+        chosen = (
+            choose_system(portaudio, devices)
+            if device == SYSTEM
+            else choose_device(devices, wanted if device == MIC else device)
+        )
+        if chosen in found.values() or (speaker := checked_name(name)) in found:
+            raise UsageError(f"--track {device}={name}: each track has a device and a name of its own")
+        found[speaker] = chosen
+    if len(found) > MAX_TRACKS:
+        raise UsageError(f"{len(found)} tracks: at most {MAX_TRACKS} are recorded")
+    openers = {who: partial(Microphone, portaudio, device) for who, device in found.items()}
+    return lambda: cast("LiveSource", LiveTracks(openers))
 
 
 def _replay(name: str, options: InputOptions) -> LiveSource:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -70,7 +70,7 @@ def run_elsewhere(
     api_key: str | None,
     model: str | None,
     local: Mapping[str, object],
-    ours: Mapping[str, object],
+    ours: Mapping[str, Any],
 ) -> int:
     """Have a server do it.
 
@@ -109,7 +109,7 @@ def run_elsewhere(
 
     refuse_local(local)
     client = client_options(task.settings, str(ours["--source"] or "mic"), model, api_key)
-    client = replace(client, endpointing=task.wish)
+    client = replace(client, endpointing=task.wish, group=ours["--group"], speaker=ours["--speaker"])
     live = replace(_live_request(task), paced=task.open_source is not None)
     sources = [task.open_source] if task.open_source else whole_files(task.names, task.reading)
     request = RemoteRequest(url, client, live)

@@ -54,22 +54,34 @@ def speakers_of(given: Sequence[str]) -> dict[str, str]:
 
 
 def with_tracks(
-    reading: InputOptions, tracks: Sequence[str], speakers: Sequence[str], inputs: Sequence[str]
+    reading: InputOptions,
+    tracks: Sequence[str] | None,
+    speakers: Sequence[str] | None,
+    inputs: Sequence[str] | None,
+    *,
+    mic: bool = False,
+    system: bool = False,
 ) -> InputOptions:
-    """How inputs are read, with what `--track` and `--speaker` say.
+    """How inputs are read, with what `--track` and `--speaker` say; with `mic`, tracks are devices.
+
+    `system` adds what the machine plays.
 
     Raises:
         UsageError: They make no sense, or contradict each other or the inputs.
     """
-    number, files = tracks_of(tracks)
-    reading = replace(reading, track=number, files=files, speakers=speakers_of(speakers))
+    from asrctl.cli.sources import SYSTEM, THEM
+
+    if system and not mic:
+        raise UsageError("--system hears what the machine plays beside the microphone: it needs --mic")
+    number, files = tracks_of([*(tracks or []), *([f"{SYSTEM}={THEM}"] if system else [])])
+    reading = replace(reading, track=number, files=files, speakers=speakers_of(speakers or []))
     if reading.speakers and not reading.split:
         raise UsageError("--speaker names who is on a channel: it needs --channels split")
     if reading.split and reading.channel is not None:
         raise UsageError("--channels split takes all channels: it does not go with --channel")
     if reading.files and (inputs or reading.split):
         raise UsageError("--track FILE=NAME is all there is: it takes no other inputs, nor --channels split")
-    if len(reading.files) == 1:
+    if len(reading.files) == 1 and not mic:
         raise UsageError("--track FILE=NAME: one track is no conversation: give two or more")
     return reading
 

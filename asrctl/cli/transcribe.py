@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from asrctl.cli import endpointing
+from asrctl.cli import speaker_options as spoken
 from asrctl.cli import transcribe_options as given
 from asrctl.cli.config import ConfigFile
 from asrctl.cli.help import EXIT_CODES, GroupedCommand
@@ -66,18 +67,21 @@ def transcribe(
     server: given.Server = None,
     api_key: given.ApiKey = None,
     wait_for_server: given.WaitForServer = None,
+    group: spoken.Group = None,
+    subscribe: spoken.Subscribe = None,
     max_line_width: given.MaxLineWidth = 42,
     max_lines: given.MaxLines = 2,
     max_cps: given.MaxCps = 20.0,
     min_gap: given.MinGap = 0.08,
     word_by_word: given.WordByWord = False,
     paragraph_pause: given.ParagraphPause = None,
-    track: given.Track = None,
+    track: spoken.Track = None,
+    system: spoken.System = False,
     channel: given.Channel = None,
-    channels: given.Channels = "mix",
-    speaker: given.Speaker = None,
-    speakers: given.Speakers = None,
-    speaker_samples: given.SpeakerSamples = None,
+    channels: spoken.Channels = "mix",
+    speaker: spoken.Speaker = None,
+    speakers: spoken.Speakers = None,
+    speaker_samples: spoken.SpeakerSamples = None,
     raw_rate: given.RawRate = None,
     raw_channels: given.RawChannels = 1,
     raw_encoding: given.RawEncoding = "s16le",
@@ -98,11 +102,15 @@ def transcribe(
       asrctl transcribe --mic
       asrctl transcribe --mic --device usb --format srt --output talk.srt
       asrctl transcribe --mic --output notes.txt --record notes.wav --append
+      asrctl transcribe --mic --system --output meeting.md
+      asrctl transcribe --mic --track mic=Anna --track system=Ben
       asrctl transcribe --live meeting.mp3
       asrctl transcribe call.wav --channels split --speaker left=Anna --speaker right=Ben
       asrctl transcribe meeting.mp3 --speakers auto --output meeting.md
       asrctl transcribe --track mic.wav=Me --track system.wav=Them --output call.md
       asrctl transcribe --server ws://127.0.0.1:8765 --mic
+      asrctl transcribe --server ws://127.0.0.1:8765 --mic --group standup --speaker Ben
+      asrctl transcribe --server ws://127.0.0.1:8765 --subscribe standup --output standup.md
       asrctl transcribe recordings --recursive --output-dir transcripts --cluster ray://head:10001
     """
     from asrctl.cli.folders import look_through
@@ -116,10 +124,13 @@ def transcribe(
 
     if list_devices:
         return list_input_devices()
+    if subscribe is not None:
+        raise typer.Exit(_subscribed(server, subscribe, api_key, output, format, paragraph_pause))
+    who, speaker = _who_speaks(speaker, server, group)
     raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, split=channels == "split")
-    tracks = with_tracks(raw, track or [], speaker or [], inputs or [])
+    tracks = with_tracks(raw, track, speaker, inputs, mic=mic, system=system)
     reading = with_speakers(tracks, speakers, speaker_samples)
-    found = look_through(inputs or [*reading.files][:1], recursive=recursive)
+    found = look_through(inputs or ([] if mic else [*reading.files][:1]), recursive=recursive)
     names = [each.name for each in found]
     if not names and not mic:
         raise UsageError("nothing to transcribe: name files, - for standard input, or --mic")
@@ -157,8 +168,39 @@ def transcribe(
         **{"--partial-interval": partial_interval, "--translate": translate or None},
         **{"--no-vad": None if vad else False, "--jobs": jobs if jobs > 1 else None, "--cluster": cluster},
     }
-    ours = {"--source": source, "--wait-for-server": wait_for_server}
+    ours = {"--source": source, "--wait-for-server": wait_for_server, "--group": group, "--speaker": who}
     raise typer.Exit(run_elsewhere(task, server, api_key, model, local, ours))
+
+
+def _subscribed(
+    server: str | None,
+    group: str,
+    api_key: str | None,
+    output: Path | None,
+    format: Format | None,
+    paragraph_pause_s: float | None,
+) -> int:
+    from asrctl.cli.subscribe import subscribed
+
+    render = _rendering(False, paragraph_pause_s, {})
+    return subscribed(server, group, api_key, output, format, render)
+
+
+def _who_speaks(
+    speaker: list[str] | None, server: str | None, group: str | None
+) -> tuple[str | None, list[str] | None]:
+    """Who is heard by a server, and who is on channels.
+
+    Raises:
+        UsageError: A group is a server's.
+    """
+    if group is not None and server is None:
+        raise UsageError("--group puts sessions of a server together: it needs --server")
+    if server is None or not speaker or len(speaker) > 1 or "=" in speaker[0]:
+        return None, speaker
+    from asrctl.audio.tracks import checked_name
+
+    return checked_name(speaker[0]), None
 
 
 def _missing(

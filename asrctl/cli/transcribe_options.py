@@ -10,7 +10,7 @@ import typer
 from asrctl.cli import completion
 from asrctl.render import Format
 
-_INPUTS, _RECOGNITION, _OUTPUT, LIVE, _SERVER = "Inputs", "Recognition", "Output", "Live audio", "Server"
+INPUTS, _RECOGNITION, _OUTPUT, LIVE, SERVER = "Inputs", "Recognition", "Output", "Live audio", "Server"
 """Under these titles `--help` shows options."""
 API_KEY_VARIABLE = "ASRCTL_API_KEY"
 
@@ -23,13 +23,13 @@ Inputs = Annotated[
 Recursive = Annotated[
     bool,
     typer.Option(
-        "--recursive", "-r", help="Look through directories below those given, too.", rich_help_panel=_INPUTS
+        "--recursive", "-r", help="Look through directories below those given, too.", rich_help_panel=INPUTS
     ),
 ]
 SkipExisting = Annotated[
     bool,
     typer.Option(
-        "--skip-existing", help="Leave out inputs whose transcript exists already.", rich_help_panel=_INPUTS
+        "--skip-existing", help="Leave out inputs whose transcript exists already.", rich_help_panel=INPUTS
     ),
 ]
 Jobs = Annotated[
@@ -41,7 +41,7 @@ Jobs = Annotated[
         min=1,
         max=64,
         help="Inputs to transcribe at once.",
-        rich_help_panel=_INPUTS,
+        rich_help_panel=INPUTS,
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
@@ -201,7 +201,7 @@ Source = Annotated[
     Literal["mic", "system"] | None,
     typer.Option(
         help="Whose audio a server gets; where it is busy, system yields to mic, the default.",
-        rich_help_panel=_SERVER,
+        rich_help_panel=SERVER,
     ),
 ]
 PartialInterval = Annotated[
@@ -220,7 +220,7 @@ Cluster = Annotated[
         "--cluster",
         metavar="[ray://]HOST:PORT|local",
         help="Have a Ray cluster do it, whose machines find the inputs at the same path.",
-        rich_help_panel=_SERVER,
+        rich_help_panel=SERVER,
     ),
 ]
 Server = Annotated[
@@ -230,7 +230,7 @@ Server = Annotated[
         metavar="URL",
         help="Have a server do it: ws://127.0.0.1:8765; wyoming://host:10300; or by its path one of "
         "OpenAI's kind (http://host/v1, ws://host/v1/realtime) or Deepgram's (wss://host/v1/listen).",
-        rich_help_panel=_SERVER,
+        rich_help_panel=SERVER,
     ),
 ]
 ApiKey = Annotated[
@@ -240,7 +240,7 @@ ApiKey = Annotated[
         metavar="KEY",
         envvar=API_KEY_VARIABLE,
         help="API key for --server.",
-        rich_help_panel=_SERVER,
+        rich_help_panel=SERVER,
     ),
 ]
 WaitForServer = Annotated[
@@ -250,7 +250,7 @@ WaitForServer = Annotated[
         min=0.0,
         max=86_400.0,
         help="How long to wait for a server that has never answered (default 5).",
-        rich_help_panel=_SERVER,
+        rich_help_panel=SERVER,
     ),
 ]
 MaxLineWidth = Annotated[
@@ -295,49 +295,10 @@ ParagraphPause = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
-Track = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="N|FILE=NAME",
-        help="Audio track of a film, from 1 (default: the file's own default). "
-        "Or, repeated, the files of one recording and who speaks on each.",
-        rich_help_panel=_INPUTS,
-    ),
-]
-Channels = Annotated[
-    Literal["mix", "split"],
-    typer.Option(help="split: each channel is a speaker of its own.", rich_help_panel=_INPUTS),
-]
-Speaker = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="CHANNEL=NAME",
-        help="Who is on a channel that is split: left, right, or a number; repeat it for each.",
-        rich_help_panel=_INPUTS,
-    ),
-]
-Speakers = Annotated[
-    str | None,
-    typer.Option(
-        metavar="auto|N",
-        help="Tell speakers apart by voice, N at most; the text comes at the end.",
-        rich_help_panel=_INPUTS,
-    ),
-]
-SpeakerSamples = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        exists=True,
-        file_okay=False,
-        help="Known speakers: a file with the voice of each, called after them.",
-        rich_help_panel=_INPUTS,
-    ),
-]
 Channel = Annotated[
     int | None,
     typer.Option(
-        metavar="N", min=1, help="Only this channel, from 1 (default: all, mixed).", rich_help_panel=_INPUTS
+        metavar="N", min=1, help="Only this channel, from 1 (default: all, mixed).", rich_help_panel=INPUTS
     ),
 ]
 RawRate = Annotated[
@@ -346,13 +307,13 @@ RawRate = Annotated[
         "--raw-rate",
         metavar="HZ",
         help="The inputs are headerless PCM of this rate.",
-        rich_help_panel=_INPUTS,
+        rich_help_panel=INPUTS,
     ),
 ]
 RawChannels = Annotated[
     int,
-    typer.Option("--raw-channels", metavar="N", min=1, help="Number of channels.", rich_help_panel=_INPUTS),
+    typer.Option("--raw-channels", metavar="N", min=1, help="Number of channels.", rich_help_panel=INPUTS),
 ]
 RawEncoding = Annotated[
-    Literal["s16le", "f32le"], typer.Option("--raw-encoding", help="Sample format.", rich_help_panel=_INPUTS)
+    Literal["s16le", "f32le"], typer.Option("--raw-encoding", help="Sample format.", rich_help_panel=INPUTS)
 ]

@@ -27,6 +27,8 @@ class ClientOptions:
         metrics: Whether the server shall tell once a second how the session stands.
         endpointing: How utterances are to be cut; None for the server's way, which all servers know.
         partial_interval_s: New audio between partials; None for the server's choice.
+        group: Sessions of one name belong together; None for none. Older servers refuse it.
+        speaker: Who is heard; None if that is unknown. Older servers refuse it.
         api_key: Proves that the client may use the server.
         backoff: Attempts, and the waits between them.
         breaker: When the server is left alone for longer.
@@ -50,6 +52,8 @@ class ClientOptions:
     metrics: bool = False
     endpointing: Endpointing | None = None
     partial_interval_s: float | None = None
+    group: str | None = None
+    speaker: str | None = None
     api_key: str | None = None
     backoff: BackoffOptions = field(default_factory=BackoffOptions)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
@@ -76,4 +80,6 @@ class ClientOptions:
             endpointing=self.endpointing,
             partial_interval_s=self.partial_interval_s,
             vocabulary=self.vocabulary or None,
+            group=self.group,
+            speaker=self.speaker,
         )

@@ -64,6 +64,11 @@ def code() -> Any:
     return text(20, 1)
 
 
+def label() -> Any:
+    """A name of one's own choice."""
+    return text(100, 1)
+
+
 def text(most: int, least: int = 0, **more: Any) -> Any:
     """A string of so many characters."""
 

@@ -16,6 +16,7 @@ from asrctl.protocol.fields import (
     choice,
     code,
     flag,
+    label,
     number,
     optional,
     part,
@@ -98,6 +99,8 @@ class Start(Checked):
         endpointing: How utterances are to be cut; None for the server's way.
         partial_interval_s: New audio between partials when there is no load; None for the server's choice.
         vocabulary: Terms that the audio is likely to hold; None for the server's.
+        group: Sessions of one name belong together; their finals come as one stream to subscribers.
+        speaker: Who is heard; finals say it.
     """
 
     format: AudioFormat = part(AudioFormat)  # noqa: RUF009 it makes a field
@@ -112,6 +115,8 @@ class Start(Checked):
     endpointing: Endpointing | None = optional(part(Endpointing))  # noqa: RUF009
     partial_interval_s: float | None = optional(number(0.1, 60.0))
     vocabulary: tuple[str, ...] | None = optional(texts(MAX_TERMS, MAX_TERM_CHARACTERS))
+    group: str | None = optional(label())
+    speaker: str | None = optional(label())
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +230,7 @@ class Final(Checked):
     to: int = whole()
     words: tuple[WireWord, ...] | None = optional(parts(WireWord))
     language: str | None = optional(code())
+    speaker: str | None = optional(label())
     id: int = whole(default=0)
 
 

@@ -21,8 +21,8 @@ from asrctl.server.dialects.deepgram import DeepgramEntrance
 from asrctl.server.dialects.door import DialectDoor, Entrance
 from asrctl.server.dialects.realtime import RealtimeEntrance
 from asrctl.server.dialects.registry import Registry
-from asrctl.server.files.door import Door
-from asrctl.server.files.routes import file_routes
+from asrctl.server.files.door import Door, Endpoint
+from asrctl.server.files.routes import file_routes, say_openai
 from asrctl.server.files.service import FileService
 from asrctl.server.gate import Denial, Gate
 from asrctl.server.hub import Hub
@@ -63,6 +63,7 @@ class Application:
                 Route("/capabilities", self._capabilities),
                 Route("/metrics", self._metrics),
                 *self._realtime.http_routes(files),
+                Route("/v1/groups/{name:path}/events", Endpoint(files, "GET", hub.groups.serve, say_openai)),
                 *file_routes(files),
                 Route("/render", self._render, methods=["POST"]),
                 *([Route("/", self._file), Route("/page/{name}", self._file)] if hub.options.page else []),

@@ -14,10 +14,12 @@ from asrctl.policy.pacing import gather_s
 from asrctl.policy.priority import Source
 from asrctl.protocol import Done, GoAway, ServerMessage, Status
 from asrctl.server.engine import Engine
+from asrctl.server.groups import Groups
 from asrctl.server.journal import Journal
 from asrctl.server.metrics import Metrics
 from asrctl.server.options import ServeOptions
 from asrctl.server.served import Bounds, ServedSession
+from asrctl.server.session import LiveSession
 from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
@@ -50,6 +52,7 @@ class Hub:
         self.clock = clock
         self.admission = Admission(options.admission, clock)
         self.ladder = Ladder(options.ladder, clock)
+        self.groups = Groups(clock)
         self.closing = ""
         """Why nobody new is let in any more; empty until the end."""
         self.trouble = ""
@@ -146,6 +149,8 @@ class Hub:
         """A session of somebody who was admitted begins."""
         session.obey(self.ladder.measures, int(self.ladder.level))
         self._sessions[session.session_id] = session
+        if isinstance(session, LiveSession):
+            self.groups.join(session)
         source = session.request.source
         self.metrics.opened.labels(source).inc()
         self.journal.note("session.start", session=session.session_id, source=source, dialect=dialect)
@@ -166,6 +171,7 @@ class Hub:
             if session.is_over or self._has_expired(session):
                 self.end(session)
         self._note_disk()
+        self.groups.tick()
         finished = [session for session in self._sessions.values() if session.done]
         for session in finished[:-_FINISHED_KEPT]:
             self.end(session)
@@ -232,6 +238,8 @@ class Hub:
         """Forget a session."""
         session_id = session.session_id
         self._sessions.pop(session_id, None)
+        if isinstance(session, LiveSession):
+            self.groups.leave(session)
         self.admission.release(session_id)
         self._count(session)
         self._counted.pop(session_id, None)
@@ -243,6 +251,8 @@ class Hub:
     def said(self, session: ServedSession, news: ServerMessage | Event) -> None:
         """A session told its client something."""
         self.metrics.said(news)
+        if isinstance(session, LiveSession):
+            self.groups.said(session, news)
         if isinstance(news, Done | Finished):
             self._note_done(session)
 
@@ -302,6 +312,7 @@ class Hub:
         """Close all sockets with 1012 and end all sessions."""
         for session in list(self._sessions.values()):
             self._part(session)
+        self.groups.close()
 
     def _part(self, session: ServedSession) -> None:
         self.with_session(session, lambda each: each.end_socket())

@@ -308,6 +308,11 @@ class ServedSession(ABC):
         return held_s + len(self._gathered) / self._bytes_per_s
 
     @property
+    def committed_s(self) -> float:
+        """Everything before was answered for, in the time of this session's audio."""
+        return self._session.committed_sample / SAMPLE_RATE_HZ
+
+    @property
     def is_over(self) -> bool:
         """Whether nobody can ask for it any more."""
         return bool(self.failure)

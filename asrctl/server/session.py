@@ -152,6 +152,11 @@ class LiveSession(ServedSession):
             )
         )
 
+    @property
+    def committed_s(self) -> float:
+        """The same since the client's audio began, the beginning of which another session may have heard."""
+        return self._positions.time_s(super().committed_s)
+
     def report(self) -> None:
         """Tell the client how far things are, if that is news; to be called a few times a second."""
         super().report()

@@ -72,6 +72,7 @@ def message_of(
                 to=min(positions.frames(event.end_sample), state.received),
                 words=words,
                 language=None if is_open(event.language) else event.language or None,
+                speaker=state.start.speaker,
             )
         case events.Dropped():
             return Dropped(

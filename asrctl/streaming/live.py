@@ -6,13 +6,14 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from asrctl.audio.live import Lost
+from asrctl.audio.live_tracks import Step, length_of
 from asrctl.events import Event, Finished
 from asrctl.streaming.session import Session, TurnListener
 from asrctl.streaming.source import Reader
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +31,9 @@ FILE_AHEAD_S = 45.0
 class Transcriber(Protocol):
     """Turns audio into events, here or on a server."""
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
-        """Take the next samples, shape (n,), mono float32 at 16 kHz, not to be changed afterwards."""
+    def feed(self, samples: Any) -> None:
+        """Take the next samples, shape (n,), mono float32 at 16 kHz, not to be changed afterwards; of tracks,
+        a `Step`."""
         ...
 
     def skip(self, count: int, reason: str) -> None:
@@ -49,6 +51,9 @@ class Transcriber(Protocol):
 
 class LiveStream:
     """Feed it audio and iterate over its events, the last of which is `Finished`; a context manager."""
+
+    tracks: tuple[Track, ...] = ()
+    """None: this is one."""
 
     def __init__(
         self,
@@ -90,6 +95,16 @@ class LiveStream:
     def is_loading(self) -> bool:
         """Whether no provider is ready yet."""
         return not self._loading.done()
+
+    @property
+    def language(self) -> str:
+        """What the last final was in; what was asked for until there is one."""
+        return self.session.language
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there are events that were not iterated over yet."""
+        return not self._events.empty()
 
     def waiting(self) -> list[Event]:
         """Events that were not iterated over yet; for whoever leaves early."""
@@ -145,14 +160,14 @@ class Feeder:
 
     Attributes:
         level_db: Level of the last chunk, in dB of full scale.
-        heard_samples: What was fed so far, losses included.
+        heard_samples: What was fed so far, losses included, of all tracks.
         unheard_samples: What came after the end, losses included; it is in nobody's account.
         failure: Why the source failed, if it did.
         complete: Whether the source has given all it had.
     """
 
-    def __init__(self, reader: Reader[NDArray[np.float32] | Lost], transcriber: Transcriber) -> None:
-        """Prepare; `run` does it."""
+    def __init__(self, reader: Reader[Any], transcriber: Transcriber) -> None:
+        """Prepare; `run` does it. A source of tracks gives steps, which its transcriber knows."""
         self.level_db = -math.inf
         self.heard_samples = 0
         self.unheard_samples = 0
@@ -183,8 +198,8 @@ class Feeder:
         finally:
             self.end()
 
-    async def _take(self, item: NDArray[np.float32] | Lost) -> None:
-        count = item.count if isinstance(item, Lost) else len(item)
+    async def _take(self, item: Any) -> None:
+        count = length_of(item)
         if not self._ended:
             await self._transcriber.wait_for_room()
         if self._ended:
@@ -194,7 +209,8 @@ class Feeder:
         if isinstance(item, Lost):
             self._transcriber.skip(count, item.reason)
         else:
-            self.level_db = level_db(item)
+            audible = item.samples() if isinstance(item, Step) else [item]
+            self.level_db = max(map(level_db, audible))
             self._transcriber.feed(item)
 
 

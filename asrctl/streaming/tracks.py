@@ -19,7 +19,7 @@ from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, LanguageEvidence, Segment, Track
 
-_PAUSE_S = 1.0
+PAUSE_S = 1.0
 """A segment is parted at a pause so long: others may have spoken in it. A turn in conversation is rarely
 left and taken up again sooner."""
 _AHEAD = 4
@@ -210,7 +210,7 @@ class TracksTranscription:
     async def _take(self, index: int) -> None:
         async with aclosing(self._works[index].segments()) as segments:
             async for segment in segments:
-                for part in segment.said_by(self._speakers[index]).parted(_PAUSE_S):
+                for part in segment.said_by(self._speakers[index]).parted(PAUSE_S):
                     self._count += 1
                     kept = part if self._words else replace(part, words=())
                     heapq.heappush(self._held, (part.start_s, index, self._count, kept))

@@ -38,6 +38,7 @@ class Stream:
         self.portaudio = portaudio
         self.rate_hz: int = options["samplerate"]
         self.channels: int = options["channels"]
+        self.device: int = options["device"]
         self.blocksize: int = options["blocksize"]
         self.callback: Callable[..., None] = options["callback"]
         self.finished: Callable[[], None] = options["finished_callback"]

@@ -60,3 +60,14 @@ def test_where_there_is_echo_no_speech_is_heard() -> None:
     loud = np.full(FRAME_SAMPLES * 2 + 10, 0.5, np.float32)
     assert detector.probabilities(loud).tolist() == [0.0, 1.0]
     assert len(detector.flush()) == 1
+
+
+def test_verdicts_stay_in_place_behind_a_gap() -> None:
+    """A gap is not heard, and what follows starts a frame of its own: it has the verdict of where it lies."""
+    gaps = deque([(700, 2 * FRAME_SAMPLES)])
+    detector = WithoutEcho(LevelDetector(), deque([False, False, True, True, False]), gaps)
+    loud = np.full(FRAME_SAMPLES, 0.5, np.float32)
+    assert detector.probabilities(np.concatenate((loud, loud[:188]))).tolist() == [1.0]
+    assert len(detector.flush()) == 1 and not gaps  # the third frame begins in the gap
+    assert detector.probabilities(loud).tolist() == [0.0]
+    assert detector.probabilities(loud).tolist() == [1.0]

@@ -71,7 +71,7 @@ def run(tmp_path: Path) -> Run:
         async def main() -> int:
             async with AsyncEngine.of(plan, Settings()) as engine:
                 return await listen(
-                    engine, lambda: source, LiveRequest(**request), view or LiveView(), LevelDetector()
+                    engine, lambda: source, LiveRequest(**request), view or LiveView(), LevelDetector
                 )
 
         return asyncio.run(main())

@@ -1,0 +1,132 @@
+"""What is said in a group of sessions at a server, as one transcript in the order of time."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+from asrctl.cli.live_view import LiveView
+from asrctl.cli.scribe import Scribe
+from asrctl.errors import ServerError, UsageError
+from asrctl.network.text import safe_text
+from asrctl.render import Format
+from asrctl.render.formats import WRITERS, format_of
+from asrctl.render.options import RenderOptions
+from asrctl.render.output import Output
+from asrctl.transcript import AudioAccount, Segment, Timing, Transcript
+
+_SILENT_S = 60.0
+"""A server says that it is there far more often."""
+_SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
+
+
+def subscribed(
+    server: str | None,
+    group: str,
+    api_key: str | None,
+    path: Path | None,
+    format: Format | None,
+    how: RenderOptions,
+) -> int:
+    """Write what is said until the group ends or Ctrl-C; returns the exit code.
+
+    Raises:
+        ServerError: The server cannot be reached, refuses, or is gone; what it said is written.
+        UsageError: The address is none.
+    """
+    url = events_url(server, group)
+    started_s, failure = time.monotonic(), None
+    writer = WRITERS[format or format_of(path) or "txt"]
+    with Output(path) as output:
+        scribe = Scribe(_Source(group), LiveView(), writer(output, how))
+        try:
+            for said in _events(url, api_key):
+                if said.get("type") == "missed":
+                    scribe.warn(f"{said.get('count')} finals were said too long ago to be kept")
+                elif said.get("type") == "final":
+                    scribe.write(_segment(said))
+        except KeyboardInterrupt:
+            pass
+        except (OSError, HTTPException, ValueError) as error:
+            failure = ServerError(f"{url}: {_reason(error)}")
+        segments = tuple(scribe.segments)
+        scribe.finish(
+            Transcript(
+                source=group,
+                model="",
+                provider="",
+                language="",
+                duration_s=max((segment.end_s for segment in segments), default=0.0),
+                segments=segments,
+                audio=AudioAccount(),
+                timing=Timing(math.nan, math.nan, time.monotonic() - started_s),
+            )
+        )
+    if failure is not None:
+        raise failure
+    return 0
+
+
+def events_url(server: str | None, group: str) -> str:
+    """Where a group's events are.
+
+    Raises:
+        UsageError: There is no address, or it is none.
+    """
+    parts = urlsplit(server or "")
+    if not parts.hostname or parts.scheme not in _SCHEMES:
+        raise UsageError("--subscribe needs the address of a server: --server ws://127.0.0.1:8765")
+    return f"{_SCHEMES[parts.scheme]}://{parts.netloc}/v1/groups/{quote(group, safe='')}/events"
+
+
+class _Source:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.warnings: list[str] = []
+
+
+def _events(url: str, api_key: str | None) -> Iterator[Mapping[str, Any]]:
+    """Events until the group ends.
+
+    Raises:
+        OSError: The server cannot be reached, refuses, or is gone.
+        HTTPException: It does not speak HTTP.
+        ValueError: It says something else than JSON.
+    """
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    opener = build_opener(ProxyHandler({}))
+    answer: HTTPResponse
+    with opener.open(Request(url, headers=headers), timeout=_SILENT_S) as answer:
+        for line in answer:
+            if line.startswith(b"data: "):
+                said = json.loads(line[6:])
+                if said["type"] == "done":
+                    return
+                yield said
+    raise ConnectionError("the server ended before the group did")
+
+
+def _segment(said: Mapping[str, Any]) -> Segment:
+    """A final of a group, safe to show."""
+    segment = Segment(
+        float(said["start_s"]),
+        float(said["end_s"]),
+        safe_text(str(said["text"])),
+        float(said["confidence"]),
+        language=safe_text(str(said.get("language", ""))),
+    )
+    return segment.said_by(safe_text(str(said.get("speaker", ""))))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, HTTPError):
+        return f"the server refuses: {error.code} {error.reason}"
+    return str(error.reason if isinstance(error, URLError) else error)

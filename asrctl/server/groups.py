@@ -1,0 +1,220 @@
+"""Groups: sessions that belong together, whose finals come as one stream to whoever subscribes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+
+from asrctl.policy.merging import Merger
+from asrctl.protocol import Done, Final
+from asrctl.protocol.openai.errors import bad_request, overloaded
+from asrctl.server.files.exchange import ClientGone, Exchange
+from asrctl.server.session import LiveSession
+
+MAX_SUBSCRIBERS = 64
+"""Of all groups."""
+MAX_GROUPS = 64
+"""Besides those that have sessions or subscribers: what was said in them can still be read."""
+MAX_KEPT_FINALS = 1000
+MAX_KEPT_BYTES = 1 << 20
+"""Of one group, for those who come late."""
+MAX_WAIT_S = 10.0
+"""A final waits no longer for earlier ones of other sessions."""
+_MAX_HELD = 1000
+_KEPT_S = 60.0
+"""A group without sessions can be read for so long."""
+_UNBEGUN_S = 600.0
+"""A subscriber waits no longer for the first session."""
+_KEEP_ALIVE_S = 10.0
+_SEND_S = 30.0
+"""A subscriber that takes nothing for so long is gone."""
+_MAX_NAME_CHARS = 100
+
+Clock = Callable[[], float]
+
+
+class Group:
+    """Finals of some sessions, in the order of their starts, since the first of them began."""
+
+    def __init__(self, now_s: float) -> None:
+        self.members: dict[LiveSession, float] = {}
+        """Sessions, and when the audio of each began, since the group did."""
+        self.subscribers = 0
+        self.began_s: float | None = None
+        self.idle_s = now_s
+        """Since when it has had no session."""
+        self.ended = False
+        self.last_id = 0
+        self.kept: deque[tuple[int, str]] = deque()
+        self.changed = asyncio.Event()
+        self._kept_bytes = 0
+        self._merger = Merger[dict[str, object]](MAX_WAIT_S, _MAX_HELD)
+
+    def join(self, session: LiveSession, now_s: float) -> None:
+        """A session begins."""
+        self.began_s = now_s if self.began_s is None else self.began_s
+        start = session.state.start
+        self.members[session] = now_s - self.began_s - start.audio_offset / start.format.sample_rate
+
+    def take(self, session: LiveSession, final: Final, now_s: float) -> None:
+        """A session of it said something."""
+        offset_s = self.members[session]
+        said: dict[str, object] = {
+            "speaker": final.speaker,
+            "session_id": session.session_id,
+            "start_s": round(offset_s + final.start_s, 3),
+            "end_s": round(offset_s + final.end_s, 3),
+            "text": final.text,
+            "confidence": final.confidence,
+            "language": final.language,
+        }
+        said = {key: value for key, value in said.items() if value is not None}
+        self._merger.push(offset_s + final.start_s, now_s, said)
+        self.release(now_s)
+
+    def release(self, now_s: float) -> None:
+        """Say what no earlier final can come before."""
+        settled = (offset_s + session.committed_s for session, offset_s in self.members.items())
+        for said in self._merger.due(min(settled, default=math.inf), now_s):
+            self.last_id += 1
+            text = json.dumps({"type": "final", "id": self.last_id, **said})
+            self.kept.append((self.last_id, text))
+            self._kept_bytes += len(text)
+            while len(self.kept) > MAX_KEPT_FINALS or self._kept_bytes > MAX_KEPT_BYTES:
+                self._kept_bytes -= len(self.kept.popleft()[1])
+            self._tell()
+
+    def leave(self, session: LiveSession, now_s: float) -> None:
+        """A session has said all; with the last one the group ends."""
+        if self.members.pop(session, None) is not None and not self.members:
+            self.release(now_s)
+            self.idle_s = now_s
+            self.end()
+
+    def end(self) -> None:
+        """Nothing more will be said."""
+        self.ended = True
+        self._tell()
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Groups:
+    """All groups of a server, by name. Belongs to its event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        """None yet; `clock` gives monotonic seconds."""
+        self._clock = clock
+        self._groups: dict[str, Group] = {}
+        self.subscribers = 0
+        """Of all groups."""
+
+    def _open(self, name: str) -> Group:
+        return self._groups.setdefault(name, Group(self._clock()))
+
+    def join(self, session: LiveSession) -> None:
+        """A session begins, which may be in a group; one that has ended begins again."""
+        if (name := session.state.start.group) is None:
+            return
+        if name in self._groups and self._groups[name].ended:
+            del self._groups[name]
+        self._open(name).join(session, self._clock())
+
+    def said(self, session: LiveSession, news: object) -> None:
+        """A session said something; finals with words and its end are of interest."""
+        group = self._groups.get(session.state.start.group or "")
+        if group is None or session not in group.members:
+            return
+        if isinstance(news, Final) and news.text.strip():
+            group.take(session, news, self._clock())
+        elif isinstance(news, Done):
+            group.leave(session, self._clock())
+
+    def leave(self, session: LiveSession) -> None:
+        """A session is over."""
+        if (group := self._groups.get(session.state.start.group or "")) is not None:
+            group.leave(session, self._clock())
+
+    def tick(self) -> None:
+        """To be called a few times a second."""
+        now_s = self._clock()
+        for name, group in list(self._groups.items()):
+            group.release(now_s)
+            age_s = now_s - group.idle_s
+            if not group.members and not group.ended and age_s >= _UNBEGUN_S:
+                group.end()
+            if not group.members and not group.subscribers and (age_s >= _KEPT_S or not group.ended):
+                del self._groups[name]
+        idle = [name for name, group in self._groups.items() if not group.members and not group.subscribers]
+        for name in idle[:-MAX_GROUPS]:
+            del self._groups[name]
+
+    def close(self) -> None:
+        """The server ends."""
+        for group in self._groups.values():
+            group.end()
+
+    # Subscribers
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer a subscriber with events, until the group ends or the client leaves.
+
+        Raises:
+            RequestRefused: There is no such group, or no room.
+        """
+        name = exchange.path.removeprefix("/v1/groups/").removesuffix("/events")
+        if not 0 < len(name) <= _MAX_NAME_CHARS:
+            raise bad_request(f"a group's name has 1 to {_MAX_NAME_CHARS} characters", "group")
+        if self.subscribers >= MAX_SUBSCRIBERS:
+            raise overloaded("too many subscribers", 5)
+        said = exchange.headers.get("last-event-id", "")[:15]
+        last_id = int(said) if said.isdecimal() else 0
+        self.subscribers += 1
+        try:
+            with exchange.kept():
+                await exchange.attended(self._send(exchange, name, last_id))
+        finally:
+            self.subscribers -= 1
+
+    async def _send(self, exchange: Exchange, name: str, last_id: int) -> None:
+        await exchange.start_events()
+        async with contextlib.aclosing(self._events(name, last_id)) as events:
+            async for event in events:
+                try:
+                    async with asyncio.timeout(_SEND_S):
+                        await exchange.event(event)
+                except TimeoutError:
+                    raise ClientGone from None
+        await exchange.end_events()
+
+    async def _events(self, name: str, last_id: int) -> AsyncGenerator[str]:
+        """Server-sent events of a group; a subscriber that is behind what is kept is told what it missed."""
+        group = self._open(name)
+        group.subscribers += 1
+        last_id = last_id if last_id <= group.last_id else 0  # it was of an older group of this name
+        try:
+            while True:
+                changed = group.changed
+                for number, text in [each for each in group.kept if each[0] > last_id]:
+                    if number > last_id + 1:
+                        yield f'data: {{"type": "missed", "count": {number - last_id - 1}}}\n\n'
+                    last_id = max(number, last_id)
+                    yield f"id: {number}\ndata: {text}\n\n"
+                if group.ended and last_id == group.last_id:
+                    yield 'data: {"type": "done"}\n\n'
+                    return
+                if changed is not group.changed:
+                    continue
+                try:
+                    async with asyncio.timeout(_KEEP_ALIVE_S):
+                        await changed.wait()
+                except TimeoutError:
+                    yield ": waiting\n\n"
+        finally:
+            group.subscribers -= 1

@@ -1,0 +1,192 @@
+"""Sessions that belong together: their finals come as one stream, in the order of time, within bounds."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from asrctl.cli.subscribe import events_url
+from asrctl.errors import UsageError
+from asrctl.protocol import Final
+from asrctl.server import groups
+from tests.cli.commands import run
+
+from .servers import PATIENCE_S, Running, Talker, spoken, until
+
+
+@pytest.fixture
+def group(request: pytest.FixtureRequest) -> str:
+    """A name that no other test has."""
+    return f"{request.node.name} ü/x"
+
+
+class Subscriber(threading.Thread):
+    """Reads a group's events to their end."""
+
+    def __init__(self, server: Running, name: str, **headers: str) -> None:
+        super().__init__(daemon=True)
+        self.events: list[dict[str, Any]] = []
+        self._url, self._headers = events_url(server.url, name), headers
+        self._server = server
+        before = server.call(lambda: server.server.hub.groups.subscribers)
+        self.start()
+        until(lambda: server.call(lambda: server.server.hub.groups.subscribers) > before or self.done)
+
+    def run(self) -> None:
+        with (
+            httpx.Client(trust_env=False, timeout=PATIENCE_S) as http,
+            http.stream("GET", self._url, headers=self._headers) as answer,
+        ):
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    self.events.append(json.loads(line[6:]))
+
+    @property
+    def done(self) -> bool:
+        return bool(self.events) and self.events[-1]["type"] == "done"
+
+    def said(self) -> list[tuple[str, str]]:
+        """Who said what, of a group that has ended."""
+        self.join(PATIENCE_S)
+        assert self.done
+        return [(each["speaker"], each["text"]) for each in self.events if each["type"] == "final"]
+
+
+def talker(server: Running, name: str, speaker: str, *words: int) -> Talker:
+    return Talker(server.url, spoken(*words), group=name, speaker=speaker)
+
+
+def test_two_sessions_are_one_conversation(shared: Running, group: str) -> None:
+    """In the order of their starts, though one session is transcribed before the other's audio comes."""
+    subscriber = Subscriber(shared, group)
+    with talker(shared, group, "Ann", 1, 2, 3) as ann, talker(shared, group, "Ben", 11, 12, 13) as ben:
+        ann.finish()
+        ben.finish()
+    said = subscriber.said()
+    assert {*said} == {
+        (name, f"w{n}") for name, base in (("Ann", 0), ("Ben", 10)) for n in range(base + 1, base + 4)
+    }
+    starts = [each["start_s"] for each in subscriber.events[:-1]]
+    assert starts == sorted(starts)
+    assert [each["id"] for each in subscriber.events[:-1]] == [*range(1, 7)]
+    assert ann.of(Final)[0].speaker == "Ann"
+
+
+def test_who_comes_late_gets_what_is_kept(
+    shared: Running, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after the end, for a while; what is not kept is counted, and nobody hears of it twice."""
+    monkeypatch.setattr(groups, "MAX_KEPT_FINALS", 2)
+    with talker(shared, group, "Ann", 1, 2, 3) as ann:
+        ann.finish()
+    late = Subscriber(shared, group)
+    assert late.said() == [("Ann", "w2"), ("Ann", "w3")]
+    assert late.events[0] == {"type": "missed", "count": 1}
+    assert Subscriber(shared, group, **{"Last-Event-ID": "2"}).said() == [("Ann", "w3")]
+
+
+def test_a_name_begins_again(shared: Running, group: str) -> None:
+    """A group that has ended and a new one of its name have nothing in common."""
+    for word in (1, 2):
+        with talker(shared, group, "Ann", word) as ann:
+            ann.finish()
+        assert Subscriber(shared, group).said() == [("Ann", f"w{word}")]
+
+
+def test_a_session_that_is_behind_is_waited_for_within_bounds(shared: Running, group: str) -> None:
+    """Its client sends nothing; what others say comes all the same, in time."""
+    subscriber = Subscriber(shared, group)
+    with talker(shared, group, "Ann", 1), talker(shared, group, "Ben", 11) as ben:
+        ben.finish()
+        groups_of = shared.server.hub.groups
+        assert not subscriber.events
+        clock = groups_of._clock
+        shared.call(lambda: setattr(groups_of, "_clock", lambda: clock() + groups.MAX_WAIT_S))
+        until(lambda: subscriber.events)
+        shared.call(lambda: setattr(groups_of, "_clock", clock))
+    assert subscriber.events[0]["text"] == "w11"
+
+
+def test_subscribers_are_bounded(shared: Running, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One too many is told to come back; one that has left makes room, and leaves no group behind."""
+    monkeypatch.setattr(groups, "MAX_SUBSCRIBERS", 1)
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as http:
+        url = events_url(shared.url, group)
+        until(lambda: not shared.call(lambda: shared.server.hub.groups.subscribers))
+        with http.stream("GET", url):
+            until(lambda: shared.call(lambda: shared.server.hub.groups.subscribers))
+            refused = http.get(url)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        until(lambda: not shared.call(lambda: shared.server.hub.groups.subscribers))
+        until(lambda: group not in shared.call(lambda: [*shared.server.hub.groups._groups]))
+
+
+def test_the_door(shared: Running) -> None:
+    """Strange origins, names and methods are refused like everywhere."""
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as http:
+        url = events_url(shared.url, "g")
+        assert http.get(url, headers={"Origin": "https://example.org"}).status_code == 403
+        assert http.post(url).status_code == 405
+        assert http.get(events_url(shared.url, "x" * 101)).status_code == 400
+
+
+def test_nobody_comes(group: str) -> None:
+    """A group that does not begin ends for those who wait, and is forgotten."""
+    now_s = 0.0
+    held = groups.Groups(lambda: now_s)
+    waiting = held._open(group)
+    waiting.subscribers = 1
+    now_s = 599.0
+    held.tick()
+    assert not waiting.ended
+    now_s = 600.0
+    held.tick()
+    assert waiting.ended
+    waiting.subscribers = 0
+    held.tick()
+    assert not held._groups
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    (tmp_path / "config.toml").touch()
+    monkeypatch.setenv("ASRCTL_CONFIG", str(tmp_path / "config.toml"))
+    yield
+
+
+def test_the_command(shared: Running, group: str, no_settings: None, tmp_path: Path) -> None:
+    """`--subscribe` writes a transcript with speakers, in the format that the file's name says."""
+    with talker(shared, group, "Ann", 1, 2) as ann:
+        ann.finish()
+    path = tmp_path / "said.txt"
+    assert run("transcribe", "--server", shared.url, "--subscribe", group, "-o", str(path)) == 0
+    assert path.read_text() == "Ann: w1\nAnn: w2\n"
+
+
+def test_a_server_that_is_not_there(no_settings: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and the code for it; without an address nothing is tried."""
+    assert run("transcribe", "--server", "ws://127.0.0.1:1", "--subscribe", "g") == 5
+    assert "http://127.0.0.1:1/v1/groups/g/events: " in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(UsageError, match="needs the address of a server"):
+        events_url(None, "g")
+
+
+def test_speakers_of_a_file_at_a_server(
+    shared: Running, group: str, no_settings: None, tmp_path: Path
+) -> None:
+    """`--speaker` and `--group` go to the server, and the name is in what is written here."""
+    from .files.requests import HELLO
+
+    (tmp_path / "talk.wav").write_bytes(HELLO)
+    path = tmp_path / "said.json"
+    chosen = ["--server", shared.url, "--group", group, "--speaker", "Ben", "-o", str(path)]
+    assert run("transcribe", str(tmp_path / "talk.wav"), *chosen) == 0
+    assert json.loads(path.read_text())["speakers"] == ["Ben"]
+    assert {speaker for speaker, _ in Subscriber(shared, group).said()} == {"Ben"}
+    assert run("transcribe", "a.wav", "--group", "g") == 2
