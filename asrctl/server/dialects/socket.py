@@ -64,12 +64,13 @@ class DialectSocket(SocketShell):
         self.driver.receive_binary(data)
 
     def _control(self, ping: bool) -> None:
-        if self._controls.take():
+        allowance = self._controls if self._has_session else self._sessionless
+        if allowance.take():
             return
         if self.driver.closed and self._socket is not None:
             self._socket.abort()
         self.driver.close(CloseCode.POLICY, "too_many_messages")
-        self._controls.refill()
+        allowance.refill()
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket, and end the session."""

@@ -214,6 +214,18 @@ def test_sockets_without_a_session_are_bounded(server: Running, monkeypatch: pyt
     third.ask("open")
 
 
+def test_pings_without_a_session(server: Running) -> None:
+    """A few show that a client is there; a flood of them ends the socket."""
+    client = Plainly(server)
+    for _ in range(20):
+        client.socket.ping()
+    client.ask("note")
+    with contextlib.suppress(ConnectionClosed):  # it is closed meanwhile
+        for _ in range(400):
+            client.socket.ping()
+    assert client.closed() in (CloseCode.POLICY, None)  # None: cut, for it went on
+
+
 def test_a_flood_without_a_session(server: Running) -> None:
     """It ends the socket, where the same in a session is only read more slowly."""
     flooding, speaking = Plainly(server), Plainly(server)
