@@ -34,7 +34,7 @@ from asrctl.providers.remote.windows import RemoteWindows
 from asrctl.providers.scripted import speak
 from asrctl.workers.pool import BATCH
 from benchmarks.common import machine, note, save, table
-from benchmarks.serve_proxy import FaultyProxy, seeded_plans
+from benchmarks.faults.proxy import FaultyProxy, seeded_plans
 from tests.plugins import install
 from tests.providers.brains import OpenAiBrain, VllmBrain
 from tests.providers.ears import Stream

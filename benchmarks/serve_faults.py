@@ -42,12 +42,11 @@ from asrctl.policy.breaker import BreakerOptions
 from asrctl.protocol import Final, KeptMessage, Resume, encode
 from benchmarks.accuracy import accuracy, normalise
 from benchmarks.common import Table, half_option, note, table
+from benchmarks.faults.proxy import KINDS, FaultyProxy, seeded_plans
 from benchmarks.serve_process import ServerProcess
-from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
 from benchmarks.serve_sessions import Listened, failures, feed_paced, listen
 from benchmarks.talks import keep, parser, talks_of
 
-KINDS: tuple[Kind, ...] = ("pass", "cut", "close", "reset", "lag", "stall", "half-open")
 IMPATIENT = ClientOptions(
     backoff=BackoffOptions(first_s=0.02, max_s=0.2, max_attempts=1000),
     breaker=BreakerOptions(open_s=0.2),

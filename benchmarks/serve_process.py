@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Self
@@ -41,10 +41,16 @@ class ServerProcess:
     """
 
     def __init__(
-        self, *args: str, port: int = 0, environ: Mapping[str, str] | None = None, module: str = "asrctl"
+        self,
+        *args: str,
+        port: int = 0,
+        environ: Mapping[str, str] | None = None,
+        module: str = "asrctl",
+        limits: Callable[[], None] | None = None,
     ) -> None:
-        """Prepare; `args` go to `asrctl serve`, or to a `module` that stands in for it."""
+        """Prepare; `args` go to `serve` of `module`; `limits` is called in the process before that."""
         self._command = [sys.executable, "-m", module, "serve", "--port", str(port), *args]
+        self._limits = limits
         self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[str] | None = None
         self._listening = threading.Event()
@@ -73,7 +79,12 @@ class ServerProcess:
         self._ended.clear()
         self.started_s = time.monotonic()
         self._process = subprocess.Popen(
-            self._command, stderr=subprocess.PIPE, text=True, env=self._environ, start_new_session=True
+            self._command,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._environ,
+            start_new_session=True,
+            preexec_fn=self._limits,
         )
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
 
@@ -81,7 +92,7 @@ class ServerProcess:
         assert process.stderr is not None
         for line in process.stderr:
             self.lines.append(line.rstrip())
-            if " event=listening" in line and (found := re.search(r"url=(\S+)", line)):
+            if " event=listening" in line and (found := re.search(r"url=(ws\S+)", line)):
                 self.url = found[1]
                 self._listening.set()
         self._ended.set()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from benchmarks.serve_proxy import FaultyProxy, Plan
+from benchmarks.faults.proxy import FaultyProxy, Plan
 
 _START_S = 30.0
 

@@ -46,6 +46,10 @@ class Connection(SocketShell):
         self._protocol = ServerProtocol(hub.options.limits, hub.clock)
         self._session: LiveSession | None = None
 
+    @property
+    def _has_session(self) -> bool:
+        return self._session is not None
+
     def _take_text(self, text: str) -> None:
         self._handle(self._protocol.receive_text(text))
 

@@ -45,7 +45,7 @@ class Doorkeeper:
             refused: Told of each that had to go, or could not come in.
         """
         self._most, self._most_per_peer = most, most_per_peer
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._refused = refused
         self._peers: dict[Guarded, str] = {}
 
@@ -91,7 +91,7 @@ class Doorkeeper:
         for connection in list(self._peers):
             if connection.is_accepted:
                 connection.idle_since_s = now_s  # when it is closed, it has its time to close
-            elif now_s - connection.idle_since_s >= self._timeout_s:
+            elif now_s - connection.idle_since_s >= self.timeout_s:
                 self._cut(connection)
 
     def _cut(self, connection: Guarded) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _USUAL_BYTES = 1 << 20
-_MAX_LONG_BYTES = 96 << 20
-"""Held of messages that are longer than usual, by all sockets together: a few of the longest at a time."""
+_MAX_LONG_BYTES = 48 << 20
+"""Held of messages that are longer than usual, by all sockets together: two of the longest at a time."""
 
 
 class LongMessages:

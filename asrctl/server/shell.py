@@ -37,6 +37,7 @@ class SocketShell(ABC):
         self._socket: WebSocketConnection | None = websocket.scope.get("extensions", {}).get(SOCKET)
         if self._socket is not None:
             self._socket.on_control = self._control
+            self._socket.has_session = lambda: self._has_session
 
     async def run(self) -> None:
         """Serve the socket until it is gone."""
@@ -117,6 +118,12 @@ class SocketShell(ABC):
 
     async def _pace(self) -> None:  # noqa: B027 the protocol may bound it already
         """Wait before the next message is taken, where a client goes too fast."""
+
+    @property
+    @abstractmethod
+    def _has_session(self) -> bool:
+        """Whether it belongs to somebody who was let in to a session."""
+        ...
 
     @abstractmethod
     def _take_text(self, text: str) -> None: ...

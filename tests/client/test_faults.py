@@ -17,7 +17,7 @@ from asrctl.client import Client, ClientOptions, Phase
 from asrctl.errors import ServerError
 from asrctl.policy.breaker import BreakerOptions, BreakerState, CircuitBreaker
 from asrctl.protocol import Done, Error, Final, Limits, Ready, encode
-from benchmarks.serve_proxy import FaultyProxy, Plan
+from benchmarks.faults.proxy import FaultyProxy, Plan
 from tests.client.clients import Heard, Time, hear, run
 from tests.client.runs import SAMPLES, assert_all_heard, transcribed
 from tests.client.server import (

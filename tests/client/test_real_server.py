@@ -20,7 +20,7 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
 from asrctl.protocol import Dropped, Final
 from asrctl.providers.scripted import speak
-from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
+from benchmarks.faults.proxy import FaultyProxy, Kind, seeded_plans
 from tests.client.clients import Heard, run
 from tests.server.servers import Running, options_for, running, script
 from tests.streaming.speech import silence

@@ -16,7 +16,7 @@ from asrctl.client import Client, ClientOptions
 from asrctl.client.source import AHEAD_SAMPLES, HELD_SAMPLES, Source
 from asrctl.errors import AudioError, ServerError
 from asrctl.protocol import Final
-from benchmarks.serve_proxy import FaultyProxy, Plan
+from benchmarks.faults.proxy import FaultyProxy, Plan
 from tests.client.clients import Heard, run
 from tests.client.liar import READY, saying
 from tests.client.runs import SAMPLES, assert_all_heard

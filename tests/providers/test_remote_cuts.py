@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.serve_proxy import FaultyProxy, Kind, seeded_plans
+from benchmarks.faults.proxy import FaultyProxy, Kind, seeded_plans
 from tests.proxies import proxy_in_a_thread
 
 from ..server.servers import options_for, running, script

@@ -9,7 +9,7 @@ import pytest
 
 from asrctl.protocol import Dropped, Final
 from asrctl.providers.base import ModelSpec
-from benchmarks.serve_proxy import Plan, seeded_plans
+from benchmarks.faults.proxy import Kind, Plan, seeded_plans
 from tests.proxies import proxy_in_a_thread
 
 from .servers import Running, Talker, options_for, running, spoken
@@ -59,6 +59,16 @@ def test_cuts_at_any_byte(shared: Running, mean_bytes: int) -> None:
             talker.persist()
             check(talker, [f"w{n}" for n in words])
         assert proxy.harmed >= SESSIONS
+
+
+@pytest.mark.parametrize("kind", ["delay", "throttle", "fragment", "coalesce", "corrupt", "half-close"])
+def test_networks_that_are_slow_or_wrong(shared: Running, kind: Kind) -> None:
+    """Bytes that come late, in crumbs, all at once, or not as they were sent, cost no word."""
+    with proxy_in_a_thread(shared.url, [Plan(kind, 1000), Plan(kind, 1001)]) as proxy:
+        talker = Talker(f"{proxy.url}/v1/stream", spoken(1, 2, pause_s=0.6))
+        talker.persist()
+        check(talker, ["w1", "w2"])
+        assert proxy.fates[kind]
 
 
 def test_the_server_restarts(scripted: Callable[..., ModelSpec]) -> None:

@@ -13,12 +13,10 @@ from starlette.websockets import WebSocket
 
 from asrctl.policy.admission import Refusal
 from asrctl.protocol.dialect import Dialect
-from asrctl.server.dialects.registry import MAX_WAITING, Registry
+from asrctl.server.dialects.registry import Registry
 from asrctl.server.dialects.socket import DialectSocket
 from asrctl.server.gate import Denial, Gate
 from asrctl.server.hub import Hub
-
-_TOO_MANY = Refusal("too many sockets are open without a session", 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +122,6 @@ class DialectDoor:
 
     def _place(self, entrance: Entrance) -> str | Refusal | None:
         """The place of a socket that needs one; for others only whether there would be one."""
-        if not entrance.needs_place and self._registry.waiting >= MAX_WAITING:
-            return _TOO_MANY
         admitted = self._hub.admit()
         if isinstance(admitted, Refusal) or entrance.needs_place:
             return admitted

@@ -28,6 +28,8 @@ from asrctl.server.dialects.session import DialectSession, begin
 from asrctl.server.hub import Hub
 
 _FULL_RETRY_S = 5
+_PIECE_BYTES = 1 << 18
+"""Audio is converted in pieces: minutes at once would take many times their size in memory."""
 
 
 class Transport(Protocol):
@@ -70,6 +72,8 @@ class Driver:
         self.closed = False
         """Whether the socket is being closed: nothing more is taken or sent."""
         self._going_away = False
+        self.waits_since_s = hub.clock()
+        """Since when it has had no session."""
 
     @property
     def has_place(self) -> bool:
@@ -118,13 +122,13 @@ class Driver:
     def hear(self, event: Event) -> None:
         """Take an event of the session."""
         if isinstance(event, Finished):
-            self._session = None
+            self._forget_session()
         self._guarded(lambda: self._dialect.hear(event))
         self._end_if_over()
 
     def failed(self, reason: str) -> None:
         """The session has ended through a fault."""
-        self._session = None
+        self._forget_session()
         self._guarded(lambda: self._dialect.failed(reason))
         self._end_if_over()
 
@@ -192,7 +196,8 @@ class Driver:
             return None
         try:
             if isinstance(output, Feed):
-                session.add(output.data)
+                for at in range(0, len(output.data), _PIECE_BYTES):
+                    session.add(output.data[at : at + _PIECE_BYTES])
                 session.check_room()
             elif isinstance(output, Reformat):
                 session.reformat(output.sample_rate_hz, output.channels)
@@ -219,6 +224,10 @@ class Driver:
         self._transport.finish(output.code, output.reason)
 
     def _leave(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
+        if (session := self._forget_session()) is not None:
             self._hub.leave(session)
+
+    def _forget_session(self) -> DialectSession | None:
+        session, self._session = self._session, None
+        self.waits_since_s = self._hub.clock()
+        return session

@@ -32,7 +32,7 @@ _SUBPROTOCOL = "realtime"
 _KEY_PREFIX = "openai-insecure-api-key."
 _FLAT_SUBPROTOCOL = "openai-beta.realtime-v1"
 _MOST_BODY_BYTES = 1 << 16
-_BODY_S = 30.0
+_BODY_S = 10.0
 _CODES = {"key": "invalid_api_key", "capacity": "overloaded", "origin": "origin_not_allowed", "host": "host"}
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from asrctl.protocol import CloseCode
 from asrctl.server.dialects.driver import Driver
 
 MAX_WAITING = 64
-"""Sockets that may be open without a session or a place for one."""
+"""Sockets that may be open without a session; then the one that waits longest makes way."""
 
 
 class Registry:
@@ -23,10 +24,12 @@ class Registry:
     def __len__(self) -> int:
         return len(self._drivers)
 
-    @property
-    def waiting(self) -> int:
-        """How many have neither a session nor a place for one, and are bounded by their number."""
-        return sum(not driver.has_place for driver in self._bounded)
+    def _make_way(self) -> None:
+        """Where too many have neither a session nor a place for one, the one that waits longest goes."""
+        waiting = [each for each in self._bounded if not (each.has_place or each.closed)]
+        if len(waiting) >= MAX_WAITING:
+            oldest = min(waiting, key=lambda each: each.waits_since_s)
+            oldest.close(CloseCode.OVERLOAD, "too many sockets are open without a session")
 
     @contextmanager
     def kept(self, driver: Driver, *, may_wait: bool = False) -> Iterator[None]:
@@ -36,6 +39,7 @@ class Registry:
         """
         self._drivers.add(driver)
         if not may_wait:
+            self._make_way()
             self._bounded.add(driver)
         try:
             driver.open()

@@ -16,13 +16,15 @@ from asrctl.server.shell import SocketShell
 
 _BURST_S = 4.0
 _PAUSE_S = 0.02
+SESSIONLESS_PER_S = 10
+"""Messages of a socket without a session: to settle what its session shall be like, and to stay."""
 
 
 class DialectSocket(SocketShell):
     """A WebSocket that was accepted; a `Transport` of its driver.
 
     Clients of other protocols know of no limit on messages: one that goes too fast is read more slowly. Only
-    control frames, which nobody needs so many of, end the socket.
+    control frames, and messages without a session, which nobody needs so many of, end the socket.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class DialectSocket(SocketShell):
         rate = hub.options.limits.max_messages_per_s
         self._messages = Allowance(rate, _BURST_S, hub.clock)
         self._controls = Allowance(rate, _BURST_S, hub.clock)
+        self._sessionless = Allowance(SESSIONLESS_PER_S, _BURST_S, hub.clock)
 
     def send(self, frame: str | bytes, *, droppable: bool) -> None:
         """Queue a frame."""
@@ -44,7 +47,13 @@ class DialectSocket(SocketShell):
         """Close after what is queued."""
         self._end(Close(code, reason))
 
+    @property
+    def _has_session(self) -> bool:
+        return self.driver.has_place
+
     async def _pace(self) -> None:
+        if not (self._has_session or self._sessionless.take()):
+            self.driver.close(CloseCode.POLICY, "too_many_messages")
         while not self._messages.take():
             await asyncio.sleep(_PAUSE_S)
 
@@ -55,12 +64,13 @@ class DialectSocket(SocketShell):
         self.driver.receive_binary(data)
 
     def _control(self, ping: bool) -> None:
-        if self._controls.take():
+        allowance = self._controls if self._has_session else self._sessionless
+        if allowance.take():
             return
         if self.driver.closed and self._socket is not None:
             self._socket.abort()
         self.driver.close(CloseCode.POLICY, "too_many_messages")
-        self._controls.refill()
+        allowance.refill()
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket, and end the session."""

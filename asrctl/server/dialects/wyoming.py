@@ -12,6 +12,7 @@ from asrctl.protocol import CloseCode
 from asrctl.protocol.wyoming import ServedModel, WyomingDialect, encode
 from asrctl.server.dialects.driver import Driver
 from asrctl.server.dialects.registry import Registry
+from asrctl.server.dialects.socket import SESSIONLESS_PER_S
 from asrctl.server.doorkeeper import Doorkeeper
 from asrctl.server.hub import Hub
 from asrctl.server.listener import bound
@@ -98,6 +99,7 @@ class WyomingConnection(asyncio.Protocol):
         self._dialect = port.dialect()
         self._driver = Driver(NAME, self._dialect, port.hub, self)
         self._events = Allowance(port.hub.options.limits.max_messages_per_s, _BURST_S, port.hub.clock)
+        self._idle_events = Allowance(SESSIONLESS_PER_S, _BURST_S, port.hub.clock)
         self._unpaid = 0
         self._backlog = bytearray()
         self._looking = False
@@ -163,6 +165,8 @@ class WyomingConnection(asyncio.Protocol):
         if events := self._dialect.events - before:
             self._unpaid += events
             self.idle_since_s = self._loop.time()
+            if not (self._driver.has_place or self._dialect.is_waiting or self._idle_events.take(events)):
+                self._driver.close(CloseCode.POLICY, "too_many_messages")
         if self._backlog and not self._driver.closed:
             self._look_soon()
         else:

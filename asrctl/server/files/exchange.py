@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
-from asrctl.server.sockets import CONNECTION
+from asrctl.server.requests import CONNECTION
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

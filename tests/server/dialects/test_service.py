@@ -13,10 +13,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from asrctl.policy.admission import AdmissionOptions
+from asrctl.protocol import CloseCode
 from asrctl.protocol.dialect import SessionRequest
 from asrctl.providers.base import ModelSpec
 from asrctl.server import app
-from asrctl.server.dialects import door
+from asrctl.server.dialects import registry
 from asrctl.server.dialects import session as sessions
 from asrctl.server.dialects.door import Entrance
 from asrctl.server.dialects.socket import DialectSocket
@@ -204,14 +205,36 @@ def test_who_comes_in(entrances: list[Entrance], scripted: Scripted) -> None:
 
 
 def test_sockets_without_a_session_are_bounded(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that have one do not count."""
-    monkeypatch.setattr(door, "MAX_WAITING", 1)
-    first = Plainly(server)
-    with pytest.raises(InvalidStatus) as refused:
-        Plainly(server)
-    assert refused.value.response.status_code == 503
-    first.ask("open")
+    """The one that has had none for longest makes way: nobody can hold the door shut. Others do not count."""
+    monkeypatch.setattr(registry, "MAX_WAITING", 2)
+    first, second, third = (Plainly(server) for _ in range(3))
+    assert first.closed() == CloseCode.OVERLOAD
+    second.ask("open")
     Plainly(server)
+    third.ask("open")
+
+
+def test_pings_without_a_session(server: Running) -> None:
+    """A few show that a client is there; a flood of them ends the socket."""
+    client = Plainly(server)
+    for _ in range(20):
+        client.socket.ping()
+    client.ask("note")
+    with contextlib.suppress(ConnectionClosed):  # it is closed meanwhile
+        for _ in range(400):
+            client.socket.ping()
+    assert client.closed() in (CloseCode.POLICY, None)  # None: cut, for it went on
+
+
+def test_a_flood_without_a_session(server: Running) -> None:
+    """It ends the socket, where the same in a session is only read more slowly."""
+    flooding, speaking = Plainly(server), Plainly(server)
+    speaking.ask("open")
+    with contextlib.suppress(ConnectionClosed):  # it is closed meanwhile
+        for _ in range(200):
+            flooding.socket.send("note")
+    assert flooding.closed() == CloseCode.POLICY
+    speaking.ask(*["note"] * 100)
 
 
 def test_what_the_server_does_not_have(entrances: list[Entrance], scripted: Scripted) -> None:
@@ -334,6 +357,7 @@ async def test_a_reader_that_never_reads(server: Running) -> None:
 def test_a_flood_of_pings(server: Running) -> None:
     """More control frames than anybody needs close the socket; messages are only read more slowly."""
     client = Plainly(server)
+    client.ask("open")
     for _ in range(2100):
         client.socket.send("note")
     for _ in range(2100):

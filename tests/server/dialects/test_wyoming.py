@@ -255,10 +255,23 @@ def test_a_client_that_does_not_read(server: Running, monkeypatch: pytest.Monkey
     monkeypatch.setattr(wyoming, "_MAX_UNSENT_BYTES", 1 << 14)
     with closing(Wyomingly(server)) as client:
         client.socket.settimeout(PATIENCE_S)
+        client.send(chunks(spoken(1)))
+        until(lambda: server.sessions == 1)
         with pytest.raises(OSError):
             for _ in range(10_000):
                 client.send(encode("describe") * 100)
     assert "reason=slow_reader" in server.log.getvalue()
+
+
+def test_questions_without_end(server: Running) -> None:
+    """Who has no utterance may ask what there is, but not all the time."""
+    with closing(Wyomingly(server)) as client:
+        client.send(encode("describe") * 20)
+        for _ in range(20):
+            client.until("info")
+        client.send(encode("ping") * 200)
+        assert client.ended() == ""
+        assert "reason=too_many_messages" in server.log.getvalue()
 
 
 def test_a_shutdown(scripted: Scripted) -> None:

@@ -16,12 +16,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
-Kind = Literal["pass", "cut", "close", "reset", "stall", "lag", "half-open"]
+Kind = Literal[
+    "pass", "cut", "close", "reset", "stall", "lag", "half-open", "half-close",
+    "delay", "throttle", "fragment", "coalesce", "corrupt",
+]  # fmt: skip
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _BLOCK_BYTES = 4096
 _LAG_S = 0.1
+_DELAY_S = 0.15
+"""On average, for each block of a delayed connection."""
+_THROTTLED_BYTES_PER_S = 48_000
+"""Half as much again as live audio needs."""
+_FRAGMENT_BYTES = 7
+_GATHER_S = 0.25
 _AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER on, for no time: closing resets."""
 
@@ -33,7 +43,11 @@ class Plan:
     `cut` closes both ends at once and loses what is under way; `close` lets it arrive first; `reset` says so
     with a TCP reset. `stall` forwards nothing more, and leaves both ends open; `lag` does that for a moment
     before it cuts; `half-open` closes the server's end and leaves the client's open, as a router does that
-    forgot the connection.
+    forgot the connection; `half-close` ends the client's direction alone.
+
+    The others last from the first byte: `delay` holds blocks back for a random while, `throttle` bounds the
+    rate, `fragment` forwards a few bytes at a time and `coalesce` many at once, `corrupt` changes one byte
+    of the handshake, of either side.
     """
 
     kind: Kind = "pass"
@@ -101,6 +115,9 @@ class FaultyProxy:
                     end.transport.abort()
 
 
+_SUDDEN = frozenset[Kind]({"cut", "close", "reset", "stall", "lag", "half-open", "half-close"})
+"""Kinds that come after so many bytes."""
+
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -113,6 +130,8 @@ class _Pair:
         self._client = client
         self._server = server
         self._left_bytes = plan.after_bytes
+        self._dice = random.Random(plan.after_bytes)
+        self._corrupted: asyncio.StreamReader | None = (client if plan.after_bytes % 2 else server)[0]
 
     async def run(self) -> None:
         """Forward until both ends are closed, or the plan is carried out."""
@@ -133,7 +152,9 @@ class _Pair:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Forward one way; whether the plan's time has come."""
-        harmful = self._plan.kind != "pass"
+        harmful = self._plan.kind in _SUDDEN
+        if not harmful and self._plan.kind != "pass" and reader is self._client[0]:
+            self._proxy.fates[self._plan.kind] += 1
         try:
             while data := await reader.read(_BLOCK_BYTES):
                 if harmful and len(data) >= self._left_bytes:
@@ -141,12 +162,28 @@ class _Pair:
                     await writer.drain()
                     return True
                 self._left_bytes -= len(data)
-                writer.write(data)
-                await writer.drain()
+                await self._pass_on(data, reader, writer)
             writer.write_eof()
         except OSError:  # one end was reset: so is the other
             writer.transport.abort()
         return False
+
+    async def _pass_on(self, data: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        kind, size = self._plan.kind, len(data)
+        if kind == "corrupt" and reader is self._corrupted:
+            at, self._corrupted = self._plan.after_bytes % size, None
+            data = data[:at] + bytes([data[at] ^ 0x15]) + data[at + 1 :]
+        if kind == "delay":
+            await asyncio.sleep(self._dice.uniform(0.0, 2 * _DELAY_S))
+        if kind == "throttle":
+            await asyncio.sleep(size / _THROTTLED_BYTES_PER_S)
+        step = _FRAGMENT_BYTES if kind == "fragment" else size
+        for at in range(0, size, step):
+            writer.write(data[at : at + step])
+            await writer.drain()
+            await asyncio.sleep(0)
+        if kind == "coalesce":
+            await asyncio.sleep(_GATHER_S)
 
     async def _harm(self, ways: list[asyncio.Task[bool]]) -> None:
         self._proxy.fates[self._plan.kind] += 1
@@ -159,9 +196,20 @@ class _Pair:
             return
         if self._plan.kind == "half-open":
             self._server[1].transport.abort()
+        if self._plan.kind == "half-close":
+            await self._half_close()
+            return
         with suppress(OSError):
             while await self._client[0].read(_BLOCK_BYTES):  # into the void, until the client gives up
                 pass
+
+    async def _half_close(self) -> None:
+        """The server hears no more, and is heard until it closes too."""
+        with suppress(OSError):
+            self._server[1].write_eof()
+            while data := await self._server[0].read(_BLOCK_BYTES):
+                self._client[1].write(data)
+                await self._client[1].drain()
 
     async def _end(self, ends: tuple[asyncio.StreamWriter, asyncio.StreamWriter]) -> None:
         if self._plan.kind == "lag":
