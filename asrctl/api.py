@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -38,11 +39,11 @@ from asrctl.recordings import blocking, is_recording, opened_tracks
 from asrctl.settings import Settings
 from asrctl.speakers.options import SpeakerOptions, by_voice_of
 from asrctl.streaming.fallback import Fallback
-from asrctl.streaming.files import FileTranscription
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream
 from asrctl.streaming.source import Reader, in_thread
-from asrctl.streaming.tracks import TracksTranscription, Transcription
-from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Timing, Transcript
+from asrctl.streaming.tracks import Transcription
+from asrctl.streaming.transcriptions import transcript_of, transcription_of
+from asrctl.transcript import Segment, Transcript
 from asrctl.workers.options import PoolOptions
 
 if TYPE_CHECKING:
@@ -174,17 +175,13 @@ class AsyncEngine:
             ModelError: The weights do not load, or there are none.
             ProviderError: No provider can run.
         """
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
-        by_voice = by_voice_of(diarize, channels == "split" or isinstance(source, Mapping))
-        decode = self._decode(vocabulary)
-        audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
-        work = self.file(audio, vad=vad, by_voice=by_voice, decode=decode)
+        started_s = time.monotonic()
+        name, work = await self._opened(source, vad, channels, speakers, diarize, vocabulary)
         async with aclosing(work.segments()) as found:
             segments = [segment async for segment in found]
         if work.unlabelled is not None:
             raise work.unlabelled
-        return self.transcript(audio.name, work, segments, loop.time() - started_s)
+        return self.transcript(name, work, segments, time.monotonic() - started_s)
 
     async def segments(
         self,
@@ -197,15 +194,26 @@ class AsyncEngine:
         vocabulary: Sequence[str] | None = None,
     ) -> AsyncGenerator[Segment]:
         """The same, a segment at a time, as they become known; with `diarize`, at the end."""
-        by_voice = by_voice_of(diarize, channels == "split" or isinstance(source, Mapping))
-        decode = self._decode(vocabulary)
-        audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
-        work = self.file(audio, vad=vad, by_voice=by_voice, decode=decode)
+        _, work = await self._opened(source, vad, channels, speakers, diarize, vocabulary)
         async with aclosing(work.segments()) as found:
             async for segment in found:
                 yield segment
         if work.unlabelled is not None:
             raise work.unlabelled
+
+    async def _opened(
+        self,
+        source: Recordings,
+        vad: bool,
+        channels: Channels,
+        speakers: Mapping[str, str] | None,
+        diarize: bool | int,
+        vocabulary: Sequence[str] | None,
+    ) -> tuple[str, Transcription]:
+        by_voice = by_voice_of(diarize, channels == "split" or isinstance(source, Mapping))
+        decode = self._decode(vocabulary)
+        audio = await in_thread(lambda: opened_tracks(source, channels, speakers))
+        return audio.name, self.file(audio, vad=vad, by_voice=by_voice, decode=decode)
 
     def file(
         self,
@@ -224,51 +232,22 @@ class AsyncEngine:
         Raises:
             UsageError: The provider takes no whole windows; use `stream`.
         """
-        from asrctl.audio.tracks import Tracks
         from asrctl.models.store import ModelStore
         from asrctl.speakers.process import SpeakersProcess
-        from asrctl.streaming.speakers import SpeakersTranscription
 
         if (decoder := windows or self.recognizer.windows) is None:
             raise UsageError(f"{self.recognizer.name} only listens to streams: use stream()")
         found = self.settings.vad if vad else None
         options = file_options(decode or self.plan.decode, found, audio.duration_s)
-        if not isinstance(audio, Tracks):
-            if by_voice is None:
-                return FileTranscription(Reader(audio), decoder, speech_detector(found), options, audio.name)
-            process = SpeakersProcess(by_voice, ModelStore(self.settings.models_dir).root)
-            return SpeakersTranscription(
-                Reader(audio), process, decoder, speech_detector(found), options, audio.name
-            )
-        wants_words = options.decode.word_timestamps
-        options = replace(options, decode=replace(options.decode, word_timestamps=True))
-        return TracksTranscription(
-            Reader(audio),
-            audio.speakers,
-            lambda track, gate: FileTranscription(
-                track, decoder, gate(speech_detector(found)), options, audio.name
-            ),
-            words=wants_words,
-            echo=vad,
-        )
+        root = ModelStore(self.settings.models_dir).root
+        process = SpeakersProcess(by_voice, root) if by_voice else None
+        return transcription_of(audio, decoder, lambda: speech_detector(found), options, process, echo=vad)
 
     def transcript(
         self, name: str, work: Transcription, segments: list[Segment], wall_s: float
     ) -> Transcript:
         """What a transcription gave; audio that was read and is not transcribed counts as dropped."""
-        at_work = work.providers or [self.recognizer.name]
-        models = dict.fromkeys(self.recognizer.members[provider].model for provider in at_work)
-        return Transcript(
-            source=name,
-            model=", ".join(models),
-            provider=", ".join(at_work),
-            language=work.language or self.plan.decode.language,
-            duration_s=work.length_samples / SAMPLE_RATE_HZ,
-            segments=tuple(segments),
-            audio=work.account.closed(),
-            timing=Timing(self.recognizer.load_s, work.inference_s, wall_s),
-            tracks=work.tracks,
-        )
+        return transcript_of(name, work, segments, self.recognizer, self.plan.decode.language, wall_s)
 
     # Live audio
 

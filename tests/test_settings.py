@@ -166,7 +166,7 @@ def test_bounds_hold_for_the_defaults() -> None:
                 seen += 1
         return seen
 
-    assert check(Settings()) + check(Settings().vad) + check(Settings().live) == 10
+    assert check(Settings()) + check(Settings().vad) + check(Settings().live) == 11
 
 
 def test_without_config_pydantic_is_not_imported(tmp_path: Path) -> None:

@@ -128,13 +128,15 @@ def live_source(
 
 
 def recorded(
-    open_source: Callable[[], LiveSource] | None, path: Path, *, append: bool
-) -> Callable[[], LiveSource]:
-    """What opens a live source and keeps in a file what is heard of it.
+    open_source: Callable[[], LiveSource] | None, path: Path | None, *, append: bool
+) -> Callable[[], LiveSource] | None:
+    """What opens a live source and keeps in a file what is heard of it, if there is to be a file.
 
     Raises:
         UsageError: There is no live source.
     """
+    if path is None:
+        return open_source
     if open_source is None:
         raise UsageError("--record keeps live audio: it needs --mic or --live")
 

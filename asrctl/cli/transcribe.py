@@ -120,7 +120,6 @@ def transcribe(
     from asrctl.cli.vocabulary import vocabulary_of
     from asrctl.render.formats import format_of
     from asrctl.render.output import destinations
-    from asrctl.settings import load
 
     if list_devices:
         return list_input_devices()
@@ -135,18 +134,13 @@ def transcribe(
     if not names and not mic:
         raise UsageError("nothing to transcribe: name files, - for standard input, or --mic")
     open_source = live_source(names, reading, mic=mic, live=live, device=device)
-    if record is not None:
-        open_source = recorded(open_source, record, append=append)
-    loaded = load(config)
-    chosen = {"provider": provider, "model": model, "language": language, "prompt": prompt}
-    terms = None if vocabulary is None else vocabulary_of(vocabulary)
-    how = {"translate": translate, "word_timestamps": word_timestamps, "beam_size": beam_size}
-    settings = loaded.settings.overridden(threads=threads, workers=workers, vocabulary=terms, **chosen, **how)
+    open_source = recorded(open_source, record, append=append)
+    chosen: dict[str, Any] = {"provider": provider, "model": model, "language": language, "prompt": prompt}
+    chosen |= {"translate": translate, "word_timestamps": word_timestamps, "beam_size": beam_size}
+    chosen |= {"threads": threads, "workers": workers, "vocabulary": vocabulary_of(vocabulary)}
+    settings, origins = _settled(config, chosen, best=server is None and open_source is None)
     settings = _with_times(settings, partial_interval, wait_for_server)
     settings = endpointing.with_endpointing(settings, endpoint_silence, end_of_turn)
-    origins = _origins(loaded.origins, model, provider)
-    if server is None and open_source is None and "model" not in origins:
-        settings, origins = _with_best_model(settings, origins)
     folders, extension = [each.folder for each in found], format or settings.format
     outputs = destinations(names or [MICROPHONE], output, output_dir, extension, folders, [*reading.files])
     wanted = format or format_of(output) or settings.format
@@ -158,17 +152,16 @@ def transcribe(
     render = _rendering(settings.word_timestamps, paragraph_pause, cues)
     code = 0 if mic else EXIT_INTERRUPTED
     task = Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
-    wish = endpointing.wished(endpoint_silence, end_of_turn)
-    task = replace(task, wish=wish, jobs=jobs, skipped=skipped, quiet=quiet, append=append, cluster=cluster)
+    task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append, cluster=cluster)
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
         raise typer.Exit(run_here(task, context.obj, origins if verbose else None))
-    local = {
-        **{"--provider": provider, "--threads": threads, "--workers": workers, "--beam-size": beam_size},
-        **{"--partial-interval": partial_interval, "--translate": translate or None},
-        **{"--no-vad": None if vad else False, "--jobs": jobs if jobs > 1 else None, "--cluster": cluster},
-    }
+    local: dict[str, object] = {"--provider": provider, "--threads": threads, "--workers": workers}
+    local |= {"--partial-interval": partial_interval, "--translate": translate or None, "--cluster": cluster}
+    local |= {"--no-vad": None if vad else False, "--jobs": jobs if jobs > 1 else None}
+    local |= {"--beam-size": beam_size}
     ours = {"--source": source, "--wait-for-server": wait_for_server, "--group": group, "--speaker": who}
+    task = replace(task, wish=endpointing.wished(endpoint_silence, end_of_turn))
     raise typer.Exit(run_elsewhere(task, server, api_key, model, local, ours))
 
 
@@ -271,10 +264,17 @@ def _rendering(words: bool, paragraph_pause_s: float | None, cues: Mapping[str, 
     return RenderOptions(words, paragraph_pause_s, SubtitleOptions(karaoke=words, **cues))
 
 
-def _origins(loaded: Mapping[str, str], model: str | None, provider: str | None) -> dict[str, str]:
-    """Where settings come from, options among them."""
-    options = {"model": model and "--model", "provider": provider and "--provider"}
-    return {**loaded, **{key: option for key, option in options.items() if option}}
+def _settled(
+    config: Path | None, options: Mapping[str, Any], *, best: bool
+) -> tuple[Settings, dict[str, str]]:
+    """The settings with the options on top, and where model and provider come from; for `best`, the best
+    model in the cache if none was named."""
+    from asrctl.settings import load
+
+    loaded = load(config)
+    given = {name: f"--{name}" for name in ("model", "provider") if options[name]}
+    settings, origins = loaded.settings.overridden(**options), {**loaded.origins, **given}
+    return _with_best_model(settings, origins) if best else (settings, origins)
 
 
 def _with_best_model(settings: Settings, origins: dict[str, str]) -> tuple[Settings, dict[str, str]]:
@@ -283,6 +283,8 @@ def _with_best_model(settings: Settings, origins: dict[str, str]) -> tuple[Setti
     from asrctl.detect.best_model import best_cached
     from asrctl.providers.registry import PROVIDERS
 
+    if "model" in origins:
+        return settings, origins
     first = settings.providers[0] if settings.provider == "auto" and settings.providers else settings.provider
     if first not in PROVIDERS or PROVIDERS[first].weights != "ggml":
         return settings, origins

@@ -10,12 +10,15 @@ from asrctl.policy.vocabulary import checked_terms
 _MAX_BYTES = 1 << 20
 
 
-def vocabulary_of(given: str) -> tuple[str, ...]:
+def vocabulary_of(given: str | None) -> tuple[str, ...] | None:
     """The terms of a file, one a line, `#` before comments; or those between commas, where there is none.
+    None if nothing was given.
 
     Raises:
         UsageError: There is no such file, it cannot be read, it is no text, or its terms do not do.
     """
+    if given is None:
+        return None
     path = Path(given).expanduser()
     if not given or "," in given or not (path.exists() or _looks_like_a_path(given)):
         terms = checked_terms(given.split(","))
