@@ -107,7 +107,8 @@ def test_the_ladder_is_as_stated() -> None:
 def test_files_ship() -> None:
     """`asrctl deploy` has what the page sends for, and what the page names is on it."""
     named = {name for row in rows("Start one")[1:] for name in re.findall(r"`([\w./]+)`", row[1])}
-    assert named and named <= set(shipped())
+    assert named
+    assert all(any(there.startswith(name) for there in shipped()) for name in named)
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"[/`](asrctl [a-z]+[^`#\n]*)", PAGE))))
