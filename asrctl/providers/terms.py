@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asrctl.policy.vocabulary import holds_term
+from asrctl.policy.window import is_sayable
 from asrctl.providers.base import DecodeOptions, WindowedModel
 from asrctl.providers.tokens import confidence
-from asrctl.transcript import Hypothesis
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,8 @@ def transcribe(
     See `WindowedModel.transcribe`.
     """
     hypothesis = model.transcribe(samples, options, should_abort)
-    if not options.vocabulary or confidence(hypothesis) >= _UNSURE:
+    sayable = is_sayable(hypothesis.text.split(), len(samples) / SAMPLE_RATE_HZ)
+    if not options.vocabulary or (sayable and confidence(hypothesis) >= _UNSURE):
         return hypothesis
     plain = model.transcribe(samples, replace(options, vocabulary=()), should_abort)
     found = holds_term(hypothesis.text, options.vocabulary)

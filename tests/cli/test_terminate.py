@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from asrctl.cli import files, live
+from asrctl.cli import at_once, live
 from asrctl.providers.scripted import speak
 from tests.streaming.speech import silence
 
@@ -90,7 +90,7 @@ def test_a_long_file_says_how_far_it_is(
     speech: Path, options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where standard error is no terminal, a line now and then; none with -q."""
-    monkeypatch.setattr(files, "REPORT_S", 0.05)
+    monkeypatch.setattr(at_once, "REPORT_S", 0.05)
     assert run("transcribe", str(speech), *options(delay_s=0.5)) == 0
     assert "asrctl: speech.wav up to 0.0 s; " in capsys.readouterr().err
     assert run("transcribe", "-q", str(speech), *options(delay_s=0.5)) == 0

@@ -33,6 +33,7 @@ def test_starts_and_ends_are_where_the_speech_is(tmp_path: Path, provider: str) 
         truth.append(tuple(offset_s + each for each in SPOKEN_S))
     soundfile.write(tmp_path / "pauses.wav", np.concatenate(pieces), SAMPLE_RATE_HZ)
     command = [sys.executable, "-m", "asrctl", "transcribe", str(tmp_path / "pauses.wav")]
+    command += ["--model", "tiny.en-q8_0"]
     command += ["--format", "json", "--provider", provider]
     done = subprocess.run(
         [*command, "--format", "json", "--provider", provider], capture_output=True, check=True

@@ -338,13 +338,14 @@ async def test_a_language_that_changes_within_a_window() -> None:
     assert work.account.pending_samples == 0
 
 
-async def test_a_language_that_is_given_is_never_asked_about() -> None:
-    """With one language nothing is detected."""
-    audio = joined(*(piece for _ in range(3) for piece in (speak(range(20)), silence(40))))
+async def test_a_language_that_is_given_is_asked_about_at_first_only() -> None:
+    """With one language the first windows tell whether it is that; it is kept whatever they say."""
+    audio = joined(*(piece for _ in range(5) for piece in (speak(range(20)), silence(40))))
     decoder = Faulty()
     work = transcription(audio, decoder, FileOptions(DecodeOptions(language="fr")))
-    assert len(texts(await all_of(work))) == 60
-    assert [(each.language, each.wants_evidence) for each in decoder.asked] == [("fr", False)] * 3
+    assert len(texts(await all_of(work))) == 100
+    asked = [(each.language, each.wants_evidence) for each in decoder.asked]
+    assert asked == [("fr", True)] * 3 + [("fr", False)] * 2
     assert work.language == "fr"
 
 
