@@ -35,9 +35,17 @@ from asrctl.models.turn_weights import resolve_turn
 from asrctl.policy.end_of_turn import WINDOW_SAMPLES, TurnOptions
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions
 from benchmarks.accuracy import normalise
-from benchmarks.common import SAMPLE_RATE_HZ, Clip, Table, note, read_wav, silence, table
+from benchmarks.common import SAMPLE_RATE_HZ, Clip, Table, note, read_manifest, read_wav, silence, table
 from benchmarks.live import wer_percent
-from benchmarks.talks import clips_of, conversation, detector, keep, parser, setup_for, spread
+from benchmarks.talks import (
+    SHORTEST_CLIP_S,
+    conversation,
+    detector,
+    keep,
+    parser,
+    setup_for,
+    spread,
+)
 
 _ANSWER_S = 0.15
 _ASK_S = (0.128, 0.16, 0.192, 0.256)
@@ -48,7 +56,10 @@ _SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 
 def half_of(corpus: Path, half: str) -> list[Clip]:
     """Every second clip: one half is for choosing, the other for figures."""
-    return clips_of(corpus)[half == "report" :: 2]
+    clips = [
+        clip for clip in read_manifest(corpus) if not clip.synthetic and clip.duration_s > SHORTEST_CLIP_S
+    ]
+    return clips[half == "report" :: 2]
 
 
 # Choosing
