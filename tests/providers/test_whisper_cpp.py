@@ -353,3 +353,21 @@ def test_translate(base_pool: BlockingPool) -> None:
     hypothesis = decode(base_pool, clip("es", "hola_mundo"), DecodeOptions(language="es", translate=True))
     assert hypothesis.language == "es"
     assert "world" in keys(hypothesis.text)
+
+
+def test_a_repetition_loop_ends_in_the_same_words_each_time(tiny_en: Path) -> None:
+    """Whatever was decoded before: nothing is sampled. The window is a part of a word over and over, which
+    makes a loop with more of the encoder too."""
+    program = """
+    random = np.random.default_rng(0)
+    length = 16_000 * int(random.integers(5, 12))
+    piece = int(random.integers(2400, 9600))
+    start = int(random.integers(0, len(speech) - piece))
+    samples = np.tile(speech[start : start + piece], 60)[:length]
+    options = DecodeOptions(effort="light")
+    heard = [model.transcribe(samples, options, bool) for _ in range(2)]
+    assert "fallback" in heard[0].parts_s
+    print(heard[0].text == heard[1].text)
+"""
+    done = run(program, tiny_en)
+    assert done.stdout == "True\n", (done.stdout, done.stderr)
