@@ -21,10 +21,10 @@ PIECE_S = 600.0
 _WINDOW_S = 12.0
 """About the length of a window; see `asrctl.from_settings`."""
 MOST_AHEAD = 24
-"""Pieces of one recording under way; 40 MB each. More gain nothing: `benchmarks.batch --simulate`."""
+"""Pieces of one recording under way: each holds 40 MB of samples."""
 _IDLE_S = 0.25
 """A piece is complete if no window has come for so long: the recording has ended, or what was submitted is
-waited for. Reading and the search for speech take about 0.1 s for each window."""
+waited for. Reading a window and looking for speech in it take less."""
 
 Answers = Sequence[Hypothesis | AsrctlError]
 Decode = Callable[[list[PieceWindow]], Awaitable[Answers]]
