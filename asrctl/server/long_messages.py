@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 _USUAL_BYTES = 1 << 20
-_MAX_LONG_BYTES = 48 << 20
-"""Held of messages that are longer than usual, by all sockets together: two of the longest at a time."""
+_MAX_LONG_BYTES = 32 << 20
+"""Held of messages that are longer than usual, by all sockets together: two of the longest at a time, whose
+audio is decoded as it comes."""
 
 
 class LongMessages:

@@ -66,11 +66,13 @@ class SocketShell(ABC):
                 self._gone_code = message.get("code")
                 return
             await self._pace()
-            data = message.get("bytes")
-            if data is not None:
+            if (data := message.get("bytes")) is not None:
                 self._take_binary(data)
             else:
                 self._take_text(message["text"])
+            if (held_bytes := message.get("held_bytes", 0)) and self._socket is not None:
+                self._socket.release(held_bytes)
+            del message, data  # while the next one comes
 
     async def _write(self) -> None:
         """Send what is queued, then the close frame."""

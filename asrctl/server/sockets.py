@@ -13,6 +13,8 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from asrctl.policy.allowance import Allowance
+from asrctl.protocol.fragments import FRAGMENT_BYTES, Fragments
+from asrctl.protocol.openai.realtime.client_event import LongEvent
 from asrctl.server.doorkeeper import Doorkeeper
 from asrctl.server.long_messages import LongMessages
 from asrctl.server.paced_transport import PacedTransport
@@ -59,6 +61,11 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._bytes_after_close = 0
         self._paced: PacedTransport | None = None
         self._may_be_long = False
+        self._fragments: Fragments | None = None
+        self._event: LongEvent | None = None
+        """The message that comes in fragments, if it may be long and is text."""
+        self._untaken_bytes = 0
+        """Of long messages that are complete, and not released yet."""
         self._slow: asyncio.TimerHandle | None = None
         """When the message that has begun must have brought something; None between messages."""
 
@@ -81,10 +88,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.long_messages.leave(self)
         self._stop_waiting()
         self._backlog.clear()
+        self._event = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; look at it in pieces."""
+        """Take what came; look at it in pieces. First comes the request, as one piece."""
+        if self._fragments is None:
+            self._fragments = Fragments(len(data))
         idle = not self._backlog
         self._backlog += data
         if len(self._backlog) > _MAX_BACKLOG_BYTES:
@@ -103,12 +113,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self._hold(True)
             self.loop.call_later(_TURN_S, self._look)
             return
-        super().data_received(piece)
+        assert self._fragments is not None
+        is_plain = self.handshake_complete and not self._may_be_long
+        super().data_received(piece if is_plain else self._fragments.cut(piece))
         del self._backlog[: len(piece)]
         if self.transport.is_closing():
             self._backlog.clear()
             return
-        if not self._held_bytes:
+        if not self._unfinished_bytes:
             self._stop_waiting()
         elif self._slow is None:
             self._await_more()
@@ -136,18 +148,28 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         return not self._unpaid
 
     def allow_long(self, most_bytes: int) -> None:
-        """Let messages come that are longer than usual, as far as there is room for those of all sockets."""
+        """Let events come that are longer than usual, as far as there is room for those of all sockets.
+
+        To be called before the socket is accepted. Who takes such a message has to `release` it.
+        """
         self._may_be_long = True
+        if self._fragments is not None:
+            self._fragments.most_bytes = most_bytes
         for name in ("max_message_size", "max_size"):  # the second before version 15.1 of websockets
             if hasattr(self.conn, name):
                 setattr(self.conn, name, most_bytes)
 
+    def release(self, held_bytes: int) -> None:
+        """A message was taken that held so much."""
+        self._untaken_bytes -= held_bytes
+        self.long_messages.fits(self, self._held_bytes)
+
     def _await_more(self) -> None:
         """A message has begun: it has to go on."""
-        self._slow = self.loop.call_later(self.doorkeeper.timeout_s, self._check_slow, self._held_bytes)
+        self._slow = self.loop.call_later(self.doorkeeper.timeout_s, self._check_slow, self._unfinished_bytes)
 
     def _check_slow(self, before_bytes: int) -> None:
-        if self._held_bytes - before_bytes < _LEAST_MESSAGE_BYTES:
+        if self._unfinished_bytes - before_bytes < _LEAST_MESSAGE_BYTES:
             self.abort()
         else:
             self._await_more()
@@ -158,9 +180,16 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self._slow = None
 
     @property
+    def _unfinished_bytes(self) -> int:
+        """What came of a message that is not complete."""
+        came = self._event.came_bytes if self._event is not None else sum(map(len, self.frames))
+        return len(self.conn.reader.buffer) + came
+
+    @property
     def _held_bytes(self) -> int:
-        """What is held of a message that is not complete."""
-        return len(self.conn.reader.buffer) + sum(map(len, self.frames))
+        """What is held of messages."""
+        held = self._event.held_bytes if self._event is not None else sum(map(len, self.frames))
+        return len(self.conn.reader.buffer) + held + self._untaken_bytes
 
     def _too_much_after_close(self, length: int) -> bool:
         """Whether a client goes on as if nothing was; it is cut as soon as it can have read why."""
@@ -192,25 +221,58 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def handle_cont(self, event: Any) -> None:
         """Have a fragment counted; with the last one a message is whole."""
-        self._note_fragment(event.fin)
+        self._note_fragment(event)
         super().handle_cont(event)
+        self._gather()
 
     def handle_text(self, event: Any) -> None:
         """Have the first fragment of a message counted like the others."""
-        self._note_fragment(event.fin)
+        self._note_fragment(event)
+        if self._may_be_long and not event.fin:
+            self._event = LongEvent()
         super().handle_text(event)
+        self._gather()
 
     def handle_bytes(self, event: Any) -> None:
         """Have the first fragment of a message counted like the others."""
-        self._note_fragment(event.fin)
+        self._note_fragment(event)
         super().handle_bytes(event)
 
-    def _note_fragment(self, is_last: bool) -> None:
-        self._unpaid += 1
-        if is_last:
+    def _note_fragment(self, event: Any) -> None:
+        """Those of full length, which may be ours, are bounded by the length of messages."""
+        is_short = len(event.data) < FRAGMENT_BYTES
+        self._unpaid += event.fin or is_short
+        if event.fin:
             self._stop_waiting()
-        else:
+        elif is_short:
             self.on_control(False)
+
+    def _gather(self) -> None:
+        if self._event is not None:
+            for data in self.frames:
+                self._event.push(data)
+            self.frames = []
+
+    def send_receive_event_to_app(self) -> None:
+        """A message is whole."""
+        if self._event is None:
+            super().send_receive_event_to_app()
+            return
+        self._gather()
+        event, self._event = self._event, None
+        if self.close_sent:
+            return
+        try:
+            message = {"type": "websocket.receive", "text": event.end(), "held_bytes": event.held_bytes}
+        except UnicodeDecodeError:
+            self.conn.fail(1007, "not UTF-8")
+            self.handle_parser_exception()
+            return
+        self._untaken_bytes += event.held_bytes
+        self.queue.put_nowait(message)  # type: ignore[arg-type]
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
 
     def abort(self) -> None:
         """Cut the connection."""

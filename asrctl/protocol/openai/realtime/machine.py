@@ -6,20 +6,19 @@ was said between two commits, however many utterances the server made of it.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from asrctl.events import Dropped, Event, Final, Finished, Flushed, Partial, SpeechEnded, SpeechStarted
 from asrctl.policy.admission import Refusal
+from asrctl.policy.allowance import Allowance
 from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.dialect import CloseSocket, DialectOutput, Discard, Feed, Flush, Note, SendText
-from asrctl.protocol.openai.errors import RequestRefused, bad_request
+from asrctl.protocol.openai.errors import RequestRefused
 from asrctl.protocol.openai.models import Served
+from asrctl.protocol.openai.realtime.client_event import ClientEvent
 from asrctl.protocol.openai.realtime.config import RealtimeConfig, updated
 from asrctl.protocol.openai.realtime.items import Item, Items
 from asrctl.protocol.openai.realtime.link import Form, Link, LinkState, Overflow
@@ -31,7 +30,9 @@ _EXPIRY_S = 3600.0
 """A socket that says nothing for so long is closed."""
 _CLEARED = "the client cleared it"
 _MOST_NOTES = 8
-_MOST_ID = 500
+_WRONG_PER_S, _WRONG_BURST_S = 0.2, 200.0
+"""Events that are wrong or unknown, until audio comes: a socket that says little else is closed."""
+_TOO_MANY_WRONG = "too_many_errors", "too many events were wrong", CloseCode.POLICY, "invalid_request_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Realtime:
         self._committed_s = 0.0
         self._spoke_s = self._audio_came_s = clock()
         self._unknown: set[str] = set()
+        self._wrong = Allowance(_WRONG_PER_S, _WRONG_BURST_S, clock)
 
     @property
     def _form(self) -> Form:
@@ -95,26 +97,21 @@ class Realtime:
     def receive_text(self, text: str) -> list[DialectOutput]:
         """Take an event of the client."""
         self._spoke_s = self._clock()
+        cause = None
         try:
-            event = json.loads(text)
-        except (ValueError, RecursionError):
-            return [self._error("invalid_json", "the event is not JSON")]
-        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-            return [self._error("invalid_event", "an event is an object with a type", param="type")]
-        given = event.get("event_id")
-        cause = given[:_MOST_ID] if isinstance(given, str) else None
-        try:
-            return self._take(event["type"], event, cause)
+            event = ClientEvent.read(text)
+            cause = event.event_id
+            return self._take(event)
         except RequestRefused as refused:
             refusal = refused.refusal
-            return [self._error(refusal.code, refusal.message, cause, param=refusal.param)]
+            return self._refused(refusal.code, refusal.message, cause, refusal.param)
         except Overflow as overflow:
             return self.refused(Refusal(str(overflow), 5))
 
     def receive_binary(self, data: bytes) -> list[DialectOutput]:
         """Audio comes in events."""
         self._spoke_s = self._clock()
-        return [self._error("invalid_event", "audio comes as base64 in input_audio_buffer.append")]
+        return self._refused("invalid_event", "audio comes as base64 in input_audio_buffer.append")
 
     def refused(self, refusal: Refusal) -> list[DialectOutput]:
         """No session is to be had, or too much waits in it: come back later."""
@@ -152,15 +149,18 @@ class Realtime:
 
     # What the client asks for
 
-    def _take(self, kind: str, event: dict[str, Any], cause: str | None) -> list[DialectOutput]:
+    def _take(self, event: ClientEvent) -> list[DialectOutput]:
+        kind = event.kind
         if kind in ("session.update", "transcription_session.update"):
-            return self._update(kind, event.get("session"))
+            return self._update(kind, event.fields.get("session"))
         if kind == "input_audio_buffer.append":
-            return self._append(event.get("audio"))
+            return self._append(event.audio())
         if kind == "input_audio_buffer.commit":
-            return self._commit(cause)
+            return self._commit(event.event_id)
         if kind == "input_audio_buffer.clear":
             return self._clear()
+        if not self._wrong.take():
+            return self._closed(*_TOO_MANY_WRONG)
         if kind in self._unknown or len(self._unknown) >= _MOST_NOTES:
             return []
         self._unknown.add(kind)
@@ -177,16 +177,17 @@ class Realtime:
         self._items.is_live, self._items.is_flat = config.is_live, config.is_flat
         return [*outputs, *self._link.change(self._form), self._session(f"{kind}d")]
 
-    def _append(self, audio: object) -> list[DialectOutput]:
-        try:
-            data = self._odd + base64.b64decode(audio if isinstance(audio, str) else "?", validate=True)
-        except (binascii.Error, ValueError):
-            raise bad_request("audio is base64", "audio", "invalid_base64") from None
+    def _append(self, audio: Iterable[bytes]) -> list[DialectOutput]:
+        self._audio_came_s = self._clock()
+        return [output for piece in audio for output in self._feed(piece)]
+
+    def _feed(self, data: bytes) -> list[DialectOutput]:
+        data = self._odd + data
         whole = len(data) - len(data) % (2 if self._config.encoding == "pcm_s16le" else 1)
         data, self._odd = data[:whole], data[whole:]
-        self._audio_came_s = self._clock()
         if not data:
             return []
+        self._wrong.refill()
         self._audio_s += len(data) / self._form.bytes_per_s
         return self._link.ask(Feed(data))
 
@@ -204,7 +205,7 @@ class Realtime:
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
                 f"but buffer only has {1000 * self._buffered_s:.2f}ms of audio."
             )
-            return [self._error("input_audio_buffer_commit_empty", message, cause)]
+            return self._refused("input_audio_buffer_commit_empty", message, cause)
         if self._config.turn_detection is not None:
             self._marks.append(_Mark(commits=self._commits))
             return self._answered(Flush())
@@ -329,6 +330,14 @@ class Realtime:
     ) -> SendText:
         error = {"type": kind, "code": code, "message": message, "param": param, "event_id": cause}
         return self._say("error", error=error)
+
+    def _refused(
+        self, code: str, message: str, cause: str | None = None, param: str | None = None
+    ) -> list[DialectOutput]:
+        """An event is wrong."""
+        if not self._wrong.take():
+            return self._closed(*_TOO_MANY_WRONG)
+        return [self._error(code, message, cause, param=param)]
 
     def _closed(
         self, code: str, message: str, close_code: int, kind: str = "server_error"

@@ -13,6 +13,7 @@ from asrctl.policy.admission import Refusal
 from asrctl.protocol.dialect import CloseSocket, Discard, Feed, Finish, Note, Open
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime import link
+from asrctl.protocol.openai.realtime.client_event import LongText
 
 from .play import SILENCE, Play, check_order, final, partial
 
@@ -286,7 +287,7 @@ def test_what_is_no_event(text: str) -> None:
 def test_events_that_are_not_ours() -> None:
     """They are noted once each, and never answered: clients take any error for the end."""
     play = Play()
-    for number in range(20):
+    for number in range(19):
         play.send("response.create")
         play.send(f"other.{number}")
     assert len(play.said) == 1
@@ -532,3 +533,35 @@ def test_base64_of_a_file() -> None:
     play.append(bytes(15 << 20))
     assert play.asked[-1] == Feed(bytes(15 << 20))
     assert len(play.said) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", ["no JSON", '{"type":"x"}', '{"type":"input_audio_buffer.append","audio":"%"}']
+)
+def test_nothing_but_wrong_events(wrong: str) -> None:
+    """A socket that says nothing else is closed, and not as long as audio comes among them."""
+    play = Play()
+    for _ in range(5):
+        for _ in range(30):
+            play.do(play.machine.receive_text(wrong))
+        play.append(bytes(480))
+    assert play.close is None
+    count = 0
+    while play.close is None:
+        play.now_s += 1.0
+        play.do(play.machine.receive_text(wrong))
+        count += 1
+    assert 40 < count < 60
+    assert play.close == CloseSocket(1008, "too_many_errors")
+    assert play.of("error")[-1]["error"]["code"] == "too_many_errors"
+
+
+def test_audio_that_was_decoded_as_it_came() -> None:
+    """It is fed piece by piece; another field of the event is not taken for it."""
+    play, text = Play(), LongText('{"type":"input_audio_buffer.append","audio":""}')
+    text.audio = (bytes(3), bytes(5))
+    play.do(play.machine.receive_text(text))
+    assert play.asked[-2:] == [Feed(bytes(2)), Feed(bytes(6))]
+    text.audio = None
+    play.do(play.machine.receive_text(text))
+    assert play.of("error")[-1]["error"]["code"] == "invalid_base64"
