@@ -238,7 +238,9 @@ class ClientProtocol:
         if self.state is not ClientState.OPEN:
             raise _bad("the first message must be ready or error")
         if isinstance(message, AudioAck):
-            self._check_sent(max(message.received, message.committed))
+            self._check_sent(message.received)
+            if message.committed > message.received:
+                raise _bad(f"it answers for audio up to {message.committed}, and received {message.received}")
             self.committed = max(self.committed, message.committed)
             self._window_end = max(self._window_end, message.received + self._window_samples)
             return [message]

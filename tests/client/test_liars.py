@@ -62,6 +62,7 @@ DONE = {"received_s": 0.5, "speech_s": 0.5, "silence_s": 0, "dropped_s": 0, "las
         {"type": "dropped", "from": 0, "to": 10**12, "reason": "x", "id": 1},
         {"type": "ack", "received": SAMPLES, "committed": 10**12},
         {"type": "ack", "received": 10**12, "committed": 0},
+        {"type": "ack", "received": 0, "committed": 800},
         {"type": "done", "audio_offset": 10**12, **DONE},
         {"type": "done", "audio_offset": 0, **DONE},
         {"type": "final", "text": 3},
