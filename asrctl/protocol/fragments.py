@@ -57,6 +57,11 @@ class Fragments:
             self._room -= len(piece)
         return bytes(out)
 
+    @property
+    def unread_bytes(self) -> int:
+        """What is kept of a header that is not complete."""
+        return len(self._header)
+
     def _begin(self, header: bytes) -> bytes:
         """A frame begins: its header, or the one of its first fragment."""
         form = header[1] & _LENGTH

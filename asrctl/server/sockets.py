@@ -114,8 +114,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.loop.call_later(_TURN_S, self._look)
             return
         assert self._fragments is not None
-        is_plain = self.handshake_complete and not self._may_be_long
-        super().data_received(piece if is_plain else self._fragments.cut(piece))
+        super().data_received(self._fragments.cut(piece))
         del self._backlog[: len(piece)]
         if self.transport.is_closing():
             self._backlog.clear()
@@ -162,7 +161,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def release(self, held_bytes: int) -> None:
         """A message was taken that held so much."""
         self._untaken_bytes -= held_bytes
-        self.long_messages.fits(self, self._held_bytes)
+        if not self.disconnected:
+            self.long_messages.fits(self, self._held_bytes)
 
     def _await_more(self) -> None:
         """A message has begun: it has to go on."""
@@ -183,7 +183,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def _unfinished_bytes(self) -> int:
         """What came of a message that is not complete."""
         came = self._event.came_bytes if self._event is not None else sum(map(len, self.frames))
-        return len(self.conn.reader.buffer) + came
+        header = self._fragments.unread_bytes if self._fragments is not None else 0
+        return header + len(self.conn.reader.buffer) + came
 
     @property
     def _held_bytes(self) -> int:

@@ -61,6 +61,13 @@ def test_no_fragment_is_longer_than_the_bound() -> None:
     ]
 
 
+def test_half_a_header() -> None:
+    """It is kept until the rest comes, and known of."""
+    fragments, data = Fragments(len(_REQUEST)), _sent(Frame(Opcode.TEXT, bytes(200)))
+    assert fragments.cut(data[: len(_REQUEST) + 3]) == _REQUEST and fragments.unread_bytes == 3
+    assert fragments.cut(data[len(_REQUEST) + 3 :]) == data[len(_REQUEST) :] and not fragments.unread_bytes
+
+
 def test_fragments_of_the_client_are_cut_too() -> None:
     """A long fragment that is not the last one of its message does not end it when it is cut."""
     long = bytes(FRAGMENT_BYTES + 8)
