@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Self
@@ -46,11 +46,9 @@ class ServerProcess:
         port: int = 0,
         environ: Mapping[str, str] | None = None,
         module: str = "asrctl",
-        limits: Callable[[], None] | None = None,
     ) -> None:
-        """Prepare; `args` go to `serve` of `module`; `limits` is called in the process before that."""
+        """Prepare; `args` go to `serve` of `module`."""
         self._command = [sys.executable, "-m", module, "serve", "--port", str(port), *args]
-        self._limits = limits
         self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[str] | None = None
         self._listening = threading.Event()
@@ -84,7 +82,6 @@ class ServerProcess:
             text=True,
             env=self._environ,
             start_new_session=True,
-            preexec_fn=self._limits,
         )
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
 

@@ -1,27 +1,41 @@
 """A bench of faults: is a promise of the server broken while it is attacked?
 
-python -m benchmarks.faults --short          # all kinds, few connections, shortened bounds: under a minute
+python -m benchmarks.faults --short          # all kinds, few connections, shortened bounds
 python -m benchmarks.faults                  # each kind alone, with the bounds that the server ships with
 python -m benchmarks.faults --only dripped   # kinds whose name holds that
+python -m benchmarks.faults --part liars     # one part alone: floods, liars or processes
+python -m benchmarks.faults --long           # 200 sessions through a bad network and faults of processes
+python -m benchmarks.faults --hours 2        # two sessions, and a worker that is killed each minute
 
-A good session says a word each second beside all of it. Exit code 1: one of its finals was more than a second
-later than usual, a word was lost, the parent of the server took more than 120 MB, or kept 10 MB or a
-descriptor, or a stranger's connection was open for more than 20 s.
+Floods: a good session says a word each second beside all of it. Exit code 1: one of its finals was more than
+a second later than usual, a word was lost, the parent of the server took more than 120 MB, or kept 10 MB or a
+descriptor, or a stranger's connection was open for more than 20 s. Faults of processes: a session ended, a
+word was lost and not declared, or memory or descriptors were kept. Liars, servers that asrctl's own client
+meets: it hung, connected more than 15 times, took a lie for the end or did not save all of its audio.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict
 from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.common import Table, machine, note, save, table
 from benchmarks.faults.floods import ALL, LEFT_MB, Flooded, flood
 from benchmarks.faults.good import GoodSession
 from benchmarks.faults.kinds import Kind
+from benchmarks.faults.liars import Lied, lies
+from benchmarks.faults.processes import Harmed, crowd, killed_each_minute, process_faults
+from benchmarks.faults.proxy import FaultyProxy, seeded_plans
+from benchmarks.faults.proxy import Kind as Harm
 from benchmarks.faults.victim import QUICK, target_of, victim
 from benchmarks.faults.vitals import vitals
 from benchmarks.serve_process import end_on_sigterm
@@ -30,6 +44,13 @@ _SHORT_LINKS = 2
 _SHORT_BUSY_S = 1.5
 _LONG_BUSY_S = 12.0
 _WARM_UP_FINALS = 4
+_PARTS = ("floods", "liars", "processes")
+_SESSIONS = 3
+_CROWD = 200
+_AT_ONCE = 8
+_NETWORK: tuple[Harm, ...] = ("pass", "cut", "reset", "lag", "half-open", "delay", "fragment")
+_MEAN_BYTES = 300_000.0
+"""A session of this bench sends about twice as many."""
 
 
 def floods(options: argparse.Namespace) -> tuple[list[Flooded], dict[str, Any]]:
@@ -91,6 +112,89 @@ def show(rows: Sequence[Flooded], end: dict[str, Any]) -> tuple[bool, Table]:
     return good and not broken, made
 
 
+def processes(options: argparse.Namespace) -> list[Harmed]:
+    """Faults of processes: each once, a crowd under drawn ones, or the same one for hours."""
+    with TemporaryDirectory() as directory:
+        starts = Path(directory, "starts")
+        starts.write_text("")
+        with victim({"max_sessions": _AT_ONCE + 2}, starts=starts) as server:
+            warm = killed_each_minute(server, options.seed, 0.0)  # not counted: it fills caches
+            note(f"warm: {'; '.join(warm.broken) or 'good'}")
+            if options.hours:
+                return [killed_each_minute(server, options.seed, 3600 * options.hours)]
+            if not options.long:
+                return process_faults(server, starts, options.seed, options.only, _SESSIONS)
+            with _proxies(server.url, options.seed, options.sessions) as urls:
+                return crowd(server, starts, options.seed, urls, _AT_ONCE)
+
+
+@contextmanager
+def _proxies(url: str, seed: int, count: int) -> Iterator[list[str]]:
+    """A bad network for each session, in a thread."""
+    loop, stack = asyncio.new_event_loop(), AsyncExitStack()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def begin() -> list[str]:
+        plans = [seeded_plans(seed + number, _MEAN_BYTES, _NETWORK) for number in range(count)]
+        proxies = [FaultyProxy(url, plan) for plan in plans]
+        return [(await stack.enter_async_context(proxy.running())).url for proxy in proxies]
+
+    try:
+        yield asyncio.run_coroutine_threadsafe(begin(), loop).result()
+    finally:
+        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def show_processes(rows: Sequence[Harmed]) -> tuple[bool, Table]:
+    """Print what was found; whether all promises were kept."""
+    header = ["fault", "sessions", "faults", "survived", "words lost", "declared s", "late s"]
+    header += ["MB before", "after", "descriptors before", "after", "broken"]
+    made = table(
+        header,
+        [
+            [
+                row.name,
+                row.sessions,
+                row.faults,
+                row.survived,
+                row.lost,
+                row.dropped_s,
+                row.late_s,
+                *(each.memory_mb for each in (row.before, row.after)),
+                *(each.descriptors for each in (row.before, row.after)),
+                "; ".join(row.broken) or "-",
+            ]
+            for row in rows
+        ],
+    )
+    print(made)
+    return not any(row.broken for row in rows), made
+
+
+def show_liars(rows: Sequence[Lied]) -> tuple[bool, Table]:
+    """Print what was found; whether all promises were kept."""
+    header = ["lie", "connections", "seconds", "samples fed", "saved", "broken"]
+    made = table(
+        header,
+        [
+            [
+                row.name,
+                row.links,
+                row.took_s,
+                row.fed_samples,
+                row.kept_samples,
+                "; ".join(row.broken) or "-",
+            ]
+            for row in rows
+        ],
+    )
+    print(made)
+    return not any(row.broken for row in rows), made
+
+
 def _held(row: Flooded) -> list[float]:
     times = (row.before, row.during, row.after)
     return [*(each.memory_mb for each in times), *(each.descriptors for each in times)]
@@ -106,24 +210,33 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", help="a real model instead of scripted words, such as tiny.en")
     parser.add_argument("--quick", action="store_true", help="shortened bounds, as in the short form")
     parser.add_argument("--busy", type=float, metavar="SECONDS", help="how long an endless attack goes on")
+    parser.add_argument("--part", choices=_PARTS, action="append", help="only this part; may be repeated")
+    parser.add_argument("--long", action="store_true", help="many sessions, a bad network, drawn faults")
+    parser.add_argument("--sessions", type=int, default=_CROWD, help="of the long form")
+    parser.add_argument("--hours", type=float, default=0.0, help="a worker killed each minute, for so long")
     parser.add_argument("--log", action="store_true", help="show the server's log")
     parser.add_argument("--output", metavar="NAME", help="keep the figures as results/NAME.json")
     options = parser.parse_args(arguments)
     end_on_sigterm()
     about = machine()
-    rows, end = floods(options)
-    good, made = show(rows, end)
+    parts = ["processes"] if options.long or options.hours else options.part or _PARTS
+    kept: dict[str, Any] = {"machine": about}
+    found: list[tuple[bool, Table]] = []
+    if "floods" in parts:
+        flooded, end = floods(options)
+        kept |= {"rows": [asdict(row) for row in flooded], "end": end}
+        found.append(show(flooded, end))
+    if "liars" in parts:
+        lied = asyncio.run(lies(options.only))
+        kept["liars"] = [asdict(row) for row in lied]
+        found.append(show_liars(lied))
+    if "processes" in parts:
+        harmed = processes(options)
+        kept["processes"] = [asdict(row) for row in harmed]
+        found.append(show_processes(harmed))
     if options.output:
-        note(
-            str(
-                save(
-                    options.output,
-                    {"machine": about, "rows": [asdict(row) for row in rows], "end": end},
-                    made,
-                )
-            )
-        )
-    return int(not good)
+        note(str(save(options.output, kept, *(made for _, made in found))))
+    return int(not all(good for good, _ in found))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.faults.processes import STARTS
 from benchmarks.faults.wire import Target
 from benchmarks.serve_process import ServerProcess
 
@@ -30,7 +31,7 @@ def victim(
     serve: Mapping[str, Any] | None = None,
     script: Mapping[str, Any] | None = None,
     model: str | None = None,
-    limits: Callable[[], None] | None = None,
+    starts: Path | None = None,
 ) -> Iterator[ServerProcess]:
     """A server that is ready, with a port for Wyoming.
 
@@ -38,15 +39,16 @@ def victim(
         serve: Settings of its section, beside the defaults.
         script: Of the scripted provider; see asrctl/providers/scripted.py.
         model: A real one instead, and a real detector.
-        limits: Run in the process before it is executed.
+        starts: A file that says how worker processes start; see `processes.STARTS`.
     """
     with TemporaryDirectory() as directory:
         words = Path(directory, "words.json")
         words.write_text(json.dumps(script or {}))
         environ = {f"ASRCTL_SERVE__{name.upper()}": str(value) for name, value in (serve or {}).items()}
+        environ |= {} if starts is None else {STARTS: str(starts)}
         what = ["--model", model] if model else ["--provider", "scripted", "--model", str(words)]
         module = "asrctl" if model else "benchmarks.faults.served"
-        with ServerProcess(*what, "--wyoming", "0", environ=environ, module=module, limits=limits) as server:
+        with ServerProcess(*what, "--wyoming", "0", environ=environ, module=module) as server:
             yield server
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.faults.floods import ALL, Flooded
+from benchmarks.faults.liars import LIARS, Lied, done_at_once, lied_to
+from benchmarks.faults.processes import Harmed
 from benchmarks.faults.vitals import Vitals
+from tests.client.clients import run
 
 
 def test_kinds_have_names_of_their_own() -> None:
@@ -28,3 +33,42 @@ def test_what_is_a_broken_promise() -> None:
         assert len(bad.broken) == 1
     bad.late_s = None
     assert len(bad.broken) == 2
+
+
+def test_what_a_liar_must_not_reach() -> None:
+    """The client must not hang, go on for ever, believe it, fail of its own, or lose audio."""
+    good = Lied("x", 15, 1.0, "gave up", fed_samples=1000, kept_samples=900, answered_samples=100)
+    assert not good.broken
+    for bad in (
+        replace(good, end="still running"),
+        replace(good, links=16),
+        replace(good, end="done"),
+        replace(good, end="the client failed: oops"),
+        replace(good, kept_samples=899),
+    ):
+        assert len(bad.broken) == 1
+
+
+def test_a_liar() -> None:
+    """One of them, against the client as it is."""
+    lied = run(lied_to(done_at_once))
+    assert (lied.links, lied.broken) == (1, [])
+    assert 0 < lied.fed_samples == lied.kept_samples
+    assert len({lie.__name__ for lie in LIARS}) == len(LIARS) >= 20
+
+
+def test_what_a_fault_of_a_process_must_not_cost() -> None:
+    """No session, no word, no memory and no descriptor; what is declared dropped is said."""
+    good = Harmed("x", 3, survived=3, before=Vitals(60, 12), after=Vitals(69, 12), dropped_s=1.0)
+    assert not good.broken
+    for name, value in {
+        "survived": 2,
+        "lost": 1,
+        "after": Vitals(71, 12),
+        "errors": ["x"],
+    }.items():
+        bad = replace(good)
+        setattr(bad, name, value)
+        assert len(bad.broken) == 1
+    good.after = Vitals(60, 13)
+    assert len(good.broken) == 1
