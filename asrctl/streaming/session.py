@@ -166,7 +166,7 @@ class Session:
         self._recognizer.want_partials(interval_factor)
 
     def cut_from(self, overlong_s: float) -> None:
-        """Cut the utterances to come from this length on where it is quiet, or sooner if the options say so."""
+        """Cut the next utterances from this length on where it is quiet, or sooner if the options say so."""
         self._stream.cut_from(overlong_s)
 
     def hear_turns(self, wanted: bool) -> None:

@@ -110,7 +110,7 @@ class Stream:
             self._pacer.factor = interval_factor
 
     def cut_from(self, overlong_s: float) -> None:
-        """Cut the utterances to come from this length on where it is quiet, or sooner if the options say so."""
+        """Cut the next utterances from this length on where it is quiet, or sooner if the options say so."""
         self._overlong_s = overlong_s
 
     @property
