@@ -167,7 +167,7 @@ class Session:
 
     def cut_from(self, overlong_s: float) -> None:
         """Cut the next utterances from this length on where it is quiet, or sooner if the options say so."""
-        self._stream.cut_from(overlong_s)
+        self._stream.overlong_s = overlong_s
 
     def hear_turns(self, wanted: bool) -> None:
         """Hear in pauses whether they end a turn, if the options say how; or take all pauses alike."""

@@ -83,7 +83,6 @@ class Stream:
         self._options = options or StreamOptions()
         self._detector = detector
         self._endpointer = Endpointer(self._options.endpointing)
-        self._overlong_s = math.inf
         self._cutter = Cutter(self._options.endpointing)
         self._pacer = Pacer(self._options.pacing)
         self._buffer = SampleBuffer()
@@ -91,14 +90,14 @@ class Stream:
         self._open: Utterance | None = None
         self._closing: deque[Utterance | Gap | FlushMark] = deque()
         self._next_utterance = 0
-        self._speech_samples = 0
-        self._dropped_samples = 0
-        self._skipped_samples = 0
+        self._speech_samples = self._dropped_samples = self._skipped_samples = 0
         self._ending = False
         self._lost: ProviderError | None = None
         self._shows_partials = self._options.pacing is not None
         self.language = self._options.decode.language
         """What the last final was in; what was asked for until there is one."""
+        self.overlong_s = math.inf
+        """Utterances to come are cut from this length on where it is quiet; the options' own may be less."""
         self.provider = ""
         """Who recognised the last final."""
 
@@ -108,10 +107,6 @@ class Stream:
         self._shows_partials = wanted and self._options.pacing is not None
         if interval_factor is not None:
             self._pacer.factor = interval_factor
-
-    def cut_from(self, overlong_s: float) -> None:
-        """Cut the next utterances from this length on where it is quiet, or sooner if the options say so."""
-        self._overlong_s = overlong_s
 
     @property
     def account(self) -> AudioAccount:
@@ -209,7 +204,7 @@ class Stream:
     def _begin(self, start_sample: int) -> list[Output]:
         self._open = utterance = Utterance(self._next_utterance, start_sample)
         self._next_utterance += 1
-        self._cutter = Cutter(self._options.endpointing, self._overlong_s)
+        self._cutter = Cutter(self._options.endpointing, self.overlong_s)
         return [SpeechStarted(utterance.number, start_sample / SAMPLE_RATE_HZ)]
 
     def _cut_if_overlong(self, probability: float) -> list[Output]:

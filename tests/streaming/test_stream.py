@@ -265,7 +265,7 @@ def test_under_load_long_utterances_are_cut_sooner() -> None:
     run = Rig(SHORT)
     talk = joined(*(part for n in range(24) for part in (speak([n]), silence(0.064))), PAUSE)
     for overlong_s in (2.0, math.inf, 100.0):
-        run.stream.cut_from(overlong_s)
+        run.stream.overlong_s = overlong_s
         run.play(talk)
     run.finish()
     longest_s = [0.0, 0.0, 0.0]
