@@ -14,7 +14,6 @@ from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.server.options import Models, NamedModel, ServeOptions
 from asrctl.workers.options import HealthCheck, PoolOptions
 
-from . import servers
 from .servers import Running, options_for, running, script
 
 if TYPE_CHECKING:
@@ -28,20 +27,25 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
-@pytest.fixture
-def real_options(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> ServeOptions:
-    """A server with whisper.cpp and Silero VAD, to be run."""
-    weights = SileroWeights.load()
-    monkeypatch.setattr(servers, "LevelDetector", lambda: SileroVad(weights))
+@pytest.fixture(scope="session")
+def real_options(tiny_en: Path) -> ServeOptions:
+    """A server with whisper.cpp, to be run with `silero`."""
     health = HealthCheck(sample_speech(), SAMPLE_WORDS, DecodeOptions(word_timestamps=True))
     models = Models(NamedModel("tiny.en-q8_0", ModelSpec("whisper_cpp", tiny_en)))
     return ServeOptions(models, PoolOptions(health=health), port=0)
 
 
-@pytest.fixture
-def real(real_options: ServeOptions) -> Iterator[Running]:
-    """A server with whisper.cpp and Silero VAD."""
-    with running(real_options) as server:
+@pytest.fixture(scope="session")
+def silero() -> Callable[[], SileroVad]:
+    """Makes detectors of speech."""
+    weights = SileroWeights.load()
+    return lambda: SileroVad(weights)
+
+
+@pytest.fixture(scope="module")
+def real(real_options: ServeOptions, silero: Callable[[], SileroVad]) -> Iterator[Running]:
+    """A server with whisper.cpp and Silero VAD, for all tests of a file that do it no harm."""
+    with running(real_options, detector=silero) as server:
         yield server
 
 
