@@ -116,7 +116,8 @@ def measure(
 def report(without: Side, beside: Side) -> Table:
     """The figures, and whether the goal is met, which is printed."""
     more_s = beside.p95_s - without.p95_s
-    print(f"files raise the finals' p95 by at most {1000 * _GOAL_S:.0f} ms: {_yes(more_s <= _GOAL_S)}")
+    met = more_s <= _GOAL_S and without.dropped_s == beside.dropped_s == 0.0  # what is dropped has no final
+    print(f"finals' p95 at most {1000 * _GOAL_S:.0f} ms later beside files, nothing dropped: {_yes(met)}")
     header = ["live sessions", "finals", "p50 s", "p95 s", "p95 added ms", "WER %", "dropped s"]
     rows = [
         [
