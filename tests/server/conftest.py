@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +49,24 @@ def real(real_options: ServeOptions, silero: Callable[[], SileroVad]) -> Iterato
     """A server with whisper.cpp and Silero VAD, for all tests of a file that do it no harm."""
     with running(real_options, detector=silero) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a certificate that nobody trusts, its key, both in one, and keys that do not fit."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    home = tmp_path_factory.mktemp("pems")
+    make = "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 1 -keyout key.pem -out cert.pem"
+    for command in (
+        f"{make} -addext subjectAltName=IP:127.0.0.1",
+        "genrsa -out other.pem 2048",
+        "rsa -aes256 -passout pass:sesame -in key.pem -out locked.pem",
+    ):
+        subprocess.run(["openssl", *command.split()], cwd=home, check=True, capture_output=True)
+    (home / "both.pem").write_text((home / "key.pem").read_text() + (home / "cert.pem").read_text())
+    (home / "junk.pem").write_text("junk")
+    return home
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime.config import RealtimeConfig, updated
 from asrctl.protocol.openai.realtime.items import Item, Items
 from asrctl.protocol.openai.realtime.link import Form, Link, LinkState, Overflow
+from asrctl.protocol.strict_json import parsed
 
 _LEAST_COMMIT_S = 0.1
 _IDLE_S = 60.0
@@ -96,8 +97,8 @@ class Realtime:
         """Take an event of the client."""
         self._spoke_s = self._clock()
         try:
-            event = json.loads(text)
-        except (ValueError, RecursionError):
+            event = parsed(text)
+        except ValueError:
             return [self._error("invalid_json", "the event is not JSON")]
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):
             return [self._error("invalid_event", "an event is an object with a type", param="type")]
