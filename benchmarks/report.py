@@ -49,6 +49,7 @@ SECTIONS = {
         "serve_start": "Start of the server",
         "page": "The page while captions come fast",
         "serve_crowd": "Forty clients at once",
+        "dialects": "Other live dialects against the native one",
         "serve_faults": "Sessions under connection faults and server restarts",
         "cluster": "A cluster behind HAProxy under kills, drains and additions",
         "cluster_real": "The same with tiny.en",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def pytest_make_collect_report(
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio, as asrctl does."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_directory() -> Generator[None, None, None]:
+    """What tests and their children leave in the system's temporary directory is removed with the run."""
+    with (
+        tempfile.TemporaryDirectory(prefix="asrctl-tests-", ignore_cleanup_errors=True) as path,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("TMPDIR", path)
+        patch.setattr(tempfile, "tempdir", None)  # it was looked up before
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -275,7 +275,8 @@ class _First:
             return self._reason
         explained = explain(self._path, self._kind)
         if explained or self._found_tool:
-            return explained or f"damaged, or not audio ({self._reason})"
+            hint = "; samples without a header need --raw-rate" if self._kind == "other" else ""
+            return explained or f"damaged, or not audio ({self._reason}){hint}"
         if self._kind == "coded":
             return f"{self._reason}; {INSTALL_HINT}"
         because = f" ({self._reason})" if self._reason else ""

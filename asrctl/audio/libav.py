@@ -88,7 +88,7 @@ class LibavStream:
         self._stream = stream
         self.notes: list[str] = []
         self.n_tracks = len(container.streams.audio)
-        self.expected_s = None if container.duration is None else container.duration / 1e6
+        self.expected_s = _expected_s(container)
         self.promised_s = _promised_s(container, stream)
         self.tolerance = 0.0 if container.format.name in EXACT_LENGTHS else 0.02
         # Only here are a packet's times absolute, so that the same packet twice is a repetition.
@@ -204,6 +204,14 @@ class _Repeats:
         if len(self._seen) > SEEN_PACKETS:
             self._seen.popitem(last=False)
         return False
+
+
+def _expected_s(container: Any) -> float | None:
+    """The container's length; Matroska counts it from 0, where its audio may begin later."""
+    if container.duration is None:
+        return None
+    first = max(0, container.start_time or 0) if container.format.name == "matroska,webm" else 0
+    return float(container.duration - first) / 1e6
 
 
 def _promised_s(container: Any, stream: Any) -> float | None:

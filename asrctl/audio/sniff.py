@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
+
 from asrctl.audio.mpeg import first_frame, id3_bytes, parse_frame
 from asrctl.errors import AudioError
 
@@ -25,6 +27,17 @@ _MAGIC = (
     (b"#!AMR", "amr"),
     (b"\x0b\x77", "stream"),  # AC-3
     (b"\x7f\xfe\x80\x01", "stream"),  # DTS
+)
+_PROTECTED = (b"drms", b"aavd")  # sample entries of music and of audio books
+_INDEX_BYTES = 1 << 20
+_ARCHIVES = (
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"BZh",
+    b"\xfd7zXZ\0",
+    b"7z\xbc\xaf\x27\x1c",
+    b"Rar!\x1a\x07",
+    b"\x28\xb5\x2f\xfd",
 )
 WITHOUT_CLOCK = {"mpeg", "amr", "stream"}
 """Kinds that carry no times: what FFmpeg makes of them is wrong where the format changes."""
@@ -83,31 +96,36 @@ def is_text(head: bytes) -> bool:
 def explain(path: str, kind: str) -> str | None:
     """Why nothing can read this, where the bytes show more than a decoder says; else None."""
     with open(path, "rb") as file:
-        if kind == "mp4" and not _has_moov(file):
-            return "the recording was not finished: its index is missing (no moov atom)"
+        if kind == "mp4":
+            index = _moov(file)
+            if index is None:
+                return "the recording was not finished: its index is missing (no moov atom)"
+            if any(entry in index for entry in _PROTECTED):
+                return "it is protected (DRM): only the player of its shop can decode it"
         file.seek(0)
         head = file.read(HEAD_BYTES)
     if head.startswith(b"\x1f\x43\xb6\x75"):
         return "a later piece of a WebM recording; join it behind its first piece, which has the header"
     if head.startswith(b"MThd"):
         return "MIDI holds notes, not sound"
+    if head.startswith(_ARCHIVES):
+        return "not audio, but an archive: unpack it first"
     return None
 
 
-def _has_moov(file: object) -> bool:
-    """True if a box `moov` (or a fragment's `moof`) is among those of the top level."""
-    read, seek = file.read, file.seek  # type: ignore[attr-defined]
+def _moov(file: BinaryIO) -> bytes | None:
+    """The beginning of a box `moov` (or a fragment's `moof`) among those of the top level; None without."""
     at = 0
     while True:
-        seek(at)
-        head = read(16)
+        file.seek(at)
+        head = file.read(16)
         if len(head) < 8:
-            return False
+            return None
         if head[4:8] in (b"moov", b"moof"):
-            return True
+            return head + file.read(_INDEX_BYTES)
         size = int.from_bytes(head[:4], "big")
         if size == 1 and len(head) == 16:
             size = int.from_bytes(head[8:], "big")
         if size < 8:
-            return False
+            return None
         at += size

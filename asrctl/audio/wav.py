@@ -101,6 +101,8 @@ class HeaderReader:
         """Lets the next read begin with these bytes, which were the last read."""
         self._held = data + self._held
         self.position -= len(data)
+        if self.seen is not None:
+            self.seen = self.seen.removesuffix(data)
 
     def skip(self, n_bytes: int) -> None:
         """Leaves bytes out, without holding them."""
@@ -130,7 +132,8 @@ def read_wav_header(reader: HeaderReader) -> WavHeader | None:
             return fmt and WavHeader(fmt.rate_hz, fmt.channels, fmt.encoding, data_bytes, riff_end)
         if header_bytes + size > MAX_HEADER_BYTES:
             return None
-        body = reader.take(size + size % 2)
+        body = reader.take(size)
+        _skip_pad(reader, size)
         if kind == b"fmt ":
             fmt = _parse_format(body)
         elif kind == b"ds64" and len(body) >= 16:
@@ -272,7 +275,8 @@ class WavDecoder:
             if not _is_chunk(kind, size, self._left_bytes(header)):
                 reader.put_back(head[:8])
                 return self._unannounced(header)
-            reader.skip(size + size % 2)
+            reader.skip(size)
+            _skip_pad(reader, size)
         return None
 
     def _skip_padding(self, data_bytes: int) -> None:
@@ -310,6 +314,12 @@ class WavDecoder:
             if last.seconds(unread_bytes) >= 1:  # less may be tags
                 self.notes.append(f"not all read: {unread_bytes} bytes follow the end that the header states")
         return header
+
+
+def _skip_pad(reader: HeaderReader, chunk_bytes: int) -> None:
+    """Skips the byte behind a chunk of odd length, which some writers leave out: not where a name begins."""
+    ahead = reader.take(4 * (chunk_bytes % 2))
+    reader.put_back(ahead if _is_name(ahead) else ahead[1:])
 
 
 def _is_chunk(kind: bytes, size: int, left_bytes: int) -> bool:

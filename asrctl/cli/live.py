@@ -262,9 +262,11 @@ class Live:
         self._feeder.end()
         assert self._reader is not None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._reader.close(), _CUT_GRACE_S if self._cut_short else None)
+            async with asyncio.timeout(_CUT_GRACE_S if self._cut_short else None):
+                await self._reader.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(feeding, _CUT_GRACE_S if self._cut_short else _FEED_GRACE_S)
+            async with asyncio.timeout(_CUT_GRACE_S if self._cut_short else _FEED_GRACE_S):
+                await feeding
         await self._ear.close()
         if self._interrupts.count:
             self._output.leave_incomplete()

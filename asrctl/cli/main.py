@@ -72,6 +72,8 @@ def main(args: Sequence[str] | None = None, standby: Standby | None = None) -> N
         args: `sys.argv` by default.
         standby: A worker process that was started already, for the command that needs one.
     """
+    if sys.stderr is None:  # it was closed before we began (`2>&-`): what nobody takes is dropped
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # flush what there is, as for Ctrl-C
     try:
         # It turns usage errors, interrupts and closed pipes into exits itself.

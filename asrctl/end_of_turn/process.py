@@ -56,6 +56,7 @@ class TurnProcess:
         """Let it load; in a running event loop."""
         if self._running is None:
             self._running = asyncio.create_task(self._run(), name="end of turn")
+            self._running.add_done_callback(self._leave_unanswered)  # also if it is cancelled before it began
 
     def pids(self) -> list[int]:
         """Its process id, while there is one."""
@@ -91,8 +92,10 @@ class TurnProcess:
                 self._failed(f"the ends of turns are not heard: {error}")
             finally:
                 await self._end()
-                while not self._questions.empty():
-                    _give(self._questions.get_nowait()[1], None)
+
+    def _leave_unanswered(self, _: asyncio.Task[None]) -> None:
+        while not self._questions.empty():
+            _give(self._questions.get_nowait()[1], None)
 
     async def _answer_all(self, complaints: Any) -> None:
         pipe = asyncio.subprocess.PIPE
@@ -127,7 +130,8 @@ class TurnProcess:
                 if isinstance(said, kind):
                     return said
         with contextlib.suppress(TimeoutError):
-            code = await asyncio.wait_for(self._process.wait(), 1.0)
+            async with asyncio.timeout(1.0):
+                code = await self._process.wait()
             how = f"crashed ({signal_name(-code)})" if code < 0 else f"failed (exit code {code})"
             last = said_in(complaints).strip().rpartition("\n")[2]
             last = "".join(filter(str.isprintable, last))[:_REASON_CHARS]

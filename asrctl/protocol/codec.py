@@ -19,6 +19,7 @@ from asrctl.protocol.messages import (
     ClientMessage,
     ServerMessage,
 )
+from asrctl.protocol.strict_json import parsed
 
 _T = TypeVar("_T")
 
@@ -60,18 +61,14 @@ def decode_server(data: str) -> ServerMessage | None:
 
 def _parsed(data: str) -> dict[str, Any]:
     try:
-        document = json.loads(data, parse_constant=_not_json)
-    except (ValueError, RecursionError):
+        document = parsed(data)
+    except ValueError:
         raise Violation(CloseCode.INVALID_DATA, "bad_json", "text messages must be JSON") from None
     if not isinstance(document, dict):
         _refuse("a message must be a JSON object")
     if not isinstance(document.get("type"), str):
         _refuse("type must be a string")
     return document
-
-
-def _not_json(constant: str) -> NoReturn:
-    raise ValueError(constant)
 
 
 def _built(kind: type[_T], document: Mapping[str, Any], *, strict: bool) -> _T:

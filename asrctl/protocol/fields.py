@@ -69,14 +69,19 @@ def label() -> Any:
     return text(100, 1)
 
 
+def has_surrogates(value: str) -> bool:
+    """Whether there are halves of characters in it: JSON can spell them, UTF-8 cannot."""
+    return any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def text(most: int, least: int = 0, **more: Any) -> Any:
     """A string of so many characters."""
 
     def check(value: Any) -> str:
         if not isinstance(value, str):
             return "must be a string"
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            return "must not have lone surrogates"  # JSON can spell them, UTF-8 cannot
+        if has_surrogates(value):
+            return "must not have lone surrogates"
         return "" if least <= len(value) <= most else f"must have {least} to {most} characters"
 
     return _field(check, more)

@@ -114,7 +114,8 @@ class SpeakersProcess:
     async def _ended(self) -> str:
         """How, in words; one that says what makes no sense is ended first."""
         try:
-            code = await asyncio.wait_for(self._process.wait(), 1.0)
+            async with asyncio.timeout(1.0):
+                code = await self._process.wait()
         except TimeoutError:
             return "the process that tells speakers apart sent nonsense"
         how = f"crashed ({signal_name(-code)})" if code < 0 else f"failed (exit code {code})"

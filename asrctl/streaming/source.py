@@ -87,7 +87,8 @@ class Reader(Generic[T]):
 
     async def _wait_for_the_end(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), _CLOSE_GRACE_S)
+            async with asyncio.timeout(_CLOSE_GRACE_S):
+                await self._ended.wait()
 
     # In the thread
 

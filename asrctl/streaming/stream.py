@@ -90,14 +90,14 @@ class Stream:
         self._open: Utterance | None = None
         self._closing: deque[Utterance | Gap | FlushMark] = deque()
         self._next_utterance = 0
-        self._speech_samples = 0
-        self._dropped_samples = 0
-        self._skipped_samples = 0
+        self._speech_samples = self._dropped_samples = self._skipped_samples = 0
         self._ending = False
         self._lost: ProviderError | None = None
         self._shows_partials = self._options.pacing is not None
         self.language = self._options.decode.language
         """What the last final was in; what was asked for until there is one."""
+        self.overlong_s = math.inf
+        """Utterances to come are cut from this length on where it is quiet; the options' own may be less."""
         self.provider = ""
         """Who recognised the last final."""
 
@@ -204,7 +204,7 @@ class Stream:
     def _begin(self, start_sample: int) -> list[Output]:
         self._open = utterance = Utterance(self._next_utterance, start_sample)
         self._next_utterance += 1
-        self._cutter = Cutter(self._options.endpointing)
+        self._cutter = Cutter(self._options.endpointing, self.overlong_s)
         return [SpeechStarted(utterance.number, start_sample / SAMPLE_RATE_HZ)]
 
     def _cut_if_overlong(self, probability: float) -> list[Output]:

@@ -203,7 +203,8 @@ class WorkerProcess:
             task.cancel()
         await asyncio.gather(self._reading, self._draining, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), _REAP_S)
+            async with asyncio.timeout(_REAP_S):
+                await self._process.wait()
 
     async def _ask(self, request: Request, payload: bytes, deadline_s: float) -> Reply:
         assert self._reply is None, "one request at a time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import shutil
 import struct
@@ -219,11 +220,29 @@ def test_a_chosen_channel_that_a_part_lacks_is_said(tmp_path: Path) -> None:
     assert warnings == ["channel 2: in a part with 1 of them, all were mixed"]
 
 
+def test_samples_without_a_header_are_told_of_the_option(tool: str, tmp_path: Path) -> None:
+    """Where anything looked at it, "not audio" names what raw PCM needs."""
+    (tmp_path / "a.pcm").write_bytes(S16)
+    wanted = "--raw-rate" if tool != "libsndfile" else "not audio"
+    with pytest.raises(AudioError, match=wanted):
+        read(str(tmp_path / "a.pcm"))
+
+
+def test_progress_runs_to_the_end_of_a_recording_that_starts_late(tmp_path: Path) -> None:
+    """Matroska's length counts from 0, though the first sound comes at 20 s."""
+    pytest.importorskip("av")
+    path = write_media(tmp_path / "late.mka", sample_speech(), "flac", audio_from_s=20)
+    with open_audio(str(path)) as reader:
+        assert reader.duration_s == pytest.approx(SENTENCE_S, abs=0.1)
+
+
 HELPFUL = {
     "nomoov.mp4": "the recording was not finished: its index is missing (no moov atom)",
     "cluster.webm": "a later piece of a WebM recording",
     "song.mid": "MIDI holds notes",
     "pointer.mp3": "a Git LFS pointer",
+    "bought.m4p": "it is protected (DRM)",
+    "talk.wav.gz": "an archive: unpack it first",
 }
 
 
@@ -237,6 +256,11 @@ def test_the_message_says_what_helps(name: str, tool: str, tmp_path: Path) -> No
     elif name == "cluster.webm":
         whole = (DATA / "repeated_cluster.webm").read_bytes()
         path.write_bytes(whole[whole.find(b"\x1f\x43\xb6\x75") :])
+    elif name == "bought.m4p":
+        whole = write_media(tmp_path / "whole.m4a", sample_speech()).read_bytes()
+        path.write_bytes(whole.replace(b"mp4a", b"drms").replace(b"esds", b"sinf"))
+    elif name == "talk.wav.gz":
+        path.write_bytes(gzip.compress(wav_bytes(S16)))
     elif name == "song.mid":
         path.write_bytes(b"MThd" + struct.pack(">IHHH", 6, 0, 1, 96) + b"MTrk" + bytes(8))
     else:

@@ -57,6 +57,20 @@ def test_other_chunks_are_skipped(size: int) -> None:
     assert header_of(with_chunk(b"LIST", size)) == WavHeader(16_000, 1, "s16le", len(S16))
 
 
+@pytest.mark.parametrize("size", [1, 5, 33])
+def test_chunks_of_odd_length_without_padding_are_skipped(size: int) -> None:
+    """Some writers leave the padding out: the next chunk begins right behind, before the data and after."""
+    chunk = b"LIST" + struct.pack("<I", size) + b"x" * size
+    data = wav_bytes(S16)
+    unpadded = data[:12] + chunk + data[12:]
+    reader = HeaderReader(io.BytesIO(unpadded))
+    assert read_wav_header(reader) == WavHeader(16_000, 1, "s16le", len(S16))
+    assert reader.seen == unpadded[: -len(S16)], "what another reader would begin with"
+    twice = io.BytesIO(unpadded + chunk + data[36:])
+    with open_audio("-", stdin=twice) as audio:
+        assert (sum(map(len, audio)), audio.warnings) == (len(S16), [])
+
+
 def test_a_header_without_end_is_given_up() -> None:
     """No more than MAX_HEADER_BYTES are held while looking for the data; files go to libsndfile then."""
     reader = HeaderReader(io.BytesIO(with_chunk(b"LIST", MAX_HEADER_BYTES)))

@@ -40,10 +40,8 @@ def server(tiny_en: Path) -> Iterator[Running]:
     health = HealthCheck(sample_speech(), SAMPLE_WORDS, DecodeOptions(word_timestamps=True))
     models = Models(NamedModel("tiny.en-q8_0", ModelSpec("whisper_cpp", tiny_en)))
     options = ServeOptions(models, PoolOptions(health=health), port=0, wyoming_port=0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(servers, "LevelDetector", lambda: SileroVad(weights))
-        with running(options) as server:
-            yield server
+    with running(options, detector=lambda: SileroVad(weights)) as server:
+        yield server
 
 
 @pytest.fixture

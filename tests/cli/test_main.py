@@ -196,6 +196,16 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a redirection of POSIX shells")
+@pytest.mark.parametrize("args, code", [("config show", 0), ("transcribe /nowhere/a.wav --provider none", 4)])
+def test_a_closed_stderr_changes_nothing(args: str, code: int) -> None:
+    """With `2>&-` a message has nowhere to go: it does not land on standard output, and nothing breaks."""
+    command = ["sh", "-c", f'"{sys.executable}" -m asrctl {args} 2>&-']
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == code
+    assert "error" not in done.stdout
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_behind_stdout_is_one_line() -> None:
     """Python's own complaint at exit does not follow."""

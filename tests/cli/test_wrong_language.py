@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +19,11 @@ CLIPS = Path(next(iter((_SPEC and _SPEC.submodule_search_locations) or ["/nowher
 MONDAY = Path(__file__).parents[2] / "asrctl/assets/monday.wav"
 
 
+def remarks(stderr: str) -> list[str]:
+    """Its lines without those that say how far it is, which come on a busy machine only."""
+    return [line for line in stderr.splitlines() if not re.search(r"\d s transcribed|real time", line)]
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("way", [[], ["--live"]])
 def test_other_languages_are_warned_of(way: list[str], tiny_en: Path) -> None:
@@ -26,14 +32,14 @@ def test_other_languages_are_warned_of(way: list[str], tiny_en: Path) -> None:
         pytest.skip("the clips of pytest-audioeval are not installed")
     done = asrctl(["transcribe", str(CLIPS / "pl/liczenie.wav"), "--model", str(tiny_en), *way])
     assert done.returncode == 0 and done.stdout.strip()
-    assert done.stderr.count("\n") == 1
-    assert "seems not to be English" in done.stderr and "--model base-q8_0 --language auto" in done.stderr
+    (remark,) = remarks(done.stderr)
+    assert "seems not to be English" in remark and "--model base-q8_0 --language auto" in remark
 
 
 @pytest.mark.integration
 def test_english_is_not_doubted(tiny_en: Path) -> None:
     """Nor is anything else said of it."""
-    assert asrctl(["transcribe", str(MONDAY), "--model", str(tiny_en)]).stderr == ""
+    assert not remarks(asrctl(["transcribe", str(MONDAY), "--model", str(tiny_en)]).stderr)
 
 
 def test_verbose_says_what_is_taken_and_why(

@@ -73,7 +73,8 @@ async def test_it_takes_few_questions_at_once(monkeypatch: pytest.MonkeyPatch) -
         await asyncio.sleep(0)
         assert await found.finished(SECOND) is None
         assert not any(task.done() for task in asked)
-    assert await asyncio.gather(*asked) == [None] * len(asked)
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*asked) == [None] * len(asked)
 
 
 @pytest.mark.parametrize(

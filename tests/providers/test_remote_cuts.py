@@ -72,7 +72,7 @@ async def test_links_that_fall_silent_lose_nothing(name: str) -> None:
     """The same for links that are not closed, over which nothing comes any more."""
     async with (
         serving(RealtimeServer(BRAINS[name])) as url,
-        broken_link(url, 3, 50_000, SILENT) as (proxy, stream),
+        broken_link(url, 3, 250_000, SILENT) as (proxy, stream),
     ):
         texts = await talk(stream, random.Random(8), lambda: proxy.harmed >= 3)
         check(stream, texts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,6 @@ from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.server.options import Models, NamedModel, ServeOptions
 from asrctl.workers.options import HealthCheck, PoolOptions
 
-from . import servers
 from .servers import Running, options_for, running, script
 
 if TYPE_CHECKING:
@@ -28,21 +29,44 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
-@pytest.fixture
-def real_options(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> ServeOptions:
-    """A server with whisper.cpp and Silero VAD, to be run."""
-    weights = SileroWeights.load()
-    monkeypatch.setattr(servers, "LevelDetector", lambda: SileroVad(weights))
+@pytest.fixture(scope="session")
+def real_options(tiny_en: Path) -> ServeOptions:
+    """A server with whisper.cpp, to be run with `silero`."""
     health = HealthCheck(sample_speech(), SAMPLE_WORDS, DecodeOptions(word_timestamps=True))
     models = Models(NamedModel("tiny.en-q8_0", ModelSpec("whisper_cpp", tiny_en)))
     return ServeOptions(models, PoolOptions(health=health), port=0)
 
 
-@pytest.fixture
-def real(real_options: ServeOptions) -> Iterator[Running]:
-    """A server with whisper.cpp and Silero VAD."""
-    with running(real_options) as server:
+@pytest.fixture(scope="session")
+def silero() -> Callable[[], SileroVad]:
+    """Makes detectors of speech."""
+    weights = SileroWeights.load()
+    return lambda: SileroVad(weights)
+
+
+@pytest.fixture(scope="module")
+def real(real_options: ServeOptions, silero: Callable[[], SileroVad]) -> Iterator[Running]:
+    """A server with whisper.cpp and Silero VAD, for all tests of a file that do it no harm."""
+    with running(real_options, detector=silero) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a certificate that nobody trusts, its key, both in one, and keys that do not fit."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    home = tmp_path_factory.mktemp("pems")
+    make = "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 1 -keyout key.pem -out cert.pem"
+    for command in (
+        f"{make} -addext subjectAltName=IP:127.0.0.1",
+        "genrsa -out other.pem 2048",
+        "rsa -aes256 -passout pass:sesame -in key.pem -out locked.pem",
+    ):
+        subprocess.run(["openssl", *command.split()], cwd=home, check=True, capture_output=True)
+    (home / "both.pem").write_text((home / "key.pem").read_text() + (home / "cert.pem").read_text())
+    (home / "junk.pem").write_text("junk")
+    return home
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ from asrctl.server.options import Models, NamedModel, ServeOptions
 from asrctl.server.server import Server
 from asrctl.server.session import LiveSession
 from asrctl.server.tls import HandshakeLoop
-from asrctl.streaming.stream import StreamOptions
+from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.workers.options import HealthCheck, PoolOptions
 
 from ..streaming.speech import LevelDetector, silence
@@ -81,7 +81,8 @@ class Running:
 
     server: Server
 
-    def __init__(self, options: ServeOptions) -> None:
+    def __init__(self, options: ServeOptions, detector: Callable[[], SpeechDetector] = LevelDetector) -> None:
+        self._detector = detector
         self.log = io.StringIO()
         self.error: Exception | None = None
         self._made = threading.Event()
@@ -107,7 +108,7 @@ class Running:
     async def _serve(self, options: ServeOptions) -> None:
         engine = Engine(options)
         try:
-            self.server = Server(options, LevelDetector, engine, Journal(self.log))
+            self.server = Server(options, self._detector, engine, Journal(self.log))
             self._made.set()
             await self.server.serve()
         finally:
@@ -174,9 +175,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(options: ServeOptions, *, ready: bool = True) -> Iterator[Running]:
+def running(
+    options: ServeOptions, *, ready: bool = True, detector: Callable[[], SpeechDetector] = LevelDetector
+) -> Iterator[Running]:
     """A server that is ended at the end, by force if need be."""
-    server = Running(options)
+    server = Running(options, detector)
     try:
         if ready:
             server.wait_ready()

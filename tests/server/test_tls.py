@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,24 +19,6 @@ from ..cli.commands import run
 from .servers import PATIENCE_S, Running, options_for, running, spoken, until
 
 Scripted = Callable[..., ModelSpec]
-
-
-@pytest.fixture(scope="module")
-def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a certificate that nobody trusts, its key, both in one, and keys that do not fit."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl")
-    home = tmp_path_factory.mktemp("pems")
-    make = "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 1 -keyout key.pem -out cert.pem"
-    for command in (
-        f"{make} -addext subjectAltName=IP:127.0.0.1",
-        "genrsa -out other.pem 2048",
-        "rsa -aes256 -passout pass:sesame -in key.pem -out locked.pem",
-    ):
-        subprocess.run(["openssl", *command.split()], cwd=home, check=True, capture_output=True)
-    (home / "both.pem").write_text((home / "key.pem").read_text() + (home / "cert.pem").read_text())
-    (home / "junk.pem").write_text("junk")
-    return home
 
 
 @pytest.mark.parametrize(("certificate", "key"), [("both.pem", None), ("cert.pem", "key.pem")])

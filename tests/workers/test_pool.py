@@ -665,3 +665,23 @@ def test_late_live_finals_are_not_decoded_twice(effort: Effort, waited_s: float,
     """Unless somebody says otherwise; files wait for themselves only and are never hurried."""
     options = DecodeOptions(effort=effort)
     assert PoolOptions().adapt(options, Ticket("a", Kind.FINAL), waited_s).effort is given
+
+
+async def test_closing_a_worker_can_be_cancelled_at_its_very_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also at the moment when the process is gone: else its slot would go on, and closing the pool hang."""
+    worker = await WorkerProcess.start()
+    gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    waits, real = 0, worker._process.wait
+
+    async def wait() -> int:
+        nonlocal waits
+        waits += 1
+        return await (real() if waits == 1 else gone)
+
+    monkeypatch.setattr(worker._process, "wait", wait)
+    closing = asyncio.create_task(worker.close())
+    await until(lambda: waits == 2)
+    gone.set_result(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing

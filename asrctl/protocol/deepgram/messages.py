@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 
 from asrctl.protocol.dialect import SendText
+from asrctl.protocol.strict_json import parsed
 
 
 def message_of(text: str) -> Mapping[str, object]:
     """A message's fields; none of what is no object."""
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
+        message = parsed(text)
+    except ValueError:
         return {}
     return message if isinstance(message, dict) else {}
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from asrctl.protocol.strict_json import parsed
+
 MAX_HEADER_BYTES = 64 * 1024
 MAX_DATA_BYTES = 64 * 1024
 MAX_PAYLOAD_BYTES = 1 << 20
@@ -30,7 +32,7 @@ class WyomingEvent:
 
 def encode(kind: str, data: Mapping[str, Any] | None = None, payload: bytes = b"") -> bytes:
     """The bytes of an event."""
-    body = json.dumps(data, ensure_ascii=False).encode() if data else b""
+    body = json.dumps(data).encode() if data else b""
     header: dict[str, object] = {"type": kind}
     if body:
         header["data_length"] = len(body)
@@ -104,8 +106,8 @@ class EventReader:
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parsed(text)
+    except ValueError:
         value = None
     if not isinstance(value, dict):
         raise FramingError("an event is not a JSON object")

@@ -112,7 +112,8 @@ class VoxtralProcess:
     async def obituary(self) -> str:
         """How it ended, once it has closed its output."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._child.wait(), _EXIT_GRACE_S)
+            async with asyncio.timeout(_EXIT_GRACE_S):
+                await self._child.wait()
         code = self._child.returncode
         if code is None:
             return "voxtral closed its output"
@@ -133,7 +134,8 @@ class VoxtralProcess:
         for descriptor in (self._reader, self.stdin, self.stdout, self.stderr):
             os.close(descriptor)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._child.wait(), _REAP_S)
+            async with asyncio.timeout(_REAP_S):
+                await self._child.wait()
 
 
 def _pipe(reading: contextlib.ExitStack, writing: contextlib.ExitStack) -> tuple[int, int]:

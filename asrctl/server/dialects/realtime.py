@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime.config import RealtimeConfig, check_query_model, updated
 from asrctl.protocol.openai.realtime.machine import Realtime
 from asrctl.protocol.openai.realtime.secrets import PREFIX, Secrets
+from asrctl.protocol.strict_json import parsed
 from asrctl.server.dialects.door import Handshake, Welcome
 from asrctl.server.files.answers import json_body
 from asrctl.server.files.door import Door, Endpoint
@@ -160,8 +160,8 @@ async def _json(exchange: Exchange) -> Mapping[str, Any]:
     except TimeoutError:
         raise bad_request("the body came too slowly", None) from None
     try:
-        value = json.loads(bytes(body) or b"{}")
-    except (ValueError, RecursionError):
+        value = parsed(bytes(body) or b"{}")
+    except ValueError:
         raise bad_request("the body is not JSON", None, "invalid_json") from None
     if not isinstance(value, dict):
         raise bad_request("the body is an object", None, "invalid_type")

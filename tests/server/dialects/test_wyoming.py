@@ -19,6 +19,7 @@ from wyoming.event import Event
 from wyoming.info import Describe, Info
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
+from asrctl.audio.vad import SileroVad
 from asrctl.errors import AsrctlError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.protocol import Limits
@@ -347,6 +348,6 @@ def test_the_library_with_real_weights(real_wyoming: Running) -> None:
 
 
 @pytest.fixture
-def real_wyoming(real_options: ServeOptions) -> Iterator[Running]:
-    with running(replace(real_options, wyoming_port=0)) as server:
+def real_wyoming(real_options: ServeOptions, silero: Callable[[], SileroVad]) -> Iterator[Running]:
+    with running(replace(real_options, wyoming_port=0), detector=silero) as server:
         yield server

@@ -21,13 +21,13 @@ BOUNDARY = "a-boundary"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
-def wav(samples: NDArray[np.float32]) -> bytes:
+def wav(samples: NDArray[np.float32], rate_hz: int = 16_000) -> bytes:
     """A WAV file."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(2)
-        writer.setframerate(16_000)
+        writer.setframerate(rate_hz)
         writer.writeframes(pcm(samples))
     return file.getvalue()
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asrctl.protocol.openai.errors import bad_request
+from asrctl.protocol.strict_json import parsed
 
 LONG_BYTES = 3 << 17
 """A string of at least so many bytes is taken for audio, and decoded in pieces of as many. What becomes of
@@ -50,8 +51,8 @@ class ClientEvent:
             RequestRefused: It is no event.
         """
         try:
-            event = json.loads(text)
-        except (ValueError, RecursionError):
+            event = parsed(text)
+        except ValueError:
             raise bad_request("the event is not JSON", None, "invalid_json") from None
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):
             raise bad_request("an event is an object with a type", "type", "invalid_event")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from asrctl.protocol.fields import has_surrogates
 from asrctl.protocol.openai.errors import bad_request
 
 _MOST_ITEMS = 1000
@@ -42,6 +43,8 @@ class Given:
         value = self.values.get(name)
         if value is not None and not isinstance(value, str):
             raise bad_request(f"{self.path_of(name)} is a string", self.path_of(name), "invalid_type")
+        if value and has_surrogates(value):
+            raise bad_request(f"{self.path_of(name)} must not have lone surrogates", self.path_of(name))
         return (value or "").strip()
 
     def texts(self, name: str) -> tuple[str, ...]:

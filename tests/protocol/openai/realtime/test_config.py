@@ -200,6 +200,11 @@ def test_languages() -> None:
             "session.audio.input.turn_detection.eagerness",
             "invalid_value",
         ),
+        (
+            nested(transcription={"prompt": "\ud800"}),
+            "session.audio.input.transcription.prompt",
+            "invalid_value",
+        ),
         ({"input_audio_format": "mp3"}, "session.input_audio_format.type", "invalid_value"),
     ],
 )

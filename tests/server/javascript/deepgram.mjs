@@ -1,8 +1,10 @@
-// A file on standard input, sent live and as a recording with @deepgram/sdk; what came of it as JSON.
+// A WAV file of 16 kHz on standard input, sent live and as a recording with @deepgram/sdk to the host that is the last
+// argument; what came of it as JSON. Node ends when nothing is left to do: a client that took the end of the live
+// connection for a fault would connect again for minutes.
 import { readFileSync } from "node:fs";
 import { DeepgramClient } from "@deepgram/sdk";
 
-const host = `127.0.0.1:${process.argv.at(-1)}`;
+const host = process.argv.at(-1);
 const environment = {
   base: `http://${host}`,
   production: `ws://${host}`,
@@ -41,9 +43,7 @@ for (let at = 0; at < audio.length; at += 3200) {
 }
 live.sendCloseStream({ type: "CloseStream" });
 await closed;
-await new Promise((resolve) => setTimeout(resolve, 3000)); // a client that takes it for a fault connects again
 
 const answer = await client.listen.v1.media.transcribeFile(file, { model: "nova-3" });
 const text = answer.results.channels[0].alternatives[0].transcript;
-console.log(JSON.stringify({ finals, codes, last, file: text }));
-process.exit(0);
+process.on("beforeExit", () => console.log(JSON.stringify({ finals, codes, last, file: text })));
