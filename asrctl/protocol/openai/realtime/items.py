@@ -37,6 +37,8 @@ class Item:
     """Where its audio begins."""
     seconds: float = 0.0
     committed: bool = False
+    known: bool = False
+    """Whether all of the transcript is there, or will never be."""
     lost: str = ""
     """Why some of its audio was not transcribed."""
     language: str = ""
@@ -60,16 +62,12 @@ class Items:
         self._prefix = prefix
         self._count = 0
         self._open: deque[Item] = deque()
+        self._owed: deque[Item] = deque()  # what was committed, in that order
         self._last_id: str | None = None
         self.is_live = False
         """Whether text is to come before an item is committed."""
         self.is_flat = False
         """Whether the client speaks the shape from before the general availability."""
-
-    @property
-    def committed(self) -> list[Item]:
-        """Those whose text is owed."""
-        return [item for item in self._open if item.committed]
 
     def begin(self, start_s: float) -> Item:
         """A new item, behind all others."""
@@ -85,6 +83,7 @@ class Items:
     def commit(self, item: Item, end_s: float) -> list[SendText]:
         """Its audio is complete, and ends there."""
         item.committed, item.seconds = True, max(0.0, end_s - item.start_s)
+        self._owed.append(item)
         previous, self._last_id = self._last_id, item.item_id
         named = {"previous_item_id": previous, "item_id": item.item_id}
         content = [{"type": "input_audio", "transcript": None}]
@@ -112,7 +111,21 @@ class Items:
         return self._deltas()
 
     def complete(self, item: Item) -> list[SendText]:
-        """All of its text is known, or why there is none."""
+        """All of its text is known, or why there is none; said once all before it are complete."""
+        item.known = True
+        outputs: list[SendText] = []
+        while self._owed and self._owed[0].known:
+            outputs += self._completed(self._owed.popleft())
+        return outputs
+
+    def fail(self, reason: str) -> list[SendText]:
+        """No more will be known of anything."""
+        unknown = [item for item in self._owed if not item.known]
+        for item in unknown:
+            item.lost = reason
+        return [text for item in unknown for text in self.complete(item)]
+
+    def _completed(self, item: Item) -> list[SendText]:
         outputs = self._deltas()
         self._open.remove(item)
         named = {"item_id": item.item_id, "content_index": 0}

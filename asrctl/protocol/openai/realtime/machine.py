@@ -171,6 +171,8 @@ class Realtime:
         outputs: list[DialectOutput] = []
         if self._config.turn_detection is None and config.turn_detection is not None and self._is_committable:
             outputs = self._commit()  # nobody would ever commit it
+        elif self._config.turn_detection is not None and config.turn_detection is None:
+            self._committed_s = self._audio_s  # what came until now are turns, which end with their session
         if (config.encoding, config.rate_hz) != (self._config.encoding, self._config.rate_hz):
             self._odd = b""
         self._config = config
@@ -343,8 +345,5 @@ class Realtime:
         self, code: str, message: str, close_code: int, kind: str = "server_error"
     ) -> list[DialectOutput]:
         """What is owed has failed; say why, and close."""
-        outputs: list[DialectOutput] = []
-        for item in self._items.committed:
-            item.lost = message
-            outputs += self._items.complete(item)
-        return [*outputs, self._error(code, message, kind=kind), CloseSocket(close_code, code)]
+        failed = self._items.fail(message)
+        return [*failed, self._error(code, message, kind=kind), CloseSocket(close_code, code)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asrctl.events import Dropped, Flushed, ProviderChanged, SpeechEnded, SpeechStarted
@@ -485,6 +485,8 @@ STEPS = st.one_of(
 )
 
 
+@example([("append", b"\x01", 0.25), ("null",), ("commit",)])
+@example([("append", b"\x01", 0.25), ("null",), ("append", b"\x01", 0.25), ("commit",)])
 @given(st.lists(STEPS, max_size=40))
 def test_any_order_of_things(steps: list[tuple[Any, ...]]) -> None:
     """What clients rely on holds, and every commit is answered in the end."""
