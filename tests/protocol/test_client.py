@@ -265,13 +265,18 @@ def test_a_server_that_breaks_the_protocol() -> None:
         Final(0, 0, 1, "x", 1.0, 0, 7, id=1),
         Dropped(0, 10**12, "x", id=1),
         AudioAck(received=7, committed=0),
-        AudioAck(received=6, committed=7),
     ],
 )
 def test_an_answer_for_audio_that_was_not_sent(message: ServerMessage) -> None:
     """It is a lie, and nothing is forgotten for it; what was sent up to the last frame may be answered."""
     assert broken(opened(sent=6), message).endswith(", and 6 were sent")
     assert tell(opened(sent=7), AudioAck(7, 7)) == [AudioAck(7, 7)]
+
+
+def test_an_answer_for_audio_that_was_not_received() -> None:
+    """What a server answers for it has received."""
+    reason = broken(opened(sent=6), AudioAck(received=5, committed=6))
+    assert reason == "it answers for audio up to 6, and received 5"
 
 
 def test_an_answer_for_what_an_earlier_socket_sent() -> None:
