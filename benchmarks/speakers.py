@@ -115,7 +115,7 @@ def diarized(
     diarizer = Diarizer(networks, options)
     for at in range(0, len(samples), SAMPLE_RATE_HZ):
         diarizer.feed(samples[at : at + SAMPLE_RATE_HZ])
-    diarizer.finish()
+    diarizer.catch_up()
     yield "online", diarizer.turns(), time.process_time() - started_s
     diarizer.recluster()
     yield "offline", diarizer.turns(), time.process_time() - started_s

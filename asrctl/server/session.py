@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from asrctl.events import Event, Finished, Flushed, ProviderChanged, SpeechEnded, SpeechStarted
+from asrctl.events import (
+    Event,
+    Finished,
+    Flushed,
+    ProviderChanged,
+    SpeakerChanged,
+    SpeakersLost,
+    SpeechEnded,
+    SpeechStarted,
+)
 from asrctl.protocol import (
     Audio,
     CloseCode,
@@ -123,7 +132,7 @@ class LiveSession(ServedSession):
             self._finish(event.account)
         elif isinstance(event, ProviderChanged):
             self.say(status_of(event, self._level, self._surroundings.models))
-        elif not isinstance(event, Flushed):
+        elif not isinstance(event, Flushed | SpeakerChanged | SpeakersLost):
             self.say(message_of(event, self._positions, self.state))
 
     def announce(self, news: Status | GoAway) -> None:
