@@ -11,8 +11,6 @@ from asrctl.events import (
     Finished,
     Flushed,
     ProviderChanged,
-    SpeakerChanged,
-    SpeakersLost,
     SpeechEnded,
     SpeechStarted,
 )
@@ -37,6 +35,7 @@ from asrctl.server.translate import Positions, message_of, status_of
 from asrctl.server.wishes import request_of
 from asrctl.streaming.session import TurnListener
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
+from asrctl.streaming.who_speaks import SpeakerListener
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 __all__ = ["Bounds", "Listener", "LiveSession", "Surroundings"]
@@ -77,6 +76,7 @@ class LiveSession(ServedSession):
         bounds: Bounds,
         surroundings: Surroundings,
         turns: TurnListener | None = None,
+        speakers: SpeakerListener | None = None,
     ) -> None:
         """Begin, in a running event loop.
 
@@ -88,6 +88,7 @@ class LiveSession(ServedSession):
             bounds: How much may be held.
             surroundings: Of the server.
             turns: Hears the ends of turns; shared by all.
+            speakers: Tells the speakers of this session apart.
         """
         start = state.start
         self.state = state
@@ -97,7 +98,9 @@ class LiveSession(ServedSession):
         self._positions = Positions(start.audio_offset, start.format.sample_rate)
         request = request_of(start)
         clock = surroundings.clock
-        super().__init__(state.session_id, request, detector, options, recognizer, bounds, clock, turns)
+        super().__init__(
+            state.session_id, request, detector, options, recognizer, bounds, clock, turns, speakers
+        )
 
     # What the client wants
 
@@ -132,7 +135,7 @@ class LiveSession(ServedSession):
             self._finish(event.account)
         elif isinstance(event, ProviderChanged):
             self.say(status_of(event, self._level, self._surroundings.models))
-        elif not isinstance(event, Flushed | SpeakerChanged | SpeakersLost):
+        elif not isinstance(event, Flushed):
             self.say(message_of(event, self._positions, self.state))
 
     def announce(self, news: Status | GoAway) -> None:
