@@ -12,6 +12,7 @@ files 140. And no decode is needed to find the place.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
@@ -27,11 +28,11 @@ _EARLIEST = 2 / 3
 class Cutter:
     """Decides frame by frame for one utterance."""
 
-    def __init__(self, options: EndpointerOptions) -> None:
-        """For an utterance that has just begun."""
+    def __init__(self, options: EndpointerOptions, overlong_s: float = math.inf) -> None:
+        """For an utterance that has just begun; `overlong_s` counts if the options' own is not less."""
         self._pause_threshold = options.offset_threshold
         self._last_s = options.max_utterance_s - _FRAME_S
-        self._first_s = min(options.overlong_s, _EARLIEST * self._last_s)
+        self._first_s = min(overlong_s, options.overlong_s, _EARLIEST * self._last_s)
         self._recent: deque[float] = deque(maxlen=round(_RECENT_S / _FRAME_S))
 
     def push(self, probability: float, length_s: float) -> bool:

@@ -61,8 +61,12 @@ class _Entry(Generic[T]):
 
 
 class JobQueue(Generic[T]):
-    """Live audio before files, finals before partials, mic before system, then the session served longest
-    ago, then oldest first.
+    """Live audio before files, finals before partials, mic before system, then oldest first.
+
+    The second job that a session has waiting counts as queued when its first one ran, so that a session with
+    a long backlog takes turns with the others. To serve the session first that was served longest ago would
+    be as fair, but who speaks in short sentences then waits for all who do not: in a model of ten sessions
+    that use 0.87 of a worker 95 % of the finals came within 5.6 s, and within 3.8 s in this order.
 
     A job that has waited `starvation_s` counts as one of the highest class, so that lower classes come to
     their turn; sessions still take turns there, so that one with a long backlog does not hold up the others.
@@ -81,7 +85,7 @@ class JobQueue(Generic[T]):
         self._starvation_s = starvation_s
         self._clock = clock
         self._entries: list[_Entry[T]] = []
-        self._served: OrderedDict[str, int] = OrderedDict()
+        self._served: OrderedDict[str, int] = OrderedDict()  # by the same count as the order of entries
         self._count = 0
         self._wait_for_turn_s = file_turn_s
         self._file_turn_s = -file_turn_s
@@ -139,16 +143,17 @@ class JobQueue(Generic[T]):
         return [entry.item for entry in entries]
 
     def _rank(self, entry: _Entry[T]) -> tuple[int, int, int, int, int]:
-        ticket, served = entry.ticket, self._served.get(entry.ticket.session, 0)
+        ticket = entry.ticket
+        turn = max(entry.order, self._served.get(ticket.session, 0))
         if ticket.is_file:
             if self._clock() - max(entry.queued_s, self._file_turn_s) < self._wait_for_turn_s:
-                return (1, ticket.kind if entry.order else -1, ticket.source, served, entry.order)
-            return (0, Kind.FINAL, Source.MIC, served, entry.order)
+                return (1, ticket.kind if entry.order else -1, ticket.source, turn, entry.order)
+            return (0, Kind.FINAL, Source.MIC, turn, entry.order)
         if entry.order == _PUT_BACK:
-            return (0, -1, 0, served, entry.order)
+            return (0, -1, 0, turn, entry.order)
         if self._clock() - entry.queued_s >= self._starvation_s:
-            return (0, Kind.FINAL, Source.MIC, served, entry.order)
-        return (0, ticket.kind, ticket.source, served, entry.order)
+            return (0, Kind.FINAL, Source.MIC, turn, entry.order)
+        return (0, ticket.kind, ticket.source, turn, entry.order)
 
     def _lowest(self, newcomer: Ticket) -> _Entry[T]:
         """The partial to give up for `newcomer`: system before mic, then the oldest."""

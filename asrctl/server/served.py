@@ -205,6 +205,7 @@ class ServedSession(ABC):
             factor = None if measures.interval_factor <= 1 else math.inf
         self._session.show_partials(factor)
         self._session.hear_turns(measures.hear_turns)
+        self._session.cut_from(measures.overlong_s)
         self._spooling = measures.spool_system and self.source is Source.SYSTEM
 
     def catch_up(self, *, idle: bool = False) -> None:

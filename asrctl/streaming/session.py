@@ -176,6 +176,10 @@ class Session:
         self._stream.show_partials(interval_factor)
         self._recognizer.want_partials(interval_factor)
 
+    def cut_from(self, overlong_s: float) -> None:
+        """Cut the next utterances from this length on where it is quiet, or sooner if the options say so."""
+        self._stream.cut_from(overlong_s)
+
     def hear_turns(self, wanted: bool) -> None:
         """Hear in pauses whether they end a turn, if the options say how; or take all pauses alike."""
         self._stream.pauses.are_heard = wanted

@@ -83,6 +83,7 @@ class Stream:
         self._options = options or StreamOptions()
         self._detector = detector
         self._endpointer = Endpointer(self._options.endpointing)
+        self._overlong_s = math.inf
         self._cutter = Cutter(self._options.endpointing)
         self._pacer = Pacer(self._options.pacing)
         self._buffer = SampleBuffer()
@@ -107,6 +108,10 @@ class Stream:
         self._shows_partials = wanted and self._options.pacing is not None
         if interval_factor is not None:
             self._pacer.factor = interval_factor
+
+    def cut_from(self, overlong_s: float) -> None:
+        """Cut the next utterances from this length on where it is quiet, or sooner if the options say so."""
+        self._overlong_s = overlong_s
 
     @property
     def account(self) -> AudioAccount:
@@ -204,7 +209,7 @@ class Stream:
     def _begin(self, start_sample: int) -> list[Output]:
         self._open = utterance = Utterance(self._next_utterance, start_sample)
         self._next_utterance += 1
-        self._cutter = Cutter(self._options.endpointing)
+        self._cutter = Cutter(self._options.endpointing, self._overlong_s)
         return [SpeechStarted(utterance.number, start_sample / SAMPLE_RATE_HZ)]
 
     def _cut_if_overlong(self, probability: float) -> list[Output]:

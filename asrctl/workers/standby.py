@@ -13,10 +13,9 @@ COMMAND = [sys.executable, "-P", "-m", "asrctl.workers.child"]
 
 _ENVIRONMENT = {
     # OpenMP's threads wait for each other after every small step. If they spin for long, they starve each
-    # other as soon as anything else runs: two threads on two busy cores took 3.9 s for a window of 0.6 s. If
-    # they sleep at once, they lose half their time to waking: 3 minutes of speech took 12.5 s, with this many
-    # spins 6.8 s (2 cores, x86-64).
-    "GOMP_SPINCOUNT": "20000",
+    # other as soon as anything else runs: beside one busy process two threads on two cores took 2.2 to more
+    # than 4 s for a window of 9 s with 20,000 spins, 1.3 s with this many; alone both take 0.6 s (AMD EPYC).
+    "GOMP_SPINCOUNT": "1000",
     "OPENBLAS_NUM_THREADS": "1",  # numpy only carries the samples there
     "PYTHONUNBUFFERED": "",
 }

@@ -79,6 +79,17 @@ def test_fair_between_sessions() -> None:
     assert drained(queue) == ["busy0", "calm0", "busy1", "calm1", "busy2"]
 
 
+def test_who_waits_longest_goes_first() -> None:
+    """A session that had a turn just now does not wait for those that ask after it."""
+    queue = queue_of()
+    queue.push(final("talker"), "talker0")
+    assert queue.pop() == "talker0"
+    queue.push(final("talker", utterance=1), "talker1")
+    for session in ("a", "b"):
+        queue.push(final(session), session)
+    assert drained(queue) == ["talker1", "a", "b"]
+
+
 def test_starvation_is_bounded() -> None:
     """A job that has waited as long as the bound goes before all that have not, whatever its class."""
     clock = Clock()
@@ -102,7 +113,7 @@ def test_starved_jobs_take_turns_too() -> None:
     clock.now_s = 30.0
     assert queue.pop() == "greedy0"
     queue.push(final("good"), "good")
-    assert queue.pop() == "good"
+    assert [queue.pop(), queue.pop()] == ["greedy1", "good"]
 
 
 def test_of_one_session_the_oldest_starved_job_goes_first() -> None:

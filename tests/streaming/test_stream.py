@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -257,6 +258,22 @@ def test_an_overlong_utterance_is_cut_where_it_is_quiet() -> None:
     last_words = [int(final.segment.text.split()[-1][1:]) for final in run.said.of(Final)]
     assert all(n % 9 == 5 for n in last_words[:-1])
     assert sum(len(pieces) for audio in run.audio for pieces in audio) == round(sum(lengths_s) * 16_000)
+
+
+def test_under_load_long_utterances_are_cut_sooner() -> None:
+    """What is asked for counts from the next utterance on, until it is taken back, and lengthens none."""
+    run = Rig(SHORT)
+    talk = joined(*(part for n in range(24) for part in (speak([n]), silence(0.064))), PAUSE)
+    for overlong_s in (2.0, math.inf, 100.0):
+        run.stream.cut_from(overlong_s)
+        run.play(talk)
+    run.finish()
+    longest_s = [0.0, 0.0, 0.0]
+    for final in run.said.of(Final):
+        round_of_it = (final.end_sample - 1) // len(talk)
+        length_s = (final.end_sample - final.start_sample) / SAMPLE_RATE_HZ
+        longest_s[round_of_it] = max(longest_s[round_of_it], length_s)
+    assert longest_s[0] < 3.0 and 4.0 <= min(longest_s[1:]) <= max(longest_s) < 4.5
 
 
 def test_flush_gives_what_there_is() -> None:
