@@ -28,6 +28,7 @@ from asrctl.policy.clustering import ClusteringOptions
 from asrctl.policy.endpointing import FRAME_SAMPLES
 from asrctl.policy.turns import Turn, smoothed
 from asrctl.speakers.diarizer import Diarizer, DiarizerOptions
+from asrctl.speakers.live_child import LEAST_NEW_S, STEP_S
 from asrctl.speakers.networks import Networks
 from benchmarks.common import SAMPLE_RATE_HZ, note
 
@@ -130,20 +131,19 @@ def live_labels(
     """Turns as they are first said in live audio, in the pause after each utterance, and at the end."""
     pauses_s = [end_s + _PAUSE_S for _, end_s in joined(_spoken(samples))]
     started_s = time.process_time()
-    diarizer = Diarizer(networks, options)
+    diarizer = Diarizer(networks, replace(options, step_s=STEP_S))
     first: list[Turn] = []
     before_s = 0.0
-    for pause_s in pauses_s:
+    for pause_s in (*pauses_s, len(samples) / SAMPLE_RATE_HZ):
         at, end = diarizer.heard_samples, round(pause_s * SAMPLE_RATE_HZ)
         diarizer.feed(samples[at:end])
-        diarizer.catch_up()
+        diarizer.catch_up(LEAST_NEW_S if pause_s in pauses_s else 0.0)
         for turn in diarizer.turns(before_s):
             if turn.end_s > before_s:
                 first.append(replace(turn, start_s=max(before_s, turn.start_s)))
-        before_s = pause_s
-    diarizer.feed(samples[diarizer.heard_samples :])
-    diarizer.catch_up()
+        before_s = diarizer.looked_samples / SAMPLE_RATE_HZ
     yield "live, as first said", first, time.process_time() - started_s
+    yield "live, as corrected", diarizer.turns(), time.process_time() - started_s
     diarizer.recluster()
     yield "live, at the end", diarizer.turns(), time.process_time() - started_s
 

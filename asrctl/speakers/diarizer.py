@@ -26,7 +26,6 @@ from asrctl.transcript import SAMPLE_RATE_HZ
 
 WINDOW_SAMPLES = 10 * SAMPLE_RATE_HZ
 """What segmentation-3.0 was trained on."""
-STEP_WINDOW_SAMPLES = WINDOW_SAMPLES // 2
 _FEWEST_FRAMES = 20
 """Of 10 ms: a voice heard alone for less is told by where it overlaps."""
 _ACTIVE = 0.5
@@ -47,6 +46,7 @@ class DiarizerOptions:
         most_at_once: Voices clustered again at the end; those heard for less beyond that go to the nearest
             group.
         kept_s: Who spoke longer ago is forgotten, but not what their voices are like.
+        step_s: From one window to the next; less than a window, which is 10 s.
     """
 
     clustering: ClusteringOptions = field(default_factory=ClusteringOptions)
@@ -54,6 +54,7 @@ class DiarizerOptions:
     least_s: float = 0.1
     most_at_once: int = 2000
     kept_s: float = inf
+    step_s: float = 5.0
 
 
 @dataclass(slots=True)
@@ -106,24 +107,27 @@ class Diarizer:
         self._voices: list[_Voice] = []
         self._window = np.zeros(0, np.float32)
         self._groups = 0
-        self._looked_sample = 0
         self.heard_samples = 0
         """What was fed so far."""
+        self.looked_samples = 0
+        """How far of it turns are known."""
 
     def feed(self, samples: NDArray[np.float32]) -> None:
         """Take the next samples, and look at what windows they complete."""
         while len(samples):
-            due_sample = max(WINDOW_SAMPLES, self._looked_sample + STEP_WINDOW_SAMPLES)
+            step_samples = round(self._options.step_s * SAMPLE_RATE_HZ)
+            due_sample = max(WINDOW_SAMPLES, self.looked_samples + step_samples)
             part, samples = np.split(samples, [due_sample - self.heard_samples])
             self._window = np.concatenate((self._window, part))[-WINDOW_SAMPLES:]
             self.heard_samples += len(part)
             if self.heard_samples == due_sample:
                 self.catch_up()
 
-    def catch_up(self) -> None:
-        """Look at what was fed last, if that is not done; the next window is due a step later."""
-        if self.heard_samples > self._looked_sample:
-            self._looked_sample = self.heard_samples
+    def catch_up(self, least_s: float = 0.0) -> None:
+        """Look at what was fed last, if it is as long as this; the next window is due a step later."""
+        new_samples = self.heard_samples - self.looked_samples
+        if new_samples and new_samples >= least_s * SAMPLE_RATE_HZ:
+            self.looked_samples = self.heard_samples
             if self._window.any():  # nobody speaks in audio that was lost
                 self._look(self._window)
 

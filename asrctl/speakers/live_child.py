@@ -31,6 +31,10 @@ HEADER = struct.Struct("<BIQ")
 SINCE = struct.Struct("<d")
 _MOST_AT_ONCE = 600
 """Voices that are clustered again at the end in less than a second, while somebody waits."""
+LEAST_NEW_S = 5.0
+"""Of audio since the last window: in a pause with less, nothing is looked at; it would cost too much."""
+STEP_S = 8.0
+"""A window is due after so long without a pause; those in pauses lie closer."""
 _LOST_SAMPLES = 5 * SAMPLE_RATE_HZ
 """Audio that was lost is passed over in pieces of this length."""
 
@@ -45,7 +49,7 @@ class Message(IntEnum):
     LOST = 3
     """So many samples did not come."""
     TURNS = 4
-    """Who spoke since a time, `SINCE`, in all that came?"""
+    """Who spoke since a time, `SINCE`, as far as that is known; at most the last seconds are not."""
     END = 5
     """No more will come; who spoke, now that all voices can be clustered again?"""
     CLOSE = 6
@@ -109,7 +113,7 @@ class Streams:
         if message is Message.OPEN:
             from asrctl.speakers.diarizer import DiarizerOptions
 
-            options = DiarizerOptions(most_at_once=_MOST_AT_ONCE, kept_s=KEPT_S)
+            options = DiarizerOptions(most_at_once=_MOST_AT_ONCE, kept_s=KEPT_S, step_s=STEP_S)
             self._diarizers[stream] = diarizer_of(self._networks, SpeakerOptions(**json.loads(data)), options)
             return {}
         diarizer = self._diarizers[stream]
@@ -119,8 +123,8 @@ class Streams:
             for at in range(0, count, _LOST_SAMPLES):
                 diarizer.feed(np.zeros(min(_LOST_SAMPLES, count - at), np.float32))
         else:
-            diarizer.catch_up()
-            heard_s = diarizer.heard_samples / SAMPLE_RATE_HZ
+            diarizer.catch_up(0.0 if message is Message.END else LEAST_NEW_S)
+            heard_s = diarizer.looked_samples / SAMPLE_RATE_HZ
             since_s = max(0.0, heard_s - KEPT_S)
             if message is Message.END:
                 diarizer.recluster()

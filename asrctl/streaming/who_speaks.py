@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _ASK_AFTER_S = 0.2
 """So early in a pause it is asked who spoke, so that it is known when the final is."""
+_ASK_AGAIN_S = 2.0
+"""Whoever tells speakers apart waits for more audio if it has looked just before: it is asked again then."""
 _CONCLUDE_S = 30.0
 """Longer the end of a stream does not wait for labels that are better."""
 
@@ -77,11 +79,19 @@ class WhoSpeaks:
         """Take the session's next samples."""
         self._received_samples += len(samples)
         self._listener.feed(samples)
+        self._want_unheard()
 
     def skip(self, count: int) -> None:
         """So many samples did not come."""
         self._received_samples += count
         self._listener.skip(count)
+        self._want_unheard()
+
+    def _want_unheard(self) -> None:
+        """Ask again about finals that were said before their speakers were known."""
+        received_s = self._received_samples / SAMPLE_RATE_HZ
+        if self._labels.has_unheard and received_s >= self._asked_s + _ASK_AGAIN_S:
+            self._want(received_s)
 
     def see(self, output: Output) -> Output:
         """Take what the session is about to do: finals get labels; what has ended is asked about."""

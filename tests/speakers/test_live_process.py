@@ -21,6 +21,7 @@ from asrctl.models.store import ModelStore
 from asrctl.speakers import live_process
 from asrctl.speakers.live_process import LiveSpeakers, StreamSpeakers
 from asrctl.speakers.options import SpeakerOptions
+from asrctl.transcript import SAMPLE_RATE_HZ
 
 from . import children
 from .test_diarizer import HIGH_HZ, LOW_HZ, tone
@@ -35,7 +36,7 @@ asrctl.models.speaker_weights.resolve_all = lambda root: ()
 asrctl.speakers.networks.Networks = TonesForVoices
 main()
 """
-LOW, HIGH = tone(LOW_HZ, 3), tone(HIGH_HZ, 3)
+LOW, HIGH = tone(LOW_HZ, 6), tone(HIGH_HZ, 6)
 
 
 def _played_by(monkeypatch: pytest.MonkeyPatch, command: Sequence[str]) -> None:
@@ -66,8 +67,10 @@ async def test_each_stream_has_speakers_of_its_own(speakers: LiveSpeakers) -> No
     _feed(other, HIGH)
     known = await one.turns(0.0)
     assert [turn.speaker for turn in known.turns] == ["Speaker 1", "Speaker 2"]
-    assert np.allclose([turn.start_s for turn in known.turns], [0, 3], atol=0.1)
-    assert (known.since_s, known.heard_s) == (0.0, 6.0)
+    assert np.allclose([turn.start_s for turn in known.turns], [0, 6], atol=0.1)
+    assert (known.since_s, known.heard_s) == (0.0, 10.0), "a window is due when 5 s more have come"
+    _feed(one, LOW[: 3 * SAMPLE_RATE_HZ])
+    assert (await one.turns(0.0)).heard_s == 15.0
     assert [turn.speaker for turn in (await other.turns(0.0)).turns] == ["Speaker 1"]
     (pid,) = speakers.pids()
     one.close()
@@ -85,8 +88,8 @@ async def test_turns_since_a_time_and_lost_audio(speakers: LiveSpeakers) -> None
     stream.skip(20 * 16_000)
     _feed(stream, HIGH)
     known = await stream.turns(20.0)
-    assert [(turn.speaker, round(turn.start_s)) for turn in known.turns] == [("Speaker 2", 23)]
-    assert (known.since_s, known.heard_s) == (20.0, 26.0)
+    assert [(turn.speaker, round(turn.start_s)) for turn in known.turns] == [("Speaker 2", 26)]
+    assert (known.since_s, known.heard_s) == (20.0, 32.0)
     both = await stream.conclude()
     assert [turn.speaker for turn in both.turns] == ["Speaker 1", "Speaker 2"]
 
@@ -177,7 +180,7 @@ if all(
         stream = live.open(SpeakerOptions())
         found = []
         for piece in (monday, clip("counting"), monday):
-            _feed(stream, piece)
+            _feed(stream, np.pad(piece, (0, max(0, 6 * SAMPLE_RATE_HZ - len(piece)))))
             found.append([turn.speaker for turn in (await stream.turns(0.0)).turns])
         one, two = "Speaker 1", "Speaker 2"
         assert found == [[one], [one, two], [one, two, one]]

@@ -42,6 +42,8 @@ class Scripted:
         self.failure: ModelError | None = None
         self.waits_below: list[int] = []
         self.is_closed = False
+        self.least_s = 0.0
+        """Until so much was fed, it has looked at nothing."""
 
     def feed(self, samples: Samples) -> None:
         self.samples += len(samples)
@@ -61,6 +63,7 @@ class Scripted:
 
     async def _said(self, turns: Sequence[Turn], since_s: float) -> KnownTurns:
         heard_s = self.samples / SAMPLE_RATE_HZ
+        heard_s = heard_s if heard_s >= self.least_s else 0.0
         await self.may_answer.wait()
         if self.failure is not None:
             raise self.failure
@@ -110,6 +113,24 @@ async def test_a_final_does_not_wait_for_its_label() -> None:
         SpeakerChanged(1, "Speaker 2", ("Speaker 2",) * 5),
     ]
     assert isinstance(events[-1], Finished)
+
+
+async def test_what_was_not_looked_at_in_the_pause_is_asked_about_again() -> None:
+    """Without another utterance, when enough audio has come for a window."""
+    speakers = Scripted(BOTH)
+    speakers.least_s = len(TWO) / SAMPLE_RATE_HZ + 3.0
+    run = Rig(("windows",), speakers=speakers)
+    await run.play(TWO)
+    assert _labels(run) == ["", ""] and not run.said.of(SpeakerChanged)
+    await run.play(silence(6))
+    assert [(each.utterance, each.speaker) for each in run.said.of(SpeakerChanged)] == [
+        (0, "Speaker 1"),
+        (1, "Speaker 2"),
+    ]
+    asked = len(speakers.asked)
+    await run.play(silence(6))
+    assert len(speakers.asked) == asked, "asked though all is known"
+    await run.finish()
 
 
 async def test_labels_are_corrected_at_the_end() -> None:
