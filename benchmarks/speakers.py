@@ -143,8 +143,6 @@ def live_labels(
                 first.append(replace(turn, start_s=max(before_s, turn.start_s)))
         before_s = diarizer.looked_samples / SAMPLE_RATE_HZ
     yield "live, as first said", first, time.process_time() - started_s
-    yield "live, as corrected", diarizer.turns(), time.process_time() - started_s
-    diarizer.recluster()
     yield "live, at the end", diarizer.turns(), time.process_time() - started_s
 
 

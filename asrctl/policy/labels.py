@@ -11,7 +11,7 @@ from asrctl.transcript import Segment
 KEPT_S = 7200.0
 """For so long labels may be corrected; who spoke earlier stands as it was said."""
 SETTLED_S = 40.0
-"""The longest utterance and a window: labels so far behind change only when all is clustered again."""
+"""The longest utterance and a window: labels so far behind do not change."""
 TAIL_S = 0.3
 """The end of an utterance is quiet: nobody's words are in its last part."""
 

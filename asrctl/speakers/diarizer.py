@@ -28,6 +28,8 @@ WINDOW_SAMPLES = 10 * SAMPLE_RATE_HZ
 """What segmentation-3.0 was trained on."""
 _FEWEST_FRAMES = 20
 """Of 10 ms: a voice heard alone for less is told by where it overlaps."""
+_MOST_AT_ONCE = 2000
+"""Local speakers clustered again at the end; those heard for less beyond that go to the nearest group."""
 _ACTIVE = 0.5
 _LONG_FRAMES = 60
 """Of segmentation: a second."""
@@ -43,8 +45,6 @@ class DiarizerOptions:
         clustering: When two voices are one.
         gap_s: A speaker's pauses up to this are part of a turn.
         least_s: A turn is at least this long.
-        most_at_once: Voices clustered again at the end; those heard for less beyond that go to the nearest
-            group.
         kept_s: Who spoke longer ago is forgotten, but not what their voices are like.
         step_s: From one window to the next; less than a window, which is 10 s.
     """
@@ -52,7 +52,6 @@ class DiarizerOptions:
     clustering: ClusteringOptions = field(default_factory=ClusteringOptions)
     gap_s: float = 0.2
     least_s: float = 0.1
-    most_at_once: int = 2000
     kept_s: float = inf
     step_s: float = 5.0
 
@@ -218,7 +217,7 @@ class Diarizer:
         """Group all voices again, now that all were heard; a group has the name that most of it had."""
         options = self._options.clustering
         lasting = [voice for voice in self._voices if voice.heard_s >= options.opening_s] or self._voices
-        lasting = sorted(lasting, key=lambda voice: -voice.heard_s)[: self._options.most_at_once]
+        lasting = sorted(lasting, key=lambda voice: -voice.heard_s)[:_MOST_AT_ONCE]
         lasting.sort(key=lambda voice: voice.group)
         if not lasting:
             return

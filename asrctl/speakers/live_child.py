@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 HEADER = struct.Struct("<BIQ")
 """What it is, whose, and how many bytes follow; of `LOST`, how many samples there are."""
 SINCE = struct.Struct("<d")
-_MOST_AT_ONCE = 600
-"""Voices that are clustered again at the end in less than a second, while somebody waits."""
 LEAST_NEW_S = 5.0
 """Of audio since the last window: in a pause with less, nothing is looked at; it would cost too much."""
 STEP_S = 8.0
@@ -51,7 +49,7 @@ class Message(IntEnum):
     TURNS = 4
     """Who spoke since a time, `SINCE`, as far as that is known; at most the last seconds are not."""
     END = 5
-    """No more will come; who spoke, now that all voices can be clustered again?"""
+    """No more will come; who spoke, now that all audio can be looked at?"""
     CLOSE = 6
     """The stream is over."""
 
@@ -113,7 +111,7 @@ class Streams:
         if message is Message.OPEN:
             from asrctl.speakers.diarizer import DiarizerOptions
 
-            options = DiarizerOptions(most_at_once=_MOST_AT_ONCE, kept_s=KEPT_S, step_s=STEP_S)
+            options = DiarizerOptions(kept_s=KEPT_S, step_s=STEP_S)
             self._diarizers[stream] = diarizer_of(self._networks, SpeakerOptions(**json.loads(data)), options)
             return {}
         diarizer = self._diarizers[stream]
@@ -126,9 +124,7 @@ class Streams:
             diarizer.catch_up(0.0 if message is Message.END else LEAST_NEW_S)
             heard_s = diarizer.looked_samples / SAMPLE_RATE_HZ
             since_s = max(0.0, heard_s - KEPT_S)
-            if message is Message.END:
-                diarizer.recluster()
-            else:
+            if message is not Message.END:
                 since_s = max(since_s, *SINCE.unpack(data))
             turns = [[turn.start_s, turn.end_s, turn.speaker] for turn in diarizer.turns(since_s)]
             return {"turns": turns, "since_s": since_s, "heard_s": heard_s}

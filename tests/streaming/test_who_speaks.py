@@ -134,7 +134,7 @@ async def test_what_was_not_looked_at_in_the_pause_is_asked_about_again() -> Non
 
 
 async def test_labels_are_corrected_at_the_end() -> None:
-    """When all voices were clustered again; the end itself comes after."""
+    """When all audio was looked at; the end itself comes after."""
     run, events = await _played(Scripted(BOTH, [Turn(0.0, 9.0, "low")]))
     assert _labels(run) == ["Speaker 1", "Speaker 2"]
     assert events[-2] == SpeakerChanged(1, "Speaker 1", ("Speaker 1",) * 5)
