@@ -47,6 +47,8 @@ _HOMES = {
         "ModelError",
         "ProviderError",
         "ServerError",
+        "SpeakerChanged",
+        "SpeakersLost",
         "UsageError",
     ),
     "asrctl.events": (
@@ -57,6 +59,8 @@ _HOMES = {
         "Flushed",
         "Partial",
         "ProviderChanged",
+        "SpeakerChanged",
+        "SpeakersLost",
         "SpeechEnded",
         "SpeechStarted",
     ),

@@ -19,7 +19,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -37,9 +36,10 @@ from asrctl.policy.vocabulary import checked_terms
 from asrctl.protocol.endpointing import Endpointing
 from asrctl.recordings import blocking, is_recording, opened_tracks
 from asrctl.settings import Settings
+from asrctl.speakers.live_process import LiveSpeakers
 from asrctl.speakers.options import SpeakerOptions, by_voice_of
 from asrctl.streaming.fallback import Fallback
-from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, Feeder, LiveStream
+from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream, events_while_fed
 from asrctl.streaming.source import Reader, in_thread
 from asrctl.streaming.tracks import Transcription
 from asrctl.streaming.transcriptions import transcript_of, transcription_of
@@ -83,7 +83,8 @@ class AsyncEngine:
         self._pool: PoolOptions | None = None
         self._standby: Standby | None = None
         self._recognizer: Fallback | None = None
-        self._turns: TurnProcess | None = None
+        self._turns = TurnProcess(self.settings.models_dir, lambda why: self.warn(why))
+        self._speakers = LiveSpeakers(self.settings.models_dir)
         self.warn: Callable[[str], None] = logging.getLogger(__name__).warning
         """Told what is done without."""
 
@@ -107,14 +108,13 @@ class AsyncEngine:
         if self._plan is None:
             self._plan = await in_thread(lambda: prepare(self.settings))
         self._recognizer = start(self._plan, self._pool, standby=self._standby)
-        self._turns = TurnProcess(self.settings.models_dir, lambda why: self.warn(why))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._turns is not None:
-            await self._turns.close()
+        await self._speakers.close()
+        await self._turns.close()
         if self._recognizer is not None:
             await self._recognizer.close()
 
@@ -260,6 +260,7 @@ class AsyncEngine:
         ahead_s: float = LIVE_AHEAD_S,
         vocabulary: Sequence[str] | None = None,
         endpointing: Endpointing | None = None,
+        by_voice: SpeakerOptions | None = None,
     ) -> LiveStream:
         """A stream to be fed by hand: `feed`, `flush`, `finish`, and its events by iteration.
 
@@ -270,14 +271,18 @@ class AsyncEngine:
             ahead_s: How much may be pending before `wait_for_room` waits; more than the longest utterance.
             vocabulary: As for `transcribe`.
             endpointing: How this stream is cut into utterances, where it is to differ from the settings.
+            by_voice: Whom to tell apart by voice; None for nobody.
 
         Raises:
             UsageError: Values of `endpointing` do not go together.
         """
         found = self.settings.vad if vad else None
-        options = stream_options(self._decode(vocabulary), found, self.settings.live, endpointing)
+        decode = self._decode(vocabulary)
+        decode = replace(decode, word_timestamps=True) if by_voice else decode
+        options = stream_options(decode, found, self.settings.live, endpointing)
+        heard: Any = {"turns": self._turns, "speakers": by_voice and self._speakers.open(by_voice)}
         detector = detector or speech_detector(found)
-        live = LiveStream(detector, options, self.recognizer, ahead_s=ahead_s, turns=self._turns)
+        live = LiveStream(detector, options, self.recognizer, ahead_s=ahead_s, **heard)
         if not partials:
             live.session.show_partials(None)
         return live
@@ -290,16 +295,20 @@ class AsyncEngine:
         partials: bool = True,
         vocabulary: Sequence[str] | None = None,
         endpointing: Endpointing | None = None,
+        diarize: bool | int = False,
     ) -> AsyncGenerator[Event]:
         """Events of live audio as it comes: `SpeechStarted`, `Partial`, `Final`, `Dropped` … `Finished`.
 
         Args:
             source: Chunks of samples, mono float32 at 16 kHz; `Lost` among them declares a gap. A recording
                 is taken as fast as it is transcribed; `asrctl.microphone()` listens.
-            vad: Look for speech; False takes everything for speech.
-            partials: Say what open utterances seem to say, too.
-            vocabulary: As for `transcribe`.
-            endpointing: How this stream is cut into utterances, where it is to differ from the settings.
+            vad: As for `live`, as are `partials`, `vocabulary` and `endpointing`.
+            partials: See there.
+            vocabulary: See there.
+            endpointing: See there.
+            diarize: Tell speakers apart by voice, at most so many if it is a number: finals and their words
+                have speakers where these are known in time, `SpeakerChanged` says it where they are known
+                later or better, `SpeakersLost` where they will not be known (extra "speakers").
 
         Raises:
             AudioError: The source failed; what it had given was said before.
@@ -307,26 +316,19 @@ class AsyncEngine:
             ProviderError: No provider can run.
         """
         checked_terms(vocabulary or ())  # before anything is opened
+        by_voice = by_voice_of(diarize, has_tracks=False)
         paced = not is_recording(source)
         if not paced:  # answers about its pauses would come too late
             endpointing = replace(endpointing or Endpointing(), end_of_turn=False)
         reader: Any = source if hasattr(source, "__aiter__") else Reader(blocking(source))
         ahead_s = LIVE_AHEAD_S if paced else FILE_AHEAD_S
-        async with self.live(
-            vad=vad, partials=partials, ahead_s=ahead_s, vocabulary=vocabulary, endpointing=endpointing
-        ) as live:
-            feeder = Feeder(reader, live)
-            feeding = asyncio.create_task(feeder.run(), name="feeder")
-            try:
-                async for event in live:
-                    yield event
-            finally:
-                if isinstance(reader, Reader):
-                    await reader.close()
-                feeding.cancel()
-                await asyncio.gather(feeding, return_exceptions=True)
-        if feeder.failure is not None:
-            raise feeder.failure
+        asked: dict[str, Any] = {"vocabulary": vocabulary, "endpointing": endpointing, "by_voice": by_voice}
+        async with (
+            self.live(vad=vad, partials=partials, ahead_s=ahead_s, **asked) as live,
+            aclosing(events_while_fed(live, reader)) as events,
+        ):
+            async for event in events:
+                yield event
 
 
 async def stream(
@@ -336,12 +338,11 @@ async def stream(
     vad: bool = True,
     partials: bool = True,
     endpointing: Endpointing | None = None,
+    diarize: bool | int = False,
     **options: Any,
 ) -> AsyncGenerator[Event]:
     """Events of live audio; for several streams, keep an `AsyncEngine`. See `AsyncEngine.stream`."""
-    async with (
-        AsyncEngine(model, **options) as engine,
-        aclosing(engine.stream(source, vad=vad, partials=partials, endpointing=endpointing)) as events,
-    ):
+    asked: dict[str, Any] = {"vad": vad, "partials": partials, "endpointing": endpointing, "diarize": diarize}
+    async with AsyncEngine(model, **options) as engine, aclosing(engine.stream(source, **asked)) as events:
         async for event in events:
             yield event

@@ -88,10 +88,16 @@ class Engine:
         partials: bool = True,
         vocabulary: Sequence[str] | None = None,
         endpointing: Endpointing | None = None,
+        diarize: bool | int = False,
     ) -> Iterator[Event]:
         """Events of live audio; see `AsyncEngine.stream`. While you do not iterate, nothing is decoded."""
         events = self._engine.stream(
-            source, vad=vad, partials=partials, vocabulary=vocabulary, endpointing=endpointing
+            source,
+            vad=vad,
+            partials=partials,
+            vocabulary=vocabulary,
+            endpointing=endpointing,
+            diarize=diarize,
         )
         return self._each(events)
 

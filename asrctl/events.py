@@ -81,6 +81,28 @@ class ProviderChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeakerChanged:
+    """Who said a final is known only now, or better than before; its words stay as they are.
+
+    Attributes:
+        utterance: That of the final.
+        speaker: Who said it, or most of it; "" is unknown.
+        words: Who said each of its words, in their order; empty if it has no words.
+    """
+
+    utterance: int
+    speaker: str
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakersLost:
+    """Speakers are not told apart from here on, and why; what was said of them before stands."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Flushed:
     """The stream was flushed: the events before this one answer for all audio before `sample`."""
 
@@ -94,4 +116,15 @@ class Finished:
     account: AudioAccount
 
 
-Event = SpeechStarted | SpeechEnded | Partial | Final | Dropped | ProviderChanged | Flushed | Finished
+Event = (
+    SpeechStarted
+    | SpeechEnded
+    | Partial
+    | Final
+    | Dropped
+    | ProviderChanged
+    | SpeakerChanged
+    | SpeakersLost
+    | Flushed
+    | Finished
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asrctl import protocol
-from asrctl.events import Dropped, Event, Final, Partial, SpeechStarted
+from asrctl.events import Dropped, Event, Final, Partial, SpeakerChanged, SpeakersLost, SpeechStarted
 from asrctl.network.text import safe_text
 from asrctl.transcript import Segment, Word
 
@@ -25,8 +25,13 @@ def event_of(message: object) -> Event | None:
         words = words_of(message)
         language, text = safe_text(message.language or ""), safe_text(message.text)
         segment = Segment(message.start_s, message.end_s, text, message.confidence, words, language=language)
-        segment = segment.said_by(safe_text(message.speaker)) if message.speaker else segment
+        segment = segment.labelled(safe_text(message.speaker or ""), [word.speaker for word in words])
         return Final(message.utterance, segment, message.from_, message.to, language=language)
+    if isinstance(message, protocol.Speaker):
+        speakers = tuple(map(safe_text, message.words or ()))
+        return SpeakerChanged(message.utterance, safe_text(message.speaker or ""), speakers)
+    if isinstance(message, protocol.SpeakersLost):
+        return SpeakersLost(safe_text(message.reason))
     if isinstance(message, protocol.Dropped):
         return Dropped(message.utterance, message.from_, message.to, safe_text(message.reason))
     return None
@@ -35,5 +40,12 @@ def event_of(message: object) -> Event | None:
 def words_of(final: protocol.Final) -> tuple[Word, ...]:
     """The words of a final, if they were asked for."""
     return tuple(
-        Word(word.start_s, word.end_s, safe_text(word.text), word.confidence) for word in final.words or ()
+        Word(
+            word.start_s,
+            word.end_s,
+            safe_text(word.text),
+            word.confidence,
+            safe_text(word.speaker or final.speaker or ""),
+        )
+        for word in final.words or ()
     )

@@ -61,6 +61,12 @@ class Segment:
             self, speaker=speaker, words=tuple(replace(word, speaker=speaker) for word in self.words)
         )
 
+    def labelled(self, speaker: str, words: Sequence[str]) -> Segment:
+        """The same segment said by `speaker`, and its words by `words`; these may be none, or one each."""
+        speakers = words or [speaker] * len(self.words)
+        pairs = zip(self.words, speakers, strict=True)
+        return replace(self, speaker=speaker, words=tuple(replace(word, speaker=who) for word, who in pairs))
+
     def turns(self) -> tuple[Segment, ...]:
         """The segment in parts that have one speaker each; a word without one has the segment's."""
         groups = [tuple(words) for _, words in groupby(self.words, lambda word: word.speaker or self.speaker)]

@@ -22,7 +22,7 @@ from websockets.asyncio.client import ClientConnection
 
 from asrctl.bench.paced import CHUNK_SAMPLES, Talk, latencies
 from asrctl.client import ClientOptions
-from asrctl.client.inbox import TOLD
+from asrctl.client.inbox import Told
 from asrctl.client.link import Link, open_socket
 from asrctl.client.replay import ReplayBuffer
 from asrctl.network.failures import LinkFailure
@@ -90,7 +90,7 @@ class Guest:
         self._link = Link(socket, self._protocol, self._buffer, self._tell, _room, lambda: None)
 
     def _tell(self, news: ClientOutput) -> None:
-        if isinstance(news, TOLD):
+        if isinstance(news, Told):
             self.listened.events.append((time.monotonic(), news))
 
     async def talk(self, started_s: float) -> None:

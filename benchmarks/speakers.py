@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from asrctl.policy.clustering import ClusteringOptions
 from asrctl.policy.endpointing import FRAME_SAMPLES
 from asrctl.policy.turns import Turn, smoothed
 from asrctl.speakers.diarizer import Diarizer, DiarizerOptions
+from asrctl.speakers.live_child import LEAST_NEW_S, STEP_S
 from asrctl.speakers.networks import Networks
 from benchmarks.common import SAMPLE_RATE_HZ, note
 
@@ -35,6 +37,8 @@ _GAPS_S = (-0.5, 1.5)
 _TURNS_S = (2.0, 8.0)
 _SHORT_TURNS_S = (0.7, 2.0)
 _NOISE_DB = 10.0
+_PAUSE_S = 0.2
+"""So early in a pause live streams ask who spoke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +119,42 @@ def diarized(
     diarizer = Diarizer(networks, options)
     for at in range(0, len(samples), SAMPLE_RATE_HZ):
         diarizer.feed(samples[at : at + SAMPLE_RATE_HZ])
-    diarizer.finish()
+    diarizer.catch_up()
     yield "online", diarizer.turns(), time.process_time() - started_s
     diarizer.recluster()
     yield "offline", diarizer.turns(), time.process_time() - started_s
+
+
+def live_labels(
+    networks: Networks, samples: Samples, options: DiarizerOptions
+) -> Iterator[tuple[str, list[Turn], float]]:
+    """Turns as they are first said in live audio, in the pause after each utterance, and at the end."""
+    pauses_s = [end_s + _PAUSE_S for _, end_s in joined(_spoken(samples))]
+    started_s = time.process_time()
+    diarizer = Diarizer(networks, replace(options, step_s=STEP_S))
+    first: list[Turn] = []
+    before_s = 0.0
+    for pause_s in (*pauses_s, len(samples) / SAMPLE_RATE_HZ):
+        at, end = diarizer.heard_samples, round(pause_s * SAMPLE_RATE_HZ)
+        diarizer.feed(samples[at:end])
+        diarizer.catch_up(LEAST_NEW_S if pause_s in pauses_s else 0.0)
+        for turn in diarizer.turns(before_s):
+            if turn.end_s > before_s:
+                first.append(replace(turn, start_s=max(before_s, turn.start_s)))
+        before_s = diarizer.looked_samples / SAMPLE_RATE_HZ
+    yield "live, as first said", first, time.process_time() - started_s
+    yield "live, at the end", diarizer.turns(), time.process_time() - started_s
+
+
+def joined(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Spans of speech between which there is a pause that is long enough to ask in."""
+    found: list[tuple[float, float]] = []
+    for start_s, end_s in spans:
+        if found and start_s - found[-1][1] < _PAUSE_S:
+            found[-1] = (found[-1][0], end_s)
+        else:
+            found.append((start_s, end_s))
+    return found
 
 
 def measure(
@@ -133,7 +169,8 @@ def measure(
     for seed in range(given.conversations):
         samples, reference = conversation(clips, kind, given.minutes * 60, seed)
         audio_s = len(samples) / SAMPLE_RATE_HZ
-        for name, turns, cpu_s in diarized(networks, samples, options):
+        told = chain(diarized(networks, samples, options), live_labels(networks, samples, options))
+        for name, turns, cpu_s in told:
             strict, mild = (diarization_errors(reference, turns, collar) for collar in (0.0, 0.25))
             count = len({turn.speaker for turn in turns})
             found.setdefault(name, []).append((strict, mild, count, cpu_s, audio_s))

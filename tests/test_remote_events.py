@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asrctl import protocol
 from asrctl.client import Phase, State
-from asrctl.events import Dropped, Final, Partial, SpeechStarted
+from asrctl.events import Dropped, Final, Partial, SpeakerChanged, SpeakersLost, SpeechStarted
 from asrctl.remote_events import event_of
 
 
@@ -29,3 +29,17 @@ def test_what_a_server_says_cannot_command_a_terminal() -> None:
     assert isinstance(final, Final) and final.segment.text == final.segment.words[0].text == harmless
     dropped = event_of(protocol.Dropped(5, 9, evil, None))
     assert isinstance(dropped, Dropped) and dropped.reason == harmless
+
+
+def test_speakers_told_apart_by_a_server() -> None:
+    """Finals have those of their words; what comes later is an event of its own, safe to show."""
+    word = protocol.WireWord(0.0, 0.5, "hello", 1.0, "Speaker 2")
+    final = protocol.Final(3, 0.0, 1.0, "hello", 1.0, 0, 16_000, (word,), speaker="Speaker 1")
+    said = event_of(final)
+    assert isinstance(said, Final)
+    assert (said.segment.speaker, said.segment.words[0].speaker) == ("Speaker 1", "Speaker 2")
+    changed = event_of(protocol.Speaker(3, "Ann\x1ba", ("Ben", "")))
+    assert isinstance(changed, SpeakerChanged)
+    assert (changed.utterance, "\x1b" in changed.speaker, changed.words) == (3, False, ("Ben", ""))
+    assert event_of(protocol.Speaker(3)) == SpeakerChanged(3, "")
+    assert event_of(protocol.SpeakersLost("gone")) == SpeakersLost("gone")

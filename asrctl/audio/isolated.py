@@ -30,6 +30,7 @@ OWN_GROUP: dict[str, Any] = (
 EXIT_STUCK = 1  # faulthandler's, when STUCK_S has passed
 _REASON_CHARS = 200
 _MAX_SAID_BYTES = 1 << 20
+_REASON_CHARS = 200
 
 
 class DecoderCrashed(AudioError):
@@ -159,6 +160,14 @@ def said_in(complaints: IO[bytes]) -> str:
         complaints.seek(0)
         said = complaints.read(_MAX_SAID_BYTES)
     return said.decode("utf-8", "replace")
+
+
+def how_ended(code: int, complaints: IO[bytes]) -> str:
+    """How a process ended, in words, with the last line that it wrote to its standard error."""
+    how = f"crashed ({signal_name(-code)})" if code < 0 else f"failed (exit code {code})"
+    last = said_in(complaints).strip().rpartition("\n")[2]
+    last = "".join(filter(str.isprintable, last))[:_REASON_CHARS]
+    return how + (last and f": {last}")
 
 
 def signal_name(number: int) -> str:

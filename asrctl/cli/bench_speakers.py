@@ -75,7 +75,7 @@ def _measure(networks: Networks, file: Path, truth: list[Turn], speakers: int | 
             diarizer.feed(chunk)
             cpu_s += time.process_time() - started_s
     started_s = time.process_time()
-    diarizer.finish()
+    diarizer.catch_up()
     rows = []
     for name, step in (("online", None), ("offline", diarizer.recluster)):
         if step:

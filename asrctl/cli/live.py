@@ -16,7 +16,16 @@ from asrctl.cli.live_view import REFRESH_S, LiveView, Status
 from asrctl.cli.scribe import Scribe
 from asrctl.cli.tally import REPORT_S
 from asrctl.errors import EXIT_INTERRUPTED, ProviderError
-from asrctl.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
+from asrctl.events import (
+    Dropped,
+    Event,
+    Final,
+    Finished,
+    Partial,
+    ProviderChanged,
+    SpeakerChanged,
+    SpeakersLost,
+)
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
@@ -24,7 +33,7 @@ from asrctl.render.output import Output
 from asrctl.render.text import name_before, one_line
 from asrctl.streaming.live import Feeder, Transcriber
 from asrctl.streaming.source import Reader
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Track, Transcript
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Track, Transcript
 
 _FEED_GRACE_S = 1.0
 """How long it may take to count what came too late."""
@@ -34,6 +43,8 @@ _CUT_GRACE_S = 0.3
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from asrctl.speakers.options import SpeakerOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,7 @@ class LiveRequest:
         paced: Whether the source gives audio at its own pace, and not as fast as it is taken.
         whole: Whether the file has its name only once it is complete.
         append: Whether text goes behind what the file holds.
+        by_voice: Whom to tell apart by voice; text is written at the end then, when it is known best.
     """
 
     output: Path | None = None
@@ -61,6 +73,7 @@ class LiveRequest:
     paced: bool = True
     whole: bool = False
     append: bool = False
+    by_voice: SpeakerOptions | None = None
 
 
 class Ear(Transcriber, Protocol):
@@ -126,6 +139,8 @@ class Live:
         self._scribe = Scribe(source, view, writer)
         self._reader: Reader[NDArray[np.float32] | Lost] | None = None
         self._feeder: Feeder
+        self._held: list[Segment] = []  # finals whose speakers may still change
+        self._place_of: dict[int, int] = {}  # among them, by utterance
         self._at_work: dict[str, None] = {}  # whose words they are, in order
         self._account: AudioAccount | None = None
         self._reason = ""
@@ -231,6 +246,11 @@ class Live:
             self._view.say(
                 f"asrctl: {self._source.name}: now transcribed by {event.provider}: {event.reason}"
             )
+        elif isinstance(event, SpeakerChanged):
+            if (place := self._place_of.get(event.utterance)) is not None:
+                self._held[place] = self._held[place].labelled(event.speaker, event.words)
+        elif isinstance(event, SpeakersLost):
+            self._scribe.warn(f"speakers are not told apart any more: {event.reason}")
         elif isinstance(event, Finished):
             self._account = event.account
 
@@ -238,9 +258,17 @@ class Live:
         if not final.segment.text.strip():
             return
         self._at_work[final.provider] = None
-        if self._request.output is not None and self._request.paced and self._view.shown:
-            self._view.say(name_before(final.segment.speaker) + one_line(final.segment.text))
-        self._scribe.write(final.segment if self._wants_words else replace(final.segment, words=()))
+        comes_later = self._request.output is not None or self._request.by_voice
+        if comes_later and self._request.paced and self._view.shown:
+            for turn in final.segment.turns():
+                self._view.say(name_before(turn.speaker) + one_line(turn.text))
+        if self._request.by_voice is None:
+            return self._put_down(final.segment)
+        self._place_of[final.utterance] = len(self._held)
+        self._held.append(final.segment)
+
+    def _put_down(self, segment: Segment) -> None:
+        self._scribe.write(segment if self._wants_words else replace(segment, words=()))
 
     def _status(self) -> Status:
         note = self._ear.note()
@@ -274,6 +302,8 @@ class Live:
             return
         for event in self._ear.waiting():  # finals that nobody has written yet
             self._take(event)
+        for turn in (turn for segment in self._held for turn in segment.turns()):
+            self._put_down(turn)
         account = self._settled()
         transcribed_samples = account.received_samples - account.dropped_samples
         self._view.transcribed_s = transcribed_samples / self._width / SAMPLE_RATE_HZ

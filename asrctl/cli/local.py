@@ -56,7 +56,12 @@ async def listen(
             def stream_of(gate: Gate = lambda found: found) -> LiveStream:
                 hears = gate(detector() if detector else speech_detector(found))
                 return engine.live(
-                    vad=request.vad, partials=view.shown, detector=hears, ahead_s=ahead_s, endpointing=at_once
+                    vad=request.vad,
+                    partials=view.shown,
+                    detector=hears,
+                    ahead_s=ahead_s,
+                    endpointing=at_once,
+                    by_voice=request.by_voice,
                 )
 
             speakers: tuple[str, ...] = getattr(source, "speakers", ())

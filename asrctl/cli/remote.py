@@ -67,7 +67,7 @@ async def _transcribe(open_source: Callable[[], LiveSource], request: RemoteRequ
     try:
         asked = request.live
         with Output(asked.output, whole=asked.whole, append=asked.append) as output, view:
-            wants_words = request.live.words or WRITERS[request.live.format].needs_words
+            wants_words = bool(asked.words or asked.by_voice) or WRITERS[asked.format].needs_words
             options = replace(request.client, words=wants_words, partials=view.shown)
             if Path(source.name).is_file():  # it can be read again
                 options = replace(options, buffer=SOURCE_BUFFER, salvage=False)

@@ -112,9 +112,7 @@ def live_source(
     """
     if device is not None and not mic:
         raise UsageError("--device names a microphone: it needs --mic")
-    if options.by_voice and (mic or live):
-        raise UsageError("--speakers hears a file to its end: it does not go with --mic or --live")
-    if mic and (inputs or live or replace(options, files={}) != InputOptions()):
+    if mic and (inputs or live or replace(options, files={}, by_voice=None) != InputOptions()):
         raise UsageError("--mic takes no inputs, no --live, no channel, and no raw format")
     if live and options.has_tracks:
         raise UsageError("--live plays one input: it takes no tracks")

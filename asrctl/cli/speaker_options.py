@@ -59,7 +59,7 @@ Speakers = Annotated[
     str | None,
     typer.Option(
         metavar="auto|N",
-        help="Tell speakers apart by voice, N at most; the text comes at the end.",
+        help="Tell speakers apart by voice, N at most; the text comes at the end, also of live audio.",
         rich_help_panel=INPUTS,
     ),
 ]

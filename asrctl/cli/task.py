@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asrctl.protocol.endpointing import Endpointing
     from asrctl.render.options import RenderOptions
     from asrctl.settings import Settings
+    from asrctl.speakers.options import SpeakerOptions
     from asrctl.workers.standby import Standby
 
 
@@ -91,8 +92,6 @@ def run_elsewhere(
     """
     if find_spec("websockets") is None:
         raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
-    if task.reading.by_voice:
-        raise UsageError("--speakers tells voices apart on this machine: it does not go with --server")
     from asrctl.cli.foreign import HERE, is_foreign, server_errors, through
     from asrctl.cli.remote_options import client_options, refuse_local
 
@@ -110,11 +109,25 @@ def run_elsewhere(
     refuse_local(local)
     client = client_options(task.settings, str(ours["--source"] or "mic"), model, api_key)
     client = replace(client, endpointing=task.wish, group=ours["--group"], speaker=ours["--speaker"])
+    client = replace(client, speakers=_speakers(task.reading.by_voice))
     live = replace(_live_request(task), paced=task.open_source is not None)
     sources = [task.open_source] if task.open_source else whole_files(task.names, task.reading)
     request = RemoteRequest(url, client, live)
     inputs = Inputs(task.names or [MICROPHONE], sources, task.outputs, task.skipped)
     return asyncio.run(transcribe_remotely(inputs, request, LiveView(quiet=task.quiet)))
+
+
+def _speakers(by_voice: SpeakerOptions | None) -> bool | int | None:
+    """What a server is asked about speakers.
+
+    Raises:
+        UsageError: It would have to know voices that only this machine knows.
+    """
+    if by_voice is None:
+        return None
+    if by_voice.samples:
+        raise UsageError("--speaker-samples are files of this machine: they do not go with --server")
+    return by_voice.most or True
 
 
 def run_here(task: Task, standby: Standby | None, origins: Mapping[str, str] | None) -> int:
@@ -179,8 +192,6 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
         if not plan.is_windowed:
             if task.reading.has_tracks:
                 raise UsageError(f"{plan.provider} only listens to streams: it takes no tracks")
-            if task.reading.by_voice:
-                raise UsageError(f"{plan.provider} only listens to streams: it does not go with --speakers")
             from asrctl.cli.in_turn import Inputs
             from asrctl.cli.live_view import LiveView
             from asrctl.cli.local import listen_to_all
@@ -219,4 +230,5 @@ def _live_request(task: Task) -> LiveRequest:
         interrupt_code=task.interrupt_code,
         append=task.append,
         whole=task.open_source is None,
+        by_voice=task.reading.by_voice,
     )

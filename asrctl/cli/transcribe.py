@@ -105,6 +105,7 @@ def transcribe(
       asrctl transcribe --mic --system --output meeting.md
       asrctl transcribe --mic --track mic=Anna --track system=Ben
       asrctl transcribe --live meeting.mp3
+      asrctl transcribe --mic --speakers auto --output meeting.md
       asrctl transcribe call.wav --channels split --speaker left=Anna --speaker right=Ben
       asrctl transcribe meeting.mp3 --speakers auto --output meeting.md
       asrctl transcribe --track mic.wav=Me --track system.wav=Them --output call.md

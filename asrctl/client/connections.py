@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from asrctl.client.finishing import Finishing
-from asrctl.client.inbox import TOLD, Inbox
+from asrctl.client.inbox import Inbox, Told
 from asrctl.client.link import Link, open_socket
 from asrctl.client.options import ClientOptions
 from asrctl.client.replay import ReplayBuffer
@@ -178,7 +178,7 @@ class Connections:
         elif isinstance(news, AudioAck):
             self._attempts.alive()
             self.moved.set()
-        elif isinstance(news, TOLD):
+        elif isinstance(news, Told):
             if isinstance(news, Done):
                 self.done = news
             self._inbox.put(news)

@@ -6,11 +6,35 @@ import asyncio
 from collections import deque
 
 from asrctl.client.state import Phase, State
-from asrctl.protocol import Done, Dropped, Final, GoAway, Metrics, Partial, SpeechEnded, SpeechStarted, Status
+from asrctl.protocol import (
+    Done,
+    Dropped,
+    Final,
+    GoAway,
+    Metrics,
+    Partial,
+    Speaker,
+    SpeakersLost,
+    SpeechEnded,
+    SpeechStarted,
+    Status,
+)
 
-TOLD = (SpeechStarted, SpeechEnded, Partial, Final, Dropped, Status, Metrics, GoAway, Done)
+Told = (
+    SpeechStarted
+    | SpeechEnded
+    | Partial
+    | Final
+    | Dropped
+    | Speaker
+    | SpeakersLost
+    | Status
+    | Metrics
+    | GoAway
+    | Done
+)
 """What the server says that is passed on as it is."""
-Event = State | SpeechStarted | SpeechEnded | Partial | Final | Dropped | Status | Metrics | GoAway | Done
+Event = State | Told
 
 _LIMIT = 10_000
 _PASSING = (Phase.LIVE, Phase.BUFFERING)

@@ -29,6 +29,8 @@ class ClientOptions:
         partial_interval_s: New audio between partials; None for the server's choice.
         group: Sessions of one name belong together; None for none. Older servers refuse it.
         speaker: Who is heard; None if that is unknown. Older servers refuse it.
+        speakers: Whether speakers are to be told apart by voice, or how many there are at most; None for not.
+            Servers that cannot refuse it.
         api_key: Proves that the client may use the server.
         backoff: Attempts, and the waits between them.
         breaker: When the server is left alone for longer.
@@ -54,6 +56,7 @@ class ClientOptions:
     partial_interval_s: float | None = None
     group: str | None = None
     speaker: str | None = None
+    speakers: bool | int | None = None
     api_key: str | None = None
     backoff: BackoffOptions = field(default_factory=BackoffOptions)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
@@ -82,4 +85,5 @@ class ClientOptions:
             vocabulary=self.vocabulary or None,
             group=self.group,
             speaker=self.speaker,
+            speakers=self.speakers,
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asrctl.audio.isolated import OWN_GROUP, said_in, signal_name
+from asrctl.audio.isolated import OWN_GROUP, how_ended
 from asrctl.end_of_turn.child import LENGTH
 from asrctl.errors import ModelError
 
@@ -31,7 +31,6 @@ _PATIENCE_S = 0.5
 """A later answer would come when the pause has ended the utterance, as it does where nothing is known."""
 _MOST_WAITING = 4
 """More questions would be answered too late for their pauses."""
-_REASON_CHARS = 200
 
 
 class TurnProcess:
@@ -132,10 +131,7 @@ class TurnProcess:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 code = await self._process.wait()
-            how = f"crashed ({signal_name(-code)})" if code < 0 else f"failed (exit code {code})"
-            last = said_in(complaints).strip().rpartition("\n")[2]
-            last = "".join(filter(str.isprintable, last))[:_REASON_CHARS]
-            raise ModelError(f"its process {how}" + (last and f": {last}"))
+            raise ModelError(f"its process {how_ended(code, complaints)}")
         raise ModelError("its process does not answer")
 
     async def _end(self) -> None:

@@ -47,6 +47,7 @@ from asrctl.protocol.server import (
     ServerState,
 )
 from asrctl.protocol.session import ServerSession
+from asrctl.protocol.speakers import Speaker, SpeakersLost
 
 __all__ = [
     "MAX_SKIP_S",
@@ -87,6 +88,8 @@ __all__ = [
     "ServerSession",
     "ServerState",
     "Skip",
+    "Speaker",
+    "SpeakersLost",
     "SpeechEnded",
     "SpeechStarted",
     "Start",

@@ -28,6 +28,7 @@ from asrctl.protocol.messages import (
     Finish,
     Flush,
     GoAway,
+    KeptMessage,
     Metrics,
     Partial,
     Ready,
@@ -37,9 +38,9 @@ from asrctl.protocol.messages import (
     SpeechEnded,
     SpeechStarted,
     Start,
-    Status,
 )
 from asrctl.protocol.server import MAX_SKIP_S, Close, Send
+from asrctl.protocol.speakers import Speaker
 from asrctl.transcript import AudioAccount
 
 _REASON = 500
@@ -61,9 +62,9 @@ class Opened:
     resumed: bool
 
 
-_Numbered = SpeechStarted | SpeechEnded | Partial | Final | Dropped
+_Numbered = SpeechStarted | SpeechEnded | Partial | Final | Dropped | Speaker
 ClientOutput = (
-    Send | SendAudio | Close | Opened | AudioAck | _Numbered | Status | Metrics | Error | GoAway | Done
+    Send | SendAudio | Close | Opened | AudioAck | KeptMessage | _Numbered | Metrics | Error | GoAway
 )
 """`Send`, `SendAudio` and `Close` are for the socket; the others are news, each told once."""
 
@@ -244,7 +245,7 @@ class ClientProtocol:
             self.committed = max(self.committed, message.committed)
             self._window_end = max(self._window_end, message.received + self._window_samples)
             return [message]
-        if isinstance(message, Final | Dropped | Status | Done):
+        if isinstance(message, KeptMessage):
             return self._keep(message)
         if isinstance(message, SpeechStarted | SpeechEnded | Partial):
             return [self._renumbered(message)]
@@ -278,7 +279,7 @@ class ClientProtocol:
         if ready.limits.max_message_bytes < self._start.format.frame_bytes:
             raise _bad("it takes no messages as long as one frame")
 
-    def _keep(self, message: Final | Dropped | Status | Done) -> list[ClientOutput]:
+    def _keep(self, message: KeptMessage) -> list[ClientOutput]:
         """An event with an id: told once, acknowledged each time."""
         ack = _send(EventAck(message.id))
         if message.id <= self._last_event_id:
@@ -291,6 +292,8 @@ class ClientProtocol:
         if isinstance(message, Done) and not (self._finish_sent and message.audio_offset == self.next_offset):
             raise _bad("it ended the session before the audio did")
         self._last_event_id = message.id
+        if isinstance(message, Speaker):
+            return [self._renumbered(message), ack]
         if isinstance(message, Done):
             self.committed = message.audio_offset
             self.state = ClientState.DONE

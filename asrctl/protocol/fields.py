@@ -87,9 +87,19 @@ def text(most: int, least: int = 0, **more: Any) -> Any:
     return _field(check, more)
 
 
-def texts(most: int, most_characters: int, **more: Any) -> Any:
-    """A tuple of so many strings, none of them empty."""
-    each = text(most_characters, 1).metadata["check"]
+def flag_or_whole(least: int, most: int) -> Any:
+    """True or false, or a whole number between two bounds, both allowed."""
+    inner = whole(least, most).metadata["check"]
+
+    def check(value: Any) -> str:
+        return "" if isinstance(value, bool) or not inner(value) else f"must be true, or {least} to {most}"
+
+    return _field(check, {})
+
+
+def texts(most: int, most_characters: int, least_characters: int = 1, **more: Any) -> Any:
+    """A tuple of so many strings of so many characters."""
+    each = text(most_characters, least_characters).metadata["check"]
 
     def check(value: Any) -> str:
         if not isinstance(value, tuple):

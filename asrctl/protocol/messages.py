@@ -16,6 +16,7 @@ from asrctl.protocol.fields import (
     choice,
     code,
     flag,
+    flag_or_whole,
     label,
     number,
     optional,
@@ -25,6 +26,7 @@ from asrctl.protocol.fields import (
     texts,
     whole,
 )
+from asrctl.protocol.speakers import MAX_SPEAKERS, Speaker, SpeakersLost
 
 _TEXT = 100_000
 """Most characters of a transcript in one message."""
@@ -77,6 +79,7 @@ class WireWord(Checked):
     end_s: float = number()
     text: str = text(_TEXT)
     confidence: float = number(0, 1)
+    speaker: str | None = optional(label())
 
 
 # From the client
@@ -101,6 +104,7 @@ class Start(Checked):
         vocabulary: Terms that the audio is likely to hold; None for the server's.
         group: Sessions of one name belong together; their finals come as one stream to subscribers.
         speaker: Who is heard; finals say it.
+        speakers: Whether speakers are to be told apart by voice, or how many there are at most.
     """
 
     format: AudioFormat = part(AudioFormat)  # noqa: RUF009 it makes a field
@@ -117,6 +121,7 @@ class Start(Checked):
     vocabulary: tuple[str, ...] | None = optional(texts(MAX_TERMS, MAX_TERM_CHARACTERS))
     group: str | None = optional(label())
     speaker: str | None = optional(label())
+    speakers: bool | int | None = optional(flag_or_whole(1, MAX_SPEAKERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +303,7 @@ class Done(Checked):
 
 
 ClientMessage = Start | Resume | Flush | Skip | EventAck | Finish
-KeptMessage = Final | Dropped | Status | Done
+KeptMessage = Final | Dropped | Speaker | SpeakersLost | Status | Done
 """Events with an `id`: kept until acknowledged, replayed on resume."""
 ServerMessage = (
     Ready
@@ -308,6 +313,8 @@ ServerMessage = (
     | Partial
     | Final
     | Dropped
+    | Speaker
+    | SpeakersLost
     | Status
     | Metrics
     | Error
@@ -331,6 +338,8 @@ SERVER_TYPES: dict[str, type[ServerMessage]] = {
     "partial": Partial,
     "final": Final,
     "dropped": Dropped,
+    "speaker": Speaker,
+    "speakers_lost": SpeakersLost,
     "status": Status,
     "metrics": Metrics,
     "error": Error,

@@ -20,6 +20,7 @@ from asrctl.server.metrics import Metrics
 from asrctl.server.options import ServeOptions
 from asrctl.server.served import Bounds, ServedSession
 from asrctl.server.session import LiveSession
+from asrctl.speakers.live_process import LiveSpeakers
 from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
@@ -59,6 +60,8 @@ class Hub:
         """Why decoding does not work at the moment; empty if it does."""
         self.turns = TurnProcess(options.turns_from, self._lose_turns) if options.turns_from else None
         """Hears the ends of turns for all sessions; None where nobody does."""
+        self.speakers = LiveSpeakers(options.speakers_dir) if options.speakers_dir else None
+        """Tells the speakers of sessions apart; None where nobody can."""
         self.detector = detector
         """Makes what finds speech, fresh for each session or file."""
         self._was_ready = False
@@ -75,7 +78,8 @@ class Hub:
 
     def pids(self) -> list[int]:
         """Process ids of all that works for sessions."""
-        return [*self.engine.pids(), *(self.turns.pids() if self.turns else [])]
+        helpers = [each for each in (self.turns, self.speakers) if each is not None]
+        return [*self.engine.pids(), *(pid for each in helpers for pid in each.pids())]
 
     def find(self, session_id: str) -> ServedSession | None:
         """The session of this id, done or not."""

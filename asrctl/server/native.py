@@ -10,6 +10,8 @@ from asrctl.protocol import CloseCode, KeptMessage, Ready, Resume, ServerSession
 from asrctl.server.hub import Hub
 from asrctl.server.session import Listener, LiveSession, Surroundings
 from asrctl.server.wishes import suited
+from asrctl.speakers.options import SpeakerOptions
+from asrctl.streaming.who_speaks import SpeakerListener
 
 
 class NativeSessions:
@@ -42,10 +44,25 @@ class NativeSessions:
             hub.bounds,
             Surroundings(hub.clock, lambda message: hub.said(session, message), self._model_names),
             hub.turns,
+            self._speakers(start),
         )
         session.listener = listener
         hub.enter(session)
         return session
+
+    def _speakers(self, start: Start) -> SpeakerListener | None:
+        """What tells the speakers of a session apart, if that is asked for.
+
+        Raises:
+            Violation: This server cannot, or they are known.
+        """
+        if not start.speakers:
+            return None
+        if start.speaker is not None:
+            raise Violation(CloseCode.BAD_REQUEST, "bad_request", "there is one speaker, or several speakers")
+        if (speakers := self._hub.speakers) is None:
+            raise Violation(CloseCode.BAD_REQUEST, "no_speakers", "this server does not tell speakers apart")
+        return speakers.open(SpeakerOptions(None if start.speakers is True else start.speakers))
 
     @property
     def _model_names(self) -> dict[str, str]:

@@ -35,9 +35,8 @@ def readiness(hub: Hub, *, for_another: bool = False) -> dict[str, object]:
 def capabilities(hub: Hub) -> dict[str, object]:
     """What this server is and has."""
     options, models = hub.options, hub.options.models
-    named = {"main": models.main, "small": models.small, "fallback": models.fallback}
-    if options.streaming is not None:
-        named["streaming"] = options.streaming.model
+    streaming = options.streaming.model if options.streaming else None
+    named = {"main": models.main, "small": models.small, "fallback": models.fallback, "streaming": streaming}
     used = {model.spec.provider for model in named.values() if model is not None}
     return {
         "schema": 1,
@@ -82,6 +81,7 @@ def capabilities(hub: Hub) -> dict[str, object]:
             "upload_idle_s": options.files.upload_idle_s,
         },
         "end_of_turn": hub.turns is not None,
+        "speakers": hub.speakers is not None,
         "level": int(hub.ladder.level),
     }
 

@@ -21,6 +21,7 @@ from asrctl.providers.recognizer import Recognizer
 from asrctl.server.spool import Cleared, Lost, Mark, Spool, Step
 from asrctl.streaming.session import Session, TurnListener
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
+from asrctl.streaming.who_speaks import SpeakerListener
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class ServedSession(ABC):
         bounds: Bounds,
         clock: Callable[[], float],
         turns: TurnListener | None = None,
+        speakers: SpeakerListener | None = None,
     ) -> None:
         """Begin, in a running event loop.
 
@@ -86,6 +88,7 @@ class ServedSession(ABC):
             bounds: How much may be held.
             clock: Monotonic seconds.
             turns: Hears the ends of turns; shared by all.
+            speakers: Tells the speakers of this session apart.
         """
         self.session_id = session_id
         self.request = request
@@ -120,6 +123,7 @@ class ServedSession(ABC):
             name=session_id,
             source=self.source,
             turns=turns,
+            speakers=speakers,
         )
 
     # What the client wants, in order, whatever is spooled before it

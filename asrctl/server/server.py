@@ -139,6 +139,8 @@ class Server:
             await self.engine.close()
             if self.hub.turns is not None:
                 await self.hub.turns.close()
+            if self.hub.speakers is not None:
+                await self.hub.speakers.close()
             self._socket.close()
             self.journal.note("stopped")
         if self._failure is not None:

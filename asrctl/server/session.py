@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from asrctl.events import Event, Finished, Flushed, ProviderChanged, SpeechEnded, SpeechStarted
+from asrctl.events import (
+    Event,
+    Finished,
+    Flushed,
+    ProviderChanged,
+    SpeechEnded,
+    SpeechStarted,
+)
 from asrctl.protocol import (
     Audio,
     CloseCode,
@@ -28,6 +35,7 @@ from asrctl.server.translate import Positions, message_of, status_of
 from asrctl.server.wishes import request_of
 from asrctl.streaming.session import TurnListener
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
+from asrctl.streaming.who_speaks import SpeakerListener
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 __all__ = ["Bounds", "Listener", "LiveSession", "Surroundings"]
@@ -68,6 +76,7 @@ class LiveSession(ServedSession):
         bounds: Bounds,
         surroundings: Surroundings,
         turns: TurnListener | None = None,
+        speakers: SpeakerListener | None = None,
     ) -> None:
         """Begin, in a running event loop.
 
@@ -79,6 +88,7 @@ class LiveSession(ServedSession):
             bounds: How much may be held.
             surroundings: Of the server.
             turns: Hears the ends of turns; shared by all.
+            speakers: Tells the speakers of this session apart.
         """
         start = state.start
         self.state = state
@@ -88,7 +98,9 @@ class LiveSession(ServedSession):
         self._positions = Positions(start.audio_offset, start.format.sample_rate)
         request = request_of(start)
         clock = surroundings.clock
-        super().__init__(state.session_id, request, detector, options, recognizer, bounds, clock, turns)
+        super().__init__(
+            state.session_id, request, detector, options, recognizer, bounds, clock, turns, speakers
+        )
 
     # What the client wants
 

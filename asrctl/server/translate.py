@@ -14,6 +14,8 @@ from asrctl.protocol import (
     Partial,
     ServerMessage,
     ServerSession,
+    Speaker,
+    SpeakersLost,
     SpeechEnded,
     SpeechStarted,
     Status,
@@ -46,7 +48,13 @@ class Positions:
 
 
 def message_of(
-    event: events.SpeechStarted | events.SpeechEnded | events.Partial | events.Final | events.Dropped,
+    event: events.SpeechStarted
+    | events.SpeechEnded
+    | events.Partial
+    | events.Final
+    | events.Dropped
+    | events.SpeakerChanged
+    | events.SpeakersLost,
     positions: Positions,
     state: ServerSession,
 ) -> ServerMessage:
@@ -72,7 +80,7 @@ def message_of(
                 to=min(positions.frames(event.end_sample), state.received),
                 words=words,
                 language=None if is_open(event.language) else event.language or None,
-                speaker=state.start.speaker,
+                speaker=state.start.speaker or segment.speaker or None,
             )
         case events.Dropped():
             return Dropped(
@@ -81,6 +89,11 @@ def message_of(
                 reason=event.reason[:500],
                 utterance=event.utterance,
             )
+        case events.SpeakerChanged():
+            names = event.words if state.start.words else None
+            return Speaker(event.utterance, event.speaker or None, names)
+        case events.SpeakersLost():
+            return SpeakersLost(event.reason[:500])
         case _:
             assert_never(event)
 
@@ -98,7 +111,7 @@ def status_of(event: events.ProviderChanged, level: int, models: Mapping[str, st
 
 def _word(word: Word, positions: Positions) -> WireWord:
     start_s, end_s = positions.time_s(word.start_s), positions.time_s(word.end_s)
-    return WireWord(start_s, end_s, word.text, _share(word.confidence))
+    return WireWord(start_s, end_s, word.text, _share(word.confidence), word.speaker or None)
 
 
 def _share(value: float) -> float:

@@ -13,11 +13,17 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from asrctl.errors import AsrctlError, UsageError
+from asrctl.speakers.options import SpeakerOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from asrctl.speakers.diarizer import Diarizer, DiarizerOptions, Vector
+    from asrctl.speakers.networks import Networks
 
 STUCK_S = 600.0
 """No step takes so long; the one that does is a computation without end."""
@@ -28,38 +34,59 @@ _READ_BYTES = 4 * SAMPLE_RATE_HZ
 
 def main() -> None:
     """Tells the speakers of one input apart."""
-    with contextlib.suppress(OSError, ValueError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    sink = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # a library that prints does not get between the lines
+    sink = ready()
     request = json.loads(sys.argv[1])
-    _watch()
+    from asrctl.speakers.diarizer import DiarizerOptions
+
     try:
-        diarizer = _diarizer(**request)
+        networks = networks_in(request.pop("models_dir"))
+        diarizer = diarizer_of(networks, SpeakerOptions(**request), DiarizerOptions())
     except AsrctlError as error:
-        return _say(sink, {"kind": type(error).__name__, "error": str(error)})
-    _say(sink, {})
+        return say(sink, {"kind": type(error).__name__, "error": str(error)})
+    say(sink, {})
     import numpy as np
 
     while data := _read():
         diarizer.feed(np.frombuffer(data[: len(data) // 4 * 4], np.float32))
-    diarizer.finish()
+    diarizer.catch_up()
     diarizer.recluster()
-    _say(sink, [[turn.start_s, turn.end_s, turn.speaker] for turn in diarizer.turns()])
+    say(sink, [[turn.start_s, turn.end_s, turn.speaker] for turn in diarizer.turns()])
 
 
-def _diarizer(models_dir: str, most: int | None, samples: dict[str, str]) -> Any:
+def ready() -> BinaryIO:
+    """Prepare a process that nobody else interrupts; returns what was its standard output."""
+    with contextlib.suppress(OSError, ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    sink = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # a library that prints does not get between the lines
+    watch()
+    return sink
+
+
+def networks_in(models_dir: str) -> Networks:
+    """The networks, loaded. Raises ModelError if something is not installed, or does not load."""
     from asrctl.models.speaker_weights import resolve_all
-    from asrctl.policy.clustering import ClusteringOptions
-    from asrctl.speakers.diarizer import Diarizer, DiarizerOptions
+    from asrctl.models.store import ModelStore
     from asrctl.speakers.networks import Networks
 
-    networks = Networks(*resolve_all(Path(models_dir)))
-    known = {name: _known(Diarizer(networks), path) for name, path in samples.items()}
-    return Diarizer(networks, DiarizerOptions(ClusteringOptions(most)), known)
+    return Networks(*resolve_all(ModelStore(Path(models_dir) if models_dir else None).root))
 
 
-def _known(diarizer: Any, path: str) -> Any:
+def diarizer_of(networks: Networks, speakers: SpeakerOptions, options: DiarizerOptions) -> Diarizer:
+    """What tells these speakers apart.
+
+    Raises:
+        AudioError: The sample of a known speaker cannot be read.
+        UsageError: Nobody is heard in it.
+    """
+    from asrctl.policy.clustering import ClusteringOptions
+    from asrctl.speakers.diarizer import Diarizer
+
+    known = {name: _known(Diarizer(networks), path) for name, path in speakers.samples.items()}
+    return Diarizer(networks, replace(options, clustering=ClusteringOptions(speakers.most)), known)
+
+
+def _known(diarizer: Diarizer, path: str) -> Vector:
     """The voice in a file that holds one.
 
     Raises:
@@ -75,7 +102,7 @@ def _known(diarizer: Any, path: str) -> Any:
             left -= len(chunk[:left])
             if not left:
                 break
-    diarizer.finish()
+    diarizer.catch_up()
     if (voice := diarizer.voice()) is None:
         raise UsageError(f"{path}: nobody speaks in it for a second")
     return voice
@@ -85,16 +112,17 @@ def _read() -> bytes:
     """The next samples; time that the parent takes is not the networks'."""
     faulthandler.cancel_dump_traceback_later()
     data = sys.stdin.buffer.read(_READ_BYTES)
-    _watch()
+    watch()
     return data
 
 
-def _watch() -> None:
-    """Ends the process, also from within native code, unless it is called again in time."""
+def watch() -> None:
+    """End the process, also from within native code, unless it is called again in time."""
     faulthandler.dump_traceback_later(STUCK_S, exit=True, file=2)
 
 
-def _say(sink: Any, content: object) -> None:
+def say(sink: BinaryIO, content: object) -> None:
+    """Write a line of JSON; if nobody reads it any more, that is no matter."""
     with contextlib.suppress(BrokenPipeError):
         line = json.dumps(content).encode() + b"\n"
         while line:

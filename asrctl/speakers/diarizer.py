@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign
+from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign, matched
 from asrctl.policy.turns import Turn, numbered_names, smoothed
 from asrctl.speakers.features import STEP_SAMPLES, log_mel
 from asrctl.speakers.networks import (
@@ -24,7 +26,6 @@ from asrctl.transcript import SAMPLE_RATE_HZ
 
 WINDOW_SAMPLES = 10 * SAMPLE_RATE_HZ
 """What segmentation-3.0 was trained on."""
-STEP_WINDOW_SAMPLES = WINDOW_SAMPLES // 2
 _FEWEST_FRAMES = 20
 """Of 10 ms: a voice heard alone for less is told by where it overlaps."""
 _MOST_AT_ONCE = 2000
@@ -44,11 +45,15 @@ class DiarizerOptions:
         clustering: When two voices are one.
         gap_s: A speaker's pauses up to this are part of a turn.
         least_s: A turn is at least this long.
+        kept_s: Who spoke longer ago is forgotten, but not what their voices are like.
+        step_s: From one window to the next; less than a window, which is 10 s.
     """
 
     clustering: ClusteringOptions = field(default_factory=ClusteringOptions)
     gap_s: float = 0.2
     least_s: float = 0.1
+    kept_s: float = inf
+    step_s: float = 5.0
 
 
 @dataclass(slots=True)
@@ -61,6 +66,10 @@ class _Voice:
     heard_s: float
     vector: Vector
     speaker: int = UNKNOWN
+
+    @property
+    def end_frame(self) -> int:
+        return self.start_frame + len(self.activity)
 
 
 @dataclass(slots=True)
@@ -95,44 +104,55 @@ class Diarizer:
         self._speakers = [_Speaker(name, vector, fixed=True) for name, vector in (known or {}).items()]
         self._names = numbered_names(known or {})
         self._voices: list[_Voice] = []
-        self._samples = np.zeros(0, np.float32)
-        self._start_sample = 0
+        self._window = np.zeros(0, np.float32)
         self._groups = 0
-        self._looked_sample = 0
+        self.heard_samples = 0
+        """What was fed so far."""
+        self.looked_samples = 0
+        """How far of it turns are known."""
 
     def feed(self, samples: NDArray[np.float32]) -> None:
         """Take the next samples, and look at what windows they complete."""
-        self._samples = np.concatenate((self._samples, samples))
-        while len(self._samples) >= WINDOW_SAMPLES:
-            self._look(self._samples[:WINDOW_SAMPLES])
-            self._samples = self._samples[STEP_WINDOW_SAMPLES:]
-            self._start_sample += STEP_WINDOW_SAMPLES
+        while len(samples):
+            step_samples = round(self._options.step_s * SAMPLE_RATE_HZ)
+            due_sample = max(WINDOW_SAMPLES, self.looked_samples + step_samples)
+            part, samples = np.split(samples, [due_sample - self.heard_samples])
+            self._window = np.concatenate((self._window, part))[-WINDOW_SAMPLES:]
+            self.heard_samples += len(part)
+            if self.heard_samples == due_sample:
+                self.catch_up()
 
-    def finish(self) -> None:
-        """Look at the rest."""
-        if self._start_sample + len(self._samples) > self._looked_sample:
-            self._look(self._samples)
+    def catch_up(self, least_s: float = 0.0) -> None:
+        """Look at what was fed last, if it is as long as this; the next window is due a step later."""
+        new_samples = self.heard_samples - self.looked_samples
+        if new_samples and new_samples >= least_s * SAMPLE_RATE_HZ:
+            self.looked_samples = self.heard_samples
+            if self._window.any():  # nobody speaks in audio that was lost
+                self._look(self._window)
 
-    def turns(self) -> list[Turn]:
-        """Who spoke when, as far as was looked.
+    def turns(self, since_s: float = 0.0) -> list[Turn]:
+        """Who spoke when since then, as far as was looked.
 
         Where windows overlap, as many speak as they say on average, and it is those whom most of them heard:
         two windows that give a voice to different speakers do not silence it.
         """
-        frames = max((each.start_frame + len(each.activity) for each in self._voices), default=0)
+        first = round(since_s * SAMPLE_RATE_HZ / SPEECH_STEP_SAMPLES)
+        heard = [each for each in self._voices if each.end_frame > first]
+        first = min((each.start_frame for each in heard), default=0)
+        frames = max((each.end_frame - first for each in heard), default=0)
         active = np.zeros((len(self._speakers), frames), np.float32)
         total, windows = np.zeros(frames, np.float32), np.zeros(frames, np.float32)
-        for voice in self._voices:
-            part = slice(voice.start_frame, voice.start_frame + len(voice.activity))
+        for voice in heard:
+            part = slice(voice.start_frame - first, voice.end_frame - first)
             total[part] += voice.activity
             if voice.speaker != UNKNOWN:
                 active[voice.speaker, part] += voice.activity
-        for start, length in {(each.start_frame, len(each.activity)) for each in self._voices}:
-            windows[start : start + length] += 1.0
+        for start, end in {(each.start_frame - first, each.end_frame - first) for each in heard}:
+            windows[start:end] += 1.0
         at_once = np.floor(total / np.maximum(windows, 1.0) + _ACTIVE)
         rank = np.argsort(np.argsort(-active, axis=0, kind="stable"), axis=0)
         found = [
-            Turn(_seconds(start), _seconds(end), speaker.name)
+            Turn(_seconds(first + start), _seconds(first + end), speaker.name)
             for speaker, row in zip(self._speakers, (rank < at_once) & (active > 0.1), strict=True)
             for start, end in _runs(row)
         ]
@@ -145,14 +165,13 @@ class Diarizer:
     # Windows
 
     def _look(self, window: NDArray[np.float32]) -> None:
-        self._looked_sample = self._start_sample + len(window)
         padded = np.pad(window, (0, max(0, WINDOW_SAMPLES - len(window))))
         activity = self._networks.activity(padded)
         kept = -(-len(window) // SPEECH_STEP_SAMPLES)
         activity = activity[:kept]
         is_active = activity > _ACTIVE
         features = log_mel(padded)
-        start_frame = round(self._start_sample / SPEECH_STEP_SAMPLES)
+        start_frame = round((self.heard_samples - len(window)) / SPEECH_STEP_SAMPLES)
         alone = is_active & (is_active.sum(axis=1) == 1)[:, None]
         parts = [_parts(is_active[:, local], alone[:, local]) for local in range(LOCAL)]
         is_whole = all(len(each) < 2 for each in parts)
@@ -172,6 +191,8 @@ class Diarizer:
                     )
                 )
         self._groups += len(groups)
+        kept_frame = start_frame - self._options.kept_s * SAMPLE_RATE_HZ / SPEECH_STEP_SAMPLES
+        self._voices = [voice for voice in self._voices if voice.end_frame > kept_frame]
         for voices in sorted(groups, key=lambda voices: -sum(voice.heard_s for voice in voices)):
             self._assign(voices)
             self._voices += voices
@@ -193,14 +214,13 @@ class Diarizer:
     # At the end
 
     def recluster(self) -> None:
-        """Group all voices again, now that all were heard; names are given in the order of appearance."""
+        """Group all voices again, now that all were heard; a group has the name that most of it had."""
         options = self._options.clustering
         lasting = [voice for voice in self._voices if voice.heard_s >= options.opening_s] or self._voices
         lasting = sorted(lasting, key=lambda voice: -voice.heard_s)[:_MOST_AT_ONCE]
         lasting.sort(key=lambda voice: voice.group)
         if not lasting:
             return
-        known = [speaker for speaker in self._speakers if speaker.fixed]
         vectors = [voice.vector for voice in lasting]
         numbers = agglomerate(
             distances(vectors, vectors),
@@ -211,17 +231,31 @@ class Diarizer:
         groups = [_Speaker("", np.zeros_like(vectors[0])) for _ in range(max(numbers) + 1)]
         for voice, number in zip(lasting, numbers, strict=True):
             groups[number].total = groups[number].total + voice.vector * np.float32(max(voice.heard_s, 0.1))
-        self._name(groups, known)
+        self._name(groups, self._shares(lasting, numbers))
         self._speakers = groups
         self._give_all(groups)
 
-    def _name(self, groups: Sequence[_Speaker], known: Sequence[_Speaker]) -> None:
-        """Known people's names to the groups that are like them; numbers to the others."""
+    def _shares(self, voices: Sequence[_Voice], numbers: Sequence[int]) -> dict[tuple[int, int], float]:
+        """For how long who is not known by name was heard in each group, by group and speaker."""
+        shares: dict[tuple[int, int], float] = defaultdict(float)
+        for voice, number in zip(voices, numbers, strict=True):
+            if voice.speaker != UNKNOWN and not self._speakers[voice.speaker].fixed:
+                shares[number, voice.speaker] += voice.heard_s
+        return shares
+
+    def _name(self, groups: Sequence[_Speaker], shares: Mapping[tuple[int, int], float]) -> None:
+        """Known people's names to the groups that are like them; to the others those that they had."""
+        known = [speaker for speaker in self._speakers if speaker.fixed]
         far = distances([group.vector for group in groups], [person.vector for person in known])
         options = ClusteringOptions(join=self._options.clustering.join, opening_s=0.0)
-        names = numbered_names([person.name for person in known])
-        for group, number in zip(groups, assign(far, [1.0] * len(groups), len(known), options), strict=True):
-            group.name = known[number].name if 0 <= number < len(known) else next(names)
+        people = assign(far, [1.0] * len(groups), len(known), options)
+        is_known = [0 <= person < len(known) for person in people]
+        before = matched({pair: share for pair, share in shares.items() if not is_known[pair[0]]})
+        for number, group in enumerate(groups):
+            if is_known[number]:
+                group.name = known[people[number]].name
+            else:
+                group.name = self._speakers[before[number]].name if number in before else next(self._names)
 
     def _give_all(self, groups: Sequence[_Speaker]) -> None:
         """Each voice of each window to the nearest group."""

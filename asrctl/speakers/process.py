@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl import errors
-from asrctl.audio.isolated import OWN_GROUP, said_in, signal_name
+from asrctl.audio.isolated import OWN_GROUP, how_ended
 from asrctl.errors import AudioError, ModelError
 from asrctl.policy.turns import Turn
 from asrctl.speakers.options import SpeakerOptions
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _LINE_BYTES = 1 << 26
 """The turns of a recording of many days."""
-_REASON_CHARS = 200
 COMMAND = [sys.executable, "-P", "-m", "asrctl.speakers.child"]
 """What is started; the request is its argument."""
 
@@ -118,7 +117,4 @@ class SpeakersProcess:
                 code = await self._process.wait()
         except TimeoutError:
             return "the process that tells speakers apart sent nonsense"
-        how = f"crashed ({signal_name(-code)})" if code < 0 else f"failed (exit code {code})"
-        last = said_in(self._complaints).strip().rpartition("\n")[2]
-        last = "".join(filter(str.isprintable, last))[:_REASON_CHARS]
-        return f"the process that tells speakers apart {how}" + (last and f": {last}")
+        return f"the process that tells speakers apart {how_ended(code, self._complaints)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from asrctl.providers.recognizer import Recognizer
     from asrctl.streaming.stream import SpeechDetector, StreamOptions
+    from asrctl.streaming.who_speaks import SpeakerListener
 
 LIVE_AHEAD_S = 180.0
 """More that is pending waits in its source; over what the stream itself sheds speech at."""
@@ -64,10 +65,12 @@ class LiveStream:
         name: str = "live",
         ahead_s: float = LIVE_AHEAD_S,
         turns: TurnListener | None = None,
+        speakers: SpeakerListener | None = None,
     ) -> None:
         """Start, in a running event loop; see `Session`. `ahead_s` is how much may be pending."""
         self._events: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
-        self.session = Session(detector, options, recognizer, self._events.put_nowait, name=name, turns=turns)
+        emit = self._events.put_nowait
+        self.session = Session(detector, options, recognizer, emit, name=name, turns=turns, speakers=speakers)
         self.feed = self.session.feed
         self.skip = self.session.skip
         self.flush = self.session.flush
@@ -212,6 +215,22 @@ class Feeder:
             audible = item.samples() if isinstance(item, Step) else [item]
             self.level_db = max(map(level_db, audible))
             self._transcriber.feed(item)
+
+
+async def events_while_fed(live: LiveStream, reader: Any) -> AsyncGenerator[Event]:
+    """Events of a stream that is fed from a source, until that has ended; its failure is raised then."""
+    feeder = Feeder(reader, live)
+    feeding = asyncio.create_task(feeder.run(), name="feeder")
+    try:
+        async for event in live:
+            yield event
+    finally:
+        if isinstance(reader, Reader):
+            await reader.close()
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+    if feeder.failure is not None:
+        raise feeder.failure
 
 
 def level_db(samples: NDArray[np.float32]) -> float:

@@ -16,6 +16,7 @@ from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest
 from asrctl.streaming.commands import AskTurn, Drop, End, Feed, Pause
 from asrctl.streaming.pauses import hearing_turns
 from asrctl.streaming.stream import Output, Stream, StreamOptions
+from asrctl.streaming.who_speaks import SpeakerListener, WhoSpeaks
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Session:
         name: str = "",
         source: Source = Source.MIC,
         turns: TurnListener | None = None,
+        speakers: SpeakerListener | None = None,
     ) -> None:
         """Start the session, in a running event loop.
 
@@ -69,6 +71,7 @@ class Session:
             name: Tells sessions apart in the workers' queue.
             source: Whose audio it is; "mic" goes first.
             turns: Hears the ends of turns, if the options say how; shared by any number of sessions.
+            speakers: Tells speakers apart, for this session alone, which closes it.
         """
         if turns is None or options.turn is None:
             options = replace(options, turn=None)
@@ -88,6 +91,7 @@ class Session:
         """What ended the session before `Finished`; None while all is well."""
         request = StreamRequest(options.decode, name, source, options.pacing)
         self._recognizer = recognizer.open(request, self._heard)
+        self._who = WhoSpeaks(speakers, self._put) if speakers else None
         self._task = asyncio.create_task(self._run(), name=f"session {name}")
         self._task.add_done_callback(lambda _: self._notify())
 
@@ -137,11 +141,18 @@ class Session:
 
     def _look_at(self, samples: NDArray[np.float32]) -> list[Output]:
         self._queued_samples -= len(samples)
+        if self._who is not None:
+            self._who.feed(samples)
         return self._stream.feed(samples)
 
     def skip(self, count: int, reason: str) -> None:
         """Declare that `count` samples were lost on their way here."""
-        self._put(lambda: self._stream.skip(count, reason))
+        self._put(partial(self._pass_over, count, reason))
+
+    def _pass_over(self, count: int, reason: str) -> list[Output]:
+        if self._who is not None:
+            self._who.skip(count)
+        return self._stream.skip(count, reason)
 
     def shed(self, before_sample: int, reason: str) -> None:
         """Give up the utterances that ended by then and still wait for their finals."""
@@ -180,6 +191,8 @@ class Session:
         """
         while self.pending_samples >= samples and not self.ended:
             await self._changed.wait()
+        if self._who is not None:
+            await self._who.wait_behind_below(samples)
 
     async def wait_ended(self) -> None:
         """Wait until nothing more will be emitted.
@@ -196,6 +209,8 @@ class Session:
         self._closed = True
         self._recognizer.close()
         self._stop_asking()
+        if self._who is not None:
+            self._who.close()
         self._task.cancel()
 
     async def close(self) -> None:
@@ -223,12 +238,13 @@ class Session:
 
     async def _run(self) -> None:
         try:
-            finished = False
-            while not finished:
+            finished: Finished | None = None
+            while finished is None:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._inbox and not finished:
-                    finished = self._act(self._inbox.popleft()())
+                while self._inbox and finished is None:
+                    if (finished := self._act(self._inbox.popleft()())) is not None:
+                        await self._conclude(finished)
                     self._notify()
                     await asyncio.sleep(0)
         except Exception as error:
@@ -236,6 +252,15 @@ class Session:
         finally:
             self._stop_asking()
             self._recognizer.close()
+            if self._who is not None:
+                self._who.close()
+
+    async def _conclude(self, finished: Finished) -> None:
+        """Say what is known of the speakers only now, and that this was all."""
+        if self._who is not None:
+            self._act(await self._who.conclude())
+        if not self._closed:
+            self._emit(finished)
 
     def _ask(self, question: AskTurn) -> None:
         """Ask whether a turn is over; whoever was asked before need not answer any more."""
@@ -256,11 +281,15 @@ class Session:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _act(self, outputs: list[Output]) -> bool:
-        """Do what follows; True if that was all."""
+    def _act(self, outputs: list[Output]) -> Finished | None:
+        """Do what follows; returns the end, which is still to be said, if that was all."""
         for output in outputs:
             if self._closed:  # by whoever took the event before
                 break
+            if isinstance(output, Finished):
+                return output
+            if self._who is not None:
+                output = self._who.see(output)
             if isinstance(output, Feed):
                 self._recognizer.feed(output.samples)
             elif isinstance(output, Pause):
@@ -273,4 +302,4 @@ class Session:
                 self._ask(output)
             else:
                 self._emit(output)
-        return any(isinstance(output, Finished) for output in outputs)
+        return None

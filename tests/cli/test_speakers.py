@@ -16,7 +16,7 @@ from asrctl.audio.files import open_audio
 from asrctl.cli.view import FileView
 from asrctl.errors import AudioError, ModelError, UsageError
 from asrctl.providers.scripted import speak
-from asrctl.speakers import process
+from asrctl.speakers import live_process, process
 from asrctl.speakers.options import SpeakerOptions
 from tests.speakers import children
 from tests.streaming.speech import silence
@@ -49,6 +49,43 @@ def test_speakers_by_voice(
     captured = capsys.readouterr()
     assert captured.out == "Speaker 1: w0 w1\nSpeaker 2: w2 w3 w4\nSpeaker 1: w5 w6 w7 w8 w9\n"
     assert captured.err == ""
+
+
+def test_live_speakers(
+    speech: Path,
+    options: Options,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The transcript comes at the end, by what was known then; words are there only if they are asked for."""
+    told(())
+    monkeypatch.setattr(live_process, "COMMAND", children.live_saying([(0.0, 9.0, "Speaker 7")], TURNS))
+    args = ["transcribe", str(speech), "--live", "--speakers", "auto", *options()]
+    assert run(*args) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "Speaker 1: w0 w1\nSpeaker 2: w2 w3 w4\nSpeaker 1: w5 w6 w7 w8 w9\n"
+    assert captured.err == ""
+    assert run(*args, "--format", "json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["speakers"] == ["Speaker 1", "Speaker 2"]
+    assert not any(segment.get("words") for segment in document["segments"])
+
+
+def test_a_crash_costs_live_speakers_only(
+    speech: Path,
+    options: Options,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The words are there, and why nobody is named is said once."""
+    told(())
+    monkeypatch.setattr(live_process, "COMMAND", children.crashing())
+    assert run("transcribe", str(speech), "--live", "--speakers", "auto", *options()) == 0
+    captured = capsys.readouterr()
+    assert captured.out.split() == ALL.split()
+    assert captured.err.count("speakers are not told apart any more: the process") == 1
 
 
 def test_words_have_speakers(
@@ -144,9 +181,7 @@ def test_without_weights_nothing_is_begun(
     [
         (["a.wav", "--speakers", "many"], "it takes a number, or auto"),
         (["a.wav", "--speakers", "0"], "1 to 100 speakers"),
-        (["a.wav", "--speakers", "2", "--live"], "does not go with --mic or --live"),
-        (["--speakers", "2", "--mic"], "does not go with --mic or --live"),
-        (["a.wav", "--speakers", "2", "--server", "ws://127.0.0.1:1"], "does not go with --server"),
+        (["--speakers", "2", "--mic", "--system"], "who is on which of several is known"),
         (["a.wav", "--speakers", "2", "--channels", "split"], "who is on which of several is known"),
         (["--speakers", "2", "--track", "b.wav=A", "--track", "c.wav=B"], "who is on which of several"),
         (["a.wav", "--speaker-samples", "."], "it needs --speakers"),

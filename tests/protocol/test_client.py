@@ -27,6 +27,8 @@ from asrctl.protocol import (
     Send,
     SendAudio,
     ServerMessage,
+    Speaker,
+    SpeakersLost,
     SpeechEnded,
     SpeechStarted,
     Start,
@@ -154,6 +156,8 @@ def test_other_messages_are_passed_on() -> None:
     assert tell(client, status)[0] == status
     dropped = Dropped(3, 4, "x", id=2)
     assert tell(client, dropped)[0] == dropped
+    lost = SpeakersLost("x", id=3)
+    assert tell(client, lost)[0] == lost
 
 
 def test_resumes() -> None:
@@ -183,6 +187,9 @@ def test_a_session_that_is_gone(code: int) -> None:
     [final, _] = tell(client, Final(0, 0, 1, "y", 1.0, 5, 6, id=1))
     assert isinstance(final, Final)
     assert (final.utterance, client.committed) == (4, 6)
+    changed, ack = tell(client, Speaker(0, "Speaker 1", id=2))
+    assert changed == Speaker(4, "Speaker 1", id=2)
+    assert said([ack]) == [{"type": "ack", "event_id": 2}]
 
 
 def test_done() -> None:

@@ -61,6 +61,7 @@ BY_TYPE = {
     "str": TEXT,
     "str | None": st.none() | TEXT,
     "bool": st.booleans(),
+    "bool | int | None": st.none() | st.booleans() | st.integers(1, 100),
     "AudioFormat": FORMATS,
     "Limits": st.just(Limits()),
     "Endpointing | None": st.none() | ENDPOINTING,
@@ -232,3 +233,10 @@ def test_messages_are_checked_when_made() -> None:
         Done(0, float("nan"), 0, 0, 0, 0)
     with pytest.raises(Misfit, match="limits must be an object"):
         Ready("s", "t", 0, 0, 1, 3, "m", "p", 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("speakers", ["0", "101", "1.5", '"two"'])
+def test_speakers_are_a_flag_or_how_many_there_are(speakers: str) -> None:
+    """Anything else is refused with what would do."""
+    with pytest.raises(Violation, match="speakers must be true, or 1 to 100"):
+        decode_client(f'{{"type": "start", "format": {{}}, "speakers": {speakers}}}')

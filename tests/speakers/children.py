@@ -15,6 +15,26 @@ def saying(turns: Sequence[tuple[float, float, str]]) -> tuple[str, ...]:
     return _python(f"{_READ_ALL}print({json.dumps(json.dumps(turns))})")
 
 
+def live_saying(
+    turns: Sequence[tuple[float, float, str]], at_the_end: Sequence[tuple[float, float, str]]
+) -> tuple[str, ...]:
+    """One for live streams, that knows these turns all the time, and others at the end."""
+    return _python(f"""
+import json, sys
+from asrctl.speakers.live_child import ANSWERED, HEADER, Message
+print("{{}}", flush=True)
+heard_s = 0.0
+while header := sys.stdin.buffer.read(HEADER.size):
+    message, stream, count = HEADER.unpack(header)
+    sys.stdin.buffer.read(count)
+    heard_s += count / 64_000 if message == Message.AUDIO else 0.0
+    turns = {[*at_the_end]!r} if message == Message.END else {[*turns]!r}
+    answer = dict(stream=stream, turns=turns, since_s=0.0, heard_s=heard_s)
+    if message in ANSWERED:
+        print(json.dumps(answer), flush=True)
+""")
+
+
 def naming() -> tuple[str, ...]:
     """One that takes the first half second for a stranger, and the rest for the first known speaker."""
     turns = "[[0, 0.9, 'someone'], [0.9, 99, next(iter(json.loads(sys.argv[1])['samples']))]]"

@@ -39,7 +39,7 @@ def _turns(samples: NDArray[np.float32], known: dict[str, NDArray[np.float32]] |
     diarizer = Diarizer(TonesForVoices(), known=known)
     for at in range(0, len(samples), 1000):
         diarizer.feed(samples[at : at + 1000])
-    diarizer.finish()
+    diarizer.catch_up()
     online = diarizer.turns()
     diarizer.recluster()
     assert [turn.speaker for turn in diarizer.turns()] == [turn.speaker for turn in online]
@@ -81,7 +81,7 @@ def test_the_voice_of_whoever_speaks() -> None:
     diarizer.feed(np.zeros(SAMPLE_RATE_HZ, np.float32))
     assert diarizer.voice() is None
     diarizer.feed(tone(HIGH_HZ, 3))
-    diarizer.finish()
+    diarizer.catch_up()
     voice = diarizer.voice()
     assert voice is not None and np.allclose(voice, [0.0, 1.0])
 

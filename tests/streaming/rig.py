@@ -11,6 +11,7 @@ from asrctl.providers.recognizer import Recognizer
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
+from asrctl.streaming.who_speaks import SpeakerListener
 from asrctl.transcript import SAMPLE_RATE_HZ
 from tests.streaming.puppets import Decoder, Listener, Puppet, PuppetStream, act_at_random, windowed
 from tests.streaming.speech import LevelDetector, Samples
@@ -32,6 +33,7 @@ class Rig:
         names: Iterable[str] = ("stream", "windows"),
         options: StreamOptions | None = None,
         chain: ChainOptions | None = None,
+        speakers: SpeakerListener | None = None,
     ) -> None:
         self.said = Listener()
         self.puppets: dict[str, Puppet] = {}
@@ -45,9 +47,8 @@ class Rig:
                 self.puppets[name] = Puppet(name)
                 members.append(self.puppets[name])
         self.fallback = Fallback(members, chain, asyncio.get_running_loop().time)
-        self.session = Session(
-            LevelDetector(), options or StreamOptions(), self.fallback, self.said, name="s"
-        )
+        detector, options = LevelDetector(), options or StreamOptions()
+        self.session = Session(detector, options, self.fallback, self.said, name="s", speakers=speakers)
         self.fed_samples = 0
 
     @property
