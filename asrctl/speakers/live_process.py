@@ -288,7 +288,8 @@ class _Process:
                 if isinstance(said, dict):
                     return said
         with contextlib.suppress(TimeoutError):
-            code = await asyncio.wait_for(self._process.wait(), 1.0)
+            async with asyncio.timeout(1.0):
+                code = await self._process.wait()
             raise ModelError(f"{_NAME} {how_ended(code, complaints)}")
         raise ModelError(f"{_NAME} sent nonsense")
 
