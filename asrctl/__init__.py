@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         Flushed,
         Partial,
         ProviderChanged,
+        SpeakerChanged,
+        SpeakersLost,
         SpeechEnded,
         SpeechStarted,
     )
@@ -47,8 +49,6 @@ _HOMES = {
         "ModelError",
         "ProviderError",
         "ServerError",
-        "SpeakerChanged",
-        "SpeakersLost",
         "UsageError",
     ),
     "asrctl.events": (
@@ -89,6 +89,8 @@ __all__ = [
     "ProviderError",
     "Segment",
     "ServerError",
+    "SpeakerChanged",
+    "SpeakersLost",
     "SpeechEnded",
     "SpeechStarted",
     "Transcript",
