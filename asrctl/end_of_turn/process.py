@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from asrctl.audio.isolated import OWN_GROUP, how_ended
+from asrctl.audio.helper import Helper, helper
 from asrctl.end_of_turn.child import LENGTH
 from asrctl.errors import ModelError
 
@@ -49,7 +46,7 @@ class TurnProcess:
         self._questions: asyncio.Queue[tuple[bytes, asyncio.Future[float | None]]]
         self._questions = asyncio.Queue(_MOST_WAITING)
         self._running: asyncio.Task[None] | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._helper: Helper | None = None
 
     def start(self) -> None:
         """Let it load; in a running event loop."""
@@ -59,7 +56,7 @@ class TurnProcess:
 
     def pids(self) -> list[int]:
         """Its process id, while there is one."""
-        return [self._process.pid] if self._process and self._process.returncode is None else []
+        return self._helper.pids if self._helper else []
 
     async def finished(self, samples: NDArray[np.float32]) -> float | None:
         """The probability that what was said in these samples, mono at 16 kHz, was all; None if that is not
@@ -84,63 +81,27 @@ class TurnProcess:
 
     async def _run(self) -> None:
         """Answer questions; whatever goes wrong is said, and ends it."""
-        with tempfile.TemporaryFile() as complaints:  # not a pipe: that could fill up and block the process
-            try:
-                await self._answer_all(complaints)
-            except (ModelError, OSError) as error:
-                self._failed(f"the ends of turns are not heard: {error}")
-            finally:
-                await self._end()
+        try:
+            async with helper([*COMMAND, str(self._models_dir or "")], "its process") as self._helper:
+                await self._answer_all(self._helper)
+        except (ModelError, OSError) as error:
+            self._failed(f"the ends of turns are not heard: {error}")
 
     def _leave_unanswered(self, _: asyncio.Task[None]) -> None:
         while not self._questions.empty():
             _give(self._questions.get_nowait()[1], None)
 
-    async def _answer_all(self, complaints: Any) -> None:
-        pipe = asyncio.subprocess.PIPE
-        command = [*COMMAND, str(self._models_dir or "")]
-        self._process = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, stderr=complaints, **OWN_GROUP
-        )
-        if why := (await self._said(dict, _LOAD_S, complaints)).get("error"):
+    async def _answer_all(self, process: Helper) -> None:
+        if why := (await process.said(dict, _LOAD_S)).get("error"):
             raise ModelError(why)
         while True:
             data, answer = await self._questions.get()
             try:
                 if not answer.done():  # else nobody waits for it any more
-                    assert self._process.stdin
-                    with contextlib.suppress(ConnectionError):  # what it says, or does not, tells why
-                        self._process.stdin.write(data)
-                        await self._process.stdin.drain()
-                    _give(answer, await self._said(float, _ANSWER_S, complaints))
+                    await process.send(data)
+                    _give(answer, await process.said(float, _ANSWER_S))
             finally:
                 _give(answer, None)
-
-    async def _said(self, kind: type[T], timeout_s: float, complaints: Any) -> T:
-        """Its next line, which is to be of a kind.
-
-        Raises:
-            ModelError: It has died, says nothing for too long, or something else than an answer.
-        """
-        assert self._process and self._process.stdout
-        with contextlib.suppress(ValueError, ConnectionError, TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                said = json.loads(await self._process.stdout.readline())
-                if isinstance(said, kind):
-                    return said
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                code = await self._process.wait()
-            raise ModelError(f"its process {how_ended(code, complaints)}")
-        raise ModelError("its process does not answer")
-
-    async def _end(self) -> None:
-        if self._process is not None:
-            assert self._process.stdin
-            self._process.stdin.close()
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
 
 
 def _give(answer: asyncio.Future[float | None], probability: float | None) -> None:

@@ -4,10 +4,8 @@ and outlived. While no stream is open, there is none."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asrctl import errors
-from asrctl.audio.isolated import OWN_GROUP, how_ended
+from asrctl.audio.helper import Helper, helper
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.policy.labels import KnownTurns
 from asrctl.policy.turns import Turn
@@ -172,7 +170,7 @@ class _Process:
         self._opened = 0
         self._outbox: deque[tuple[bytes, Callable[[int], None] | None]] = deque()
         self._wake = asyncio.Event()
-        self._process: asyncio.subprocess.Process | None = None
+        self._helper: Helper | None = None
         self._is_closed = False
         self._task = asyncio.create_task(self._run(models_dir), name="speakers")
 
@@ -187,7 +185,7 @@ class _Process:
         return self._task.done()
 
     def pids(self) -> list[int]:
-        return [self._process.pid] if self._process and self._process.returncode is None else []
+        return self._helper.pids if self._helper else []
 
     def open(self, options: SpeakerOptions) -> StreamSpeakers:
         self._opened += 1
@@ -236,67 +234,34 @@ class _Process:
             self._task.cancel()
 
     async def _run(self, models_dir: Path | None) -> None:
-        with tempfile.TemporaryFile() as complaints:  # not a pipe: that could fill up and block the process
-            try:
-                await self._serve(models_dir, complaints)
-            except (AsrctlError, OSError) as error:
-                self._lose(str(error))
-            finally:
-                self._is_closed = True  # who stops it now does not keep it from ending
-                await self._end()
-
-    async def _serve(self, models_dir: Path | None, complaints: Any) -> None:
-        pipe = asyncio.subprocess.PIPE
         command = [*COMMAND, str(models_dir or "")]
-        self._process = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, stderr=complaints, limit=_LINE_BYTES, **OWN_GROUP
-        )
-        if why := (await self._said(_LOAD_S, complaints)).get("error"):
+        try:
+            async with helper(command, _NAME, _LINE_BYTES) as self._helper:
+                try:
+                    await self._serve(self._helper)
+                finally:
+                    self._is_closed = True  # who stops it now does not keep it from ending
+        except (AsrctlError, OSError) as error:
+            self._lose(str(error))
+
+    async def _serve(self, process: Helper) -> None:
+        if why := (await process.said(dict, _LOAD_S)).get("error"):
             raise ModelError(why)
-        writing = asyncio.create_task(self._write(), name="speakers' audio")
+        writing = asyncio.create_task(self._write(process), name="speakers' audio")
         try:
             while True:
-                said = await self._said(None, complaints)
+                said = await process.said(dict, None)
                 if (stream := self._streams.get(said.get("stream", 0))) is not None:
                     stream.hear(said)
         finally:
             writing.cancel()
 
-    async def _write(self) -> None:
-        assert self._process and self._process.stdin
+    async def _write(self, process: Helper) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._outbox:
                 data, sent = self._outbox.popleft()
-                with contextlib.suppress(ConnectionError):  # how it ended is said by whoever reads
-                    self._process.stdin.write(data)
-                    await self._process.stdin.drain()
+                await process.send(data)
                 if sent is not None:
                     sent(len(data) - HEADER.size)
-
-    async def _said(self, timeout_s: float | None, complaints: Any) -> dict[str, Any]:
-        """Its next line.
-
-        Raises:
-            ModelError: It has died, says nothing for too long, or something that is no answer.
-        """
-        assert self._process and self._process.stdout
-        with contextlib.suppress(ValueError, ConnectionError, TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                said = json.loads(await self._process.stdout.readline())
-                if isinstance(said, dict):
-                    return said
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                code = await self._process.wait()
-            raise ModelError(f"{_NAME} {how_ended(code, complaints)}")
-        raise ModelError(f"{_NAME} sent nonsense")
-
-    async def _end(self) -> None:
-        if self._process is not None:
-            assert self._process.stdin
-            self._process.stdin.close()
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()

@@ -83,7 +83,7 @@ async def test_it_takes_few_questions_at_once(monkeypatch: pytest.MonkeyPatch) -
         (children.crashing(), "its process crashed (abort"),
         (children.failing(), "its process failed (exit code 1): out of order"),
         (children.refusing(), "no weights"),
-        (children.babbling(), "its process does not answer"),
+        (children.babbling(), "its process sent nonsense"),
         (children.stuck(), "its process does not answer"),
         (("/nowhere/python",), "No such file"),
     ],
