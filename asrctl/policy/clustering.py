@@ -8,7 +8,7 @@ when what comes later is known too.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Distances = Sequence[Sequence[float]]
@@ -94,22 +94,6 @@ def agglomerate(
     numbered = sorted(groups.members.values(), key=min)
     number = {member: index for index, members in enumerate(numbered) for member in members}
     return [number[member] for member in range(len(weights))]
-
-
-def matched(shared: Mapping[tuple[int, int], float]) -> dict[int, int]:
-    """Pairs of groups of two groupings, those that share most first; each has one partner at most.
-
-    Args:
-        shared: How much two groups have in common, such as seconds, by their numbers.
-
-    Returns:
-        The second grouping's group by that of the first; without those that found none.
-    """
-    found: dict[int, int] = {}
-    for (one, other), _ in sorted(shared.items(), key=lambda item: (-item[1], item[0])):
-        if one not in found and other not in found.values():
-            found[one] = other
-    return found
 
 
 class _Groups:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,7 +10,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign, matched
+from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign
 from asrctl.policy.turns import Turn, numbered_names, smoothed
 from asrctl.speakers.features import STEP_SAMPLES, log_mel
 from asrctl.speakers.networks import (
@@ -214,13 +213,14 @@ class Diarizer:
     # At the end
 
     def recluster(self) -> None:
-        """Group all voices again, now that all were heard; a group has the name that most of it had."""
+        """Group all voices again, now that all were heard; names are given in the order of appearance."""
         options = self._options.clustering
         lasting = [voice for voice in self._voices if voice.heard_s >= options.opening_s] or self._voices
         lasting = sorted(lasting, key=lambda voice: -voice.heard_s)[:_MOST_AT_ONCE]
         lasting.sort(key=lambda voice: voice.group)
         if not lasting:
             return
+        known = [speaker for speaker in self._speakers if speaker.fixed]
         vectors = [voice.vector for voice in lasting]
         numbers = agglomerate(
             distances(vectors, vectors),
@@ -231,31 +231,17 @@ class Diarizer:
         groups = [_Speaker("", np.zeros_like(vectors[0])) for _ in range(max(numbers) + 1)]
         for voice, number in zip(lasting, numbers, strict=True):
             groups[number].total = groups[number].total + voice.vector * np.float32(max(voice.heard_s, 0.1))
-        self._name(groups, self._shares(lasting, numbers))
+        self._name(groups, known)
         self._speakers = groups
         self._give_all(groups)
 
-    def _shares(self, voices: Sequence[_Voice], numbers: Sequence[int]) -> dict[tuple[int, int], float]:
-        """For how long who is not known by name was heard in each group, by group and speaker."""
-        shares: dict[tuple[int, int], float] = defaultdict(float)
-        for voice, number in zip(voices, numbers, strict=True):
-            if voice.speaker != UNKNOWN and not self._speakers[voice.speaker].fixed:
-                shares[number, voice.speaker] += voice.heard_s
-        return shares
-
-    def _name(self, groups: Sequence[_Speaker], shares: Mapping[tuple[int, int], float]) -> None:
-        """Known people's names to the groups that are like them; to the others those that they had."""
-        known = [speaker for speaker in self._speakers if speaker.fixed]
+    def _name(self, groups: Sequence[_Speaker], known: Sequence[_Speaker]) -> None:
+        """Known people's names to the groups that are like them; numbers to the others."""
         far = distances([group.vector for group in groups], [person.vector for person in known])
         options = ClusteringOptions(join=self._options.clustering.join, opening_s=0.0)
-        people = assign(far, [1.0] * len(groups), len(known), options)
-        is_known = [0 <= person < len(known) for person in people]
-        before = matched({pair: share for pair, share in shares.items() if not is_known[pair[0]]})
-        for number, group in enumerate(groups):
-            if is_known[number]:
-                group.name = known[people[number]].name
-            else:
-                group.name = self._speakers[before[number]].name if number in before else next(self._names)
+        names = numbered_names([person.name for person in known])
+        for group, number in zip(groups, assign(far, [1.0] * len(groups), len(known), options), strict=True):
+            group.name = known[number].name if 0 <= number < len(known) else next(names)
 
     def _give_all(self, groups: Sequence[_Speaker]) -> None:
         """Each voice of each window to the nearest group."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign, matched
+from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign
 
 OPTIONS = ClusteringOptions(join=0.5, merge=0.5, opening_s=1.0)
 far = st.floats(0.0, 2.0)
@@ -76,10 +76,3 @@ def test_voices_of_one_window_stay_apart(count: int, data: st.DataObject) -> Non
         own = [group for group, each in zip(groups, windows, strict=True) if each == window]
         assert len(own) == len(set(own))
     assert list(dict.fromkeys(groups)) == list(range(max(groups) + 1))
-
-
-def test_groups_that_share_most_are_partners() -> None:
-    """Each has one at most: what is left over finds none."""
-    shared = {(0, 0): 5.0, (0, 1): 9.0, (1, 1): 7.0, (2, 0): 1.0, (3, 1): 2.0}
-    assert matched(shared) == {0: 1, 2: 0}
-    assert matched({}) == {}
