@@ -29,8 +29,9 @@ _STRANGERS_SLICE_BYTES = 2 * 1024
 _MAX_BACKLOG_BYTES = 1 << 20
 _MAX_AFTER_CLOSE_BYTES = 1 << 16
 """What a client may have on its way when the server closes its socket."""
-_LINGER_S = 1.0
-"""Closed at once, a connection would be reset by what is on its way, and the reason lost."""
+_LINGER_S = 5.0
+"""So long is thrown away what a client still sends of a message that is refused: closed at once, the
+connection would be reset, and the reason lost."""
 _FRAMES_PER_S = 1000
 """Of all sockets without a session together: they must not take the time of those who have one."""
 _FRAMES_BURST_S = 3.0
@@ -59,6 +60,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """Frames that were taken, and are not counted among those of sockets without a session."""
         self._backlog = bytearray()
         self._bytes_after_close = 0
+        self._discards = False
         self._paced: PacedTransport | None = None
         self._may_be_long = False
         self._fragments: Fragments | None = None
@@ -93,6 +95,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; look at it in pieces. First comes the request, as one piece."""
+        if self._discards:
+            self._hold(True)
+            self.loop.call_later(_TURN_S, self._hold, False)
+            return
         if self._fragments is None:
             self._fragments = Fragments(len(data))
         idle = not self._backlog
@@ -107,7 +113,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if not piece:
             return
         if self.close_sent and self._too_much_after_close(len(piece)):
-            self._backlog.clear()
+            self._discard()
             return
         if not self._is_paid():
             self._hold(True)
@@ -116,7 +122,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         assert self._fragments is not None
         super().data_received(self._fragments.cut(piece))
         del self._backlog[: len(piece)]
-        if self.transport.is_closing():
+        if self._discards or self.transport.is_closing():
             self._backlog.clear()
             return
         if not self._unfinished_bytes:
@@ -194,13 +200,29 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def _too_much_after_close(self, length: int) -> bool:
         """Whether a client goes on as if nothing was; it is cut as soon as it can have read why."""
-        is_first = self._bytes_after_close <= _MAX_AFTER_CLOSE_BYTES
         self._bytes_after_close += length
-        if self._bytes_after_close <= _MAX_AFTER_CLOSE_BYTES:
-            return False
-        if is_first:
-            self.loop.call_later(_LINGER_S, self.abort)
-        return True
+        return self._bytes_after_close > _MAX_AFTER_CLOSE_BYTES
+
+    def _discard(self) -> None:
+        """Throw away what still comes, and cut the connection when the client can have read why."""
+        self._discards = True
+        self._backlog.clear()
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self.loop.call_later(_LINGER_S, self.abort)
+
+    def handle_parser_exception(self) -> None:
+        """Refuse a message for good. uvicorn closes at once, and so resets a client that is still sending."""
+        close = self.conn.close_sent
+        assert close is not None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.read_paused = False
+        self.transport.resume_reading()
+        self._discard()
 
     def handle_connect(self, event: Any) -> None:
         """Let the application know whose request it is."""
