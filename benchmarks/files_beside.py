@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,11 +72,10 @@ def uploading(server: ServerProcess, recording: Path, count: int) -> Iterator[No
     command = ["curl", "-sS", "--noproxy", "*", "-o", "/dev/null", "-F", f"file=@{recording}", url]
     clients = [subprocess.Popen(command) for _ in range(count)]
     try:
-        deadline_s = time.monotonic() + _PATIENCE_S
-        while _files(server) < count or not server.metrics()["asrctl_file_windows"]:
-            if time.monotonic() > deadline_s:
-                raise TimeoutError("the server did not take the files")
-            time.sleep(0.1)
+        _wait_for(
+            lambda: _files(server) == count and server.metrics()["asrctl_file_windows"] > 0,
+            "the server did not take the files",
+        )
         yield
         if _files(server) < count:
             raise RuntimeError("a file was done too early: the sessions were not beside it")
@@ -84,6 +83,16 @@ def uploading(server: ServerProcess, recording: Path, count: int) -> Iterator[No
         for client in clients:
             client.kill()
             client.wait()
+        _wait_for(lambda: not _files(server), "the server did not let go of the files")
+
+
+def _wait_for(reached: Callable[[], bool], message: str) -> None:
+    """Raises TimeoutError, with the message, if it takes too long."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while not reached():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(message)
+        time.sleep(0.1)
 
 
 def _files(server: ServerProcess) -> float:
