@@ -204,7 +204,7 @@ def harm(
             latest_s = session.lateness(began_s, time.monotonic())
             found.late_s = max(found.late_s, (latest_s or 0.0) - usual)
             found.dropped_s += end["dropped_s"]
-            found.lost += 0 if end["dropped_s"] else end["lost"]
+            found.lost += end["lost"]
             found.errors += [end["error"]] if end["error"] else []
             found.errors += ["audio is undeclared"] if end["undeclared_s"] else []
     wanted = Vitals(found.before.memory_mb + LEFT_MB, found.before.descriptors)
