@@ -12,7 +12,7 @@ from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.sources import InputOptions
 from asrctl.cli.tally import REPORT_S, Tally
 from asrctl.cli.view import FileView
-from asrctl.errors import EXIT_INTERRUPTED, AudioError
+from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError
 from asrctl.render import Format
 from asrctl.render.options import RenderOptions
 
@@ -80,16 +80,19 @@ async def all_at_once(
     run = _Run(request, tally, view, transcribe)
     work = asyncio.create_task(run.all(jobs), name="files")
     reporting = asyncio.create_task(_report(tally, view), name="report")
+    go_on = "; to go on from there: the same command with --skip-existing" if all(request.outputs) else ""
     with Interrupts(lambda: loop.call_soon_threadsafe(work.cancel)) as interrupts:
         try:
             await work
         except asyncio.CancelledError:
             if not interrupts.count:
                 raise
-            go_on = "; to go on from there: the same command with --skip-existing"
-            go_on = go_on if all(request.outputs) else ""
             view.say(f"asrctl: interrupted: {tally.interrupted()}{go_on}")
             return EXIT_INTERRUPTED
+        except (AsrctlError, OSError):
+            if len(request.inputs) > 1:
+                view.say(f"asrctl: stopped: {tally.interrupted()}{go_on}")
+            raise
         finally:
             reporting.cancel()
     if len(request.inputs) + request.skipped > 1:

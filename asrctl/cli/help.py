@@ -29,7 +29,7 @@ Exit codes:
   4    the provider cannot run
   5    the server cannot be reached, or was given up on
   70   a bug in asrctl: please report it
-  130  interrupted by Ctrl-C or SIGTERM; what was transcribed is written
+  130  interrupted by Ctrl-C, SIGTERM or SIGHUP; what was transcribed is written
 """
 
 

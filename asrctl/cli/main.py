@@ -6,7 +6,6 @@ Exit codes are listed in help.py; a reader that goes away (`| head`) makes 1, qu
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -15,6 +14,7 @@ import typer
 
 from asrctl import __version__
 from asrctl.cli.help import EXIT_CODES, Commands
+from asrctl.cli.interrupts import interrupt_at_signals
 from asrctl.errors import AsrctlError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def main(args: Sequence[str] | None = None, standby: Standby | None = None) -> N
     """
     if sys.stderr is None:  # it was closed before we began (`2>&-`): what nobody takes is dropped
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # flush what there is, as for Ctrl-C
+    interrupt_at_signals()
     try:
         # It turns usage errors, interrupts and closed pipes into exits itself.
         app(args, prog_name="asrctl", obj=standby)

@@ -66,8 +66,8 @@ def serve(
     whisper.cpp's server or to whisper-asr-webservice there are /inference, /asr and /detect-language; for
     those who look after it, /health, /ready, /capabilities and /metrics. /render makes subtitles of finals.
 
-    Ctrl-C or SIGTERM ends it gracefully, a second one at once. Every limit has a name in the config file,
-    under [serve]; `asrctl config show` lists them.
+    Ctrl-C, SIGTERM or SIGHUP ends it gracefully, a second one at once. Every limit has a name in the config
+    file, under [serve]; `asrctl config show` lists them.
 
     \b
       asrctl serve --open

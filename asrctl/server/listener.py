@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -62,6 +65,18 @@ class Listener(uvicorn.Server):
         super().__init__(config)
         self.stop: Callable[[], None] = lambda: None
         """Called at a signal."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Take SIGHUP as SIGTERM, too, unless it is ignored."""
+        hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+        is_main = threading.current_thread() is threading.main_thread()  # others take no signals
+        before = signal.getsignal(hang_up) if hang_up and is_main else signal.SIG_IGN
+        with super().capture_signals(), contextlib.ExitStack() as restored:
+            if hang_up and before is not signal.SIG_IGN:
+                signal.signal(hang_up, self.handle_exit)
+                restored.callback(signal.signal, hang_up, before)
+            yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal came."""

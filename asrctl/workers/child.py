@@ -132,8 +132,8 @@ def load_failure(error: Exception) -> LoadFailed:
 
 def main() -> None:
     """Keep standard output for frames alone and serve until the parent is gone."""
-    for ignored in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ignored, signal.SIG_IGN)  # the parent decides when to stop, by closing the pipe
+    for name in {"SIGINT", "SIGTERM", "SIGHUP"} & {*dir(signal)}:  # Windows has no SIGHUP
+        signal.signal(getattr(signal, name), signal.SIG_IGN)  # the parent ends it by closing the pipe
     sink = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     code = 0

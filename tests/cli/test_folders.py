@@ -205,19 +205,19 @@ def test_an_interrupted_output_does_not_pass_for_done(tmp_path: Path) -> None:
     assert len(output.read_text().split()) == 600 and not part.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
-def test_an_interrupted_run_is_gone_on_with(number: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_run_is_gone_on_with(name: str, tmp_path: Path) -> None:
     """It says what is done, current and missing; with --skip-existing the same command does the rest.
 
     What was transcribed of the current input is in a part, which does not count as its transcript.
     """
     folder, out, script = tmp_path / "in", tmp_path / "out", tmp_path / "script.json"
     folder.mkdir()
-    for name in ("a", "b", "c"):
-        n_words = 1 if name == "a" else 600
+    for talk in ("a", "b", "c"):
+        n_words = 1 if talk == "a" else 600
         words = speak([n % 4096 for n in range(n_words)])
-        soundfile.write(folder / f"{name}.wav", words, 16_000, subtype="FLOAT")
+        soundfile.write(folder / f"{talk}.wav", words, 16_000, subtype="FLOAT")
     script.write_text('{"delay_s": 0.3}')
     command = [sys.executable, "-m", "asrctl", "transcribe", str(folder), "--no-vad", "--workers", "1"]
     command += ["--provider", "scripted", "--model", str(script), "--output-dir", str(out)]
@@ -226,7 +226,7 @@ def test_an_interrupted_run_is_gone_on_with(number: signal.Signals, tmp_path: Pa
         deadline_s = time.monotonic() + PATIENCE_S
         while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline_s:
             time.sleep(0.02)
-        process.send_signal(number)
+        process.send_signal(getattr(signal, name))
         signalled_s = time.monotonic()
         _, said = process.communicate(timeout=PATIENCE_S)
     assert time.monotonic() - signalled_s < 3
@@ -238,3 +238,15 @@ def test_an_interrupted_run_is_gone_on_with(number: signal.Signals, tmp_path: Pa
     assert done.returncode == 0 and "2 of 2 inputs transcribed, 1 skipped" in done.stderr
     assert below(out) == ["a.txt", "b.txt", "c.txt"]
     assert len((out / "b.txt").read_text().split()) == 600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_outputs_that_cannot_be_written(recordings: Path, options: Options, tmp_path: Path) -> None:
+    """As on a full disk: it is said what was not done, and what the same command would go on with."""
+    limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", sys.executable, "-m", "asrctl", "transcribe"]
+    command = [*limited, str(recordings), "--output-dir", str(tmp_path / "out"), "-f", "json", *options()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 1
+    *_, stopped, error = done.stderr.splitlines()
+    assert stopped.startswith("asrctl: stopped: ") and "not begun: b.wav" in stopped
+    assert stopped.endswith("--skip-existing") and "File too large" in error

@@ -22,6 +22,13 @@ from .commands import Options, run
 PATIENCE_S = 60
 LIMIT_S = 3.0
 
+IN_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Run a command with the terminal at its standard output as the one whose loss it is told of."""
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals to send")
 
 
@@ -67,6 +74,37 @@ def test_a_source_that_gives_nothing_more(way: list[str], tmp_path: Path) -> Non
     assert known_s == pytest.approx(audio["received_s"]) and audio["received_s"] >= 1.5
     assert process.returncode == 130 and took_s < LIMIT_S
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("way", [[], ["--live"]])
+def test_a_terminal_that_is_closed(way: list[str], tmp_path: Path) -> None:
+    """What was transcribed is written, as at SIGTERM, though nothing can be said any more."""
+    script, written = tmp_path / "script.json", tmp_path / "said.jsonl"
+    script.write_text(json.dumps({"hang_on": ["w7"]}))
+    command = [sys.executable, "-m", "asrctl", "transcribe", "-", *way, "-f", "jsonl", "-o", str(written)]
+    command += ["--provider", "scripted", "--model", str(script), "--raw-rate", "16000", "--no-vad"]
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_TERMINAL, *command, "--raw-encoding", "f32le"],
+        stdin=subprocess.PIPE,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        assert process.stdin
+        for samples in (*[speak(range(5))] * (1 if way else 100), speak(range(5, 9)), silence(1)):
+            process.stdin.write(samples.tobytes())
+        process.stdin.flush()
+        shown = b""
+        while b"w3" not in shown and not any(part.stat().st_size for part in tmp_path.glob("said.jsonl*")):
+            shown += os.read(ours, 1000)
+        os.close(ours)
+        process.wait(PATIENCE_S)
+    (found,) = tmp_path.glob("said.jsonl*")
+    records = [json.loads(line) for line in found.read_text().splitlines()]
+    assert process.returncode == 130
+    assert records[-1]["type"] == "summary" and records[-1]["audio"]["received_s"] > 0
 
 
 @pytest.mark.parametrize("closes", [False, True])
