@@ -302,10 +302,10 @@ class AsyncEngine:
         Args:
             source: Chunks of samples, mono float32 at 16 kHz; `Lost` among them declares a gap. A recording
                 is taken as fast as it is transcribed; `asrctl.microphone()` listens.
-            vad: As for `live`, as are `partials`, `vocabulary` and `endpointing`.
-            partials: See there.
-            vocabulary: See there.
-            endpointing: See there.
+            vad: Look for speech; False takes everything for speech.
+            partials: Say what open utterances seem to say, too.
+            vocabulary: As for `transcribe`.
+            endpointing: As for `live`.
             diarize: Tell speakers apart by voice, at most so many if it is a number: finals and their words
                 have speakers where these are known in time, `SpeakerChanged` says it where they are known
                 later or better, `SpeakersLost` where they will not be known (extra "speakers").

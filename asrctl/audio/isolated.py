@@ -30,7 +30,6 @@ OWN_GROUP: dict[str, Any] = (
 EXIT_STUCK = 1  # faulthandler's, when STUCK_S has passed
 _REASON_CHARS = 200
 _MAX_SAID_BYTES = 1 << 20
-_REASON_CHARS = 200
 
 
 class DecoderCrashed(AudioError):

@@ -28,7 +28,7 @@ _MAGIC = (
     (b"\x0b\x77", "stream"),  # AC-3
     (b"\x7f\xfe\x80\x01", "stream"),  # DTS
 )
-_PROTECTED = (b"drms", b"aavd")  # sample entries of music and of audio books
+_PROTECTED = (b"drms", b"aavd")  # sample entries of bought music and audiobooks
 _INDEX_BYTES = 1 << 20
 _ARCHIVES = (
     b"PK\x03\x04",
@@ -101,7 +101,7 @@ def explain(path: str, kind: str) -> str | None:
             if index is None:
                 return "the recording was not finished: its index is missing (no moov atom)"
             if any(entry in index for entry in _PROTECTED):
-                return "it is protected (DRM): only the player of its shop can decode it"
+                return "it is protected by DRM and cannot be decoded"
         file.seek(0)
         head = file.read(HEAD_BYTES)
     if head.startswith(b"\x1f\x43\xb6\x75"):

@@ -7,32 +7,15 @@ from collections import deque
 
 from asrctl.client.state import Phase, State
 from asrctl.protocol import (
-    Done,
-    Dropped,
-    Final,
     GoAway,
+    KeptMessage,
     Metrics,
     Partial,
-    Speaker,
-    SpeakersLost,
     SpeechEnded,
     SpeechStarted,
-    Status,
 )
 
-Told = (
-    SpeechStarted
-    | SpeechEnded
-    | Partial
-    | Final
-    | Dropped
-    | Speaker
-    | SpeakersLost
-    | Status
-    | Metrics
-    | GoAway
-    | Done
-)
+Told = KeptMessage | SpeechStarted | SpeechEnded | Partial | Metrics | GoAway
 """What the server says that is passed on as it is."""
 Event = State | Told
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from asrctl.errors import UsageError
@@ -53,41 +53,17 @@ class Measures:
 _BOTH = frozenset({Source.MIC, Source.SYSTEM})
 _MIC = frozenset({Source.MIC})
 _NONE = frozenset[Source]()
-_OVERLONG_S = 8.0
-"""Of ten sessions that hardly pause each waits for the long sentences of the others, and decoding one takes
-time by more than its length: in a model of ten sessions that use 0.87 of a worker 95 % of the finals come
-within 3.0 s where utterances are cut from 8 s on, and within 3.8 s where they are from 15 s on."""
+_THINNED = Measures(_BOTH, interval_factor=2.0, re_decodes=False, hear_turns=False)
+# Long utterances are cut sooner: in a queue each session waits for the long ones of all others.
+_SMALL_MODEL = replace(_THINNED, partials=_MIC, interval_factor=4.0, overlong_s=8.0, small_model=True)
+_FINALS_ONLY = replace(_SMALL_MODEL, partials=_NONE, interval_factor=8.0, spool_system=True)
 
 MEASURES: Mapping[Level, Measures] = {
     Level.NORMAL: Measures(_BOTH),
-    Level.THINNED: Measures(_BOTH, interval_factor=2.0, re_decodes=False, hear_turns=False),
-    Level.SMALL_MODEL: Measures(
-        _MIC,
-        interval_factor=4.0,
-        re_decodes=False,
-        hear_turns=False,
-        overlong_s=_OVERLONG_S,
-        small_model=True,
-    ),
-    Level.FINALS_ONLY: Measures(
-        _NONE,
-        interval_factor=8.0,
-        re_decodes=False,
-        hear_turns=False,
-        overlong_s=_OVERLONG_S,
-        small_model=True,
-        spool_system=True,
-    ),
-    Level.FAILED_OVER: Measures(
-        _NONE,
-        interval_factor=8.0,
-        re_decodes=False,
-        hear_turns=False,
-        overlong_s=_OVERLONG_S,
-        small_model=True,
-        spool_system=True,
-        fallback=True,
-    ),
+    Level.THINNED: _THINNED,
+    Level.SMALL_MODEL: _SMALL_MODEL,
+    Level.FINALS_ONLY: _FINALS_ONLY,
+    Level.FAILED_OVER: replace(_FINALS_ONLY, fallback=True),
 }
 """With partials 1 s apart without load, the factors make it 2, 4 and 8 s."""
 

@@ -65,8 +65,7 @@ class JobQueue(Generic[T]):
 
     The second job that a session has waiting counts as queued when its first one ran, so that a session with
     a long backlog takes turns with the others. To serve the session first that was served longest ago would
-    be as fair, but who speaks in short sentences then waits for all who do not: in a model of ten sessions
-    that use 0.87 of a worker 95 % of the finals came within 5.6 s, and within 3.8 s in this order.
+    be as fair, but who was served just now then waits for all others, however short the next sentence is.
 
     A job that has waited `starvation_s` counts as one of the highest class, so that lower classes come to
     their turn; sessions still take turns there, so that one with a long backlog does not hold up the others.

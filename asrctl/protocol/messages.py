@@ -306,20 +306,7 @@ ClientMessage = Start | Resume | Flush | Skip | EventAck | Finish
 KeptMessage = Final | Dropped | Speaker | SpeakersLost | Status | Done
 """Events with an `id`: kept until acknowledged, replayed on resume."""
 ServerMessage = (
-    Ready
-    | AudioAck
-    | SpeechStarted
-    | SpeechEnded
-    | Partial
-    | Final
-    | Dropped
-    | Speaker
-    | SpeakersLost
-    | Status
-    | Metrics
-    | Error
-    | GoAway
-    | Done
+    Ready | AudioAck | SpeechStarted | SpeechEnded | Partial | KeptMessage | Metrics | Error | GoAway
 )
 
 CLIENT_TYPES: dict[str, type[ClientMessage]] = {

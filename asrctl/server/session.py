@@ -6,14 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from asrctl.events import (
-    Event,
-    Finished,
-    Flushed,
-    ProviderChanged,
-    SpeechEnded,
-    SpeechStarted,
-)
+from asrctl.events import Event, Finished, Flushed, ProviderChanged, SpeechEnded, SpeechStarted
 from asrctl.protocol import (
     Audio,
     CloseCode,

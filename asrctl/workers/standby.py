@@ -13,8 +13,7 @@ COMMAND = [sys.executable, "-P", "-m", "asrctl.workers.child"]
 
 _ENVIRONMENT = {
     # OpenMP's threads wait for each other after every small step. If they spin for long, they starve each
-    # other as soon as anything else runs: beside one busy process two threads on two cores took 2.2 to more
-    # than 4 s for a window of 9 s with 20,000 spins, 1.3 s with this many; alone both take 0.6 s (AMD EPYC).
+    # other as soon as anything else runs; if they sleep at once, waking takes long even when nothing does.
     "GOMP_SPINCOUNT": "1000",
     "OPENBLAS_NUM_THREADS": "1",  # numpy only carries the samples there
     "PYTHONUNBUFFERED": "",

@@ -241,7 +241,7 @@ HELPFUL = {
     "cluster.webm": "a later piece of a WebM recording",
     "song.mid": "MIDI holds notes",
     "pointer.mp3": "a Git LFS pointer",
-    "bought.m4p": "it is protected (DRM)",
+    "bought.m4p": "it is protected by DRM",
     "talk.wav.gz": "an archive: unpack it first",
 }
 
