@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,6 @@ from asrctl.speakers import live_process
 from tests.speakers import children
 
 from .servers import Running, Talker, options_for, running, script, spoken
-
-TURNS = [(0.0, 9.0, "someone")]
-AT_THE_END = [(0.0, 9.0, "another")]
-
-
-@pytest.fixture
-def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    """A server that hears one speaker, and another one at the end."""
-    monkeypatch.setattr(live_process, "COMMAND", children.live_saying(TURNS, AT_THE_END))
-    with running(options_for(script(tmp_path / "script.json"), speakers_dir=tmp_path)) as server:
-        yield server
 
 
 def _labels(talker: Talker) -> tuple[set[str | None], set[str | None]]:

@@ -252,15 +252,6 @@ def test_full(scripted: Scripted) -> None:
         check_serves(server)
 
 
-@pytest.fixture
-def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    """A server that hears one speaker, and another one at the end."""
-    turns = [(0.0, 1e6, "someone")], [(0.0, 1e6, "another")]
-    monkeypatch.setattr(live_process, "COMMAND", children.live_saying(*turns))
-    with running(options_for(script(tmp_path / "script.json"), speakers_dir=tmp_path)) as server:
-        yield server
-
-
 def speakers(said: list[dict[str, Any]]) -> list[int | None]:
     """Of all words."""
     heard = [each["channel"]["alternatives"][0] for each in said if each["type"] == "Results"]
