@@ -134,7 +134,7 @@ def begin(
             hub.bounds,
             hub.clock,
             hub.turns,
-            hub.speakers.open(SpeakerOptions()) if hub.speakers and request.speakers else None,
+            hub.speakers.open(SpeakerOptions(at_once=True)) if hub.speakers and request.speakers else None,
         )
         session.listener = listener
         session.said = lambda event: hub.said(session, event)
