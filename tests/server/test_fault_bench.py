@@ -82,7 +82,7 @@ def test_what_a_fault_of_a_process_must_not_cost() -> None:
 
 
 def test_a_session_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bench waits for no session without a bound: it says that there was no end, and kills the process."""
+    """The bench waits for no session without a bound: it says so, and ends the process."""
     monkeypatch.setattr(good, "_END_S", 0.05)
     monkeypatch.setattr(good, "_EXIT_S", 0.05)
     session = good.GoodSession("")
