@@ -13,7 +13,7 @@ descriptor, or a stranger's connection was open for more than 20 s. Faults of pr
 word was lost and not declared, or memory or descriptors were kept. Liars, servers that asrctl's own client
 meets: it hung, connected more than 15 times, took a lie for the end or did not save all of its audio.
 All waits are bounded. The long form begins no group of sessions after `--within` seconds, and a group takes
-at most two minutes; sessions that were not reached count as broken.
+at most two and a half minutes; sessions that were not reached count as broken.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _CHUNK = 800
 _WORDS = 600
 _BEGIN_S = 30.0
 _END_S = 30.0
-_EXIT_S = 5.0
+_EXIT_S = 1.0
 _IMPATIENT = ClientOptions(
     partials=False,
     backoff=BackoffOptions(first_s=0.05, max_s=0.5, max_attempts=1000),
@@ -74,8 +74,10 @@ class GoodSession:
         self.finals: list[Lateness] = []
         self.links_lost: list[str] = []
         self.end: dict[str, Any] = {}
+        self._begun_s = self._asked_s = 0.0
 
     def __enter__(self) -> Self:
+        self._begun_s = time.monotonic()
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -108,8 +110,8 @@ class GoodSession:
                 self.end = said
 
     def wait_heard(self, finals: int) -> None:
-        """Wait for the first finals. Raises AsrctlError if they do not come."""
-        deadline_s = time.monotonic() + _BEGIN_S
+        """Wait for the first finals. Raises AsrctlError if they do not come in time since it began."""
+        deadline_s = self._begun_s + _BEGIN_S
         while len(self.finals) < finals:
             if time.monotonic() > deadline_s or self._process.poll() is not None:
                 raise AsrctlError(f"the good session hears nothing: {self.links_lost or self.end}")
@@ -118,12 +120,13 @@ class GoodSession:
     def ask_to_finish(self) -> None:
         """Have it say nothing more, and end its session; may be called twice."""
         assert self._process.stdin is not None
+        self._asked_s = self._asked_s or time.monotonic()
         self._process.stdin.close()
 
     def finish(self) -> dict[str, Any]:
-        """Let it end its session; returns what it says of it, which takes a bounded time."""
+        """Let it end its session; returns what it says of it, in a bounded time since it was asked to."""
         self.ask_to_finish()
-        self._thread.join(_END_S)
+        self._thread.join(max(0.0, self._asked_s + _END_S - time.monotonic()))
         self.end = self.end or {"lost": -1, "dropped_s": 0.0, "undeclared_s": -1.0, "error": "no end in time"}
         return self.end
 
