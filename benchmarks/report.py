@@ -52,6 +52,8 @@ SECTIONS = {
         "serve_crowd": "Forty clients at once",
         "dialects": "Other live dialects against the native one",
         "serve_faults": "Sessions under connection faults and server restarts",
+        "faults": "A server and its client under attacks, lies and faults of processes, in the short form",
+        "faults_long": "Sessions through a bad network and faults of processes",
         "cluster": "A cluster behind HAProxy under kills, drains and additions",
         "cluster_real": "The same with tiny.en",
         "reconnect_storm": "Clients that lose the server at once",

@@ -40,6 +40,9 @@ _STDERR_LINE_BYTES = 1 << 16
 _EXIT_GRACE_S = 2.0
 _REAP_S = 5.0
 """A killed process is waited for so long; longer only the kernel could hold it."""
+_LOOK_S = 1.0
+"""How often it is seen whether a process was stopped; at the second time in a row it is ended. At the first
+it may be about to go on, as after Ctrl-Z and `fg`."""
 _PIPE_BYTES = 1 << 20
 """Room for 16 s of audio, so that the parent writes a window at once and need not wait for the worker."""
 
@@ -83,6 +86,7 @@ class WorkerProcess:
         _widen(stdin)
         self._reading = asyncio.create_task(self._read(stdout))
         self._draining = asyncio.create_task(self._keep(stderr))
+        self._watching = asyncio.create_task(self._watch())
 
     @classmethod
     async def start(cls) -> Self:
@@ -199,9 +203,10 @@ class WorkerProcess:
     async def _end(self) -> None:
         """Kill what is left of it, within a bound, whatever interrupts."""
         self._kill()
-        for task in (self._reading, self._draining):
+        tasks = (self._reading, self._draining, self._watching)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(self._reading, self._draining, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REAP_S):
                 await self._process.wait()
@@ -259,6 +264,17 @@ class WorkerProcess:
                 return
             self._stderr.append(line.decode("utf-8", "replace").rstrip())
 
+    async def _watch(self) -> None:
+        """End the process if it was stopped: that is seen sooner than a deadline is over."""
+        was_stopped = False
+        while not self.exited.done():
+            await asyncio.sleep(_LOOK_S)
+            is_stopped = _is_stopped(self.pid)
+            if was_stopped and is_stopped:
+                self._stderr.append("it was stopped")
+                self.kill()
+            was_stopped = is_stopped
+
     async def _broken(self, what: str) -> WorkerCrashed:
         self.kill()
         return WorkerCrashed(what)
@@ -300,10 +316,19 @@ class _Adopted:
         return code
 
 
+def _is_stopped(pid: int) -> bool:
+    """Whether a process stands still after a signal to stop."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    return False
+
+
 def _widen(stdin: asyncio.StreamWriter) -> None:
-    """Make the pipe hold a whole window where the system can (Linux)."""
+    """Make the pipe hold a whole window where the system can (Linux), unless the process is gone already."""
     pipe = stdin.transport.get_extra_info("pipe")
-    with contextlib.suppress(ImportError, AttributeError, OSError):
+    with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
         import fcntl
 
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

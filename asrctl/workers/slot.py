@@ -20,6 +20,8 @@ _LONGEST_WAIT_S = 5.0
 """Between attempts to start or load a worker that died; doubling."""
 _STARTS = 6
 """A process that cannot be started is tried again within 3 s: limits of processes and memory often pass."""
+_RELOAD_S = 1.0
+"""Between attempts to load a model again that was ready, as long as its jobs may wait."""
 _RETRY_GROWTH = 32.0
 """A model that failed is tried again ever more rarely, at last after so many times the first wait."""
 
@@ -81,20 +83,29 @@ class Slot:
         self._turn.set_result(job)
 
     async def run(self) -> None:
-        """The slot's task, until it is cancelled."""
+        """The slot's task, until it is cancelled.
+
+        A model that was ready is loaded again for as long as a decode may take, before it has failed: what is
+        in its way often passes, and the jobs that wait still have their audio.
+        """
         retry_s = self._options.retry_s
+        failed_at_s = float("-inf")
         try:
             while True:
                 try:
                     worker = await self._load_with_fallback()
                 except AsrctlError as error:
-                    self._become(SlotState.FAILED, error)
-                    await asyncio.sleep(retry_s)
-                    retry_s = min(2 * retry_s, _RETRY_GROWTH * self._options.retry_s)
+                    if time.monotonic() < failed_at_s:
+                        await asyncio.sleep(_RELOAD_S)
+                    else:
+                        self._become(SlotState.FAILED, error)
+                        await asyncio.sleep(retry_s)
+                        retry_s = min(2 * retry_s, _RETRY_GROWTH * self._options.retry_s)
                     self.spec = self._first_spec
                     continue
                 retry_s = self._options.retry_s
                 await self._serve(worker)
+                failed_at_s = time.monotonic() + self._options.job_deadline_s
         finally:
             self._become(SlotState.CLOSED)
 
@@ -123,6 +134,8 @@ class Slot:
                 except AsrctlError as error:
                     failure = error
                     break  # it said why; it will say the same the next time
+                except Exception as error:  # also what nobody foresaw: without its task the slot is gone
+                    failure = ProviderError(f"{type(error).__name__}: {error}")
         raise failure
 
     async def _load(self) -> WorkerProcess:

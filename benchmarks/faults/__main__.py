@@ -4,7 +4,7 @@ python -m benchmarks.faults --short          # all kinds, few connections, short
 python -m benchmarks.faults                  # each kind alone, with the bounds that the server ships with
 python -m benchmarks.faults --only dripped   # kinds whose name holds that
 python -m benchmarks.faults --part liars     # one part alone: floods, liars or processes
-python -m benchmarks.faults --long           # 200 sessions through a bad network and faults of processes
+python -m benchmarks.faults --long           # 200 sessions, a bad network, faults of processes: 10 minutes
 python -m benchmarks.faults --hours 2        # two sessions, and a worker that is killed each minute
 
 Floods: a good session says a word each second beside all of it. Exit code 1: one of its finals was more than
@@ -12,6 +12,8 @@ a second later than usual, a word was lost, the parent of the server took more t
 descriptor, or a stranger's connection was open for more than 20 s. Faults of processes: a session ended, a
 word was lost and not declared, or memory or descriptors were kept. Liars, servers that asrctl's own client
 meets: it hung, connected more than 15 times, took a lie for the end or did not save all of its audio.
+All waits are bounded. The long form begins no group of sessions after `--within` seconds, and a group takes
+at most two and a half minutes; sessions that were not reached count as broken.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from benchmarks.faults.floods import ALL, LEFT_MB, Flooded, flood
 from benchmarks.faults.good import GoodSession
 from benchmarks.faults.kinds import Kind
 from benchmarks.faults.liars import Lied, lies
-from benchmarks.faults.processes import Harmed, crowd, killed_each_minute, process_faults
+from benchmarks.faults.processes import Harmed, crowd, harm, killed_each_minute, process_faults
 from benchmarks.faults.proxy import FaultyProxy, seeded_plans
 from benchmarks.faults.proxy import Kind as Harm
 from benchmarks.faults.victim import QUICK, target_of, victim
@@ -47,7 +49,9 @@ _WARM_UP_FINALS = 4
 _PARTS = ("floods", "liars", "processes")
 _SESSIONS = 3
 _CROWD = 200
-_AT_ONCE = 8
+_AT_ONCE = 16
+_WITHIN_S = 600.0
+_PROXIES_S = 10.0
 _NETWORK: tuple[Harm, ...] = ("pass", "cut", "reset", "lag", "half-open", "delay", "fragment")
 _MEAN_BYTES = 300_000.0
 """A session of this bench sends about twice as many."""
@@ -103,6 +107,7 @@ def show(rows: Sequence[Flooded], end: dict[str, Any]) -> tuple[bool, Table]:
             ]
             for row in rows
         ],
+        "Strangers and greedy clients",
     )
     print(made)
     print(f"the good session: {end}")
@@ -118,14 +123,14 @@ def processes(options: argparse.Namespace) -> list[Harmed]:
         starts = Path(directory, "starts")
         starts.write_text("")
         with victim({"max_sessions": _AT_ONCE + 2}, starts=starts) as server:
-            warm = killed_each_minute(server, options.seed, 0.0)  # not counted: it fills caches
-            note(f"warm: {'; '.join(warm.broken) or 'good'}")
+            count = _AT_ONCE if options.long else _SESSIONS
+            harm("nothing", lambda: 0, server, [server.url] * count)  # not counted: it fills caches
             if options.hours:
                 return [killed_each_minute(server, options.seed, 3600 * options.hours)]
             if not options.long:
                 return process_faults(server, starts, options.seed, options.only, _SESSIONS)
             with _proxies(server.url, options.seed, options.sessions) as urls:
-                return crowd(server, starts, options.seed, urls, _AT_ONCE)
+                return crowd(server, starts, options.seed, urls, _AT_ONCE, options.within)
 
 
 @contextmanager
@@ -141,11 +146,11 @@ def _proxies(url: str, seed: int, count: int) -> Iterator[list[str]]:
         return [(await stack.enter_async_context(proxy.running())).url for proxy in proxies]
 
     try:
-        yield asyncio.run_coroutine_threadsafe(begin(), loop).result()
+        yield asyncio.run_coroutine_threadsafe(begin(), loop).result(_PROXIES_S)
     finally:
-        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result()
+        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(_PROXIES_S)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        thread.join(_PROXIES_S)
 
 
 def show_processes(rows: Sequence[Harmed]) -> tuple[bool, Table]:
@@ -169,6 +174,7 @@ def show_processes(rows: Sequence[Harmed]) -> tuple[bool, Table]:
             ]
             for row in rows
         ],
+        "Faults of processes",
     )
     print(made)
     return not any(row.broken for row in rows), made
@@ -190,6 +196,7 @@ def show_liars(rows: Sequence[Lied]) -> tuple[bool, Table]:
             ]
             for row in rows
         ],
+        "Servers that lie to the client",
     )
     print(made)
     return not any(row.broken for row in rows), made
@@ -213,6 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--part", choices=_PARTS, action="append", help="only this part; may be repeated")
     parser.add_argument("--long", action="store_true", help="many sessions, a bad network, drawn faults")
     parser.add_argument("--sessions", type=int, default=_CROWD, help="of the long form")
+    parser.add_argument("--within", type=float, default=_WITHIN_S, metavar="SECONDS", help="of the long form")
     parser.add_argument("--hours", type=float, default=0.0, help="a worker killed each minute, for so long")
     parser.add_argument("--log", action="store_true", help="show the server's log")
     parser.add_argument("--output", metavar="NAME", help="keep the figures as results/NAME.json")

@@ -24,6 +24,7 @@ from asrctl.audio.sample import sample_speech
 from asrctl.client import Client, ClientOptions, State
 from asrctl.errors import AsrctlError, ServerError
 from asrctl.policy.backoff import BackoffOptions
+from asrctl.policy.breaker import BreakerOptions
 from asrctl.protocol import Dropped, Final
 from asrctl.providers.scripted import speak
 from asrctl.transcript import SAMPLE_RATE_HZ
@@ -31,11 +32,16 @@ from asrctl.transcript import SAMPLE_RATE_HZ
 SECOND = SAMPLE_RATE_HZ
 _CHUNK = 800
 _WORDS = 600
-_END_S = 60.0
+_BEGIN_S = 30.0
+_END_S = 30.0
+_EXIT_S = 1.0
 _IMPATIENT = ClientOptions(
     partials=False,
     backoff=BackoffOptions(first_s=0.05, max_s=0.5, max_attempts=1000),
+    breaker=BreakerOptions(failures=1000),
     wait_for_server_s=120.0,
+    finish_timeout_s=20.0,
+    keepalive_s=4.0,
     salvage=False,
 )
 
@@ -68,8 +74,10 @@ class GoodSession:
         self.finals: list[Lateness] = []
         self.links_lost: list[str] = []
         self.end: dict[str, Any] = {}
+        self._begun_s = self._asked_s = 0.0
 
     def __enter__(self) -> Self:
+        self._begun_s = time.monotonic()
         self._process = subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -80,10 +88,15 @@ class GoodSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.end:
+        try:
+            self.ask_to_finish()
+            self._process.wait(_EXIT_S)
+        except subprocess.TimeoutExpired:
             self._process.kill()
-        self._process.communicate()
+            self._process.wait()
         self._thread.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -97,19 +110,23 @@ class GoodSession:
                 self.end = said
 
     def wait_heard(self, finals: int) -> None:
-        """Wait for the first finals. Raises AsrctlError if they do not come."""
-        deadline_s = time.monotonic() + _END_S
+        """Wait for the first finals. Raises AsrctlError if they do not come in time since it began."""
+        deadline_s = self._begun_s + _BEGIN_S
         while len(self.finals) < finals:
             if time.monotonic() > deadline_s or self._process.poll() is not None:
                 raise AsrctlError(f"the good session hears nothing: {self.links_lost or self.end}")
             time.sleep(0.05)
 
-    def finish(self) -> dict[str, Any]:
-        """Let it end its session; returns what it says of it."""
+    def ask_to_finish(self) -> None:
+        """Have it say nothing more, and end its session; may be called twice."""
         assert self._process.stdin is not None
+        self._asked_s = self._asked_s or time.monotonic()
         self._process.stdin.close()
-        self._process.stdin = None
-        self._thread.join(_END_S)
+
+    def finish(self) -> dict[str, Any]:
+        """Let it end its session; returns what it says of it, in a bounded time since it was asked to."""
+        self.ask_to_finish()
+        self._thread.join(max(0.0, self._asked_s + _END_S - time.monotonic()))
         self.end = self.end or {"lost": -1, "dropped_s": 0.0, "undeclared_s": -1.0, "error": "no end in time"}
         return self.end
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from asrctl.errors import AsrctlError
+from benchmarks.common import note
 from benchmarks.faults.good import GoodSession
 from benchmarks.faults.vitals import NOTHING, Vitals, settle, vitals
 from benchmarks.serve_process import ServerProcess
@@ -21,7 +23,7 @@ from benchmarks.serve_process import ServerProcess
 STARTS = "BENCH_STARTS"
 """Names a file that says how worker processes start: "refuse", "slow", or nothing."""
 LEFT_MB = 10.0
-_BACK_S = 90.0
+_BACK_S = 45.0
 _WARM_UP_FINALS = 2
 _SETTLE_S = 8.0
 _SPARE_DESCRIPTORS = 2
@@ -192,66 +194,78 @@ def harm(
     found = Harmed(name, len(urls), before=vitals(server.pid))
     with ExitStack() as stack:
         sessions = [stack.enter_context(GoodSession(url, real)) for url in urls]
-        for session in sessions:
-            session.wait_heard(_WARM_UP_FINALS)
-        began_s = time.monotonic()
-        usual_s = [session.usual_s(began_s) for session in sessions]
-        found.faults = act()
-        for session in sessions:
-            found.survived += _hears_again(session, time.monotonic())
-        for session, usual in zip(sessions, usual_s, strict=True):
-            end = session.finish()
-            latest_s = session.lateness(began_s, time.monotonic())
-            found.late_s = max(found.late_s, (latest_s or 0.0) - usual)
-            found.dropped_s += end["dropped_s"]
-            found.lost += end["lost"]
-            found.errors += [end["error"]] if end["error"] else []
-            found.errors += ["audio is undeclared"] if end["undeclared_s"] else []
+        try:
+            _withstand(found, act, sessions)
+        except AsrctlError as error:  # one heard nothing even before the fault
+            found.errors.append(str(error))
     wanted = Vitals(found.before.memory_mb + LEFT_MB, found.before.descriptors)
     found.after = settle(server.pid, wanted, _SETTLE_S)
     return found
 
 
+def _withstand(found: Harmed, act: Callable[[], int], sessions: Sequence[GoodSession]) -> None:
+    """The fault, and what becomes of the sessions; raises AsrctlError if one does not even begin."""
+    for session in sessions:
+        session.wait_heard(_WARM_UP_FINALS)
+    began_s = time.monotonic()
+    usual_s = [session.usual_s(began_s) for session in sessions]
+    found.faults = act()
+    over_s = time.monotonic()
+    found.survived = sum(_hears_again(session, over_s) for session in sessions)
+    for session in sessions:
+        session.ask_to_finish()
+    for session, usual in zip(sessions, usual_s, strict=True):
+        end = session.finish()
+        latest_s = session.lateness(began_s, time.monotonic())
+        found.late_s = max(found.late_s, (latest_s or 0.0) - usual)
+        found.dropped_s += end["dropped_s"]
+        found.lost += end["lost"]
+        found.errors += [end["error"]] if end["error"] else []
+        found.errors += ["audio is undeclared"] if end["undeclared_s"] else []
+
+
 def _hears_again(session: GoodSession, since_s: float) -> bool:
-    """Wait for words that were said when the fault was over."""
-    deadline_s = since_s + _BACK_S
-    while time.monotonic() < deadline_s:
+    """Wait for words that were said when the fault was over, for as long after that as anybody may wait."""
+    while True:
         if any(each.at_s - each.late_s > since_s for each in list(session.finals)):
             return True
+        if session.end or time.monotonic() > since_s + _BACK_S:
+            return False
         time.sleep(0.1)
-    return False
 
 
 def process_faults(server: ServerProcess, starts: Path, seed: int, only: str, sessions: int) -> list[Harmed]:
     """Each of them in turn, under so many sessions."""
-    victim = Victim(server, starts, random.Random(seed))
-
-    def once(fault: Callable[[Victim], None]) -> Callable[[], int]:
-        def act() -> int:
-            fault(victim)
-            return 1
-
-        return act
-
-    return [
-        harm(name, once(fault), server, [server.url] * sessions)
-        for name, fault in FAULTS.items()
-        if only in name
-    ]
+    victim, urls = Victim(server, starts, random.Random(seed)), [server.url] * sessions
+    return [_once(name, victim, server, urls) for name in FAULTS if only in name]
 
 
-def crowd(server: ServerProcess, starts: Path, seed: int, urls: Sequence[str], at_once: int) -> list[Harmed]:
-    """Sessions in groups, each with a fault that is drawn; each session connects to its own address."""
-    dice = random.Random(seed)
-    victim, found = Victim(server, starts, dice), []
+def crowd(
+    server: ServerProcess, starts: Path, seed: int, urls: Sequence[str], at_once: int, within_s: float
+) -> list[Harmed]:
+    """Sessions in groups, each with a fault that is drawn; each session connects to its own address.
+
+    No group begins when `within_s` is over; those that are left out are said.
+    """
+    dice, until_s = random.Random(seed), time.monotonic() + within_s
+    victim = Victim(server, starts, dice)
+    found: list[Harmed] = []
     for at in range(0, len(urls), at_once):
-        name = dice.choice(list(FAULTS))
+        if time.monotonic() > until_s:
+            return [*found, Harmed("none, for want of time", len(urls) - at)]
+        found.append(_once(dice.choice(list(FAULTS)), victim, server, urls[at : at + at_once]))
+    return found
 
-        def act(name: str = name) -> int:
-            FAULTS[name](victim)
-            return 1
 
-        found.append(harm(name, act, server, urls[at : at + at_once]))
+def _once(name: str, victim: Victim, server: ServerProcess, urls: Sequence[str]) -> Harmed:
+    """A fault, once; says what it did while others follow."""
+
+    def act() -> int:
+        FAULTS[name](victim)
+        return 1
+
+    found = harm(name, act, server, urls)
+    note(f"{name}, {len(urls)} sessions: {'; '.join(found.broken) or 'good'}")
     return found
 
 

@@ -1,13 +1,20 @@
-"""What the bench of faults judges by; the bench itself needs a machine to itself."""
+"""What the bench of faults judges by, and that it ends; the bench itself needs a machine to itself."""
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
+
+from benchmarks.faults import good, processes
 from benchmarks.faults.floods import ALL, Flooded
 from benchmarks.faults.liars import LIARS, Lied, done_at_once, lied_to
 from benchmarks.faults.processes import Harmed
 from benchmarks.faults.vitals import Vitals
+from benchmarks.serve_process import ServerProcess
 from tests.client.clients import run
 
 
@@ -72,3 +79,25 @@ def test_what_a_fault_of_a_process_must_not_cost() -> None:
         assert len(bad.broken) == 1
     good.after = Vitals(60, 13)
     assert len(good.broken) == 1
+
+
+def test_a_session_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bench waits for no session without a bound: it says so, and ends the process."""
+    monkeypatch.setattr(good, "_END_S", 0.05)
+    monkeypatch.setattr(good, "_EXIT_S", 0.05)
+    session = good.GoodSession("")
+    session._command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    began_s = time.monotonic()
+    with session:
+        assert session.finish()["error"] == "no end in time"
+    assert time.monotonic() - began_s < 30
+
+
+def test_groups_for_which_no_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The long form begins no group once its time is over, and says how many sessions were left out."""
+    monkeypatch.setattr(processes, "harm", lambda name, act, server, urls: Harmed(name, 2, survived=2))
+    server = ServerProcess()
+    for within_s, names in ((60.0, 3), (-1.0, 0)):
+        found = processes.crowd(server, Path(), 1, ["ws://x"] * 5, 2, within_s)
+        assert sum(not row.broken for row in found) == names
+    assert found[-1].broken == ["5 sessions ended"]

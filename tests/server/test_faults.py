@@ -217,7 +217,7 @@ def test_a_provider_that_fails(scripted: Scripted) -> None:
     What was counted before it started again stays counted.
     """
     spec = scripted()
-    with running(options_for(spec, retry_s=0.5)) as server:
+    with running(options_for(spec, retry_s=0.5, watchdog_s=0.5)) as server:
         spec.path.write_text('{"fail_load": "no luck"}')
         kill(server.server.engine.pids())
         until(lambda: json.loads(server.get("/ready")[1])["reason"] == "the provider failed")

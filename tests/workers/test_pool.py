@@ -378,6 +378,59 @@ async def test_killed_idle(script: Script, pool_of: PoolOf) -> None:
     assert await words(pool, 1) == "w1"
 
 
+async def test_a_stopped_worker_is_replaced(script: Script, pool_of: PoolOf) -> None:
+    """A process that was stopped is ended long before the deadline of its job, which another one takes."""
+    pool = pool_of(script())
+    await pool.wait_ready()
+    os.kill(pool.pids()[0], signal.SIGSTOP)
+    assert await words(pool, 7) == "w7"
+    assert pool.restarts == 1
+
+
+async def test_a_worker_that_is_stopped_for_a_moment_is_kept(
+    script: Script, pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that runs again when it is looked at next, as after Ctrl-Z and `fg`, goes on."""
+    seen = [psutil.STATUS_SLEEPING, psutil.STATUS_STOPPED] * 5
+    monkeypatch.setattr("asrctl.workers.process._LOOK_S", 0.001)
+    monkeypatch.setattr(psutil.Process, "status", lambda _: seen.pop() if seen else psutil.STATUS_SLEEPING)
+    pool = pool_of(script())
+    await pool.wait_ready()
+    await until(lambda: not seen)
+    assert await words(pool, 1) == "w1"
+    assert pool.restarts == 0
+
+
+async def test_jobs_wait_while_a_lost_worker_cannot_be_replaced(script: Script, pool_of: PoolOf) -> None:
+    """A model that was ready and cannot be loaded again for a while fails no job meanwhile."""
+    spec = script()
+    pool = pool_of(spec, attempts=1, retry_s=60.0)
+    await pool.wait_ready()
+    spec.path.write_text('{"fail_load": "not now"}')
+    os.kill(pool.pids()[0], signal.SIGKILL)
+    await until(lambda: not pool.pids())
+    task = decoding(pool, 1)
+    await until(lambda: len(pool.pids()) == 1)  # it loads, to no avail
+    await until(lambda: not pool.pids())
+    assert not task.done()
+    spec.path.write_text("{}")
+    assert await outcome(task) == "w1"
+
+
+async def test_jobs_wait_for_a_lost_worker_no_longer_than_their_deadline(
+    script: Script, pool_of: PoolOf
+) -> None:
+    """A model that was ready and cannot be loaded any more fails the jobs that wait, with its reason."""
+    spec = script()
+    pool = pool_of(spec, job_deadline_s=0.2)
+    await pool.wait_ready()
+    spec.path.write_text('{"fail_load": "never again"}')
+    os.kill(pool.pids()[0], signal.SIGKILL)
+    await until(lambda: pool.state is SlotState.LOADING)
+    with pytest.raises(ModelError, match="never again"):
+        await words(pool, 1)
+
+
 async def test_killed_at_random(script: Script, pool_of: PoolOf) -> None:
     """Workers killed over and over lose no job."""
     pool = pool_of(script(delay_s=0.02), workers=2, attempts=50)
@@ -430,6 +483,34 @@ async def test_a_worker_that_cannot_be_started_once(
     os.kill(pool.pids()[0], signal.SIGKILL)
     assert await words(pool, 1) == "w1"
     assert not refusals
+
+
+async def test_a_process_that_ends_at_once(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may be gone before it is asked anything: then it is a worker that died, as any other."""
+    monkeypatch.setattr("asrctl.workers.process.COMMAND", ["false"])
+    for _ in range(20):
+        worker = await WorkerProcess.start()
+        with pytest.raises(WorkerCrashed, match="exit code 1"):
+            await worker.load(script(), PATIENCE_S)
+        await worker.close()
+
+
+async def test_an_error_that_nobody_foresaw_costs_no_slot(
+    script: Script, pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever starting a worker raises is a failure as any other, with its name, and is tried again."""
+    real, errors = WorkerProcess.start, [ValueError("I/O operation on closed file")]
+
+    async def start() -> WorkerProcess:
+        if errors:
+            raise errors.pop()
+        return await real()
+
+    monkeypatch.setattr(WorkerProcess, "start", start)
+    assert await words(pool_of(script()), 1) == "w1"
+    errors += [ValueError("oops")]
+    with pytest.raises(ProviderError, match="ValueError: oops"):
+        await pool_of(script(), attempts=1).wait_ready()
 
 
 async def test_no_worker_can_be_started(script: Script, pool_of: PoolOf) -> None:
