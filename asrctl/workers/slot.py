@@ -21,7 +21,9 @@ _LONGEST_WAIT_S = 5.0
 _STARTS = 6
 """A process that cannot be started is tried again within 3 s: limits of processes and memory often pass."""
 _RELOAD_S = 1.0
-"""Between attempts to load a model again that was ready, as long as its jobs may wait."""
+_RELOAD_FOR_S = 5.0
+"""A model that was ready is loaded again that often for so long before it has failed: what is in its way often
+passes, and the audio of the jobs that wait is still there. A reserve must not be kept waiting for longer."""
 _RETRY_GROWTH = 32.0
 """A model that failed is tried again ever more rarely, at last after so many times the first wait."""
 
@@ -83,11 +85,7 @@ class Slot:
         self._turn.set_result(job)
 
     async def run(self) -> None:
-        """The slot's task, until it is cancelled.
-
-        A model that was ready is loaded again for as long as a decode may take, before it has failed: what is
-        in its way often passes, and the jobs that wait still have their audio.
-        """
+        """The slot's task, until it is cancelled."""
         retry_s = self._options.retry_s
         failed_at_s = float("-inf")
         try:
@@ -105,7 +103,7 @@ class Slot:
                     continue
                 retry_s = self._options.retry_s
                 await self._serve(worker)
-                failed_at_s = time.monotonic() + self._options.job_deadline_s
+                failed_at_s = time.monotonic() + min(_RELOAD_FOR_S, self._options.job_deadline_s)
         finally:
             self._become(SlotState.CLOSED)
 
