@@ -218,6 +218,17 @@ def test_names_in_a_directory_never_clash(tmp_path: Path) -> None:
     assert folder.is_dir()
 
 
+@pytest.mark.parametrize("stem", ["x" * 251, "é" * 125])
+def test_a_name_as_long_as_may_be_is_written_too(stem: str, tmp_path: Path) -> None:
+    """With a longer extension, as a part, and with a number, it would be too long for the disk."""
+    paths = destinations([f"a/{stem}.wav", f"b/{stem}.wav"], None, tmp_path, "jsonl")
+    assert len({*paths}) == 2
+    for path in paths:
+        with Output(path, whole=True) as output:
+            output.write("text")
+        assert path and path.read_text() == "text"
+
+
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file in the way is said in one line."""
     (tmp_path / "file").touch()
