@@ -107,7 +107,10 @@ class Output:
             if self._path.is_file():
                 self._path.unlink()
         elif self._target and (not error or (interrupted and not self._whole)):
-            self._path.replace(self._target)
+            try:
+                self._path.replace(self._target)
+            except OSError as failure:
+                raise AsrctlError(f"cannot write {self.name}: {_reason(failure)}") from failure
 
 
 def part_of(path: Path) -> Path:
