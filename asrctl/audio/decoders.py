@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from asrctl.audio.isolated import DecoderCrashed, IsolatedDecoder
 from asrctl.audio.parts import Part, parts_of, promised_s
-from asrctl.audio.sniff import HEAD_BYTES, WITHOUT_CLOCK, explain, kind_of, refuse_no_audio
+from asrctl.audio.sniff import HEAD_BYTES, explain, kind_of, refuse_no_audio
 from asrctl.audio.stream import Request
 from asrctl.audio.surviving import SurvivingDecoder
 from asrctl.errors import AudioError
@@ -240,8 +240,7 @@ class _First:
 
             self._found_tool = True
             whole = [(part, self._stated_s(part)) for part in self._parts()]
-            has_clock = self._kind not in WITHOUT_CLOCK
-            program = FfmpegDecoder(self._path, whole, self._track, has_clock=has_clock)
+            program = FfmpegDecoder(self._path, whole, self._track, self._kind)
             program.wait_open(resources)
             return program
         if name == "pyav" and find_spec("av") is None:

@@ -13,6 +13,7 @@ from typing import IO
 from asrctl.audio.isolated import said_in, start_process
 from asrctl.audio.parts import Part
 from asrctl.audio.pcm import Block
+from asrctl.audio.sniff import WITHOUT_CLOCK
 from asrctl.audio.wav import HeaderReader, WavHeader, read_wav_header, samples
 from asrctl.errors import AudioError
 
@@ -20,6 +21,10 @@ LEAD_LIMIT_S = 24 * 3600.0  # of silence before the first sound; a hostile clock
 REASON_CHARS = 200
 NO_AUDIO_TRACK = "it has no audio track"
 
+_FILL_GAPS = "aresample=async=1"  # and drop what comes at a time that has passed: in Matroska it was repeated
+# Elsewhere a clock stands still, or is set back, where nothing is repeated: no frame may begin before the end
+# of the last one, which variable 0 keeps.
+_FORWARD = "asetpts='st(1,max(PTS,ld(0)));st(0,ld(1)+NB_SAMPLES/(SR*TB));ld(1)'"
 # Errors that ffmpeg reports of nothing that is lost.
 _HARMLESS = re.compile(r"Queue input is backward in time|non monotonically increasing dts")
 _LINE = re.compile(r"^(?:\[(?P<who>[^\]]*) @ [^\]]*\] )?\[(?P<level>\w+)\] (?P<text>.*)$")
@@ -36,7 +41,7 @@ class FfmpegDecoder:
     library = "ffmpeg"
 
     def __init__(
-        self, path: str, parts: list[tuple[Part, float | None]], track: int | None, *, has_clock: bool
+        self, path: str, parts: list[tuple[Part, float | None]], track: int | None, kind: str
     ) -> None:
         """Takes a file to decode.
 
@@ -44,9 +49,10 @@ class FfmpegDecoder:
             path: A regular file.
             parts: Ranges that are files by themselves, with the length that each states, if known.
             track: Which audio track, from 1; None for the default.
-            has_clock: True if the container says when what is heard, so that gaps can be filled.
+            kind: As `sniff.kind_of` says.
         """
-        self._filters = ["-af", "aresample=async=1"] if has_clock else []
+        filters = _FILL_GAPS if kind == "matroska" else f"{_FORWARD},{_FILL_GAPS}"
+        self._filters = [] if kind in WITHOUT_CLOCK else ["-af", filters]
         self._path = path
         self._parts = parts
         self._track = track

@@ -27,6 +27,8 @@ DECAY = 0.85  # per block: the levels compared are those of the last 0.2 s
 CANCELLED = 0.1
 """Share of the power that a mean of unrelated channels would have. Two channels of speech are as far below it
 by chance in no 0.2 s: that takes a correlation of -0.9."""
+GONE = 0.001
+"""Share left in a block, 30 dB down, that shows by itself that channels cancel, whatever was mixed before."""
 RESTORED = 0.3  # share at which the mean is good again; well above CANCELLED, so that it does not flutter
 
 
@@ -99,6 +101,8 @@ class ChannelMixer:
         self._mean_power = DECAY * self._mean_power + mean
         kept = self._mean_power * self._channels
         inverted = -1 in self._signs
+        if not inverted and power > SOUND_LEVEL and mean * self._channels < GONE * power:
+            self._channel_power, self._mean_power, kept = power, mean, 0.0
         if not inverted and power > SOUND_LEVEL and kept < CANCELLED * self._channel_power:
             self._signs = _aligned(block)
         elif inverted and kept > RESTORED * self._channel_power:

@@ -99,6 +99,13 @@ def first_frame(data: Buffer, start: int = 0) -> int | None:
     return None
 
 
+def begins_mpeg(data: Buffer) -> bool:
+    """True if two frames stand at the very beginning, or behind the tag there."""
+    at = id3_bytes(data)
+    frame = parse_frame(data, at)
+    return frame is not None and parse_frame(data, at + frame.n_bytes) is not None
+
+
 def joined_starts(data: Buffer) -> Iterator[int]:
     """Where a further file begins behind the first: at its tag, or at its Xing header."""
     begin = first_frame(data)

@@ -12,6 +12,7 @@ HEAD_BYTES = 4096
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 _MAGIC = (
     (b"RF64", "wav"),
+    (b"BW64", "wav"),
     (b"fLaC", "flac"),
     (b"OggS", "ogg"),
     (b"FORM", "aiff"),

@@ -17,10 +17,12 @@ from struct import unpack, unpack_from
 from typing import BinaryIO, NamedTuple
 
 from asrctl.audio.convert import check_format
+from asrctl.audio.mpeg import begins_mpeg
 from asrctl.audio.pcm import SAMPLE_BYTES, Block, PcmEncoding, PcmFramer, block_frames
 
 MAX_HEADER_BYTES = 1 << 20  # cover art and cue lists come before the data in some files
 
+_MAGIC = (b"RIFF", b"RF64", b"BW64")
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # after the format tag of an extensible header
 _ENCODINGS: dict[tuple[int, int], PcmEncoding] = {
@@ -31,7 +33,6 @@ _ENCODINGS: dict[tuple[int, int], PcmEncoding] = {
     (_FLOAT, 32): "f32le",
     (_FLOAT, 64): "f64le",
 }
-
 _UNKNOWN_FROM = 0xFFFFF000  # sizes that mean: not known when the header was written
 _MAX_CHUNK_BYTES = 1 << 28  # of something that is not audio
 _NAME_BYTES = frozenset(b" -._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -118,7 +119,7 @@ def read_wav_header(reader: HeaderReader) -> WavHeader | None:
     """Reads up to the first byte of samples; None if this is not a WAV that can be read front to back."""
     start = reader.position
     riff = reader.take(12)
-    if len(riff) < 12 or riff[:4] not in (b"RIFF", b"RF64") or riff[8:] != b"WAVE":
+    if len(riff) < 12 or riff[:4] not in _MAGIC or riff[8:] != b"WAVE":
         return None
     fmt: _Format | None = None
     long_data_bytes: int | None = None
@@ -170,9 +171,8 @@ def _data_bytes(data_size: int, riff_size: int, long_data_bytes: int | None, hea
 
 
 def samples(reader: HeaderReader, header: WavHeader) -> Iterator[Block]:
-    """The samples that the header states, as they arrive, at most half a second at a time.
-
-    Where it states no length they go on to the end of the stream, or up to the header of another WAV.
+    """The samples that the header states, as they arrive, at most half a second at a time; where it states no
+    length, those up to the end of the stream, or to the header of another WAV.
     """
     framer = PcmFramer(header.channels, header.encoding)
     yield from _framed(reader, header, framer)
@@ -253,9 +253,8 @@ class WavDecoder:
     def _counted(self, header: WavHeader, framer: PcmFramer) -> Iterator[Block]:
         start = self._reader.position
         yield from _framed(self._reader, header, framer)
-        stated_bytes = header.data_bytes
-        if stated_bytes is None:
-            stated_bytes = self._reader.position - start
+        heard_bytes = self._reader.position - start
+        stated_bytes = heard_bytes if header.data_bytes is None else header.data_bytes
         self.promised_s = (self.promised_s or 0.0) + header.seconds(stated_bytes)
 
     def _more(self, header: WavHeader) -> WavHeader | None:
@@ -267,7 +266,7 @@ class WavDecoder:
         while len(head := reader.take(12)) >= 8:
             kind, size = unpack_from("<4sI", head)
             reader.put_back(head[8:])
-            if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
+            if head[:4] in _MAGIC and head[8:] == b"WAVE":
                 reader.put_back(head[:8])
                 return None
             if kind == b"data":
@@ -299,19 +298,22 @@ class WavDecoder:
             return replace(header, data_bytes=left_bytes)
         ahead = self._reader.take(min(header.rate_hz * header.frame_bytes, MAX_HEADER_BYTES))
         self._reader.put_back(ahead)
-        if ahead.startswith(_TAGS) or (header.seconds(len(ahead)) < 1 and len(ahead) < MAX_HEADER_BYTES):
+        are_few = header.seconds(len(ahead)) < 1 and len(ahead) < MAX_HEADER_BYTES
+        if are_few or ahead.startswith(_TAGS) or begins_mpeg(ahead):
             return None
         self.notes.append(f"its header states {self.promised_s:.1f} s; what follows was read as audio too")
         return replace(header, data_bytes=None)
 
     def _another(self, last: WavHeader) -> WavHeader | None:
         """The header of a WAV that was joined to this one."""
+        ahead = self._reader.take(MAX_HEADER_BYTES)
+        self._reader.put_back(ahead)
         header = read_wav_header(self._reader)
         if header is None:
-            start = self._reader.position
+            start, is_mpeg = self._reader.position, begins_mpeg(ahead)
             self._reader.skip(1 << 62)
             unread_bytes = self._reader.position - start
-            if last.seconds(unread_bytes) >= 1:  # less may be tags
+            if is_mpeg or last.seconds(unread_bytes) >= 1:  # less may be tags
                 self.notes.append(f"not all read: {unread_bytes} bytes follow the end that the header states")
         return header
 

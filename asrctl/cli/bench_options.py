@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asrctl.cli import completion
 from asrctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,11 +33,19 @@ Reference = Annotated[
 ]
 Provider = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="auto, or a provider's name such as whisper_cpp."),
+    typer.Option(
+        metavar="NAME",
+        help="auto, or a provider's name such as whisper_cpp.",
+        autocompletion=completion.providers,
+    ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(metavar="NAME|PATH", help="A name of `asrctl models list`, a file, or a directory."),
+    typer.Option(
+        metavar="NAME|PATH",
+        help="A name of `asrctl models list`, a file, or a directory.",
+        autocompletion=completion.models,
+    ),
 ]
 Threads = Annotated[
     int | None,

@@ -9,6 +9,8 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from asrctl.errors import UsageError
+
 COMMANDS: Mapping[str, str] = {
     "transcribe": "Transcribe audio files, standard input, or live audio.",
     "detect": "Measure this machine and write a config that suits it.",
@@ -19,6 +21,12 @@ COMMANDS: Mapping[str, str] = {
     "deploy": "Give out files for running a server: container, systemd, cluster, monitoring.",
 }
 """Each command in a line. Its module in this room has its name, and an `app`."""
+
+_SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+_OF_COMPLETION = {
+    "--install-completion": "Install completion for the shell in use, or the one that is named behind it.",
+    "--show-completion": "Print it instead: for the shell in use, or bash, zsh, fish, powershell.",
+}
 
 EXIT_CODES = """\b
 Exit codes:
@@ -63,6 +71,25 @@ class Commands(TyperGroup):
         """Names without commands at first."""
         super().__init__(**given)
         self.commands = {**dict.fromkeys(COMMANDS), **self.commands}
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Typer's options for completion, with a help that says that a shell may be named."""
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            if (text := _OF_COMPLETION.get(parameter.opts[0])) is not None:
+                parameter.help = text  # type: ignore[attr-defined]
+        return parameters
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """`--show-completion zsh`: typer's own option takes no value, but asks which shell started it."""
+        if len(args) == 2 and args[0] in _OF_COMPLETION:
+            from typer.completion import install_callback, show_callback
+
+            option, shell = args
+            if shell not in _SHELLS:
+                raise UsageError(f"{option}: no shell called {shell!r}; known are {', '.join(_SHELLS)}")
+            (show_callback if option == "--show-completion" else install_callback)(ctx, None, shell)  # type: ignore[arg-type]
+        return super().parse_args(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """One of them; None if there is none of that name."""

@@ -145,6 +145,7 @@ class Live:
         self._account: AudioAccount | None = None
         self._reason = ""
         self._unread = False
+        self._heard_all = False
         self._cut_short = False
 
     async def run(self) -> int:
@@ -287,6 +288,7 @@ class Live:
     async def _wind_up(self, feeding: asyncio.Task[None], started_s: float) -> None:
         """Stop what still goes on, and write the end, unless nobody reads it."""
         self._view.close()
+        self._heard_all = self._feeder.complete  # before the reader is closed, which ends the source
         self._feeder.end()
         assert self._reader is not None
         with contextlib.suppress(TimeoutError):
@@ -318,7 +320,7 @@ class Live:
         answered = self._account or self._ear.account
         lost_samples = heard_samples - (answered.received_samples - answered.pending_samples)
         account = self._scribe.balance(answered, heard_samples, lost_samples)
-        complete = feeder.complete or feeder.failure is not None
+        complete = self._heard_all or feeder.failure is not None
         interrupts = max(self._interrupts.count, 2 * self._cut_short)
         self._ear.conclude(self._scribe, heard_samples, interrupts, complete)
         return account

@@ -17,6 +17,7 @@ from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.client.link import stream_url
 from asrctl.client.source import SOURCE_BUFFER
 from asrctl.events import Event, ProviderChanged
+from asrctl.models.catalog import CATALOG
 from asrctl.remote_events import event_of
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
@@ -153,11 +154,17 @@ class _RemoteEar:
         return Timing(_UNKNOWN, _UNKNOWN, wall_s)
 
     def conclude(self, scribe: Scribe, heard_samples: int, interrupts: int, complete: bool) -> None:
-        """Where a file was left in the middle, say where; save live audio that no server answered for."""
+        """Where a file was left in the middle, say where; save live audio that no server answered for.
+
+        Doubt the language where the server's model knows only one.
+        """
         if interrupts > 1 and self._request.live.paced and (kept := self._client.salvage()):
             scribe.warn(kept)
         if not (self._request.live.paced or complete or interrupts):
             scribe.warn(f"stopped: not read beyond {heard_samples / SAMPLE_RATE_HZ:.2f} s")
+        model = CATALOG.get(self.names([])[0])
+        if model is not None and not model.multilingual:
+            scribe.doubt_language(model.name)
 
     async def close(self) -> None:
         """The client's context does it."""

@@ -59,7 +59,8 @@ class Scribe:
     def balance(self, account: AudioAccount, received_samples: int, lost_samples: int) -> AudioAccount:
         """The account at the end: of all that was received, the last was lost, and is said to be dropped."""
         if lost_samples:
-            self.warn(f"stopped: the last {lost_samples / SAMPLE_RATE_HZ:.2f} s are not transcribed")
+            lost_s, received_s = lost_samples / SAMPLE_RATE_HZ, received_samples / SAMPLE_RATE_HZ
+            self.warn(f"stopped: the last {lost_s:.2f} of {received_s:.2f} s are not transcribed")
         dropped_samples = account.dropped_samples + lost_samples
         return replace(account, received_samples=received_samples, dropped_samples=dropped_samples)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -14,6 +15,8 @@ from asrctl.errors import AsrctlError, UsageError
 
 STDIN = "-"
 
+_LONGEST_NAME_BYTES = 255
+"""Of a file, on nearly all file systems."""
 _STREAM_ROOTS = (("dev",), ("proc",))
 """Below them files are streams, and /dev/stdout may be a file that the shell has open for appending."""
 
@@ -104,7 +107,10 @@ class Output:
             if self._path.is_file():
                 self._path.unlink()
         elif self._target and (not error or (interrupted and not self._whole)):
-            self._path.replace(self._target)
+            try:
+                self._path.replace(self._target)
+            except OSError as failure:
+                raise AsrctlError(f"cannot write {self.name}: {_reason(failure)}") from failure
 
 
 def part_of(path: Path) -> Path:
@@ -156,7 +162,7 @@ def destinations(
 
 
 def _unique(directories: Sequence[Path], inputs: Sequence[str], extension: str) -> list[Path]:
-    stems = ["stdin" if name == STDIN else Path(name).stem for name in inputs]
+    stems = [_fitting("stdin" if name == STDIN else Path(name).stem, extension) for name in inputs]
     wanted = [folder / f"{stem}.{extension}" for folder, stem in zip(directories, stems, strict=True)]
     order = sorted(range(len(inputs)), key=lambda index: (inputs[index], index))
     taken: dict[str, int] = {}  # by a path that is the same on disks that ignore case
@@ -169,6 +175,13 @@ def _unique(directories: Sequence[Path], inputs: Sequence[str], extension: str) 
             paths[index] = directories[index] / f"{stems[index]}-{copy}.{extension}"
             copy += 1
     return paths
+
+
+def _fitting(stem: str, extension: str) -> str:
+    """As much of it as leaves room for a number, the extension, and the ending of a part."""
+    room_bytes = _LONGEST_NAME_BYTES - len(part_of(Path(f"-9999.{extension}")).name)
+    encoded = os.fsencode(stem)
+    return stem if len(encoded) <= room_bytes else encoded[:room_bytes].decode(errors="ignore")
 
 
 def _folded(path: Path) -> str:

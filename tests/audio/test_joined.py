@@ -148,3 +148,12 @@ def test_a_cluster_that_comes_twice_is_heard_once(tool: str) -> None:
     samples, warnings = read(str(DATA / "repeated_cluster.webm"))
     assert len(samples) == pytest.approx(SENTENCE_S * 16_000, abs=400)
     assert len(warnings) == 1 and ("repeated: 50 packets" in warnings[0] or "damaged" in warnings[0])
+
+
+def test_a_clock_that_stands_still_loses_nothing(tool: str) -> None:
+    """RealAudio whose packets all say that they begin at 0: all of it is heard, at its speed."""
+    if tool == "libsndfile":
+        return refused(DATA / "clock_stands_still.rm")
+    samples, warnings = read(str(DATA / "clock_stands_still.rm"))
+    assert len(samples) == pytest.approx(SENTENCE_S * 16_000, abs=800)
+    assert warnings == []

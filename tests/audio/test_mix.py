@@ -76,6 +76,15 @@ def test_a_part_in_opposite_phase_keeps_its_level(gain: float) -> None:
     assert converter.inverted_s == pytest.approx(third / 16_000, abs=0.5)
 
 
+def test_a_pair_that_cancels_is_heard_from_its_first_word() -> None:
+    """Loud speech on other channels just before does not hide that the mix has nothing of it."""
+    loud, speech = np.repeat(2 * sample_speech()[:, None], 4, 1), sample_speech()[:, None]
+    before, pair = loud * np.array([1, 1, 0, 0]), speech * np.array([0, 0, 1, -1])
+    samples, _ = mixed(np.concatenate([before, pair]).astype(np.float32))
+    heard, said = samples[len(speech) :], speech[:, 0]
+    np.testing.assert_allclose(np.abs(heard[2000:]), np.abs(said[2000:]) / 2, atol=1e-3)
+
+
 def test_unrelated_speech_on_two_channels_is_left_alone() -> None:
     """Two people on two channels are never far enough apart in phase to be taken for one."""
     one = np.tile(sample_speech(), 4)

@@ -23,6 +23,8 @@ QUESTIONS = [
     ("transcribe --provider whis", ["whisper_cpp"]),
     ("transcribe --format js", ["json", "jsonl"]),
     ("models pull base-q8", ["base-q8_0"]),
+    ("serve --model base-q8", ["base-q8_0"]),
+    ("bench coldstart --provider whis", ["whisper_cpp"]),
 ]
 
 
@@ -55,6 +57,27 @@ def test_other_shells_are_answered_too(shell: str, more: dict[str, str]) -> None
     done = asrctl([], _ASRCTL_COMPLETE=f"complete_{shell}", **question)
     assert done.returncode == 0
     assert "german" in done.stdout and "english" not in done.stdout
+
+
+@pytest.mark.parametrize("shell, mark", [("zsh", "#compdef asrctl"), ("fish", "complete --command asrctl")])
+def test_completion_of_another_shell_is_shown(shell: str, mark: str) -> None:
+    """`--show-completion zsh` prints that of zsh, whichever shell asks."""
+    done = asrctl(["--show-completion", shell], SHELL="/bin/bash")
+    assert done.returncode == 0 and done.stdout.startswith(mark)
+
+
+def test_completion_of_another_shell_is_installed(tmp_path: Path) -> None:
+    """`--install-completion fish` writes where fish looks."""
+    done = asrctl(["--install-completion", "fish"], HOME=str(tmp_path))
+    assert done.returncode == 0
+    assert (tmp_path / ".config/fish/completions/asrctl.fish").is_file()
+
+
+def test_a_shell_that_is_not_known_is_refused() -> None:
+    """In one line that names those that are."""
+    done = asrctl(["--show-completion", "tcsh"])
+    assert done.returncode == 2 and not done.stdout
+    assert "known are bash, zsh, fish" in done.stderr
 
 
 def test_microphones_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -341,7 +341,7 @@ def test_what_comes_too_late_is_declared(
     assert run(source, output=path, format="json") == 130
     audio = json.loads(path.read_text())["audio"]
     assert (audio["received_s"], audio["speech_s"], audio["dropped_s"]) == (1.81, 1.0, 0.81)
-    assert source.closed and "the last 0.81 s are not transcribed" in capsys.readouterr().err
+    assert source.closed and "the last 0.81 of 1.81 s are not transcribed" in capsys.readouterr().err
 
 
 def test_a_start_that_fails_closes_the_source(run: Run) -> None:

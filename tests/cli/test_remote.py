@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import wave
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,11 +27,15 @@ from asrctl.cli import task
 from asrctl.cli.in_turn import Inputs
 from asrctl.cli.live import LiveRequest
 from asrctl.cli.live_view import LiveView, Status
-from asrctl.cli.remote import RemoteRequest, transcribe_remotely
+from asrctl.cli.remote import RemoteRequest, _RemoteEar, transcribe_remotely
+from asrctl.cli.scribe import Scribe
 from asrctl.client import ClientOptions
 from asrctl.errors import AudioError
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.protocol import Endpointing
+from asrctl.render.formats import WRITERS
+from asrctl.render.options import RenderOptions
+from asrctl.transcript import Segment
 from tests.cli.commands import asrctl, run
 from tests.client.server import (
     Cut,
@@ -254,7 +260,7 @@ def test_gives_up(
     heard = out.split()
     assert done.returncode == 5
     assert heard == words(SAMPLES)[: len(heard)] and heard
-    assert re.search(r"stdin: stopped: the last \d\.\d\d s are not transcribed", err)
+    assert re.search(r"stdin: stopped: the last \d\.\d\d of \d\.\d\d s are not transcribed", err)
     (saved,) = tmp_path.glob("asrctl-unsent-*.wav")
     last = err.splitlines()[-1]
     assert last.startswith("asrctl: error: ws://127.0.0.1") and last.endswith(f"kept in {saved}")
@@ -410,9 +416,38 @@ def test_two_interrupts(serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixt
     options = ClientOptions(salvage_dir=tmp_path)
     assert listen(server, source, screen, client=options) == 130
     err = capsys.readouterr().err
-    assert "stopped: the last 3.12 s are not transcribed" in err
+    assert "stopped: the last 3.12 of 3.12 s are not transcribed" in err
     (saved,) = tmp_path.glob("asrctl-unsent-*.wav")
     assert f"the audio from 0.0 to 3.1 s is not transcribed; it is kept in {saved}" in err
+
+
+def test_a_file_that_no_server_heard_is_said_to_be_left(tmp_path: Path) -> None:
+    """What was read of it waits for the server in vain, and the rest was not read: both are said."""
+    path = tmp_path / "long.wav"
+    with wave.open(str(path), "wb") as wav:
+        wav.setparams((1, 2, 16_000, 0, "NONE", ""))
+        wav.writeframes(bytes(2 * 60 * 16_000))
+    done = asrctl(["transcribe", "--server", "ws://127.0.0.1:9", "--wait-for-server", "0.5", str(path)])
+    assert done.returncode == 5
+    (read_s,) = re.findall(r"not read beyond (\d+\.\d\d) s", done.stderr)
+    assert float(read_s) < 60 and f"the last {read_s} of {read_s} s are not transcribed" in done.stderr
+
+
+@pytest.mark.parametrize("model, doubted", [("tiny.en-q8_0", True), ("tiny-q8_0", False), ("theirs", False)])
+def test_another_language_is_noticed_by_the_servers_model(
+    model: str, doubted: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where it knows English only, and is unsure of all that it wrote."""
+    view = LiveView()
+    client = SimpleNamespace(
+        ready=SimpleNamespace(model=model, provider="whisper_cpp"), feed=0, skip=0, finish=0
+    )
+    ear = _RemoteEar(client, Heard([]), view, RemoteRequest("", QUICK, LiveRequest()))  # type: ignore[arg-type]
+    scribe = Scribe(Heard([]), view, WRITERS["txt"](io.StringIO(), RenderOptions()))
+    for number in range(8):
+        scribe.write(Segment(2.0 * number, 2.0 * number + 2, "Good Heaven", 0.1))
+    ear.conclude(scribe, 0, 0, True)
+    assert ("seems not to be English" in capsys.readouterr().err) == doubted
 
 
 def test_a_mistake_spares_the_output(spoken: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import shutil
 from itertools import permutations
 from pathlib import Path
 
@@ -216,6 +217,30 @@ def test_names_in_a_directory_never_clash(tmp_path: Path) -> None:
         paths = destinations(names, None, folder, "srt")
         assert paths == [folder / f"{files[name]}.srt" for name in names]
     assert folder.is_dir()
+
+
+@pytest.mark.parametrize("stem", ["x" * 251, "é" * 125])
+def test_a_name_as_long_as_may_be_is_written_too(stem: str, tmp_path: Path) -> None:
+    """With a longer extension, as a part, and with a number, it would be too long for the disk."""
+    paths = destinations([f"a/{stem}.wav", f"b/{stem}.wav"], None, tmp_path, "jsonl")
+    assert len({*paths}) == 2
+    for path in paths:
+        with Output(path, whole=True) as output:
+            output.write("text")
+        assert path and path.read_text() == "text"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="open files keep their directory there")
+def test_a_directory_that_vanishes_is_said_in_a_line(tmp_path: Path) -> None:
+    """Somebody removed it while the text was written."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with (
+        pytest.raises(AsrctlError, match=r"cannot write .*a\.txt: No such file"),
+        Output(folder / "a.txt", whole=True) as output,
+    ):
+        output.write("text")
+        shutil.rmtree(folder)
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
