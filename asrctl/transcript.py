@@ -107,7 +107,7 @@ class Part(StrEnum):
     FIRST = "first"
     """The first decode."""
     AGAIN = "again"
-    """A doubtful text decoded again with more of the encoder."""
+    """A text that looks wrong, decoded again with more of the encoder."""
     FALLBACK = "fallback"
     """Another way, after a repetition loop that the second decode did not end."""
     REST = "rest"

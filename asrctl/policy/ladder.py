@@ -12,7 +12,6 @@ from enum import IntEnum
 
 from asrctl.errors import UsageError
 from asrctl.policy.priority import Source
-from asrctl.policy.window import Effort
 
 
 class Level(IntEnum):
@@ -32,7 +31,6 @@ class Measures:
     Attributes:
         partials: The sources that get partials.
         interval_factor: By how much partials are further apart, and the first one later, than without load.
-        re_decodes: Decode doubtful finals again.
         hear_turns: Hear in pauses whether they end a turn.
         overlong_s: Utterances longer than this are cut where it is quiet, if they would not be sooner.
         small_model: Decode with a smaller or quantised model.
@@ -42,7 +40,6 @@ class Measures:
 
     partials: frozenset[Source]
     interval_factor: float = 1.0
-    re_decodes: bool = True
     hear_turns: bool = True
     overlong_s: float = math.inf
     small_model: bool = False
@@ -53,7 +50,7 @@ class Measures:
 _BOTH = frozenset({Source.MIC, Source.SYSTEM})
 _MIC = frozenset({Source.MIC})
 _NONE = frozenset[Source]()
-_THINNED = Measures(_BOTH, interval_factor=2.0, re_decodes=False, hear_turns=False)
+_THINNED = Measures(_BOTH, interval_factor=2.0, hear_turns=False)
 # Long utterances are cut sooner: in a queue each session waits for the long ones of all others.
 _SMALL_MODEL = replace(_THINNED, partials=_MIC, interval_factor=4.0, overlong_s=8.0, small_model=True)
 _FINALS_ONLY = replace(_SMALL_MODEL, partials=_NONE, interval_factor=8.0, spool_system=True)
@@ -66,23 +63,6 @@ MEASURES: Mapping[Level, Measures] = {
     Level.FAILED_OVER: replace(_FINALS_ONLY, fallback=True),
 }
 """With partials 1 s apart without load, the factors make it 2, 4 and 8 s."""
-
-_LATE_S = 2.0
-"""A final that waited so long for a worker is not decoded twice. With re-decodes the queue of ten sessions of
-noisy speech grows without end on two cores; a model of it with measured costs gives finals after 1.3 s at the
-median without them, after 3.1 s where only those that waited over 2 s go without."""
-
-
-def effort_at_start(effort: Effort, measures: Measures, waited_s: float) -> Effort:
-    """How much work a window is worth, decided when its decode starts.
-
-    Args:
-        effort: What was asked for.
-        measures: What the load calls for.
-        waited_s: How long it waited for a worker.
-    """
-    hurried = waited_s >= _LATE_S or not measures.re_decodes
-    return Effort.HASTY if hurried and effort.doubts else effort
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,19 +32,17 @@ class Effort(StrEnum):
 
     DRAFT = "draft"
     """For partials: the least of the encoder without repetition loops on most speech, and one decode."""
-    HASTY = "hasty"
-    """For finals of live speech that are late already: as LIGHT, without its re-decodes."""
     LIGHT = "light"
-    """For finals of live speech: as little of the encoder; what is at all doubtful is decoded again with more
-    of it. On 3,357 live words WER is 3.93 % against NORMAL's 4.23, for 1.06 times its time."""
+    """For finals of live speech: as little of the encoder; a repetition loop is decoded again with more of
+    it. Decoding again what is merely unsure costs latency and gains nothing (`benchmarks.live_text`)."""
     NORMAL = "normal"
     """The fitted part of the encoder; what looks wrong is decoded again with more of it."""
     THOROUGH = "thorough"
     """The whole encoder at once."""
 
     @property
-    def doubts(self) -> bool:
-        """Whether what looks wrong, or was left over, is decoded again."""
+    def is_checked(self) -> bool:
+        """Whether what was left over at the end, or is a repetition loop, is decoded again."""
         return self in (Effort.LIGHT, Effort.NORMAL)
 
 
@@ -67,9 +65,7 @@ def second_audio_context(duration_s: float) -> int:
     """Encoder positions to decode a window again whose first decode went wrong.
 
     Attention takes memory by the square of it, and a worker keeps what it once took: 22 MB more at 1250 than
-    at 1000, and 27 MB more still at 1500 (tiny.en q8_0, by hand). When the fifth of 326 live utterances that
-    LIGHT is least sure of was decoded again, WER was 4.56 % with 750 positions, 4.39 with 1000, 4.16 with
-    1250 and with 1500.
+    at 1000, and 27 MB more still at 1500 (tiny.en q8_0, by hand).
     """
     positions = math.ceil(_POSITIONS_PER_S * duration_s) + _SECOND_MARGIN
     return min(FULL_AUDIO_CTX, max(_MIN_SECOND_AUDIO_CTX, positions))

@@ -76,7 +76,7 @@ class FasterWhisper:
             evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
             options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
             decode = partial(self._decode_fitted, options=options, effort=effort, should_abort=should_abort)
-            hypothesis = decode_whole(decode, samples) if effort.doubts else decode(samples)
+            hypothesis = decode_whole(decode, samples) if effort.is_checked else decode(samples)
         except (RuntimeError, ValueError) as error:
             raise DecodeError(f"faster-whisper failed: {error}") from None
         segments = tidy(hypothesis.segments, len(samples) / SAMPLE_RATE_HZ)
@@ -111,9 +111,9 @@ class FasterWhisper:
         positions = audio_context(duration_s, max(effort, Effort.NORMAL, key=list(Effort).index))
         with self._timer.timed(self._timer.first_or_rest):
             hypothesis = self._decode(samples, options, should_abort, positions)
-        looped = has_loop(hypothesis.text)
-        unsure = positions < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s)
-        if effort.doubts and (looped or unsure):
+        looped = effort.is_checked and has_loop(hypothesis.text)
+        may_doubt = effort is Effort.NORMAL and positions < FULL_AUDIO_CTX
+        if looped or (may_doubt and is_unsure(hypothesis, duration_s)):
             with self._timer.timed(Part.AGAIN):
                 again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
             hypothesis = again if looped else max(hypothesis, again, key=confidence)

@@ -11,10 +11,7 @@ from asrctl.transcript import Hypothesis, Segment, Word
 
 _UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue", "km", "bo"})
 """Languages written without spaces, where a token rather than a space begins a word."""
-
-
 _UNSURE = math.exp(-1.0)
-_SURE = 0.7
 _SHORTEST_UNSURE_S = 1.0
 
 
@@ -73,17 +70,6 @@ def is_unsure(hypothesis: Hypothesis, duration_s: float) -> bool:
     better and none worse; a second decode takes 3 to 5 times as long as the first.
     """
     return duration_s >= _SHORTEST_UNSURE_S and confidence(hypothesis) < _UNSURE
-
-
-def is_doubtful(hypothesis: Hypothesis, duration_s: float, sure: float = _SURE) -> bool:
-    """Whether a second decode may well be better: a segment is less sure than `sure`.
-
-    Of 294 live utterances decoded by little of the encoder 32 have a segment less sure than 0.7. With those
-    decoded again WER is 3.90 instead of 4.38 % for 1.4 times the CPU; below 0.75 it is 3.90 for 1.5 times,
-    below 0.8 3.81 for 1.9 times. All by the second audio context alone: 3.78 % for 3.3 times.
-    """
-    least = min((segment.confidence for segment in hypothesis.segments), default=1.0)
-    return duration_s >= _SHORTEST_UNSURE_S and least < sure
 
 
 def tidy(segments: tuple[Segment, ...], duration_s: float) -> tuple[Segment, ...]:

@@ -34,7 +34,6 @@ from asrctl.providers.tokens import (
     Token,
     confidence,
     geometric_mean,
-    is_doubtful,
     is_unsure,
     tidy,
     words_of,
@@ -117,7 +116,7 @@ class WhisperCpp:
 
         Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
         done again with more of the encoder and, should it end in a repetition loop there too, in two halves.
-        With LIGHT effort one doubtful segment is enough. What it leaves over at the end is decoded too.
+        With LIGHT effort only a loop is. What a decode leaves over at the end is decoded too.
         """
         started = time.perf_counter()
         self._timer = PartTimer()
@@ -126,7 +125,7 @@ class WhisperCpp:
         evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
         options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
         decode = partial(self._decode_fitted, options=options, effort=effort)
-        hypothesis = decode_whole(decode, samples) if effort.doubts else decode(samples)
+        hypothesis = decode_whole(decode, samples) if effort.is_checked else decode(samples)
         return Hypothesis(
             segments=tidy(hypothesis.segments, len(samples) / SAMPLE_RATE_HZ),
             language=hypothesis.language,
@@ -177,13 +176,7 @@ class WhisperCpp:
             return hypothesis
         if self._is_loop(hypothesis, budget):
             return self._decode_loop_free(samples, options)
-        if effort is Effort.HASTY:
-            return hypothesis
-        if effort is Effort.LIGHT:
-            doubtful = is_doubtful(hypothesis, duration_s)
-            again = self._with_more_encoder(samples, options, duration_s) if doubtful else None
-            return again or hypothesis
-        if audio_ctx < second_ctx and is_unsure(hypothesis, duration_s):
+        if effort is Effort.NORMAL and audio_ctx < second_ctx and is_unsure(hypothesis, duration_s):
             with self._timer.timed(Part.AGAIN):
                 again = self._decode(samples, options, second_ctx, budget)
             return max(hypothesis, again, key=confidence)
@@ -206,15 +199,6 @@ class WhisperCpp:
         if not is_loop or len(samples) < SHORTEST_SAMPLES:
             return heard
         return decode_in_halves(partial(self._decode_loop_free, options=options), samples)
-
-    def _with_more_encoder(
-        self, samples: NDArray[np.float32], options: DecodeOptions, duration_s: float
-    ) -> Hypothesis | None:
-        """Decode again with more of the encoder; None if that ends in a repetition loop."""
-        budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
-        with self._timer.timed(Part.AGAIN):
-            heard = self._decode(samples, options, second_audio_context(duration_s), budget)
-        return None if self._is_loop(heard, budget) else heard
 
     def _decode(
         self,

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from asrctl.errors import AsrctlError, ModelError, ProviderError
 from asrctl.policy.chain import ChainOptions
-from asrctl.policy.ladder import MEASURES, Level, Measures, effort_at_start
+from asrctl.policy.ladder import MEASURES, Level, Measures
 from asrctl.policy.priority import Kind, Ticket
-from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.decoder import MeteredDecoder
 from asrctl.server.load import Decoded, LoadMeter
@@ -52,7 +50,7 @@ class Engine:
         self._models = options.models
         self._clock = clock
         self._measures = MEASURES[Level.NORMAL]
-        self._pool = replace(options.served_pool, adapt=self._adapt)
+        self._pool = options.served_pool
         self.meter = LoadMeter(options.pool.workers, clock)
         fallback = self._models.fallback.spec if self._models.fallback else None
         self._switch = ModelSwitch(self._models.main.spec, self._pool, fallback=fallback, standby=standby)
@@ -87,11 +85,6 @@ class Engine:
             await self.streaming.wait_ready()
         except (ProviderError, ModelError) as error:
             self.recognizer.failed(self.streaming.name, error)
-
-    def _adapt(self, options: DecodeOptions, ticket: Ticket, waited_s: float) -> DecodeOptions:
-        if ticket.is_file:  # it is late because it can wait
-            return options
-        return replace(options, effort=effort_at_start(options.effort, self._measures, waited_s))
 
     # What it is doing
 

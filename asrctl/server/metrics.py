@@ -60,7 +60,7 @@ class Metrics:
         self._work = Counter(
             "asrctl_work_seconds",
             "Time decoding live audio, by what it was for: partials, guesses at finals, and of finals the "
-            "first decode, doubtful ones again, fallbacks from loops, rests, finding the language",
+            "first decode, repetition loops again, fallbacks from loops, rests, finding the language",
             ["work"],
             registry=registry,
         )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from asrctl.policy.ladder import MEASURES, Level, effort_at_start
-from asrctl.policy.priority import Ticket
-from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
 
 if TYPE_CHECKING:
@@ -46,17 +42,6 @@ class HealthCheck:
     long_samples: NDArray[np.float32] | None = None
 
 
-Adapt = Callable[[DecodeOptions, Ticket, float], DecodeOptions]
-"""How a window is decoded, given what was asked for, whose it is, and the seconds it waited for a worker."""
-
-
-def less_if_late(options: DecodeOptions, _: Ticket, waited_s: float) -> DecodeOptions:
-    """A live final that waited long is not decoded twice, whatever it is like; files have time."""
-    if options.effort is not Effort.LIGHT:
-        return options
-    return replace(options, effort=effort_at_start(options.effort, MEASURES[Level.NORMAL], waited_s))
-
-
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """How a pool behaves.
@@ -73,7 +58,6 @@ class PoolOptions:
         attempts: How often a load or a job is tried before it fails over or fails.
         retry_s: A worker that cannot be loaded is tried again after so long, then ever more rarely.
         health: What a worker must decode before it is ready; None to trust the load.
-        adapt: Has the last word on how a window is decoded, at the moment a worker takes it.
     """
 
     workers: int = 1
@@ -86,4 +70,3 @@ class PoolOptions:
     attempts: int = 3
     retry_s: float = 5.0
     health: HealthCheck | None = None
-    adapt: Adapt = less_if_late

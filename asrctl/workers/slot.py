@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from asrctl.errors import AsrctlError, DecodeError, ModelError, ProviderError, WorkerCrashed, WorkerTimeout
-from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.providers.base import ModelSpec
 from asrctl.transcript import SAMPLE_RATE_HZ
 from asrctl.workers.job import Job
 from asrctl.workers.options import PoolOptions, SlotState
@@ -218,7 +218,7 @@ class Slot:
             if job.future.done():  # it was aborted between its assignment and now
                 return True
             job.attempts += 1
-            hypothesis = await worker.decode(job.number, job.samples, self._adapted(job), deadline_s)
+            hypothesis = await worker.decode(job.number, job.samples, job.options, deadline_s)
         except AbortedByCaller:
             self._pool.gave_way(job)
             return True
@@ -235,9 +235,6 @@ class Slot:
         self._pool.inference_s += hypothesis.inference_s
         job.succeed(hypothesis)
         return True
-
-    def _adapted(self, job: Job) -> DecodeOptions:
-        return self._options.adapt(job.options, job.ticket, time.monotonic() - job.asked_s)
 
     def _lost(self, job: Job, error: WorkerCrashed | WorkerTimeout) -> None:
         """Try a lost job again; when it keeps failing, on the fallback; then say that it failed."""

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.errors import UsageError
-from asrctl.policy.ladder import MEASURES, Ladder, LadderOptions, Level, LevelChange, effort_at_start
+from asrctl.policy.ladder import MEASURES, Ladder, LadderOptions, Level, LevelChange
 from asrctl.policy.priority import Source
-from asrctl.policy.window import Effort
 from tests.policy.clock import Clock
 
 
@@ -178,15 +177,3 @@ def test_options_that_make_no_sense(wrong: dict[str, float]) -> None:
     """They are refused where they are made."""
     with pytest.raises(UsageError, match="ladder"):
         LadderOptions(**wrong)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("level", Level)
-def test_finals_are_decoded_once_under_load_and_after_a_long_wait(level: Level) -> None:
-    """From the first rung on, or when it has waited for 2 s, a final is decoded once; drafts stay drafts."""
-    measures = MEASURES[level]
-    prompt = Effort.LIGHT if level is Level.NORMAL else Effort.HASTY
-    assert effort_at_start(Effort.LIGHT, measures, 1.9) is prompt
-    assert effort_at_start(Effort.LIGHT, measures, 2.0) is Effort.HASTY
-    assert not effort_at_start(Effort.NORMAL, measures, 2.0).doubts
-    for fixed in (Effort.DRAFT, Effort.THOROUGH):
-        assert effort_at_start(fixed, measures, 9.0) is fixed

@@ -32,7 +32,6 @@ def test_audio_context(duration_s: float, positions: int) -> None:
     ("effort", "short", "long"),
     [
         (Effort.DRAFT, 320, 628),
-        (Effort.HASTY, 320, 628),
         (Effort.LIGHT, 320, 628),
         (Effort.NORMAL, 512, 628),
         (Effort.THOROUGH, 1500, 1500),

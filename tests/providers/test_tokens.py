@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.providers.tokens import Token, geometric_mean, is_doubtful, is_unsure, tidy, words_of
+from asrctl.providers.tokens import Token, geometric_mean, is_unsure, tidy, words_of
 from asrctl.transcript import Hypothesis, Segment, Word
 
 TIMES = st.floats(-2000, 2000)
@@ -28,20 +28,19 @@ def test_words_begin_at_spaces() -> None:
 
 
 @pytest.mark.parametrize(
-    ("confidences", "duration_s", "unsure", "doubtful"),
+    ("confidences", "duration_s", "unsure"),
     [
-        ((), 5.0, False, False),
-        ((0.9, 0.9), 5.0, False, False),
-        ((0.9, 0.6), 5.0, False, True),
-        ((0.3, 0.2), 5.0, True, True),
-        ((0.3, 0.2), 0.9, False, False),
+        ((), 5.0, False),
+        ((0.9, 0.9), 5.0, False),
+        ((0.9, 0.2), 5.0, False),
+        ((0.3, 0.2), 5.0, True),
+        ((0.3, 0.2), 0.9, False),
     ],
 )
-def test_doubt(confidences: tuple[float, ...], duration_s: float, unsure: bool, doubtful: bool) -> None:
-    """One segment is enough for doubt, unsure are all or none; of a word or less neither says much."""
+def test_doubt(confidences: tuple[float, ...], duration_s: float, unsure: bool) -> None:
+    """All segments, or none; of a word or less confidence says little."""
     segments = tuple(Segment(0.0, 1.0, "word", each) for each in confidences)
-    hypothesis = Hypothesis(segments, "en", 0.0)
-    assert (is_unsure(hypothesis, duration_s), is_doubtful(hypothesis, duration_s)) == (unsure, doubtful)
+    assert is_unsure(Hypothesis(segments, "en", 0.0), duration_s) == unsure
 
 
 def test_languages_without_spaces() -> None:

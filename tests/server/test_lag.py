@@ -7,12 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
-from asrctl.policy.ladder import MEASURES, Level
-from asrctl.policy.priority import Kind, Ticket
-from asrctl.policy.window import Effort
+from asrctl.policy.priority import Ticket
 from asrctl.protocol import (
     Audio,
     AudioFormat,
@@ -26,7 +23,6 @@ from asrctl.protocol import (
     Status,
 )
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.server.engine import Engine
 from asrctl.server.session import Bounds, LiveSession, Surroundings
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.streaming.stream import StreamOptions
@@ -171,19 +167,3 @@ def test_a_server_says_late(scripted: Scripted) -> None:
         assert late[0].startswith("late: finals are ")
         assert done.dropped_s > 0 and talker.of(Dropped)
         check_account(done)
-
-
-@pytest.mark.parametrize("level", [Level.NORMAL, Level.THINNED])
-async def test_the_engine_decides_when_a_decode_starts(scripted: Scripted, level: Level) -> None:
-    """A final is decoded again only without load, and only if it has not waited for long."""
-    engine = Engine(options_for(scripted()))
-    try:
-        engine.steer(MEASURES[level])
-        ticket = Ticket("s", Kind.FINAL)
-        adapt = engine._pool.adapt
-        light = DecodeOptions(effort=Effort.LIGHT)
-        prompt = Effort.LIGHT if level is Level.NORMAL else Effort.HASTY
-        assert adapt(light, ticket, 0.0).effort is prompt
-        assert adapt(light, ticket, 5.0).effort is Effort.HASTY
-    finally:
-        await engine.close()

@@ -101,7 +101,7 @@ def test_the_ladder_is_as_stated() -> None:
             assert measures.small_model and measures.partials == {Source.MIC}
         if "no partials" in row[2]:
             assert not measures.partials and measures.spool_system
-    assert not MEASURES[Level.THINNED].re_decodes
+    assert not MEASURES[Level.THINNED].hear_turns and MEASURES[Level.SMALL_MODEL].overlong_s == 8.0
 
 
 def test_files_ship() -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,6 @@ from asrctl.errors import (
     WorkerTimeout,
 )
 from asrctl.policy.priority import Kind, Source, Ticket
-from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.scripted import speak
 from asrctl.transcript import Hypothesis
@@ -653,23 +651,6 @@ asyncio.run(main())
     await until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
 
 
-async def test_options_are_decided_when_the_decode_starts(script: Script, pool_of: PoolOf) -> None:
-    """`adapt` is asked once a worker takes the window, and is told how long it has waited."""
-    asked: list[tuple[str, float]] = []
-
-    def adapt(options: DecodeOptions, ticket: Ticket, waited_s: float) -> DecodeOptions:
-        asked.append((ticket.session, waited_s))
-        return replace(options, language="de")
-
-    pool = pool_of(script(delay_s=0.2), adapt=adapt)
-    await pool.wait_ready()
-    assert not asked
-    first, second = (decoding(pool, n, ticket=Ticket(f"s{n}", Kind.FINAL)) for n in (1, 2))
-    assert (await first).language == (await second).language == "de"
-    assert [session for session, _ in asked] == ["s1", "s2"]
-    assert asked[0][1] < 0.2 <= asked[1][1]
-
-
 FILE = Ticket("file", Kind.FINAL, Source.FILE)
 
 
@@ -731,21 +712,6 @@ async def test_files_do_not_stop_each_other(script: Script, pool_of: PoolOf) -> 
     windows = [decoding(pool, number, ticket=FILE) for number in (1, 2)]
     assert await outcome(partial) == "w0"
     assert [await outcome(window) for window in windows] == ["w1", "w2"]
-
-
-@pytest.mark.parametrize(
-    ("effort", "waited_s", "given"),
-    [
-        (Effort.LIGHT, 0.1, Effort.LIGHT),
-        (Effort.LIGHT, 2.5, Effort.HASTY),
-        (Effort.DRAFT, 2.5, Effort.DRAFT),
-        (Effort.NORMAL, 60.0, Effort.NORMAL),
-    ],
-)
-def test_late_live_finals_are_not_decoded_twice(effort: Effort, waited_s: float, given: Effort) -> None:
-    """Unless somebody says otherwise; files wait for themselves only and are never hurried."""
-    options = DecodeOptions(effort=effort)
-    assert PoolOptions().adapt(options, Ticket("a", Kind.FINAL), waited_s).effort is given
 
 
 async def test_closing_a_worker_can_be_cancelled_at_its_very_end(monkeypatch: pytest.MonkeyPatch) -> None:
