@@ -44,6 +44,7 @@ SECTIONS = {
     "Vocabulary": {},
     "Server": {
         "serve_load": "Ten sessions",
+        "serve_load_hard": "Ten sessions of hard speech, the half that is reported",
         "serve_latency": "Latency that the server adds to the engine",
         "serve_latency_four": "The same with four sessions, later",
         "serve_start": "Start of the server",

@@ -128,6 +128,7 @@ def report(
         ["parent, MB at most", max(parent)],
         ["all processes, MB at the start", all_mb[0]],
         ["all processes, MB at most", max(all_mb)],
+        ["the same, pages that they share counted once", max(each.pss_mb for each in watch.memory)],
         ["parent's slope, MB/h", slopes[0]],
         ["workers' slope, MB/h", slopes[1]],
         ["final after the end of speech, p50 / p95 s", spread(late.final_s)],

@@ -50,7 +50,7 @@ def subscribed(
         try:
             for said in _events(url, api_key):
                 if said.get("type") == "missed":
-                    scribe.warn(f"{said.get('count')} finals were said too long ago to be kept")
+                    scribe.warn(f"{said.get('count')} events were too long ago to be kept")
                 elif said.get("type") == "final":
                     scribe.write(_segment(said))
         except KeyboardInterrupt:

@@ -31,6 +31,7 @@ class SessionRequest:
         vocabulary: Terms that the audio is likely to hold.
         partials: Whether partials are wanted.
         endpointing: How utterances are cut; None for the server's way.
+        speakers: Whether speakers are told apart by voice; only for a server that can.
     """
 
     encoding: Encoding = "pcm_s16le"
@@ -42,6 +43,7 @@ class SessionRequest:
     vocabulary: tuple[str, ...] = ()
     partials: bool = True
     endpointing: Endpointing | None = None
+    speakers: bool = False
 
 
 # What a dialect asks for, in order

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 
 from asrctl.policy.merging import Merger
-from asrctl.protocol import Done, Final
+from asrctl.protocol import Done, Final, Speaker
 from asrctl.protocol.openai.errors import bad_request, overloaded
 from asrctl.server.files.exchange import ClientGone, Exchange
 from asrctl.server.session import LiveSession
@@ -19,7 +19,7 @@ MAX_SUBSCRIBERS = 64
 """Of all groups."""
 MAX_GROUPS = 64
 """Besides those that have sessions or subscribers: what was said in them can still be read."""
-MAX_KEPT_FINALS = 1000
+MAX_KEPT_EVENTS = 1000
 MAX_KEPT_BYTES = 1 << 20
 """Of one group, for those who come late."""
 MAX_WAIT_S = 10.0
@@ -53,6 +53,8 @@ class Group:
         self.changed = asyncio.Event()
         self._kept_bytes = 0
         self._merger = Merger[dict[str, object]](MAX_WAIT_S, _MAX_HELD)
+        self._held: dict[tuple[object, object], dict[str, object]] = {}
+        """Finals that wait in the merger, by session and utterance."""
 
     def join(self, session: LiveSession, now_s: float) -> None:
         """A session begins."""
@@ -66,27 +68,41 @@ class Group:
         said: dict[str, object] = {
             "speaker": final.speaker,
             "session_id": session.session_id,
+            "utterance": final.utterance,
             "start_s": round(offset_s + final.start_s, 3),
             "end_s": round(offset_s + final.end_s, 3),
             "text": final.text,
             "confidence": final.confidence,
             "language": final.language,
         }
-        said = {key: value for key, value in said.items() if value is not None}
+        self._held[session.session_id, final.utterance] = said
         self._merger.push(offset_s + final.start_s, now_s, said)
         self.release(now_s)
+
+    def correct(self, session: LiveSession, news: Speaker) -> None:
+        """Who said a final is known better; one that is still held is said with that."""
+        if (held := self._held.get((session.session_id, news.utterance))) is not None:
+            held["speaker"] = news.speaker
+        else:
+            about: dict[str, object] = {"session_id": session.session_id, "utterance": news.utterance}
+            self._say("speaker", {"speaker": news.speaker, **about})
 
     def release(self, now_s: float) -> None:
         """Say what no earlier final can come before."""
         settled = (offset_s + session.committed_s for session, offset_s in self.members.items())
         for said in self._merger.due(min(settled, default=math.inf), now_s):
-            self.last_id += 1
-            text = json.dumps({"type": "final", "id": self.last_id, **said})
-            self.kept.append((self.last_id, text))
-            self._kept_bytes += len(text)
-            while len(self.kept) > MAX_KEPT_FINALS or self._kept_bytes > MAX_KEPT_BYTES:
-                self._kept_bytes -= len(self.kept.popleft()[1])
-            self._tell()
+            del self._held[said["session_id"], said["utterance"]]
+            self._say("final", said)
+
+    def _say(self, kind: str, said: dict[str, object]) -> None:
+        self.last_id += 1
+        known = {key: value for key, value in said.items() if value is not None}
+        text = json.dumps({"type": kind, "id": self.last_id, **known})
+        self.kept.append((self.last_id, text))
+        self._kept_bytes += len(text)
+        while len(self.kept) > MAX_KEPT_EVENTS or self._kept_bytes > MAX_KEPT_BYTES:
+            self._kept_bytes -= len(self.kept.popleft()[1])
+        self._tell()
 
     def leave(self, session: LiveSession, now_s: float) -> None:
         """A session has said all; with the last one the group ends."""
@@ -127,12 +143,14 @@ class Groups:
         self._open(name).join(session, self._clock())
 
     def said(self, session: LiveSession, news: object) -> None:
-        """A session said something; finals with words and its end are of interest."""
+        """A session said something; finals with words, their speakers and its end are of interest."""
         group = self._groups.get(session.state.start.group or "")
         if group is None or session not in group.members:
             return
         if isinstance(news, Final) and news.text.strip():
             group.take(session, news, self._clock())
+        elif isinstance(news, Speaker):
+            group.correct(session, news)
         elif isinstance(news, Done):
             group.leave(session, self._clock())
 

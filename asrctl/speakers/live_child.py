@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 HEADER = struct.Struct("<BIQ")
 """What it is, whose, and how many bytes follow; of `LOST`, how many samples there are."""
-SINCE = struct.Struct("<d")
+ASKED = struct.Struct("<dd")
+"""Since when, in seconds, and how many seconds must be new: with fewer, nothing is looked at."""
 LEAST_NEW_S = 5.0
-"""Of audio since the last window: in a pause with less, nothing is looked at; it would cost too much."""
+"""Where labels can be corrected later, it would cost too much to look at less."""
 STEP_S = 8.0
 """A window is due after so long without a pause; those in pauses lie closer."""
 _LOST_SAMPLES = 5 * SAMPLE_RATE_HZ
@@ -47,7 +48,7 @@ class Message(IntEnum):
     LOST = 3
     """So many samples did not come."""
     TURNS = 4
-    """Who spoke since a time, `SINCE`, as far as that is known; at most the last seconds are not."""
+    """Who spoke, as `ASKED`, as far as that is known."""
     END = 5
     """No more will come; who spoke, now that all audio can be looked at?"""
     CLOSE = 6
@@ -121,11 +122,10 @@ class Streams:
             for at in range(0, count, _LOST_SAMPLES):
                 diarizer.feed(np.zeros(min(_LOST_SAMPLES, count - at), np.float32))
         else:
-            diarizer.catch_up(0.0 if message is Message.END else LEAST_NEW_S)
+            since_s, least_new_s = (0.0, 0.0) if message is Message.END else ASKED.unpack(data)
+            diarizer.catch_up(least_new_s)
             heard_s = diarizer.looked_samples / SAMPLE_RATE_HZ
-            since_s = max(0.0, heard_s - KEPT_S)
-            if message is not Message.END:
-                since_s = max(since_s, *SINCE.unpack(data))
+            since_s = max(since_s, heard_s - KEPT_S)
             turns = [[turn.start_s, turn.end_s, turn.speaker] for turn in diarizer.turns(since_s)]
             return {"turns": turns, "since_s": since_s, "heard_s": heard_s}
         return {}

@@ -17,7 +17,7 @@ from asrctl.audio.helper import Helper, helper
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.policy.labels import KnownTurns
 from asrctl.policy.turns import Turn
-from asrctl.speakers.live_child import HEADER, SINCE, Message
+from asrctl.speakers.live_child import ASKED, HEADER, LEAST_NEW_S, Message
 from asrctl.speakers.options import SpeakerOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 
@@ -77,6 +77,7 @@ class StreamSpeakers:
         """Names of speakers that are not numbered."""
         self._process = process
         self._number = number
+        self._least_new_s = 0.0 if options.at_once else LEAST_NEW_S
         self._behind_samples = 0
         self._went_on = asyncio.Event()
         self._answers: deque[asyncio.Future[dict[str, Any]]] = deque()
@@ -109,7 +110,7 @@ class StreamSpeakers:
         Raises:
             AsrctlError: The process has died, or something is wrong with the stream.
         """
-        return await self._turns(self._ask(Message.TURNS, SINCE.pack(since_s)))
+        return await self._turns(self._ask(Message.TURNS, ASKED.pack(since_s, self._least_new_s)))
 
     async def conclude(self) -> KnownTurns:
         """Who spoke, as far back as is kept, now that nothing more comes. Raises as `turns`."""

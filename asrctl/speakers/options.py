@@ -17,10 +17,13 @@ class SpeakerOptions:
     Attributes:
         most: How many there are at most; None if unknown.
         samples: A file with the voice of each known speaker, by name; others are numbered.
+        at_once: Whether speakers of live audio shall be known in each pause, for clients whose labels cannot
+            be corrected; it takes more of the processor.
     """
 
     most: int | None = None
     samples: Mapping[str, str] = field(default_factory=dict)
+    at_once: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for a number that makes no sense."""

@@ -14,7 +14,9 @@ from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.server.options import Models, NamedModel, ServeOptions
+from asrctl.speakers import live_process
 from asrctl.workers.options import HealthCheck, PoolOptions
+from tests.speakers import children
 
 from .servers import Running, options_for, running, script
 
@@ -26,6 +28,15 @@ if TYPE_CHECKING:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server with the usual limits."""
     with running(options_for(script(tmp_path_factory.mktemp("script") / "plain.json"))) as server:
+        yield server
+
+
+@pytest.fixture
+def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """A server that hears one speaker, and another one at the end."""
+    turns = [(0.0, 1e6, "someone")], [(0.0, 1e6, "another")]
+    monkeypatch.setattr(live_process, "COMMAND", children.live_saying(*turns))
+    with running(options_for(script(tmp_path / "script.json"), speakers_dir=tmp_path)) as server:
         yield server
 
 

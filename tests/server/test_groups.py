@@ -18,6 +18,7 @@ from asrctl.server import groups
 from tests.cli.commands import run
 
 from .servers import PATIENCE_S, Running, Talker, spoken, until
+from .test_speakers import until_labelled
 
 
 @pytest.fixture
@@ -82,13 +83,49 @@ def test_who_comes_late_gets_what_is_kept(
     shared: Running, group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also after the end, for a while; what is not kept is counted, and nobody hears of it twice."""
-    monkeypatch.setattr(groups, "MAX_KEPT_FINALS", 2)
+    monkeypatch.setattr(groups, "MAX_KEPT_EVENTS", 2)
     with talker(shared, group, "Ann", 1, 2, 3) as ann:
         ann.finish()
     late = Subscriber(shared, group)
     assert late.said() == [("Ann", "w2"), ("Ann", "w3")]
     assert late.events[0] == {"type": "missed", "count": 1}
     assert Subscriber(shared, group, **{"Last-Event-ID": "2"}).said() == [("Ann", "w3")]
+
+
+def labels(events: list[dict[str, Any]]) -> list[str | None]:
+    """Who said the finals, by what was said last."""
+    known: dict[tuple[str, int], str | None] = {}
+    for each in events:
+        if each["type"] in ("final", "speaker"):
+            known[each["session_id"], each["utterance"]] = each.get("speaker")
+    return [*known.values()]
+
+
+def test_speakers_are_corrected(telling: Running, group: str) -> None:
+    """After the finals that they are about, and counted like these."""
+    subscriber = Subscriber(telling, group)
+    with Talker(telling.url, spoken(1, 2), group=group, speakers=True) as one:
+        until_labelled(one)
+        until(lambda: sum(each["type"] == "final" for each in subscriber.events) == 2)
+        one.finish()
+    subscriber.join(PATIENCE_S)
+    assert labels(subscriber.events) == ["Speaker 2"] * 2
+    assert subscriber.events[-2]["type"] == "speaker"
+    assert [each["id"] for each in subscriber.events[:-1]] == [*range(1, len(subscriber.events))]
+
+
+def test_speakers_of_what_is_held(telling: Running, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A final that waits for another session's is said with what became known meanwhile."""
+    monkeypatch.setattr(groups, "MAX_WAIT_S", 2 * PATIENCE_S)
+    subscriber = Subscriber(telling, group)
+    with Talker(telling.url, spoken(3), group=group) as other:
+        with Talker(telling.url, spoken(1, 2), group=group, speakers=True) as one:
+            until_labelled(one)
+            one.finish()
+        other.finish()
+    subscriber.join(PATIENCE_S)
+    assert [each["type"] for each in subscriber.events] == ["final"] * 3 + ["done"]
+    assert sorted(labels(subscriber.events), key=str) == [None, "Speaker 2", "Speaker 2"]
 
 
 def test_a_name_begins_again(shared: Running, group: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,6 @@ from asrctl.speakers import live_process
 from tests.speakers import children
 
 from .servers import Running, Talker, options_for, running, script, spoken
-
-TURNS = [(0.0, 9.0, "someone")]
-AT_THE_END = [(0.0, 9.0, "another")]
-
-
-@pytest.fixture
-def telling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    """A server that hears one speaker, and another one at the end."""
-    monkeypatch.setattr(live_process, "COMMAND", children.live_saying(TURNS, AT_THE_END))
-    with running(options_for(script(tmp_path / "script.json"), speakers_dir=tmp_path)) as server:
-        yield server
 
 
 def _labels(talker: Talker) -> tuple[set[str | None], set[str | None]]:
@@ -38,7 +26,7 @@ def _labels(talker: Talker) -> tuple[set[str | None], set[str | None]]:
     return {*first.values()}, {*last.values()}
 
 
-def _until_labelled(talker: Talker) -> None:
+def until_labelled(talker: Talker) -> None:
     """Send all, and wait until something is said of a speaker."""
     talker.send()
     while not any(isinstance(each, Final | Speaker) and each.speaker for each in talker.news):
@@ -50,7 +38,7 @@ def test_labels_come_and_are_corrected(telling: Running, speakers: bool | int) -
     """With a name for each word, the last before the end; `/capabilities` says that it can be had."""
     assert json.loads(telling.get("/capabilities")[1])["speakers"] is True
     with Talker(telling.url, spoken(1, 2, 3), speakers=speakers, words=True) as talker:
-        _until_labelled(talker)
+        until_labelled(talker)
         talker.finish()
     assert talker.words == ["w1", "w2", "w3"]
     first, last = _labels(talker)
@@ -61,7 +49,7 @@ def test_labels_come_and_are_corrected(telling: Running, speakers: bool | int) -
 def test_without_words_the_final_has_a_speaker(telling: Running) -> None:
     """Who said most of it; a session that does not ask has none."""
     with Talker(telling.url, spoken(1, 2, 3), speakers=True) as talker:
-        _until_labelled(talker)
+        until_labelled(talker)
         talker.finish()
     first, last = _labels(talker)
     assert "Speaker 1" in first and last == {"Speaker 2"}
@@ -74,7 +62,7 @@ def test_without_words_the_final_has_a_speaker(telling: Running) -> None:
 def test_labels_go_on_after_a_lost_socket(telling: Running) -> None:
     """What was said of speakers meanwhile comes again, like finals; names stay."""
     with Talker(telling.url, spoken(1, 2, 3) + spoken(4, 5), speakers=True) as talker:
-        _until_labelled(talker)
+        until_labelled(talker)
         talker.cut()
         talker.connect()
         talker.finish()

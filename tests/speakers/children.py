@@ -26,8 +26,11 @@ print("{{}}", flush=True)
 heard_s = 0.0
 while header := sys.stdin.buffer.read(HEADER.size):
     message, stream, count = HEADER.unpack(header)
-    sys.stdin.buffer.read(count)
-    heard_s += count / 64_000 if message == Message.AUDIO else 0.0
+    if message == Message.LOST:
+        heard_s += count / 16_000
+    else:
+        sys.stdin.buffer.read(count)
+        heard_s += count / 64_000 if message == Message.AUDIO else 0.0
     turns = {[*at_the_end]!r} if message == Message.END else {[*turns]!r}
     answer = dict(stream=stream, turns=turns, since_s=0.0, heard_s=heard_s)
     if message in ANSWERED:

@@ -81,6 +81,15 @@ async def test_each_stream_has_speakers_of_its_own(speakers: LiveSpeakers) -> No
     assert speakers.pids() != [pid]
 
 
+async def test_speakers_at_once(speakers: LiveSpeakers) -> None:
+    """They are known up to the pause, however little is new."""
+    stream = speakers.open(SpeakerOptions(at_once=True))
+    _feed(stream, LOW, HIGH)
+    assert (await stream.turns(0.0)).heard_s == 12.0
+    _feed(stream, LOW[:SAMPLE_RATE_HZ])
+    assert (await stream.turns(0.0)).heard_s == 13.0
+
+
 async def test_turns_since_a_time_and_lost_audio(speakers: LiveSpeakers) -> None:
     """What was lost moves what comes after it; of long ago nothing is said that was not asked for."""
     stream = speakers.open(SpeakerOptions())

@@ -2,7 +2,8 @@
 
 Spans of results tile the audio: each starts where the last final one ended. Interim results are about the
 open span and replace each other. While a `Finalize` or the end is waited for, the newest final is held back,
-since only the last one before the answer carries `from_finalize`.
+since only the last one before the answer carries `from_finalize`. Words of finals
+have the speakers that are known when they are sent: the protocol has no way to correct them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from asrctl.events import Dropped, Event, Final, Finished, Flushed, Partial, SpeechEnded, SpeechStarted
+from asrctl.events import (
+    Dropped,
+    Event,
+    Final,
+    Finished,
+    Flushed,
+    Partial,
+    SpeakerChanged,
+    SpeakersLost,
+    SpeechEnded,
+    SpeechStarted,
+)
 from asrctl.policy.admission import Refusal
 from asrctl.policy.vocabulary import fit, usable_terms
 from asrctl.protocol.codes import CloseCode
@@ -22,9 +34,9 @@ from asrctl.protocol.deepgram.shapes import (
     Origin,
     WordShape,
     alternative,
+    final_words,
     spread,
     word_shapes,
-    words_of,
 )
 from asrctl.protocol.dialect import CloseSocket, DialectOutput, Feed, Finish, Flush, Note, Open, SendText
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
@@ -71,6 +83,7 @@ class DeepgramLive:
         """Where the last utterance was cut; what starts there is the rest of it."""
         self._last_word_ms: int | None = None
         """Where the last word ended, until a gap after it was told."""
+        self._speaker_numbers: dict[str, int] = {}
         self._seen_ms = 0
         """How much audio had come when the time was checked last: it was listened to since."""
 
@@ -150,6 +163,11 @@ class DeepgramLive:
                     self._held = event
                     return held
                 return [*held, *self._final(event, event.end_sample)]
+            case SpeakerChanged() if (last := self._held) and last.utterance == event.utterance:
+                self._held = replace(last, segment=last.segment.labelled(event.speaker, event.words))
+                return []
+            case SpeakersLost():
+                return [error("SpeakersLost", event.reason)]
             case Dropped():
                 return [*self._release(), *self._dropped(event)]
             case Flushed():
@@ -196,7 +214,7 @@ class DeepgramLive:
         speech = self._speech.pop(event.utterance)
         following = next(iter(self._speech.values()), None)
         segment, end_ms = event.segment, self._end_ms(end_sample)
-        words = list(word_shapes(words_of(segment), self._open_ms / 1000, end_ms / 1000))
+        words = final_words(segment, self._speaker_numbers, self._open_ms / 1000, end_ms / 1000)
         language = event.language if self._options.multi else ""
         heard = self._alternative(segment.text.strip(), segment.confidence, words, language)
         results = self._results(

@@ -41,7 +41,7 @@ _NOT_DONE = (
 )
 """What Deepgram would do and this server does not; the answer names those that were asked for."""
 _DIARIZE = ("diarize", "diarize_model")
-"""Either asks for speakers; live audio has none, nor has a server without what tells them apart."""
+"""Either asks for speakers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,7 @@ def live_options(fields: Fields, served: Served) -> LiveOptions:
             vocabulary=_keyterms(form).kept,
             partials=interim_results,
             endpointing=Endpointing(pause_ms / 1000, end_of_turn=False) if pause_ms else None,
+            speakers=_live_speakers(form, served),
         ),
         speech_final=speech_final,
         interim_results=interim_results,
@@ -133,7 +134,7 @@ def live_options(fields: Fields, served: Served) -> LiveOptions:
         utterance_end_ms=fit["utterance_end_ms"],
         punctuate=_punctuate(form),
         multi=_is_multi(form),
-        told=_told(form, clamped, _DIARIZE),
+        told=_told(form, clamped),
     )
 
 
@@ -207,6 +208,14 @@ def _endpointing(form: Form) -> tuple[int | None, bool]:
     return _number(form, "endpointing"), True
 
 
+def _live_speakers(form: Form, served: Served) -> bool:
+    asked = _asked(form, _DIARIZE)
+    if asked and not served.speakers:
+        message = "this server lacks asrctl's extra speakers, to tell them apart"
+        _refuse(asked[0], f"{message}: leave out {asked[0]}")
+    return bool(asked)
+
+
 def _language(form: Form, served: Served) -> str:
     """A code, "auto", or nothing for the server's setting."""
     if _is_multi(form) or form.flag("detect_language"):
@@ -237,7 +246,7 @@ def _weighted(keyword: str) -> tuple[str, float]:
     return (found[1], float(found[2])) if found else (keyword, 1.0)
 
 
-def _told(form: Form, clamped: list[str], more: Sequence[str]) -> Mapping[str, str]:
+def _told(form: Form, clamped: list[str], more: Sequence[str] = ()) -> Mapping[str, str]:
     terms = _keyterms(form)
     if terms.left_out:
         clamped = [*clamped, f"keyterm={len(terms.kept)}"]

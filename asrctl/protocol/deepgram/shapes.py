@@ -114,6 +114,19 @@ def word_shapes(words: Iterable[Word], least_s: float, most_s: float) -> Iterato
         }
 
 
+def final_words(segment: Segment, numbers: dict[str, int], least_s: float, most_s: float) -> list[WordShape]:
+    """A segment's words inside of these bounds, with the numbers of their speakers where those are known.
+
+    `numbers` are those of speakers by name; who is not among them gets the next, from 0.
+    """
+    words = words_of(segment)
+    shapes = list(word_shapes(words, least_s, most_s))
+    for word, shape in zip(words, shapes, strict=True):
+        if speaker := word.speaker or segment.speaker:
+            shape["speaker"] = numbers.setdefault(speaker, len(numbers))
+    return shapes
+
+
 def alternative(
     text: str, confidence: float, words: list[WordShape], *, punctuate: bool = True, language: str = ""
 ) -> Alternative:
@@ -131,11 +144,8 @@ def alternative(
 def recording_body(result: Result, options: RecordingOptions, origin: Origin, sha256: str) -> Shape:
     """The answer for a recording."""
     language = result.language if options.multi else ""
-    shown = [_shown(segment, result.duration_s, options, language) for segment in result.segments]
-    speakers = list(dict.fromkeys(segment.speaker for segment in result.segments if segment.speaker))
-    said_by = [_said_by(segment, speakers) for segment in result.segments]
-    for each, speaker in zip(shown, said_by, strict=True):
-        each["words"] = [{**word, **speaker} for word in each["words"]]
+    numbers = dict[str, int]()
+    shown = [_shown(segment, numbers, result.duration_s, options, language) for segment in result.segments]
     channel: Shape = {
         "alternatives": [
             alternative(
@@ -157,26 +167,17 @@ def recording_body(result: Result, options: RecordingOptions, origin: Origin, sh
                 "start": seconds(segment.start_s),
                 "end": seconds(segment.end_s),
                 "channel": 0,
-                **speaker,
+                **({"speaker": numbers.setdefault(segment.speaker, len(numbers))} if segment.speaker else {}),
             }
-            for number, (segment, each, speaker) in enumerate(
-                zip(result.segments, shown, said_by, strict=True)
-            )
+            for number, (segment, each) in enumerate(zip(result.segments, shown, strict=True))
         ]
     return {"metadata": origin.metadata(sha256, result.duration_s, 1), "results": results}
 
 
-class _SaidBy(TypedDict, total=False):
-    speaker: int
-
-
-def _said_by(segment: Segment, speakers: list[str]) -> _SaidBy:
-    """The number of who says a segment, from 0, in the order of first words; nothing where it is unknown."""
-    return {"speaker": speakers.index(segment.speaker)} if segment.speaker else {}
-
-
-def _shown(segment: Segment, duration_s: float, options: RecordingOptions, language: str) -> Alternative:
-    words = list(word_shapes(words_of(segment), 0.0, duration_s))
+def _shown(
+    segment: Segment, numbers: dict[str, int], duration_s: float, options: RecordingOptions, language: str
+) -> Alternative:
+    words = final_words(segment, numbers, 0.0, duration_s)
     return alternative(
         segment.text.strip(), segment.confidence, words, punctuate=options.punctuate, language=language
     )

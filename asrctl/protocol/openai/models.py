@@ -22,7 +22,7 @@ class Served:
         multilingual: Whether it knows more than English, and so can translate.
         created_s: Since when it is served, in seconds of the Unix epoch.
         others: Other names that it is known by, such as the model of live audio.
-        speakers: Whether speakers of files can be told apart.
+        speakers: Whether speakers can be told apart.
     """
 
     name: str

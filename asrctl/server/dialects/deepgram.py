@@ -31,7 +31,10 @@ class DeepgramEntrance:
     def __init__(self, hub: Hub) -> None:
         self._clock = hub.clock
         main, shown = hub.options.models.main, hub.options.shown
-        self._served = Served(shown.name, shown.multilingual, others=(main.name, hub.engine.model.name))
+        others = (main.name, hub.engine.model.name)
+        self._served = Served(
+            shown.name, shown.multilingual, others=others, speakers=hub.speakers is not None
+        )
 
     def keys(self, handshake: Handshake) -> Sequence[str]:
         """Browsers offer the scheme and the key as two subprotocols."""

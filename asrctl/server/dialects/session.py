@@ -13,6 +13,7 @@ from asrctl.server.hub import Hub
 from asrctl.server.served import ServedSession
 from asrctl.server.spool import Cleared
 from asrctl.server.wishes import fitted
+from asrctl.speakers.options import SpeakerOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def begin(
             hub.bounds,
             hub.clock,
             hub.turns,
+            hub.speakers.open(SpeakerOptions(at_once=True)) if hub.speakers and request.speakers else None,
         )
         session.listener = listener
         session.said = lambda event: hub.said(session, event)

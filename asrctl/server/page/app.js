@@ -25,6 +25,8 @@ class Track {
     this.source = source;
     this.view = view;
     this.segments = [];
+    this.said = new Map(); // utterance of the session -> its segment, and what shows another label
+    this.sessions = 0;
     this.account = null;
     this.offsetS = 0;
     this.isTimed = true; // whether it can become subtitles
@@ -42,7 +44,8 @@ class Track {
     const language = byId("language").value;
     this.language = language === "auto" ? "" : language;
     const model = byId("model").value;
-    const wishes = { source: this.source, language, metrics: true, ...(model ? { model } : {}) };
+    const wishes = { source: this.source, language, metrics: true, ...(model ? { model } : {}),
+      ...(byId("speakers").checked ? { speakers: true } : {}) };
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/stream`;
     this.stream = new AsrctlStream({ url, sampleRate: this.capture.sampleRate, start: wishes, key: key(), probe,
       on: (event) => this.take(event) });
@@ -51,13 +54,24 @@ class Track {
   take(event) {
     switch (event.type) {
       case "state": this.entered(event); break;
-      case "ready": showRung(event.level, ""); this.model = event.model; this.provider = event.provider; break;
+      case "ready": this.ready(event); break;
       case "partial": this.view.partial(event.stable, event.unstable); break;
       case "final": this.view.partial("", ""); this.final(event); break;
+      case "speaker": this.correct(event); break;
+      case "speakers_lost": notice(`${this.view.name}: speakers are not told apart any more: ${event.reason}`); break;
       case "gap": this.gap(event); break;
       case "status": showRung(event.level, event.reason); break;
       case "goaway": notice("The server is about to end; what you say is kept for the next one."); break;
     }
+  }
+
+  ready({ session_id, level, model, provider }) {
+    showRung(level, "");
+    Object.assign(this, { model, provider });
+    if (session_id === this.sessionId) return;
+    this.sessionId = session_id;
+    this.sessions++;
+    this.said.clear();
   }
 
   entered(event) {
@@ -77,11 +91,28 @@ class Track {
     showState();
   }
 
-  final({ start_s, end_s, text, confidence }) {
+  final({ utterance, start_s, end_s, text, confidence, speaker }) {
     if (!text) return;
     const [from, to] = [start_s + this.offsetS, end_s + this.offsetS];
-    this.segments.push({ start_s: from, end_s: to, text, confidence });
-    this.view.final(from, text, this.language);
+    const segment = { start_s: from, end_s: to, text, confidence, speaker: this.label(speaker) };
+    this.segments.push(segment);
+    this.said.set(utterance, { segment, show: this.view.final(from, text, this.language, segment.speaker) });
+  }
+
+  correct({ utterance, speaker }) {
+    const said = this.said.get(utterance);
+    if (!said) return; // its text was empty, or cleared
+    said.segment.speaker = this.label(speaker);
+    said.show(said.segment.speaker);
+  }
+
+  // Each session numbers its speakers from 1: those of a later one may be others.
+  label(speaker) { return speaker && this.sessions > 1 ? `${speaker} (${this.sessions})` : speaker ?? ""; }
+
+  clear() {
+    this.segments = [];
+    this.said.clear();
+    this.view.clear();
   }
 
   gap({ start_s, end_s, reason }) {
@@ -162,7 +193,7 @@ function enter(next) {
   const button = byId("start");
   button.textContent = phase === "recording" ? "Stop" : phase === "finishing" ? "Finishing…" : "Start";
   button.setAttribute("aria-disabled", String(phase === "starting" || phase === "finishing"));
-  for (const id of ["source", "device", "language", "model", "processing"]) byId(id).disabled = phase !== "idle";
+  for (const id of ["source", "device", "language", "model", "processing", "speakers"]) byId(id).disabled = phase !== "idle";
   showState();
 }
 
@@ -209,8 +240,8 @@ function transcript() {
   const name = byId("what").value;
   const chosen = name ? [tracks.get(name)] : [...tracks.values()].filter((each) => each.source !== "file");
   const spoken = chosen.filter((each) => each?.segments.length);
-  const prefix = (each) => (spoken.length > 1 ? `${each.view.name}: ` : "");
-  const segments = spoken.flatMap((each) => each.segments.map((one) => ({ ...one, text: prefix(each) + one.text })))
+  const who = (each, speaker) => [spoken.length > 1 && each.view.name, speaker].filter(Boolean).join(", ");
+  const segments = spoken.flatMap((each) => each.segments.map((one) => ({ ...one, speaker: who(each, one.speaker) })))
     .sort((a, b) => a.start_s - b.start_s);
   const first = spoken[0] ?? {};
   const audio = spoken.length === 1 ? first.account : null;
@@ -228,7 +259,8 @@ async function act(action, done) {
   }
 }
 
-const copy = () => act(() => copyText(transcript().segments.map(({ text }) => text).join("\n")), "Copied.");
+const line = ({ speaker, text }) => (speaker ? `${speaker}: ${text}` : text);
+const copy = () => act(() => copyText(transcript().segments.map(line).join("\n")), "Copied.");
 const save = () => act(() => {
   const format = byId("format").value;
   const isTimed = tracks.get(byId("what").value)?.isTimed ?? true;
@@ -239,8 +271,7 @@ const save = () => act(() => {
 function clear() {
   for (const [name, track] of tracks) {
     if (running.includes(track) && phase !== "idle") {
-      track.segments = [];
-      track.view.clear();
+      track.clear();
       continue;
     }
     track.view.root.remove();

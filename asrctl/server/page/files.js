@@ -16,19 +16,18 @@ export function addFiles(list, trackOf) {
 }
 
 async function transcribe(file, track) {
-  track.segments = [];
-  track.view.clear();
+  track.clear();
   byId("what").value = file.name;
   let text = "";
-  const add = (start_s, end_s, said) => said.trim() && track.final({ start_s, end_s, text: said.trim() });
+  const add = (start_s, end_s, said, speaker) => track.final({ start_s, end_s, text: said.trim(), speaker });
   try {
-    const wishes = { language: byId("language").value, model: byId("model").value };
+    const wishes = { language: byId("language").value, model: byId("model").value, speakers: byId("speakers").checked };
     await transcribeFile(file, wishes, {
       upload: (share) => track.view.level(share),
       delta: (more) => { text += more; if (!track.segments.length) track.view.partial(text.trim(), ""); },
-      segment: ({ start, end, text: said }) => {
+      segment: ({ start, end, text: said, speaker }) => {
         if (!track.segments.length) track.view.partial("", "");
-        add(start, end, said);
+        add(start, end, said, speaker && `Speaker ${speaker}`);
         track.view.account.textContent = `transcribed up to ${clock(end)}`;
       },
       done: (whole) => {
@@ -44,14 +43,14 @@ async function transcribe(file, track) {
   track.view.partial("", "");
 }
 
-// POST /v1/audio/transcriptions with stream=true. on: {upload(share), delta(text), segment({start, end, text}),
-// done(text)}; resolves when all is said. XMLHttpRequest, since fetch tells nothing of an upload's progress.
-function transcribeFile(file, { language, model }, on) {
+// POST /v1/audio/transcriptions with stream=true. on: {upload(share), delta(text), segment({start, end, text,
+// speaker}), done(text)}; resolves when all is said. XMLHttpRequest, since fetch tells nothing of an upload's progress.
+function transcribeFile(file, { language, model, speakers }, on) {
   const form = new FormData();
   form.append("file", file);
   form.append("stream", "true");
   form.append("model", model || "whisper-1");
-  form.append("response_format", "verbose_json"); // segments with times, where the server streams them
+  form.append("response_format", speakers ? "diarized_json" : "verbose_json"); // segments with times
   form.append("timestamp_granularities[]", "segment");
   if (language !== "auto") form.append("language", language);
   const upload = new XMLHttpRequest();

@@ -45,7 +45,8 @@ export async function loadCapabilities() {
   }
   if (answer.status === 401) return askKey();
   if (!answer.ok) return notice((await answer.text()).trim());
-  const { models, languages } = await answer.json();
+  const { models, languages, speakers } = await answer.json();
+  byId("speakers-label").hidden = !speakers;
   const shown = models.streaming ?? models.main;
   options(byId("model"), [[shown.name, `${shown.name} (${shown.provider})`]]);
   const names = new Intl.DisplayNames(["en"], { type: "language", fallback: "code" });

@@ -34,7 +34,8 @@ export class TrackView {
   constructor(name, bar = "meter") {
     this.name = name;
     this.list = element("ol");
-    this.log = element("div", { class: "log", role: "log", "aria-label": `${name}: transcript`, tabindex: "0" }, this.list);
+    this.log = element("div", { class: "log", role: "log", "aria-relevant": "additions",
+      "aria-label": `${name}: transcript`, tabindex: "0" }, this.list); // a corrected label is not announced
     this.stable = element("span");
     this.unstable = element("span", { class: "unstable" });
     const words = element("span", { dir: "auto" }, this.stable, " ", this.unstable);
@@ -55,21 +56,24 @@ export class TrackView {
     this.unstable.textContent = unstable;
   }
 
-  final(startS, text, language) {
-    const words = element("span", { dir: "auto", ...(language ? { lang: language } : {}) });
-    words.textContent = text;
-    this.append(startS, words, "");
+  // Returns what shows another label.
+  final(startS, text, language, speaker) {
+    const words = element("span", { dir: "auto", ...(language ? { lang: language } : {}) }, text);
+    const label = element("b", { class: "speaker", dir: "auto" });
+    const show = (name) => { label.textContent = name; label.hidden = !name; };
+    show(speaker);
+    this.append(startS, "", label, words);
+    return show;
   }
 
   gap(startS, endS, reason) {
-    const words = element("span", { dir: "auto" });
-    words.textContent = `[${seconds(endS - startS)} not transcribed: ${reason}]`;
-    this.append(startS, words, "gap");
+    const words = `[${seconds(endS - startS)} not transcribed: ${reason}]`;
+    this.append(startS, "gap", element("span", { dir: "auto" }, words));
   }
 
-  append(startS, words, kind) {
+  append(startS, kind, ...words) {
     this.follow();
-    this.list.append(element("li", kind ? { class: kind } : {}, element("time", {}, clock(startS)), words));
+    this.list.append(element("li", kind ? { class: kind } : {}, element("time", {}, clock(startS)), ...words));
   }
 
   // Called before the text grows: the end is shown in the next frame. Whoever scrolled up reads there, and is left

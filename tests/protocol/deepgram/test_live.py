@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,9 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.events import Final, ProviderChanged, SpeechEnded, SpeechStarted
+from asrctl.events import (
+    Final,
+    Finished,
+    ProviderChanged,
+    SpeakerChanged,
+    SpeakersLost,
+    SpeechEnded,
+    SpeechStarted,
+)
 from asrctl.policy.admission import Refusal
-from asrctl.transcript import Segment
+from asrctl.transcript import AudioAccount, Segment, Word
 
 from ...streaming.speech import silence, speak, words
 from .talks import Talk, heard
@@ -385,6 +395,43 @@ def test_language_and_plain_words() -> None:
     assert [heard(final)["words"][0]["start"], heard(final)["words"][-1]["end"]] == [0.2, 1.0]
     talk.hear(ProviderChanged("other", "a crash"))
     assert len(talk.said) == 1
+
+
+def who(final: dict[str, Any]) -> list[int | None]:
+    """The speakers of a final's words."""
+    return [word.get("speaker") for word in heard(final)["words"]]
+
+
+def test_speakers() -> None:
+    """Words have the number of whoever is known to say them when their final is sent."""
+    talk = Talk()
+    words = (Word(0.2, 0.6, "Hello.", 1.0), Word(0.6, 1.0, "Hi.", 1.0))
+    known = Segment(0.2, 1.0, "Hello. Hi.", 1.0, words).labelled("Speaker 2", ["Speaker 2", "Speaker 1"])
+    plain = replace(known, words=(), speaker="Speaker 1")
+    for number, segment in enumerate((replace(known, speaker="", words=words), known, plain)):
+        talk.hear(SpeechStarted(number, 0.1))
+        talk.hear(SpeechEnded(number, 1.5))
+        talk.hear(Final(number, segment, 1600, 24_000))
+    assert [who(final) for final in talk.finals] == [[None, None], [0, 1], [1, 1]]
+    talk.hear(SpeakerChanged(0, "Speaker 1", ("Speaker 1", "Speaker 1")))
+    assert len(talk.said) == 3
+    talk.hear(SpeakersLost("a crash"))
+    assert talk.said[-1] == {"type": "Error", "variant": "SpeakersLost", "description": "a crash"}
+
+
+def test_speakers_of_what_is_held_back() -> None:
+    """The last final before the end has the labels that came until then."""
+    talk = Talk()
+    talk.pause(0.5)
+    talk.dialect.receive_text(json.dumps({"type": CLOSE}))
+    for number in (0, 1):
+        talk.hear(SpeechStarted(number, 0.1))
+        talk.hear(SpeechEnded(number, 1.5))
+        talk.hear(Final(number, Segment(0.2, 1.0, "one two", 1.0), 1600, 24_000))
+    talk.hear(SpeakerChanged(1, "Speaker 2"))
+    talk.hear(SpeakerChanged(0, "Speaker 1"))
+    talk.hear(Finished(AudioAccount(received_samples=32_000)))
+    assert [who(final) for final in talk.finals] == [[None, None], [0, 0]]
 
 
 @pytest.mark.parametrize(

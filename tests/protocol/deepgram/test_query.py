@@ -93,20 +93,23 @@ def test_what_is_told() -> None:
         **RAW,
         "endpointing": "10",
         "utterance_end_ms": "100",
-        "diarize": "true",
         "search": "x",
         "numerals": "false",
     }
     told = live_options(query.items(), SERVED).told
-    assert told == {"dg-clamped": "endpointing=300, utterance_end_ms=1000", "dg-ignored": "diarize, search"}
+    assert told == {"dg-clamped": "endpointing=300, utterance_end_ms=1000", "dg-ignored": "search"}
     assert recording_options({"topics": "true"}.items(), SERVED).told == {"dg-ignored": "topics"}
 
 
 def test_speakers() -> None:
-    """They are told apart in recordings where that can be done; else it is said that they are not."""
+    """They are told apart where that can be done; else live audio is refused."""
     asked = [("diarize", "true"), ("encoding", "mulaw")]
     capable = replace(SERVED, speakers=True)
-    assert live_options(asked, capable).told == {"dg-ignored": "diarize"}
+    live = live_options(asked, capable)
+    assert live.request.speakers and live.told == {}
+    assert not live_options(asked[1:], capable).request.speakers
+    with pytest.raises(RequestRefused, match="extra speakers"):
+        live_options(asked, SERVED)
     options = recording_options(asked[:1], capable)
     assert options.file.speakers and options.told == {}
     options = recording_options(asked[:1], SERVED)

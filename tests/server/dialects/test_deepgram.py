@@ -16,6 +16,8 @@ from websockets.sync.client import ClientConnection
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.providers.base import ModelSpec
 from asrctl.server.options import Models, NamedModel
+from asrctl.speakers import live_process
+from tests.speakers import children
 
 from ..files.requests import HELLO, WORDS, Raw, client, said
 from ..servers import PATIENCE_S, Running, open_socket, options_for, pcm, running, script, spoken, until
@@ -184,6 +186,7 @@ QUERY = urlencode(FORMAT)
         (f"{QUERY}&callback=http%3A%2F%2Flocalhost", None, None, 400),
         (f"{QUERY}&redact=pci", None, None, 400),
         (f"{QUERY}&channels=2&multichannel=true", None, None, 400),
+        (f"{QUERY}&diarize=true", None, None, 400),
     ],
 )
 def test_refused_handshakes(
@@ -247,6 +250,46 @@ def test_full(scripted: Scripted) -> None:
             assert late.code() == 1013
         until(lambda: server.sessions == 0)
         check_serves(server)
+
+
+def speakers(said: list[dict[str, Any]]) -> list[int | None]:
+    """Of all words."""
+    heard = [each["channel"]["alternatives"][0] for each in said if each["type"] == "Results"]
+    return [word.get("speaker") for each in heard for word in each["words"]]
+
+
+def test_speakers(telling: Running) -> None:
+    """The label that is known when a final is sent, also at the end; interim words and others' have none."""
+    with Listening(telling, diarize="true", interim_results="true") as listening:
+        while 0 not in speakers(listening.said):  # finals do not wait for labels
+            listening.socket.send(spoken(1))
+            while not listening.until("Results")["is_final"]:
+                pass
+        listening.socket.send(spoken(2, pause_s=0.0))
+        listening.ask("CloseStream")
+        assert listening.code() == 1000
+    finals = [each for each in listening.said if each.get("is_final")]
+    assert listening.words[-1] == "w2" and {*speakers(finals[:-1])} <= {None, 0}
+    assert speakers(finals)[-2:] == [0, 1]
+    assert {*speakers([each for each in listening.said if each.get("is_final") is False])} <= {None}
+    with Listening(telling) as listening:
+        listening.socket.send(spoken(1))
+        listening.ask("CloseStream")
+        assert listening.code() == 1000
+    assert speakers(listening.said) == [None]
+
+
+def test_speakers_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash costs labels, and no words; it is told once."""
+    monkeypatch.setattr(live_process, "COMMAND", children.crashing())
+    options = options_for(script(tmp_path / "script.json"), speakers_dir=tmp_path)
+    with running(options) as server, Listening(server, diarize="true") as listening:
+        listening.socket.send(spoken(1, 2))
+        listening.ask("CloseStream")
+        assert listening.code() == 1000
+    assert listening.words == ["w1", "w2"]
+    [lost] = [each for each in listening.said if each["type"] == "Error"]
+    assert lost["variant"] == "SpeakersLost" and "crashed" in lost["description"]
 
 
 def test_shutdown(scripted: Scripted) -> None:

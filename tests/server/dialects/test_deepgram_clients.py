@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import deepgram
@@ -11,13 +14,18 @@ import numpy as np
 import pytest
 from deepgram.core.api_error import ApiError
 from deepgram.environment import DeepgramClientEnvironment
+from websockets.exceptions import InvalidStatus
 
 from asrctl.audio.g711 import decoded
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
+from asrctl.audio.vad import SileroVad
+from asrctl.server.options import ServeOptions
+from asrctl.speakers import live_process
+from tests.speakers import children
 
 from ...streaming.speech import silence
 from ..files.requests import wav
-from ..servers import Running, pcm
+from ..servers import Running, pcm, running
 
 pytestmark = [
     pytest.mark.integration,
@@ -31,15 +39,22 @@ def heard(text: str) -> set[str]:
     return {word.strip(".,").casefold() for word in text.split()}
 
 
-@pytest.fixture
-def client(real: Running) -> Iterator[deepgram.DeepgramClient]:
+@contextmanager
+def connected(server: Running) -> Iterator[deepgram.DeepgramClient]:
     """deepgram-sdk, told of nothing but the address."""
-    at = f"127.0.0.1:{real.server.port}"
+    at = f"127.0.0.1:{server.server.port}"
     environment = DeepgramClientEnvironment(
         base=f"http://{at}", production=f"ws://{at}", agent=f"ws://{at}", agent_rest=f"http://{at}"
     )
     with httpx.Client(trust_env=False, timeout=60.0) as http:
         yield deepgram.DeepgramClient(api_key="any", environment=environment, httpx_client=http)
+
+
+@pytest.fixture
+def client(real: Running) -> Iterator[deepgram.DeepgramClient]:
+    """A client of a server without the extra `speakers`."""
+    with connected(real) as client:
+        yield client
 
 
 def talk(client: deepgram.DeepgramClient, audio: bytes, **options: Any) -> list[Any]:
@@ -69,6 +84,33 @@ def test_python_live(client: deepgram.DeepgramClient) -> None:
     assert all(0 < word.confidence <= 1 and word.start <= word.end <= said[-1].duration for word in words)
     assert {each.metadata.model_info.name for each in finals} == {"tiny.en-q8_0"}
     assert said[-1].duration == pytest.approx(len(SPEECH) / 16_000, abs=0.002)
+
+
+def test_python_live_speakers(
+    real_options: ServeOptions,
+    silero: Callable[[], SileroVad],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Words of finals have a speaker in its types, a whole number from 0."""
+    told = [(0.0, 99.0, "someone")]
+    monkeypatch.setattr(live_process, "COMMAND", children.live_saying(told, told))
+    options = {"encoding": "linear16", "diarize": True}
+    server_options = replace(real_options, speakers_dir=tmp_path)
+    with running(server_options, detector=silero) as server, connected(server) as client:
+        said = talk(client, pcm(SPEECH), **options)
+    finals = [each for each in said if each.type == "Results"]
+    words = [word for each in finals for word in each.channel.alternatives[0].words]
+    assert heard(" ".join(word.word for word in words)) >= SAMPLE_WORDS
+    assert [word.speaker for word in words] == [0] * len(words)
+
+
+def test_python_live_without_the_extra(client: deepgram.DeepgramClient) -> None:
+    """The handshake fails, with what is missing in Deepgram's header."""
+    with pytest.raises(InvalidStatus) as caught:
+        talk(client, pcm(SPEECH), encoding="linear16", diarize=True)
+    response = caught.value.response
+    assert response.status_code == 400 and "extra speakers" in response.headers["dg-error"]
 
 
 @pytest.mark.parametrize("law", ["mulaw", "alaw"])
