@@ -229,7 +229,7 @@ def test_an_interrupted_run_is_gone_on_with(name: str, tmp_path: Path) -> None:
         process.send_signal(getattr(signal, name))
         signalled_s = time.monotonic()
         _, said = process.communicate(timeout=PATIENCE_S)
-    assert time.monotonic() - signalled_s < 3
+    assert time.monotonic() - signalled_s < PATIENCE_S / 4
     assert process.returncode == 130
     assert "interrupted: 1 of 3 inputs done; b.wav up to " in said and "not begun: c.wav" in said
     assert below(out) == ["a.txt", "b.txt.part"] and part.read_text().startswith("w0 w1")

@@ -11,13 +11,15 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from asrctl.protocol import Limits
+from asrctl.server.options import ServeOptions
 
 from .servers import (
     PATIENCE_S,
@@ -27,6 +29,7 @@ from .servers import (
     open_socket,
     options_for,
     running,
+    script,
     spoken,
     until,
 )
@@ -39,19 +42,28 @@ UPGRADE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: asrctl.v1\r\n"
     b"Authorization: Bearer sesame\r\nSec-WebSocket-Key: %b\r\n\r\n"
 )
-LIMITS = Limits(max_message_bytes=50_000, max_messages_per_s=50, handshake_timeout_s=1, idle_timeout_s=2)
+LIMITS = Limits(max_message_bytes=50_000, max_messages_per_s=50)
+IMPATIENT = replace(LIMITS, handshake_timeout_s=2, idle_timeout_s=1)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """A server with tight limits and a key."""
-    from .servers import script
+def options(tmp_path_factory: pytest.TempPathFactory) -> ServeOptions:
+    """Tight limits and a key, and time enough for clients on a busy machine."""
+    spec = script(tmp_path_factory.mktemp("script") / "plain.json")
+    return options_for(spec, api_key="sesame", limits=LIMITS, window_s=4.0, hold_s=4.0, resume_ttl_s=1.0)
 
-    path = tmp_path_factory.mktemp("script") / "plain.json"
-    options = options_for(
-        script(path), api_key="sesame", limits=LIMITS, window_s=4.0, hold_s=4.0, resume_ttl_s=1.0
-    )
+
+@pytest.fixture(scope="module")
+def server(options: ServeOptions) -> Iterator[Running]:
+    """A server with these options."""
     with running(options) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def impatient(options: ServeOptions) -> Iterator[Running]:
+    """A server that waits for nobody."""
+    with running(replace(options, limits=IMPATIENT)) as server:
         yield server
 
 
@@ -222,29 +234,29 @@ def test_bad_sessions(
     link.close()
 
 
-def test_silence_is_not_for_ever(server: Running) -> None:
+def test_silence_is_not_for_ever(impatient: Running) -> None:
     """A socket on which nothing comes is closed: before the session, and in it."""
-    mute = open_socket(server.url, additional_headers=KEY)
-    idle = started(server)
+    mute = open_socket(impatient.url, additional_headers=KEY)
+    idle = started(impatient)
     assert closing(mute) == (4408, "handshake_timeout")
     assert closing(idle) == (4408, "idle")
     mute.close()
     idle.close()
 
 
-def test_half_requests(server: Running) -> None:
+def test_half_requests(impatient: Running) -> None:
     """Connections that never say a whole request, or rubbish, or vanish, are no trouble."""
-    address = ("127.0.0.1", server.server.port)
+    address = ("127.0.0.1", impatient.server.port)
     with socket.create_connection(address) as half, socket.create_connection(address) as rubbish:
         half.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n")
         rubbish.sendall(b"\x16\x03\x01" + os.urandom(200) + b"\r\n\r\n")
         key = base64.b64encode(os.urandom(16))
         with socket.create_connection(address) as gone:
             gone.sendall(UPGRADE % key)
-        assert server.get("/health")[0] == 200
+        assert impatient.get("/health")[0] == 200
         half.settimeout(PATIENCE_S)
         assert half.recv(100) == b""  # it is not waited for either
-        until(lambda: server.sessions == 0 and not len(server.server.hub.admission))
+        until(lambda: impatient.sessions == 0 and not len(impatient.server.hub.admission))
 
 
 def test_beside_all_of_that(server: Running) -> None:

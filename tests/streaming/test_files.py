@@ -628,7 +628,7 @@ async def test_everybody_is_dead() -> None:
 @pytest.mark.parametrize("fault", ["crash_on", "hang_on"])
 async def test_lost_workers_lose_no_words(script: Script, pool_of: PoolOf, fault: str) -> None:
     """A worker that dies or hangs on a window is replaced, and the window is decoded by the next."""
-    pool = pool_of(script(**{fault: ["w7"]}, crashes=1), job_deadline_s=1.0, deadline_factor=0.0)
+    pool = pool_of(script(**{fault: ["w7"]}, crashes=1), job_deadline_s=3.0, deadline_factor=0.0)
     work = transcription(speak(range(40)), pool)
     assert texts(await all_of(work)) == words(*range(40))
     assert work.lost == [] and pool.restarts == 1

@@ -153,7 +153,7 @@ async def test_a_process_that_hangs_is_replaced(tmp_path: Path) -> None:
     """Its streams are lost, which says so; the next process serves again."""
     hangs = {"hang_on": ["w1"], "crashes": str(tmp_path / "left")}
     (tmp_path / "left").write_text("1")
-    async with listeners(tmp_path, hangs, **few(2, 2, stall_timeout_s=0.3)) as recognizer:
+    async with listeners(tmp_path, hangs, **few(2, 2, stall_timeout_s=2.0)) as recognizer:
         await recognizer.wait_ready()
         stream = Stream(recognizer)
         stream.feed(speak([1]))

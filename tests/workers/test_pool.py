@@ -99,7 +99,7 @@ async def test_failover(script: Script, pool_of: PoolOf) -> None:
 
 async def test_hang(script: Script, pool_of: PoolOf) -> None:
     """A worker that hangs is killed at its deadline and its job is tried again."""
-    pool = pool_of(script(hang_on=["w7"], crashes=1), job_deadline_s=1.0, deadline_factor=0.0)
+    pool = pool_of(script(hang_on=["w7"], crashes=1), job_deadline_s=3.0, deadline_factor=0.0)
     assert await words(pool, 7) == "w7"
     assert pool.restarts == 1
 
@@ -113,7 +113,7 @@ async def test_hang_for_good(script: Script, pool_of: PoolOf) -> None:
 
 async def test_the_deadline_grows_with_the_audio(script: Script, pool_of: PoolOf) -> None:
     """A long window may take longer than a short one before its worker is taken for hung."""
-    pool = pool_of(script(delay_s=0.6), job_deadline_s=0.1, deadline_factor=5.0, attempts=1)
+    pool = pool_of(script(delay_s=0.6), job_deadline_s=0.1, deadline_factor=15.0, attempts=1)
     assert await words(pool, 1, 2) == "w1 w2"
     strict = pool_of(script(delay_s=0.6), job_deadline_s=0.1, deadline_factor=0.0, attempts=1)
     with pytest.raises(WorkerTimeout):
@@ -685,7 +685,7 @@ async def test_now_and_then_a_window_of_a_file_is_let(script: Script, pool_of: P
             count += 1
             assert await outcome(decoding(pool, count, ticket=Ticket("live", Kind.FINAL))) == f"w{count}"
     assert {await outcome(window) for window in windows} == {"w0", "w1"}
-    assert count > 6
+    assert count > 2
     assert done_s[0] - started_s >= 1.5
     assert done_s[1] - done_s[0] >= 1.5
 

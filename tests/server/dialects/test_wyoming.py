@@ -220,7 +220,7 @@ def test_what_is_not_wyoming_is_told_and_closed(server: Running, data: bytes) ->
 @pytest.mark.parametrize("drip", [b"", b'{"type": ', encode("audio-chunk", MONO, bytes(100))[:-1]])
 def test_strangers_have_their_time(scripted: Scripted, drip: bytes) -> None:
     """Without a session, a whole event has to come now and then; bytes alone do not count."""
-    limits = Limits(handshake_timeout_s=0.5)
+    limits = Limits(handshake_timeout_s=1.0)
     with serving(scripted(), limits=limits) as server, closing(Wyomingly(server)) as client:
         client.send(encode("ping"), drip)
         client.until("pong")
@@ -230,7 +230,7 @@ def test_strangers_have_their_time(scripted: Scripted, drip: bytes) -> None:
 
 def test_silence_in_the_middle_of_an_utterance_has_an_end(scripted: Scripted) -> None:
     """The place is free again."""
-    limits = Limits(handshake_timeout_s=0.3, idle_timeout_s=1.0)
+    limits = Limits(handshake_timeout_s=1.0, idle_timeout_s=1.5)
     with serving(scripted(), limits=limits) as server, closing(Wyomingly(server)) as client:
         client.send(chunks(spoken(1)), b"{")
         assert client.ended() == "idle"

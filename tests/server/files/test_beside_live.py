@@ -15,7 +15,7 @@ from asrctl.providers.base import ModelSpec
 from asrctl.server.files import routes
 from asrctl.server.files.limits import FileLimits
 
-from ..servers import Running, Talker, check_account, options_for, running, spoken, until
+from ..servers import PATIENCE_S, Running, Talker, check_account, options_for, running, spoken, until
 from .requests import FORM, HELLO, LONG, WORDS, Raw, form, post, said, wav
 
 Scripted = Callable[..., ModelSpec]
@@ -41,32 +41,35 @@ def waits(server: Running) -> float:
     return server.metric('asrctl_files{state="waiting"}')
 
 
+def decoded_s(server: Running) -> float:
+    """Time that the windows of files took that were decoded to their end."""
+    return server.metric("asrctl_file_inference_seconds_total")
+
+
 def test_ten_files_do_not_delay_live_finals(scripted: Scripted) -> None:
-    """With ten files at hand, each window of which takes a second, a live final comes as soon as without
-    them: it does not wait for the window that runs. No file counts as load, and all are transcribed."""
-    with running(options_for(scripted(delay_s=1.0))) as server:
-        with Talker(server.url, spoken(1), partials=False) as talker:
-            alone_s = _final_s(talker)
-        with posting(server, 10, ONE) as files:
-            until(lambda: at_work(server) == 2 and waits(server) == 8)
-            until(lambda: server.metric("asrctl_file_windows") > 0)
-            load = server.call(server.server.engine.meter.load)
-            assert (load.finals, load.partials) == (0, 0)
-            with Talker(server.url, spoken(*range(1, 6)), partials=False) as talker:
-                beside_s = sorted(_final_s(talker) for _ in range(5))
-            texts = {file.result(60).json()["text"] for file in files}
-        assert beside_s[2] < alone_s + 0.3, (alone_s, beside_s)
-        assert {len(text.split()) for text in texts} == {30}
-        assert server.metric("asrctl_file_inference_seconds_total") >= 10.0
+    """With ten files at hand, each window of which takes a second, a live final does not wait for the window
+    that runs: that is stopped. No file counts as load, and all are transcribed."""
+    with running(options_for(scripted(delay_s=1.0))) as server, posting(server, 10, ONE) as files:
+        until(lambda: at_work(server) == 2 and waits(server) == 8)
+        until(lambda: server.metric("asrctl_file_windows") > 0)
+        load = server.call(server.server.engine.meter.load)
+        assert (load.finals, load.partials) == (0, 0)
+        with Talker(server.url, spoken(*range(1, 6)), partials=False) as talker:
+            _next_final(talker)
+            before_s = decoded_s(server)
+            for _ in range(4):
+                _next_final(talker)
+            assert (
+                decoded_s(server) - before_s < 2.0
+            )  # it would be four windows; a busy machine may let one by
+        assert {len(file.result(60).json()["text"].split()) for file in files} == {30}
+        assert decoded_s(server) >= 10.0
 
 
-def _final_s(talker: Talker) -> float:
-    """How long the next utterance's final takes, from the end of its audio."""
-    talker.send(0.3 if not talker.protocol.next_offset else 0.0)
-    talker.send(1.0)
-    started_s = time.monotonic()
+def _next_final(talker: Talker) -> None:
+    """Say the next utterance, and wait for its final."""
+    talker.send(1.0 if talker.protocol.next_offset else 1.3)
     talker.receive_until(Final)
-    return time.monotonic() - started_s
 
 
 def test_files_get_on_beside_live_audio(scripted: Scripted) -> None:
@@ -79,10 +82,11 @@ def test_files_get_on_beside_live_audio(scripted: Scripted) -> None:
 
 
 def test_a_client_that_leaves(scripted: Scripted) -> None:
-    """Within a second nothing is decoded for it any more, and its place is free, whatever it waited for."""
+    """What is decoded for it is stopped at once, and its place is free, whatever it waited for."""
     body = form(("file", LONG, "a.wav"))
     streamed = form(("stream", b"true", None), ("file", LONG, "a.wav"))
-    with running(options_for(scripted(delay_s=1.0), files=FileLimits(at_work=1))) as server:
+    options = options_for(scripted(hang_on=["w0"]), files=FileLimits(at_work=1))
+    with running(options) as server:
         for content in (body, streamed):
             with Raw(server) as raw, Raw(server) as second:
                 for each in (raw, second):
@@ -90,11 +94,9 @@ def test_a_client_that_leaves(scripted: Scripted) -> None:
                     each.send(content)
                 until(lambda: at_work(server) == 1 and waits(server) == 1)
                 until(lambda: server.metric("asrctl_file_windows") > 0)
-            left_s = time.monotonic()
             until(lambda: at_work(server) + waits(server) + server.metric("asrctl_file_windows") == 0)
-            assert time.monotonic() - left_s < 1.0
-        assert server.metric("asrctl_file_inference_seconds_total") < 3
         assert post(server, file=HELLO).json()["text"] == WORDS
+        assert server.metric("asrctl_worker_restarts_total") == 0
 
 
 def test_a_full_house(scripted: Scripted) -> None:
@@ -121,8 +123,8 @@ def test_while_the_model_loads(scripted: Scripted) -> None:
 
 def test_a_stream_says_that_it_lives(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no text comes for a while, a comment does."""
-    monkeypatch.setattr(routes, "_KEEP_ALIVE_S", 0.1)
-    with running(options_for(scripted(delay_s=0.5))) as server:
+    monkeypatch.setattr(routes, "_KEEP_ALIVE_S", 0.05)
+    with running(options_for(scripted(delay_s=1.0))) as server:
         text = post(server, stream="true").text
     assert text.startswith(": working\n\n: working\n\n")
     assert text.endswith("data: [DONE]\n\n")
@@ -139,7 +141,7 @@ def test_the_end_of_the_server(scripted: Scripted) -> None:
             until(lambda: at_work(server) == 2)
             started_s = time.monotonic()
             server.stop()
-            assert time.monotonic() - started_s < 5
+            assert time.monotonic() - started_s < PATIENCE_S / 2
             assert short.result(30).json()["text"] == WORDS
             for file in long:
                 answer = file.result(30)

@@ -79,7 +79,7 @@ def test_too_slow(scripted: Scripted) -> None:
 
 def test_a_slow_upload_that_moves_is_let(scripted: Scripted) -> None:
     """It may take longer than a connection without a request may live."""
-    limits = replace(Limits(), handshake_timeout_s=0.5)
+    limits = replace(Limits(), handshake_timeout_s=1.5)
     body = form(("file", HELLO, "a.wav"))
     with running(options_for(scripted(delay_s=1.5), limits=limits)) as server, Raw(server) as raw:
         raw.start(f"{TYPE}\r\nContent-Length: {len(body)}\r\nConnection: close")
