@@ -22,7 +22,6 @@ from asrctl.audio.pcm import SAMPLE_BYTES, Block, PcmEncoding, PcmFramer, block_
 
 MAX_HEADER_BYTES = 1 << 20  # cover art and cue lists come before the data in some files
 
-_AHEAD_BYTES = 1 << 16  # to see what follows; a pipe may take long to bring more
 _MAGIC = (b"RIFF", b"RF64", b"BW64")
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # after the format tag of an extensible header
@@ -307,7 +306,7 @@ class WavDecoder:
 
     def _another(self, last: WavHeader) -> WavHeader | None:
         """The header of a WAV that was joined to this one."""
-        ahead = self._reader.take(_AHEAD_BYTES)
+        ahead = self._reader.take(1 << 16)  # a pipe may take long to bring more
         self._reader.put_back(ahead)
         header = read_wav_header(self._reader)
         if header is None:

@@ -22,8 +22,8 @@ _STARTS = 6
 """A process that cannot be started is tried again within 3 s: limits of processes and memory often pass."""
 _RELOAD_S = 1.0
 _RELOAD_FOR_S = 5.0
-"""A model that was ready is loaded again that often for so long before it has failed: what is in its way often
-passes, and the audio of the jobs that wait is still there. A reserve must not be kept waiting for longer."""
+"""A model that was ready is loaded again that often, for so long, before it has failed: what is in its way
+often passes, and the audio of the jobs that wait is still there. A reserve is not to wait for longer."""
 _RETRY_GROWTH = 32.0
 """A model that failed is tried again ever more rarely, at last after so many times the first wait."""
 
