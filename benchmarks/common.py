@@ -167,7 +167,7 @@ def save(name: str, data: dict[str, Any], *tables: Table) -> Path:
 def command() -> str:
     """The command that runs now, as a reader can use it elsewhere: of paths, only the last part."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
-    start = ["python", "-m", module.name] if module else ["python", sys.argv[0]]
+    start = ["python", "-m", module.name.removesuffix(".__main__")] if module else ["python", sys.argv[0]]
     return " ".join(Path(word).name if os.sep in word else word for word in [*start, *sys.argv[1:]])
 
 

@@ -29,17 +29,18 @@ def test_audio_context(duration_s: float, positions: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("effort", "short", "long"),
+    ("effort", "short", "long", "checked"),
     [
-        (Effort.DRAFT, 320, 628),
-        (Effort.LIGHT, 320, 628),
-        (Effort.NORMAL, 512, 628),
-        (Effort.THOROUGH, 1500, 1500),
+        (Effort.DRAFT, 320, 628, False),
+        (Effort.LIGHT, 320, 628, True),
+        (Effort.NORMAL, 512, 628, True),
+        (Effort.THOROUGH, 1500, 1500, False),
     ],
 )
-def test_effort(effort: Effort, short: int, long: int) -> None:
-    """Less effort saves on short windows; none is too little for a long one."""
+def test_effort(effort: Effort, short: int, long: int, checked: bool) -> None:
+    """Less effort saves on short windows; none is too little for a long one. Drafts stay as they are."""
     assert (audio_context(2, effort), audio_context(10, effort)) == (short, long)
+    assert effort.is_checked == checked
 
 
 @given(st.floats(0, 30), st.floats(0, 30))
