@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from asrctl.audio.helper import Helper, helper
 from asrctl.end_of_turn.child import LENGTH
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-T = TypeVar("T")
 
 COMMAND = [sys.executable, "-P", "-m", "asrctl.end_of_turn.child"]
 """What is started; where weights are is its argument."""

@@ -33,8 +33,8 @@ class Effort(StrEnum):
     DRAFT = "draft"
     """For partials: the least of the encoder without repetition loops on most speech, and one decode."""
     LIGHT = "light"
-    """For finals of live speech: as little of the encoder; a repetition loop is decoded again with more of
-    it. Decoding again what is merely unsure costs latency and gains nothing (`benchmarks.live_text`)."""
+    """For finals of live speech: as little of the encoder; only a repetition loop is decoded again with more
+    of it, since somebody waits."""
     NORMAL = "normal"
     """The fitted part of the encoder; what looks wrong is decoded again with more of it."""
     THOROUGH = "thorough"

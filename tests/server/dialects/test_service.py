@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import pytest
+from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.protocol import State
 from websockets.sync.client import ClientConnection
+from websockets.uri import parse_uri
 
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.protocol import CloseCode
@@ -386,6 +390,23 @@ def test_long_messages(server: Running, monkeypatch: pytest.MonkeyPatch) -> None
     with contextlib.suppress(ConnectionClosed):
         crowded.socket.send(bytes(3 << 20))
     assert crowded.closed() == 1013
+
+
+def test_a_client_that_is_still_sending_reads_why(server: Running) -> None:
+    """A message that is too long is taken to its end, and thrown away: else the client would be reset."""
+    client = ClientProtocol(parse_uri(f"ws://127.0.0.1:{server.server.port}/plain"))
+    client.send_request(client.connect())
+    with socket.create_connection(("127.0.0.1", server.server.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(b"".join(client.data_to_send()))
+        while client.state is not State.OPEN:
+            client.receive_data(connection.recv(4096))
+        client.send_binary(bytes(5 << 20))
+        message = b"".join(client.data_to_send())
+        for at in range(0, len(message), 1 << 16):
+            connection.sendall(message[at : at + (1 << 16)])
+        while data := connection.recv(1 << 16):
+            client.receive_data(data)
+    assert client.close_rcvd is not None and client.close_rcvd.code == 1009
 
 
 def _long(server: Running) -> object:
