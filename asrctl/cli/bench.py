@@ -13,8 +13,6 @@ from asrctl.cli.bench_options import (
     BUILTIN_S,
     File,
     Json,
-    Model,
-    Provider,
     Reference,
     Rounds,
     Threads,
@@ -32,6 +30,7 @@ from asrctl.cli.bench_stream import bench_stream
 from asrctl.cli.bench_view import Plot, print_json, progress, say, show
 from asrctl.cli.config import ConfigFile
 from asrctl.cli.help import COMMANDS
+from asrctl.cli.model_options import Model, Provider
 from asrctl.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=COMMANDS["bench"])

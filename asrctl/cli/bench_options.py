@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asrctl.cli import completion
 from asrctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,22 +29,6 @@ File = Annotated[
 ]
 Reference = Annotated[
     Path | None, typer.Option(metavar="TXT", help="Reference transcript of FILE, for word errors.")
-]
-Provider = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="auto, or a provider's name such as whisper_cpp.",
-        autocompletion=completion.providers,
-    ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|PATH",
-        help="A name of `asrctl models list`, a file, or a directory.",
-        autocompletion=completion.models,
-    ),
 ]
 Threads = Annotated[
     int | None,

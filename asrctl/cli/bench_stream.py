@@ -14,8 +14,6 @@ import typer
 from asrctl.cli.bench_options import (
     File,
     Json,
-    Model,
-    Provider,
     Reference,
     Seconds,
     Threads,
@@ -29,6 +27,7 @@ from asrctl.cli.bench_options import (
 )
 from asrctl.cli.bench_view import Plot, progress, show
 from asrctl.cli.config import ConfigFile
+from asrctl.cli.model_options import Model, Provider
 from asrctl.errors import UsageError
 
 if TYPE_CHECKING:

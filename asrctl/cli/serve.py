@@ -12,6 +12,7 @@ import typer
 
 from asrctl.cli import serve_options as options
 from asrctl.cli.config import ConfigFile
+from asrctl.cli.model_options import Model, Provider
 from asrctl.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ def serve(
     allow_origin: options.AllowOrigin = None,
     tls_cert: options.TlsCert = None,
     tls_key: options.TlsKey = None,
-    model: options.Model = None,
+    model: Model = None,
     small_model: options.SmallModel = None,
     fallback_model: options.FallbackModel = None,
     fallback_provider: options.FallbackProvider = None,
-    provider: options.Provider = None,
+    provider: Provider = None,
     language: options.Language = None,
     threads: options.Threads = None,
     workers: options.Workers = None,

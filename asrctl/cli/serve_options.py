@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asrctl.cli import completion
+from asrctl.cli.model_options import model, provider
 
 Host = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Address to listen on (default 127.0.0.1).")
@@ -59,42 +59,9 @@ TlsCert = Annotated[
 TlsKey = Annotated[
     Path | None, typer.Option(metavar="FILE", help="PEM private key, if it is not in the same file.")
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|PATH",
-        help="A name of `asrctl models list`, or a file.",
-        autocompletion=completion.models,
-    ),
-]
-SmallModel = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|PATH",
-        help="Model to use under load; auto takes a smaller one that is there.",
-        autocompletion=completion.models,
-    ),
-]
-FallbackModel = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|PATH",
-        help="Model to use if the main one fails.",
-        autocompletion=completion.models,
-    ),
-]
-FallbackProvider = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Provider of the fallback model.", autocompletion=completion.providers),
-]
-Provider = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="auto, or a provider's name such as whisper_cpp.",
-        autocompletion=completion.providers,
-    ),
-]
+SmallModel = Annotated[str | None, model("Model to use under load; auto takes a smaller one that is there.")]
+FallbackModel = Annotated[str | None, model("Model to use if the main one fails.")]
+FallbackProvider = Annotated[str | None, provider("Provider of the fallback model.")]
 Language = Annotated[
     str | None,
     typer.Option(
