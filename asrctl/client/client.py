@@ -16,7 +16,8 @@ from asrctl.client.options import ClientOptions
 from asrctl.client.replay import ReplayBuffer
 from asrctl.client.salvage import what_is_left
 from asrctl.client.source import AHEAD_SAMPLES, HELD_SAMPLES, SOURCE_BUFFER, Source, chunks_of, pcm_of
-from asrctl.client.state import State
+from asrctl.client.state import Phase, State
+from asrctl.errors import ServerError
 from asrctl.policy.breaker import CircuitBreaker
 from asrctl.protocol import ClientProtocol, ClientState, Done, Ready
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
@@ -82,7 +83,6 @@ class Client:
             self._protocol,
             self._buffer,
             self._inbox,
-            self._what_is_left,
             breaker or CircuitBreaker(self._options.breaker, clock),
             clock,
             sleep,
@@ -90,6 +90,7 @@ class Client:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._finished = False
+        self._error: ServerError | None = None
 
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._connections.run())]
@@ -102,6 +103,8 @@ class Client:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        if self._given_up() is None and self._connections.state.phase is not Phase.DONE:
+            self._error = ServerError(f"{self._url}: the client was closed")
         self._buffer.close()
         self._finished = True
 
@@ -114,6 +117,8 @@ class Client:
         """
         while (event := await self._inbox.get()) is not None:
             yield event
+        if (error := self._given_up()) is not None:
+            raise error
         if self._source_error is not None:
             raise self._source_error
 
@@ -151,6 +156,8 @@ class Client:
 
     def feed(self, samples: NDArray[np.float32] | bytes) -> None:
         """Take audio; never waits. What does not fit into the buffer is declared dropped, oldest first.
+
+        When the server was given up, audio is saved until the iteration has said so, and not any more.
 
         Args:
             samples: Mono float32 in [-1, 1] at 16 kHz, shape (n,); what is no number becomes silence. Or
@@ -240,6 +247,14 @@ class Client:
             What became of it, and where it is, for people; empty if there is none.
         """
         return what_is_left(self._buffer, self._options.salvage_dir)
+
+    def _given_up(self) -> ServerError | None:
+        """Why the server was given up, once the audio is safe; None unless it was."""
+        error = self._connections.error
+        if self._error is None and error is not None:
+            self._error = ServerError("; ".join(filter(None, (str(error), self._what_is_left()))))
+            self._error.__cause__ = error.__cause__
+        return self._error
 
     def _what_is_left(self) -> str:
         """What becomes of the audio when the server is given up."""

@@ -33,6 +33,7 @@ class Connections:
         done: The server's account of the last session; None before the end.
         moved: Set whenever audio was fed, sent or answered for, and at the end.
         over: Whether nothing will be sent any more.
+        error: Why the server was given up; None unless it was.
     """
 
     def __init__(
@@ -42,7 +43,6 @@ class Connections:
         protocol: ClientProtocol,
         buffer: ReplayBuffer,
         inbox: Inbox,
-        what_is_left: Callable[[], str],
         breaker: CircuitBreaker,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[object]],
@@ -56,7 +56,6 @@ class Connections:
             protocol: Fresh.
             buffer: Holds what is not committed.
             inbox: Gets the events, and is closed at the end.
-            what_is_left: Called when the server is given up: makes the audio safe, and says where it is.
             breaker: Says when the server is left alone.
             clock: Monotonic seconds.
             sleep: Waits so many seconds.
@@ -67,14 +66,13 @@ class Connections:
         self.done: Done | None = None
         self.moved = asyncio.Event()
         self.over = False
+        self.error: ServerError | None = None
         self._url = url
         self._options = options
         self._protocol = protocol
         self._buffer = buffer
         self._inbox = inbox
-        self._what_is_left = what_is_left
         self._phase = Phase.CONNECTING
-        self._given_up = ""
         self._attempts = Attempts(
             options.backoff,
             breaker,
@@ -97,7 +95,7 @@ class Connections:
             max_attempts=tries.max_number if trying and tries.answered else 0,
             wait_s=tries.wait_s,
             unsent_s=self.unsent_samples / SAMPLE_RATE_HZ,
-            reason=self._given_up or (tries.reason if trying else ""),
+            reason=tries.reason if trying else str(self.error or ""),
             breaker=tries.breaker,
         )
 
@@ -109,22 +107,20 @@ class Connections:
 
     async def run(self) -> None:
         """Connect and connect again."""
-        phase, error = Phase.GAVE_UP, ServerError(f"{self._url}: the client was closed")
+        phase = Phase.GAVE_UP
         try:
             async for attempt in self._attempts:
                 with attempt:
                     await self._one_link()
             phase = Phase.DONE
         except GaveUp as gave_up:
-            error = self._giving_up(str(gave_up))
+            self.error = ServerError(f"{self._url}: {gave_up}")
         except Exception as fault:  # ours; it must not cost anybody their audio
-            error = self._giving_up(f"the client failed: {fault or type(fault).__name__}")
-            error.__cause__ = fault
+            self.error = ServerError(f"{self._url}: the client failed: {fault or type(fault).__name__}")
+            self.error.__cause__ = fault
         finally:
-            done = phase is Phase.DONE
-            self._given_up = "" if done else str(error)
             self._set(phase)
-            self._inbox.close(None if done else error)
+            self._inbox.close()
             self.over = True
             self.moved.set()
 
@@ -163,10 +159,6 @@ class Connections:
             piece = self._buffer.read(position, self._buffer.end - position)
             if piece.data is None:
                 self._protocol.lost_before(position + piece.frames)
-
-    def _giving_up(self, reason: str) -> ServerError:
-        """The error, once the audio that no server answered for is safe."""
-        return ServerError("; ".join(filter(None, [f"{self._url}: {reason}", self._what_is_left()])))
 
     # What comes back
 

@@ -33,7 +33,6 @@ class Inbox:
         self._changed = asyncio.Event()
         self._taken = asyncio.Event()
         self._closed = False
-        self._error: Exception | None = None
 
     def put(self, event: Event) -> None:
         """Queue an event; it replaces those that say less than it does, if nobody has seen them."""
@@ -42,16 +41,14 @@ class Inbox:
         self._events.append(event)
         self._changed.set()
 
-    def close(self, error: Exception | None = None) -> None:
-        """No more events come; once the queued ones are taken, `error` is raised if there is one."""
-        self._closed, self._error = True, error
+    def close(self) -> None:
+        """No more events come."""
+        self._closed = True
         self._changed.set()
 
     async def get(self) -> Event | None:
         """The oldest event; None at the end."""
         while not self._events:
-            if self._error is not None:
-                raise self._error
             if self._closed:
                 return None
             self._changed.clear()

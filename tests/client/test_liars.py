@@ -86,6 +86,27 @@ def test_lies(lie: Lie | str | bytes, tmp_path: Path) -> None:
     assert saved(error) == SAMPLES
 
 
+@pytest.mark.parametrize("iterated", [True, False])
+def test_fed_when_all_is_over(tmp_path: Path, iterated: bool) -> None:
+    """Audio fed until it is told that the server was given up is saved too."""
+
+    async def main() -> None:
+        async with saying("{}") as url, Client(url, ClientOptions(salvage_dir=tmp_path)) as client:
+            client.feed(sound(0, SAMPLES))
+            await client.wait_unsent_below(0)  # so until nothing will be sent any more
+            client.feed(sound(SAMPLES, 2 * SAMPLES))
+            if iterated:
+                for _ in range(2):
+                    with pytest.raises(ServerError, match="kept in"):
+                        async for _ in client:
+                            pass
+
+    run(main())
+    (kept,) = tmp_path.iterdir()
+    with wave.open(str(kept)) as wav:
+        assert wav.getnframes() == 2 * SAMPLES
+
+
 def test_a_lie_after_some_truth(tmp_path: Path) -> None:
     """What was answered for is not saved again."""
 
