@@ -94,10 +94,10 @@ def _value(spec: dataclasses.Field[Any], value: Any, *, strict: bool) -> Any:
     kind = spec.metadata.get("kind")
     if kind is None:
         return value
-    if isinstance(value, dict):
-        return _built(kind, value, strict=strict)
     if kind is str:
         return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, dict):
+        return _built(kind, value, strict=strict)
     if isinstance(value, list) and all(isinstance(each, dict) for each in value):
         return tuple(_built(kind, each, strict=strict) for each in value)
     return value

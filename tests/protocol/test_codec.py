@@ -200,6 +200,7 @@ def test_words_of_a_final() -> None:
          "offset must not be above onset"),
         ('{"type":"start","format":{},"partial_interval_s":0}', 4400, "partial_interval_s must be from 0.1"),
         ('{"type":"start","format":{},"vocabulary":"Ada"}', 4400, "vocabulary must be a list of strings"),
+        ('{"type":"start","format":{},"vocabulary":{}}', 4400, "vocabulary must be a list of strings"),
         ('{"type":"start","format":{},"vocabulary":[{}]}', 4400, "vocabulary holds one that must be a"),
         ('{"type":"start","format":{},"vocabulary":[""]}', 4400, "must have 1 to 100 characters"),
         (json.dumps({"type": "start", "format": {}, "vocabulary": ["x"] * 101}), 4400,
