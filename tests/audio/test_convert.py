@@ -24,7 +24,6 @@ def converted(converter: StreamConverter, chunks: Iterator[bytes] | list[Samples
     return np.concatenate([*(converter.feed(chunk) for chunk in chunks), converter.flush()])
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     data=st.binary(max_size=6000),
     cuts=st.lists(st.integers(0, 6000), max_size=12),
@@ -47,7 +46,7 @@ def test_cuts_leave_no_trace(
     assert abs(len(actual) - whole.received_frames * SAMPLE_RATE_HZ / rate_hz) < 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     frames=st.integers(0, 5000),
     rate_hz=st.sampled_from(RATES_HZ),

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.audio.convert import StreamConverter
@@ -95,7 +95,6 @@ def test_unrelated_speech_on_two_channels_is_left_alone() -> None:
         assert converter.inverted_s == 0
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     cuts=st.lists(st.integers(0, 20_000), max_size=8),
     channels=st.integers(2, 4),

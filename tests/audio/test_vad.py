@@ -88,7 +88,7 @@ def test_equals_the_reference(
     np.testing.assert_allclose(ours, reference, rtol=0, atol=0.01)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 3 * FRAME_SAMPLES), max_size=60))
 def test_result_does_not_depend_on_chunks(chunks: list[int]) -> None:
     """However the stream is cut, the probabilities are the same to rounding, and nothing is kept back."""

@@ -71,7 +71,7 @@ def test_without_pairs_a_drift_hides_the_change() -> None:
     assert not ratio(*drifting(np.random.default_rng(1), 1.1)).differs
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(TIMES, TIMES), min_size=1, max_size=25))
 def test_the_order_of_pairs_does_not_matter(pairs: list[tuple[float, float]]) -> None:
     """What is compared is within them."""
@@ -105,7 +105,7 @@ def test_few_rounds_tell_nothing() -> None:
     assert ratio([1.0] * MIN_ROUNDS, [2.0] * MIN_ROUNDS).differs
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(TIMES, min_size=1, max_size=8), st.lists(TIMES, min_size=1, max_size=8))
 def test_swapping_the_sides_turns_the_ratio_over(before: list[float], after: list[float]) -> None:
     """And the same seed gives the same interval."""

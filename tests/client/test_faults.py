@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.client import Client, ClientOptions, Phase
@@ -363,7 +363,6 @@ def test_a_server_that_is_confused() -> None:
     assert "asks for audio that is not there" in str(heard.error)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.one_of(

@@ -220,4 +220,4 @@ class Stream(RuleBasedStateMachine):
 
 TestStream = Stream.TestCase
 """In any order: what is held is complete and right, or declared, within its bounds."""
-TestStream.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)
+TestStream.settings = settings(max_examples=30, stateful_step_count=15)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol, State
@@ -36,7 +36,6 @@ _LENGTHS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(lengths=st.lists(_LENGTHS, max_size=4), piece_bytes=st.sampled_from((7, 1000, 1 << 20)))
 def test_messages_stay_what_they_are(lengths: list[int], piece_bytes: int) -> None:
     """Whatever the length of frames and of pieces, the same messages are heard, with pings between."""

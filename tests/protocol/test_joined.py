@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.protocol import ClientState, Dropped, Final
@@ -53,7 +53,6 @@ def check(link: Link) -> None:
     assert len(link.dones) == 1
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     frames=st.integers(0, 400),
@@ -69,7 +68,6 @@ def test_any_cuts(seed: int, frames: int, window: int, hold: int, steps: int) ->
     check(link)
 
 
-@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), cut_at=st.integers(0, 120))
 def test_one_cut_anywhere(seed: int, cut_at: int) -> None:
     """One cut at any point of a calm run changes nothing at all in what is said."""

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as profile
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError
@@ -40,7 +39,6 @@ def test_an_errors_message_is_found(body: bytes, message: str) -> None:
     assert message_of(body) == message
 
 
-@profile(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     answer=st.fixed_dictionaries(
         {"text": st.text(max_size=20) | JSON},

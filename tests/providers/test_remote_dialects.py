@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError
@@ -105,7 +105,6 @@ TURNS = st.lists(st.sampled_from(TURN_NAMES), max_size=80)
 
 
 @pytest.mark.parametrize("name", list(BRAINS))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(utterances=UTTERANCES, turns=TURNS, chunk=st.sampled_from([1_700, 3_193]), guessed=st.booleans())
 def test_every_order_gives_each_word_once(
     name: str, utterances: list[list[int]], turns: list[str], chunk: int, guessed: bool
@@ -181,7 +180,6 @@ EVENTS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     dialect=st.sampled_from(["auto", "openai", "vllm", "deepgram", "wyoming"]),
     messages=st.lists(EVENTS | st.text(), max_size=8),
@@ -319,7 +317,7 @@ def test_a_text_that_comes_twice_counts_once() -> None:
 
 @pytest.mark.parametrize("rate_hz", [16_000, 24_000])
 @given(cuts=st.lists(st.integers(0, 3_200), max_size=6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_resampling_does_not_show_its_cuts(rate_hz: int, cuts: list[int]) -> None:
     """An utterance sounds the same however it was cut, keeps its length, and its words are still there."""
     pcm = pcm_of(speak([5, 6]))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError, ProviderError, Superseded
@@ -548,7 +548,6 @@ ACTIONS = st.lists(
 
 
 @given(actions=ACTIONS, seed=st.integers(0, 2**32))
-@settings(max_examples=100, deadline=None)
 async def test_every_utterance_is_answered_once_with_all_its_words(
     actions: list[tuple[str, int]], seed: int
 ) -> None:

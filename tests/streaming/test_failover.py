@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError, ModelError, ProviderError, QueueFull, WorkerCrashed
@@ -844,7 +844,6 @@ NAMES = [
 
 
 @given(actions=ACTIONS, seed=st.integers(0, 2**32), names=st.sampled_from(NAMES))
-@settings(max_examples=100, deadline=None)
 async def test_the_account_balances_and_no_word_is_lost(
     actions: list[tuple[str, int]], seed: int, names: tuple[str, ...]
 ) -> None:

@@ -140,7 +140,6 @@ SPOKEN = st.lists(st.tuples(st.integers(0, 60_000), st.integers(1, 70)), max_siz
 SIZES = st.lists(st.just(0) | st.integers(200, 40_000), min_size=1, max_size=5).filter(any)
 
 
-@settings(max_examples=50, deadline=None)
 @given(SPOKEN, SIZES, st.integers(0, 20_000))
 async def test_no_word_lost_or_doubled(
     spoken: list[tuple[int, int]], sizes: list[int], tail_samples: int
@@ -157,7 +156,7 @@ async def test_no_word_lost_or_doubled(
     assert work.account.dropped_samples == 0 and work.lost == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SPOKEN.filter(bool), SIZES)
 async def test_result_does_not_depend_on_chunks(spoken: list[tuple[int, int]], sizes: list[int]) -> None:
     """The same audio in other chunks gives the same segments and the same account."""
@@ -170,7 +169,7 @@ async def test_result_does_not_depend_on_chunks(spoken: list[tuple[int, int]], s
     assert whole.account == cut.account
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 90), SIZES)
 async def test_without_voice_activity_everything_is_decoded(amount: int, sizes: list[int]) -> None:
     """With the stand-in for `--no-vad` all samples are speech, silence too, and words survive the cuts."""

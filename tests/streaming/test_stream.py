@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asrctl.errors import ProviderError
@@ -553,7 +553,6 @@ def numbers_for(amount: int, dice: random.Random) -> Iterator[int]:
     seed=96856,
 )
 @given(actions=ACTIONS, seed=st.integers(0, 2**32))
-@settings(max_examples=100, deadline=None)
 def test_the_account_balances_and_no_word_is_lost(actions: list[tuple[str, int]], seed: int) -> None:
     """Whatever the chunks, pauses, flushes, gaps, failures and the order of answers.
 

@@ -434,6 +434,17 @@ def test_speakers_of_what_is_held_back() -> None:
     assert [who(final) for final in talk.finals] == [[None, None], [0, 0]]
 
 
+def test_an_utterance_without_words() -> None:
+    """Nothing was heard in it: its span is final all the same, with an empty transcript."""
+    talk = Talk()
+    talk.hear(SpeechStarted(0, 0.1))
+    talk.hear(SpeechEnded(0, 1.5))
+    talk.hear(Final(0, Segment(0.2, 1.0, "", 1.0), 1600, 24_000))
+    [final] = talk.finals
+    assert (heard(final)["transcript"], heard(final)["words"]) == ("", [])
+    assert final["start"] + final["duration"] == 1.5
+
+
 @pytest.mark.parametrize(
     ("fault", "variant", "code"),
     [(Refusal("all places are taken", 7), "Overloaded", 1013), ("OSError: secret", "InternalError", 1011)],

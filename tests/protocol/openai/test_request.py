@@ -147,6 +147,7 @@ def test_refusals(fields: dict[str, str], status: int, code: str, param: str) ->
 def test_a_model_of_english_alone() -> None:
     """It takes English and "auto", refuses other languages, and cannot translate."""
     assert request_of(ENGLISH, language="auto").language == "en"
+    assert file_request([("languages[]", "en"), ("languages[]", "de")], ENGLISH).language == ""
     for fields, translate, param in (({"language": "de"}, False, "language"), ({}, True, "model")):
         with pytest.raises(RequestRefused) as raised:
             request_of(ENGLISH, translate, **fields)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.protocol.openai.realtime import client_event
@@ -40,7 +40,6 @@ def _escaped(text: str, letters: str) -> str:
     return text
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     audio=st.binary(min_size=48, max_size=300),
     others=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
