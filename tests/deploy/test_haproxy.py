@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
 import subprocess
 import threading
@@ -21,6 +20,7 @@ from asrctl.policy.admission import AdmissionOptions
 from asrctl.protocol import Final, GoAway, SpeechStarted
 from benchmarks.balancer import CONFIG, Balancer, configured, program
 
+from ..server.conftest import pems
 from ..server.servers import (
     PATIENCE_S,
     Running,
@@ -34,19 +34,7 @@ from ..server.servers import (
 )
 
 pytestmark = pytest.mark.skipif(program() is None, reason="needs haproxy")
-
-
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate that nobody trusts, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl")
-    home = tmp_path_factory.mktemp("pem")
-    make = "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 1 -keyout key.pem -out cert.pem"
-    make += " -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run(["openssl", *make.split()], cwd=home, check=True, capture_output=True)
-    (home / "both.pem").write_text((home / "key.pem").read_text() + (home / "cert.pem").read_text())
-    return home / "both.pem"
+assert pems  # the fixture
 
 
 @contextmanager
@@ -85,12 +73,12 @@ def check(path: Path, **environ: str) -> None:
     assert (done.returncode, "WARNING" in done.stderr) == (0, False), done.stderr
 
 
-def test_the_configuration_is_valid(tmp_path: Path, pem: Path) -> None:
+def test_the_configuration_is_valid(tmp_path: Path, pems: Path) -> None:
     """As it ships, with TLS, with servers by DNS, and with those of a test."""
     path = tmp_path / "haproxy.cfg"
     path.write_text(CONFIG.read_text(encoding="utf-8"))
     check(path)
-    check(path, ASRCTL_CERTIFICATE=str(pem))
+    check(path, ASRCTL_CERTIFICATE=str(pems / "both.pem"))
     check(path, ASRCTL_DNS="asrctl:8765", ASRCTL_RESOLVER="127.0.0.1:53")
     path.write_text(configured({"asr-1": 8765, "asr-2": 8766}))
     check(path)
@@ -203,13 +191,13 @@ def test_a_server_that_drains_keeps_its_sessions(tmp_path: Path) -> None:
         servers[node].join()
 
 
-def test_tls(tmp_path: Path, pem: Path) -> None:
+def test_tls(tmp_path: Path, pems: Path) -> None:
     """With a certificate HAProxy serves wss."""
     with cluster(tmp_path, {"asr-1": 10}) as servers:
         ports = {"asr-1": servers["asr-1"].server.port}
-        with Balancer(ports, ASRCTL_CERTIFICATE=str(pem)) as balancer:
+        with Balancer(ports, ASRCTL_CERTIFICATE=str(pems / "both.pem")) as balancer:
             balancer.wait_up(ports)
-            context = ssl.create_default_context(cafile=pem)
+            context = ssl.create_default_context(cafile=pems / "both.pem")
             socket = open_socket(stream(balancer), ssl=context)
             assert socket.subprotocol == "asrctl.v1"
             socket.close()
