@@ -8,11 +8,11 @@ from benchmarks.fuzz_audio import FORMATS, MAX_INPUT_S, outcomes
 
 
 def test_damaged_files_end_in_samples_or_in_one_line() -> None:
-    """63 inputs of seven formats: no crash, no traceback, no hang; most still give something."""
+    """28 inputs of seven formats: no crash, no traceback, no hang; most still give something."""
     counts: Counter[str] = Counter()
-    for outcome in outcomes(9 * len(FORMATS), seed=20):
+    for outcome in outcomes(4 * len(FORMATS), seed=20):
         counts[outcome.kind] += 1
         assert outcome.took_s < MAX_INPUT_S, outcome
         assert bool(outcome.message) == (outcome.kind != "read"), outcome
-    assert counts.total() == 63
+    assert counts.total() == 28
     assert counts["read"] + counts["warned"] > counts["refused"] > 0

@@ -14,7 +14,7 @@ from tests.proxies import proxy_in_a_thread
 
 from .servers import Running, Talker, options_for, running, spoken
 
-SESSIONS = 20
+SESSIONS = 10
 
 
 def check(talker: Talker, words: list[str]) -> None:

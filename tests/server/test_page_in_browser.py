@@ -48,7 +48,7 @@ def test_words_come_to_the_screen(shared: Running, browser: Browser) -> None:
 
 def test_a_server_that_dies_in_mid_sentence(scripted: Scripted, browser: Browser) -> None:
     """Killed and started again, it costs time and no word, and the page says what goes on."""
-    numbers = range(1, 13)
+    numbers = range(1, 9)
     with Child(scripted().path) as server:
         visit = Visit(browser, server.origin, hears=spoken(*numbers))
         visit.start()
