@@ -141,7 +141,7 @@ def test_hostile_text_stays_text(shared: Running, browser: Browser) -> None:
     change = {"level": 2, "from_level": 0, "model": HOSTILE, "reason": HOSTILE}
     visit.inject({"type": "status", **change})
     assert visit.finals == [HOSTILE]
-    assert visit.page.inner_text(".gap > span") == f"[0.0 s not transcribed: {HOSTILE}]"
+    assert visit.page.text_content(".gap > span") == f"[0.0 s not transcribed: {HOSTILE}]"
     assert HOSTILE in visit.page.inner_text("#rung")
     assert visit.state == "live"
     assert visit.page.evaluate("[window.pwned ?? 0, document.querySelectorAll('img, li script').length]") == [
