@@ -8,8 +8,10 @@ when what comes later is known too.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 Distances = Sequence[Sequence[float]]
 """Cosine distances, 0 (the same) to 2: a row for each local speaker."""
@@ -71,7 +73,10 @@ def assign(
 
 
 def agglomerate(
-    distances: Distances, weights: Sequence[float], windows: Sequence[int], options: ClusteringOptions
+    distances: Iterable[Iterable[float]],
+    weights: Sequence[float],
+    windows: Sequence[int],
+    options: ClusteringOptions,
 ) -> list[int]:
     """Group local speakers of all windows by average linkage.
 
@@ -97,45 +102,45 @@ def agglomerate(
 
 
 class _Groups:
-    def __init__(self, distances: Distances, weights: Sequence[float], windows: Sequence[int]) -> None:
-        count = len(weights)
-        self.members = {index: [index] for index in range(count)}
-        self._weights = dict(enumerate(weights))
-        self._far = {
-            index: {
-                other: distances[index][other] for other in range(count) if windows[index] != windows[other]
-            }
-            for index in range(count)
-        }
-        self._heap = [(far, a, b) for a, row in self._far.items() for b, far in row.items() if a < b]
+    """Distances never get shorter by merging, so what was nearest once is no farther than what is: it is
+    looked for again only when it would be merged (Müllner 2011, arXiv:1109.2378)."""
+
+    def __init__(
+        self, distances: Iterable[Iterable[float]], weights: Sequence[float], windows: Sequence[int]
+    ) -> None:
+        self.members = {index: [index] for index in range(len(weights))}
+        self._weights = [*weights]
+        self._far = [
+            array("f", (inf if windows[other] == window else far for other, far in enumerate(row)))
+            for window, row in zip(windows, distances, strict=True)
+        ]
+        self._heap = [self._nearest(index) for index in self.members]
         heapq.heapify(self._heap)
-        self._next = count
+
+    def _nearest(self, index: int) -> tuple[float, int, int]:
+        row = self._far[index]
+        far = min(row)
+        return far, index, row.index(far)
 
     def merge_nearest(self, limit: float) -> bool:
         """Merge the nearest two groups; False if none that may be merged are within the limit."""
         while self._heap and self._heap[0][0] <= limit:
-            _, a, b = heapq.heappop(self._heap)
-            if a in self.members and b in self.members:
+            far, a, b = heapq.heappop(self._heap)
+            if a in self.members and self._far[a][b] == far:
                 self._merge(a, b)
                 return True
+            if a in self.members:
+                heapq.heappush(self._heap, self._nearest(a))
         return False
 
     def _merge(self, a: int, b: int) -> None:
-        new, self._next = self._next, self._next + 1
+        """What is kept apart from either is infinitely far from both."""
         weight_a, weight_b = self._weights[a], self._weights[b]
-        total = weight_a + weight_b
-        far_a, far_b = self._far.pop(a), self._far.pop(b)
-        self.members[new] = self.members.pop(a) + self.members.pop(b)
-        self._weights[new] = total
-        row: dict[int, float] = {}
-        for other in (
-            far_a.keys() & far_b.keys()
-        ):  # one that is kept apart from either is kept apart from both
-            row[other] = (weight_a * far_a[other] + weight_b * far_b[other]) / total
-            self._far[other][new] = row[other]
-            heapq.heappush(self._heap, (row[other], other, new))
-        for other in far_a.keys() | far_b.keys():
-            if other in self._far:
-                self._far[other].pop(a, None)
-                self._far[other].pop(b, None)
-        self._far[new] = row
+        total = self._weights[a] = weight_a + weight_b
+        far_a, far_b = self._far[a], self._far[b]
+        for other in self.members:
+            far_a[other] = (weight_a * far_a[other] + weight_b * far_b[other]) / total
+            self._far[other][a], self._far[other][b] = far_a[other], inf
+        self.members[a] += self.members.pop(b)
+        far_a[a] = far_a[b] = inf
+        heapq.heappush(self._heap, self._nearest(a))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,14 @@ def _symmetric(values: list[float], count: int) -> list[list[float]]:
     return [
         [0.0 if a == b else values[min(a, b) * count + max(a, b)] for b in range(count)] for a in range(count)
     ]
+
+
+def _average(table: list[list[float]], one: list[int], other: list[int]) -> float:
+    return sum(table[a][b] for a in one for b in other) / (len(one) * len(other))
+
+
+def _may_meet(windows: list[int], one: list[int], other: list[int]) -> bool:
+    return not {windows[a] for a in one} & {windows[b] for b in other}
 
 
 def test_a_near_voice_is_the_known_one_and_a_far_one_opens_another() -> None:
@@ -64,6 +74,28 @@ def test_a_number_of_speakers_is_reached_however_far_they_are() -> None:
     """With `speakers`, the threshold does not count."""
     table = [[0.0, 1.5, 1.6], [1.5, 0.0, 1.9], [1.6, 1.9, 0.0]]
     assert agglomerate(table, [1.0] * 3, [0, 1, 2], ClusteringOptions(speakers=2)) == [0, 0, 1]
+
+
+@given(st.integers(2, 7), st.data(), st.one_of(st.none(), st.integers(1, 3)))
+def test_the_nearest_are_merged_first(count: int, data: st.DataObject, speakers: int | None) -> None:
+    """As if all distances were looked at before each merge."""
+    # whole numbers, whose averages are exact, and far enough from each other not to be the same
+    values = [n / 64 for n in data.draw(st.permutations(range(count * count)))]
+    table = _symmetric(values, count)
+    windows = data.draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
+    options = ClusteringOptions(speakers, merge=0.4)
+    groups = [[index] for index in range(count)]
+    while len(groups) > (speakers or 1):
+        pairs = [
+            (_average(table, a, b), a, b) for a, b in combinations(groups, 2) if _may_meet(windows, a, b)
+        ]
+        if not pairs or (speakers is None and min(pairs)[0] > options.merge):
+            break
+        _, a, b = min(pairs)
+        groups = [each for each in groups if each not in (a, b)] + [a + b]
+    expected = sorted(sorted(each) for each in groups)
+    found = agglomerate(table, [1.0] * count, windows, options)
+    assert expected == [[n for n in range(count) if found[n] == group] for group in range(max(found) + 1)]
 
 
 @given(st.integers(1, 7), st.data())
