@@ -107,7 +107,8 @@ def _told_apart(speakers: str | None, samples: Path | None) -> SpeakerOptions | 
         return None
     if speakers != "auto" and not (speakers.isascii() and speakers.isdigit()):
         raise UsageError(f"--speakers {speakers}: it takes a number, or auto")
-    files = sorted(path for path in samples.iterdir() if path.is_file()) if samples else []
+    files = [path for path in sorted(samples.iterdir()) if path.is_file()] if samples else []
+    files = [path for path in files if not path.name.startswith(".")]  # a desktop's own
     if samples and not files:
         raise UsageError(f"--speaker-samples {samples}: there are no files in it")
     known = {path.stem: str(path) for path in files}

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -29,6 +30,8 @@ STUCK_S = 600.0
 """No step takes so long; the one that does is a computation without end."""
 MAX_SAMPLE_S = 60
 """More of a known speaker's sample is not heard: it would not be known better."""
+SAME = 0.05
+"""Nearer than this are two copies of a recording, and no two people."""
 _READ_BYTES = 4 * SAMPLE_RATE_HZ
 
 
@@ -77,12 +80,17 @@ def diarizer_of(networks: Networks, speakers: SpeakerOptions, options: DiarizerO
 
     Raises:
         AudioError: The sample of a known speaker cannot be read.
-        UsageError: Nobody is heard in it.
+        UsageError: Nobody is heard in it, or the same voice as in another.
     """
     from asrctl.policy.clustering import ClusteringOptions
     from asrctl.speakers.diarizer import Diarizer
 
     known = {name: _known(Diarizer(networks), path) for name, path in speakers.samples.items()}
+    for (one, voice), (other, another) in combinations(known.items(), 2):
+        if 1.0 - float(voice @ another) < SAME:
+            raise UsageError(
+                f"{speakers.samples[other]}: the same voice as {one}'s: nobody could tell them apart"
+            )
     return Diarizer(networks, replace(options, clustering=ClusteringOptions(speakers.most)), known)
 
 

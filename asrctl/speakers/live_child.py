@@ -32,6 +32,8 @@ ASKED = struct.Struct("<dd")
 """Since when, in seconds, and how many seconds must be new: with fewer, nothing is looked at."""
 LEAST_NEW_S = 5.0
 """Where labels can be corrected later, it would cost too much to look at less."""
+AT_ONCE_S = 0.0
+"""Where they cannot."""
 STEP_S = 8.0
 """A window is due after so long without a pause; those in pauses lie closer."""
 _LOST_SAMPLES = 5 * SAMPLE_RATE_HZ

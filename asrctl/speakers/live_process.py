@@ -17,7 +17,7 @@ from asrctl.audio.helper import Helper, helper
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.policy.labels import KnownTurns
 from asrctl.policy.turns import Turn
-from asrctl.speakers.live_child import ASKED, HEADER, LEAST_NEW_S, Message
+from asrctl.speakers.live_child import ASKED, AT_ONCE_S, HEADER, LEAST_NEW_S, Message
 from asrctl.speakers.options import SpeakerOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 
@@ -77,7 +77,7 @@ class StreamSpeakers:
         """Names of speakers that are not numbered."""
         self._process = process
         self._number = number
-        self._least_new_s = 0.0 if options.at_once else LEAST_NEW_S
+        self._least_new_s = AT_ONCE_S if options.at_once else LEAST_NEW_S
         self._behind_samples = 0
         self._went_on = asyncio.Event()
         self._answers: deque[asyncio.Future[dict[str, Any]]] = deque()
@@ -102,7 +102,11 @@ class StreamSpeakers:
         """Wait until less than so much waits for the process: for audio that comes faster than real time."""
         while self._behind_samples >= samples and not self._process.is_over:
             self._went_on.clear()
-            await self._went_on.wait()
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    await self._went_on.wait()
+            except TimeoutError:
+                self._process.fail(f"{_NAME} does not answer")
 
     async def turns(self, since_s: float) -> KnownTurns:
         """Who spoke since then, in all that was fed.

@@ -17,6 +17,7 @@ from asrctl import errors
 from asrctl.audio.isolated import OWN_GROUP, how_ended
 from asrctl.errors import AudioError, ModelError
 from asrctl.policy.turns import Turn
+from asrctl.speakers.child import STUCK_S
 from asrctl.speakers.options import SpeakerOptions
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _LINE_BYTES = 1 << 26
 """The turns of a recording of many days."""
+_ANSWER_S = STUCK_S + 60.0
+"""A process that does nothing for so long would have ended itself, if it were not stopped."""
+_NAME = "the process that tells speakers apart"
 COMMAND = [sys.executable, "-P", "-m", "asrctl.speakers.child"]
 """What is started; the request is its argument."""
 
@@ -44,6 +48,7 @@ class SpeakersProcess:
         self._request = json.dumps({**asdict(options), "models_dir": str(models_dir)})
         self._resources = ExitStack()
         self._process: asyncio.subprocess.Process
+        self._is_stuck = False
 
     async def __aenter__(self) -> Self:
         """Start it, and wait until its networks are loaded.
@@ -63,7 +68,7 @@ class SpeakersProcess:
             )
         except OSError as error:
             self._resources.close()
-            raise ModelError(f"the process that tells speakers apart does not start: {error}") from error
+            raise ModelError(f"{_NAME} does not start: {error}") from error
         try:
             if (said := await self._said()) is None:
                 raise ModelError(await self._ended())
@@ -79,17 +84,29 @@ class SpeakersProcess:
     ) -> None:
         assert self._process.stdin
         self._process.stdin.close()
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._kill()
         await self._process.wait()
         self._resources.close()
+
+    def _give_up(self) -> None:
+        self._is_stuck = True
+        self._kill()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
     async def feed(self, samples: NDArray[np.float32]) -> None:
         """Give it the next samples, and wait if it is behind; if it has died, `turns` says so."""
         assert self._process.stdin
-        with contextlib.suppress(ConnectionError):
-            self._process.stdin.write(samples.tobytes())
-            await self._process.stdin.drain()
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                self._process.stdin.write(samples.tobytes())
+                await self._process.stdin.drain()
+        except TimeoutError:
+            self._give_up()
+        except ConnectionError:
+            pass
 
     async def turns(self) -> list[Turn]:
         """Who spoke when in all that was fed.
@@ -104,17 +121,24 @@ class SpeakersProcess:
         return [Turn(*each) for each in said]
 
     async def _said(self) -> Any:
-        """Its next line; None if it has died, or says something else."""
+        """Its next line; None if it has died, says something else, or nothing for too long."""
         assert self._process.stdout
-        with contextlib.suppress(ValueError, ConnectionError):
-            return json.loads(await self._process.stdout.readline())
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return json.loads(await self._process.stdout.readline())
+        except TimeoutError:
+            self._give_up()
+        except (ValueError, ConnectionError):
+            pass
         return None
 
     async def _ended(self) -> str:
         """How, in words; one that says what makes no sense is ended first."""
+        if self._is_stuck:
+            return f"{_NAME} does not answer"
         try:
             async with asyncio.timeout(1.0):
                 code = await self._process.wait()
         except TimeoutError:
-            return "the process that tells speakers apart sent nonsense"
-        return f"the process that tells speakers apart {how_ended(code, self._complaints)}"
+            return f"{_NAME} sent nonsense"
+        return f"{_NAME} {how_ended(code, self._complaints)}"

@@ -109,6 +109,7 @@ def test_known_speakers(
     """A file for each is called after them; others are numbered."""
     (tmp_path / "known").mkdir()
     (tmp_path / "known" / "Anna.wav").write_bytes(speech.read_bytes())
+    (tmp_path / "known" / ".DS_Store").write_bytes(b"what a desktop leaves behind")
     told(children.naming())
     known = ["--speaker-samples", str(tmp_path / "known")]
     assert run("transcribe", str(speech), "--speakers", "auto", *known, *options()) == 0

@@ -57,6 +57,11 @@ def crashing() -> tuple[str, ...]:
     )
 
 
+def idling() -> tuple[str, ...]:
+    """One that is ready, and does nothing."""
+    return _python("import time; print('{}', flush=True); time.sleep(60)")
+
+
 def refusing(kind: str, error: str) -> tuple[str, ...]:
     """One that cannot begin."""
     return _python(f"print({json.dumps(json.dumps({'kind': kind, 'error': error}))})")

@@ -157,11 +157,24 @@ async def test_its_death_is_told_to_all(
     await live.close()
 
 
+async def test_one_that_takes_nothing_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also while nobody asks it for anything."""
+    monkeypatch.setattr(live_process, "_ANSWER_S", 0.1)
+    _played_by(monkeypatch, children.idling())
+    live = LiveSpeakers(tmp_path)
+    stream = live.open(SpeakerOptions())
+    _feed(stream, LOW)
+    await stream.wait_behind_below(16_000)
+    with pytest.raises(ModelError, match="does not answer"):
+        await stream.turns(0.0)
+    await live.close()
+
+
 async def test_one_that_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Audio that waits for it is bounded: what comes beyond is counted, not kept."""
     monkeypatch.setattr(live_process, "_ANSWER_S", 1.0)
     monkeypatch.setattr(live_process, "_MOST_BEHIND_SAMPLES", 200_000)
-    _played_by(monkeypatch, (sys.executable, "-c", "import time; print('{}', flush=True); time.sleep(60)"))
+    _played_by(monkeypatch, children.idling())
     live = LiveSpeakers(tmp_path)
     stream = live.open(SpeakerOptions())
     for _ in range(20):

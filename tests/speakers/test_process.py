@@ -49,6 +49,18 @@ async def test_its_death_is_an_error_at_the_end(monkeypatch: pytest.MonkeyPatch,
         await _turns(np.zeros(60 * 16_000, np.float32), tmp_path)
 
 
+async def test_one_that_is_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is not waited for without end, neither with audio nor for its turns."""
+    monkeypatch.setattr(process, "COMMAND", children.idling())
+    for seconds in (60, 0):
+        async with SpeakersProcess(SpeakerOptions(), tmp_path) as told_apart:
+            with monkeypatch.context() as patched:
+                patched.setattr(process, "_ANSWER_S", 0.1)
+                await told_apart.feed(np.zeros(seconds * 16_000, np.float32))
+                with pytest.raises(AudioError, match="does not answer"):
+                    await told_apart.turns()
+
+
 @pytest.mark.parametrize(
     ("command", "kind", "reason"),
     [
@@ -98,6 +110,9 @@ async def test_the_real_process_with_other_networks(monkeypatch: pytest.MonkeyPa
         await _turns(SECOND, tmp_path, nobody)
     with pytest.raises(AudioError, match="no such file"):
         await _turns(SECOND, tmp_path, SpeakerOptions(None, {"Ben": str(tmp_path / "none.wav")}))
+    twice = SpeakerOptions(None, dict.fromkeys(("Anna", "Ben"), str(tmp_path / "high.wav")))
+    with pytest.raises(UsageError, match="the same voice as Anna's"):
+        await _turns(SECOND, tmp_path, twice)
 
 
 async def test_without_weights_it_says_what_to_install(
