@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from asrctl.protocol.fields import Checked, label, optional, text, texts, whole
 
 MAX_SPEAKERS = 100
+LACKING = (
+    "this server lacks asrctl's extra speakers, to tell them apart "
+    "(pip install 'asrctl[speakers]', and the weights that its README names)"
+)
+"""Where speakers are asked for, and cannot be told apart."""
 _MAX_WORDS = 10_000
 """In one final."""
 

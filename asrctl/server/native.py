@@ -7,6 +7,7 @@ import secrets
 from asrctl.policy.admission import Refusal
 from asrctl.policy.vocabulary import fit
 from asrctl.protocol import CloseCode, KeptMessage, Ready, Resume, ServerSession, Start, Violation
+from asrctl.protocol.speakers import LACKING
 from asrctl.server.hub import Hub
 from asrctl.server.session import Listener, LiveSession, Surroundings
 from asrctl.server.wishes import suited
@@ -61,7 +62,7 @@ class NativeSessions:
         if start.speaker is not None:
             raise Violation(CloseCode.BAD_REQUEST, "bad_request", "there is one speaker, or several speakers")
         if (speakers := self._hub.speakers) is None:
-            raise Violation(CloseCode.BAD_REQUEST, "no_speakers", "this server does not tell speakers apart")
+            raise Violation(CloseCode.BAD_REQUEST, "no_speakers", LACKING)
         return speakers.open(SpeakerOptions(None if start.speakers is True else start.speakers))
 
     @property

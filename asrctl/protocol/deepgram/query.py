@@ -14,6 +14,7 @@ from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import Fields, FileRequest, Form, code_of
+from asrctl.protocol.speakers import LACKING
 
 MIN_ENDPOINTING_MS = 300
 """Shorter pauses end too many utterances in the middle of a sentence. Deepgram's own default is 10 ms."""
@@ -126,7 +127,7 @@ def live_options(fields: Fields, served: Served) -> LiveOptions:
             vocabulary=_keyterms(form).kept,
             partials=interim_results,
             endpointing=Endpointing(pause_ms / 1000, end_of_turn=False) if pause_ms else None,
-            speakers=_live_speakers(form, served),
+            speakers=_speakers(form, served),
         ),
         speech_final=speech_final,
         interim_results=interim_results,
@@ -153,21 +154,20 @@ def recording_options(fields: Fields, served: Served) -> RecordingOptions:
         if encoding != "linear16" or (_number(form, "channels", 1, _MAX_CHANNELS) or 1) != 1:
             _refuse("encoding", "only linear16 with one channel needs no header: else send a file as it is")
         rate_hz = _rate(form, encoding)
-    speakers = served.speakers and bool(_asked(form, _DIARIZE))
     return RecordingOptions(
         FileRequest(
             format="verbose_json",
             language=_language(form, served),
             vocabulary=_keyterms(form).kept,
             words=True,
-            speakers=speakers,
+            speakers=_speakers(form, served),
             raw_rate_hz=rate_hz,
         ),
         utterances=form.flag("utterances"),
         punctuate=_punctuate(form),
         multi=_is_multi(form),
         detect_language=form.flag("detect_language"),
-        told=_told(form, [], () if speakers else _DIARIZE),
+        told=_told(form, []),
     )
 
 
@@ -208,11 +208,10 @@ def _endpointing(form: Form) -> tuple[int | None, bool]:
     return _number(form, "endpointing"), True
 
 
-def _live_speakers(form: Form, served: Served) -> bool:
+def _speakers(form: Form, served: Served) -> bool:
     asked = _asked(form, _DIARIZE)
     if asked and not served.speakers:
-        message = "this server lacks asrctl's extra speakers, to tell them apart"
-        _refuse(asked[0], f"{message}: leave out {asked[0]}")
+        _refuse(asked[0], f"{LACKING}: leave out {asked[0]}")
     return bool(asked)
 
 
@@ -246,11 +245,11 @@ def _weighted(keyword: str) -> tuple[str, float]:
     return (found[1], float(found[2])) if found else (keyword, 1.0)
 
 
-def _told(form: Form, clamped: list[str], more: Sequence[str] = ()) -> Mapping[str, str]:
+def _told(form: Form, clamped: list[str]) -> Mapping[str, str]:
     terms = _keyterms(form)
     if terms.left_out:
         clamped = [*clamped, f"keyterm={len(terms.kept)}"]
-    told = {"dg-clamped": clamped, "dg-ignored": _asked(form, (*more, *_NOT_DONE))}
+    told = {"dg-clamped": clamped, "dg-ignored": _asked(form, _NOT_DONE)}
     return {name: ", ".join(values) for name, values in told.items() if values}
 
 

@@ -12,6 +12,7 @@ from asrctl.policy.vocabulary import usable_terms
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.speakers import known_speakers
+from asrctl.protocol.speakers import LACKING
 
 AnswerFormat = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json", "tsv"]
 
@@ -142,8 +143,7 @@ def _known(form: Form) -> Mapping[str, bytes]:
 def _format(form: Form, served: Served) -> AnswerFormat:
     answer = form.text("response_format", "json").casefold()
     if answer == "diarized_json" and not served.speakers:
-        message = "this server lacks asrctl's extra speakers, to tell them apart: ask for verbose_json"
-        raise bad_request(message, "response_format", "unsupported_value")
+        raise bad_request(f"{LACKING}: ask for verbose_json", "response_format", "unsupported_value")
     if answer not in _FORMATS:
         known = ", ".join(_FORMATS)
         raise bad_request(f"there is no format {answer[:50]!r}: known are {known}", "response_format")

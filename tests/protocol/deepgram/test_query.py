@@ -102,18 +102,18 @@ def test_what_is_told() -> None:
 
 
 def test_speakers() -> None:
-    """They are told apart where that can be done; else live audio is refused."""
+    """They are told apart where that can be done; else it is said what to install."""
     asked = [("diarize", "true"), ("encoding", "mulaw")]
     capable = replace(SERVED, speakers=True)
     live = live_options(asked, capable)
     assert live.request.speakers and live.told == {}
     assert not live_options(asked[1:], capable).request.speakers
-    with pytest.raises(RequestRefused, match="extra speakers"):
-        live_options(asked, SERVED)
-    options = recording_options(asked[:1], capable)
-    assert options.file.speakers and options.told == {}
-    options = recording_options(asked[:1], SERVED)
-    assert not options.file.speakers and options.told == {"dg-ignored": "diarize"}
+    recording = recording_options(asked[:1], capable)
+    assert recording.file.speakers and recording.told == {}
+    assert not recording_options([("diarize", "false")], SERVED).file.speakers
+    for ask, query in ((live_options, asked), (recording_options, asked[:1])):
+        with pytest.raises(RequestRefused, match=r"pip install 'asrctl\[speakers\]'.*: leave out diarize$"):
+            ask(query, SERVED)
 
 
 @pytest.mark.parametrize(

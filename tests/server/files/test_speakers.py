@@ -146,6 +146,9 @@ def test_without_what_it_takes(shared: Running) -> None:
     error = diarized(shared).json()["error"]
     assert (error["code"], error["param"]) == ("unsupported_value", "response_format")
     assert "extra speakers" in error["message"]
+    refused = listen(shared, "diarize=true")
+    assert (refused.status_code, refused.json()["err_code"]) == (400, "Bad Request")
+    assert "extra speakers" in refused.json()["err_msg"]
 
 
 def listen(server: Running, query: str) -> httpx.Response:
