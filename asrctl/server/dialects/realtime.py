@@ -48,7 +48,12 @@ class RealtimeEntrance:
         """Secrets of an earlier start are not known any more."""
         self._hub = hub
         shown = hub.options.shown
-        self._served = Served(shown.name, shown.multilingual, others=(hub.options.models.main.name,))
+        self._served = Served(
+            shown.name,
+            shown.multilingual,
+            others=(hub.options.models.main.name,),
+            speakers=hub.speakers is not None,
+        )
         self._secrets = Secrets(secrets.token_bytes(32), time.time)
 
     # The socket

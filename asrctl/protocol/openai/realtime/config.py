@@ -12,10 +12,11 @@ from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.vocabulary import fit, usable_terms
 from asrctl.protocol.dialect import Encoding, SessionRequest
 from asrctl.protocol.endpointing import Endpointing
-from asrctl.protocol.openai.errors import RequestRefused
+from asrctl.protocol.openai.errors import RequestRefused, bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime.given import Given
 from asrctl.protocol.openai.request import code_of, cut_prompt
+from asrctl.protocol.speakers import LACKING
 
 DEFAULT_RATE_HZ = 24_000
 _TELEPHONE_HZ = 8_000
@@ -26,6 +27,8 @@ _REALTIME_MODEL = re.compile(
     r"(gpt-realtime(-mini|-[0-9][0-9.]*)?|gpt-4o(-mini)?-realtime)(-preview)?(-[0-9-]+)?"
 )
 """Names of models that speak, which clients put into the address whatever they are there for."""
+_DIARIZING_MODEL = "gpt-4o-transcribe-diarize"
+"""What is named to have speakers told apart, also with a date behind it."""
 _LIVE_DELAYS = ("minimal", "low")
 _DELAYS = ("minimal", "low", "medium", "high", "xhigh")
 _ENCODINGS: dict[str, Encoding] = {"audio/pcm": "pcm_s16le", "audio/pcmu": "mulaw", "audio/pcma": "alaw"}
@@ -142,6 +145,7 @@ class RealtimeConfig:
             vocabulary=self.keywords,
             partials=self.is_live,
             endpointing=turns.endpointing if turns else None,
+            speakers=self.model.startswith(_DIARIZING_MODEL),
         )
 
     def _code(self, served: Served) -> str:
@@ -260,8 +264,10 @@ def check_model(model: str, served: Served, path: str) -> None:
     """See that a model is one of ours, or a name that stands for it.
 
     Raises:
-        RequestRefused: It is something else.
+        RequestRefused: It is something else, or tells speakers apart, which this server cannot.
     """
+    if model.startswith(_DIARIZING_MODEL) and not served.speakers:
+        raise bad_request(f"{LACKING}: name another model", path, "unsupported_value")
     try:
         served.check(model)
     except RequestRefused as refused:

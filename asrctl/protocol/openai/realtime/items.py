@@ -10,11 +10,16 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from asrctl.events import Final
 from asrctl.policy.agreement import prefix_distances
 from asrctl.policy.words import word_key
 from asrctl.protocol.dialect import SendText
+from asrctl.protocol.openai.answer import seconds
+from asrctl.protocol.openai.realtime.link import Link
+from asrctl.protocol.openai.speakers import Labels
+from asrctl.transcript import Segment
 
 Say = Callable[..., SendText]
 """Makes an event of a type and its fields."""
@@ -42,6 +47,8 @@ class Item:
     lost: str = ""
     """Why some of its audio was not transcribed."""
     language: str = ""
+    turns: list[tuple[float, Segment]] = field(default_factory=list)
+    """Who said what, each with when its session began."""
 
     def hear(self, text: str, *, final: bool) -> None:
         """Take what an utterance says as far as it is settled; the final is all of it."""
@@ -64,6 +71,8 @@ class Items:
         self._open: deque[Item] = deque()
         self._owed: deque[Item] = deque()  # what was committed, in that order
         self._last_id: str | None = None
+        self._segments = 0
+        self._labels = Labels(())
         self.is_live = False
         """Whether text is to come before an item is committed."""
         self.is_flat = False
@@ -110,6 +119,13 @@ class Items:
         item.hear(text, final=final)
         return self._deltas()
 
+    def take(self, item: Item, final: Final, link: Link) -> list[SendText]:
+        """An utterance of an item is final, in the session that is open."""
+        item.language = final.language
+        if link.form.request.speakers:
+            item.turns += [(link.begun_s, turn) for turn in final.segment.turns() if turn.text.strip()]
+        return self.hear(item, final.segment.text, final=True)
+
     def complete(self, item: Item) -> list[SendText]:
         """All of its text is known, or why there is none; said once all before it are complete."""
         item.known = True
@@ -132,11 +148,27 @@ class Items:
         if item.lost:
             error = {"type": "server_error", "code": "audio_dropped", "message": item.lost, "param": None}
             return [*outputs, self._say(f"{_TRANSCRIPTION}failed", **named, error=error), *self._deltas()]
+        outputs += [self._segment(item, *turn) for turn in item.turns]
         more: dict[str, object] = {"usage": {"type": "duration", "seconds": round(item.seconds, 3)}}
         if item.language:
             more["languages"] = [{"code": item.language}]
         completed = self._say(f"{_TRANSCRIPTION}completed", **named, transcript=item.text, **more)
         return [*outputs, completed, *self._deltas()]
+
+    def _segment(self, item: Item, begun_s: float, turn: Segment) -> SendText:
+        """Who said a part of an item; each session numbers its speakers anew, and they may be others."""
+        self._segments += 1
+        offset_s = begun_s - item.start_s
+        return self._say(
+            f"{_TRANSCRIPTION}segment",
+            item_id=item.item_id,
+            content_index=0,
+            id=f"seg_{self._segments}",
+            speaker=self._labels.of(turn.speaker and f"{begun_s} {turn.speaker}"),
+            start=seconds(offset_s + turn.start_s),
+            end=seconds(offset_s + turn.end_s),
+            text=turn.text.strip(),
+        )
 
     def _deltas(self) -> list[SendText]:
         """What the oldest item has to say that was not said."""

@@ -263,9 +263,7 @@ class Realtime:
             return [*self._items.hear(self._utterances[event.utterance], event.stable, final=False)]
         if isinstance(event, Final):
             item = self._utterances.pop(event.utterance)
-            item.language = event.language
-            heard = self._items.hear(item, event.segment.text, final=True)
-            return [*heard, *self._items.complete(item)]
+            return [*self._items.take(item, event, self._link), *self._items.complete(item)]
         if isinstance(event, Dropped) and event.utterance is not None:
             item = self._utterances.pop(event.utterance)
             if item.committed:
@@ -303,8 +301,7 @@ class Realtime:
             return []
         if isinstance(event, Partial):
             return [*self._items.hear(item, event.stable, final=False)]
-        item.language = event.language
-        return [*self._items.hear(item, event.segment.text, final=True)]
+        return [*self._items.take(item, event, self._link)]
 
     def _uncommitted(self) -> Item:
         self._tail = self._tail or self._items.begin(self._committed_s)

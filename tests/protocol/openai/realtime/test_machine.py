@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,11 +15,16 @@ from asrctl.protocol.dialect import CloseSocket, Discard, Feed, Finish, Note, Op
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime import link
 from asrctl.protocol.openai.realtime.client_event import LongText
+from asrctl.transcript import Segment, Word
 
-from .play import SILENCE, Play, check_order, final, partial
+from .play import SERVED, SILENCE, Play, check_order, final, partial
 
 NULL: dict[str, Any] = {"audio": {"input": {"turn_detection": None}}}
 LIVE = {"audio": {"input": {"transcription": {"model": "gpt-realtime-whisper"}}}}
+DIARIZING = "gpt-4o-transcribe-diarize"
+TELLING = {"audio": {"input": {"transcription": {"model": DIARIZING}}}}
+YES, NO = Word(1.5, 1.8, "Yes,", 0.9, "Speaker 1"), Word(1.8, 2.0, "no.", 0.9, "Speaker 2")
+CHANGING = Segment(1.5, 2.0, "Yes, no.", 0.9, (YES, NO), "Speaker 1")
 TURN = [
     *("input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"),
     *("input_audio_buffer.committed", "conversation.item.added", "conversation.item.done"),
@@ -82,6 +88,47 @@ def test_commits() -> None:
     assert play.transcripts == ["w0 end w1 end", "", "w2 end"]
     assert [each["usage"]["seconds"] for each in play.of(".completed")] == [0.8, 0.2, 0.2]
     check_order(play.said)
+
+
+def test_speakers() -> None:
+    """The model that tells them apart has a segment said for each turn, before the item is complete."""
+    play = Play(replace(SERVED, speakers=True))
+    play.update(**TELLING)
+    assert play.said[-1]["session"]["audio"]["input"]["transcription"] == {"model": DIARIZING}
+    for _ in range(2):
+        play.speak(0.5)
+        play.speak(0.5, SILENCE)
+    assert play.session is not None and play.session.request.speakers
+    play.session.events[-1] = replace(final(1), segment=CHANGING)
+    play.deliver()
+    assert play.kinds()[-4:] == ["delta", "segment", "segment", "completed"]
+    segments = play.of(".segment")
+    assert [each["speaker"] for each in segments] == ["unknown", "A", "B"]
+    assert [each["text"] for each in segments] == ["w0 end", "Yes,", "no."]
+    assert [(each["start"], each["end"]) for each in segments[1:]] == [(0.2, 0.5), (0.5, 0.7)]
+    assert len({each["id"] for each in segments}) == 3
+    play.update(audio={"input": {"format": {"type": "audio/pcm", "rate": 16_000}}})
+    play.deliver()
+    play.speak(0.5)
+    play.speak(0.5, SILENCE)
+    assert play.session is not None
+    play.session.events[-1] = replace(final(0), segment=CHANGING)
+    play.deliver()
+    assert [each["speaker"] for each in play.of(".segment")[3:]] == ["C", "D"], "they may be others"
+    check_order(play.said)
+
+
+def test_speakers_where_they_cannot_be_told_apart() -> None:
+    """It is said what to install, and the session stays as it was."""
+    play = Play()
+    play.update(**TELLING)
+    (error,) = play.of("error")
+    assert error["error"]["param"] == "session.audio.input.transcription.model"
+    assert "asrctl[speakers]" in error["error"]["message"]
+    play.speak(0.5)
+    play.speak(0.5, SILENCE)
+    play.deliver()
+    assert play.transcripts == ["w0 end"] and not play.of(".segment")
 
 
 def test_text_before_the_commit() -> None:
