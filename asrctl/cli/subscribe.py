@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,8 @@ from asrctl.render import Format
 from asrctl.render.formats import WRITERS, format_of
 from asrctl.render.options import RenderOptions
 from asrctl.render.output import Output
-from asrctl.transcript import AudioAccount, Segment, Timing, Transcript
+from asrctl.render.text import name_before, one_line
+from asrctl.transcript import AudioAccount, Segment, Timing, Transcript, Word
 
 _SILENT_S = 60.0
 """A server says that it is there far more often."""
@@ -46,17 +49,17 @@ def subscribed(
     started_s, failure = time.monotonic(), None
     writer = WRITERS[format or format_of(path) or "txt"]
     with Output(path) as output:
-        scribe = Scribe(_Source(group), LiveView(), writer(output, how))
+        view = LiveView()
+        scribe = Scribe(_Source(group), view, writer(output, how))
+        notes = _Notes(scribe, view)
         try:
             for said in _events(url, api_key):
-                if said.get("type") == "missed":
-                    scribe.warn(f"{said.get('count')} events were too long ago to be kept")
-                elif said.get("type") == "final":
-                    scribe.write(_segment(said))
+                notes.take(said)
         except KeyboardInterrupt:
             pass
         except (OSError, HTTPException, ValueError) as error:
             failure = ServerError(f"{url}: {_reason(error)}")
+        notes.write()
         segments = tuple(scribe.segments)
         scribe.finish(
             Transcript(
@@ -73,6 +76,38 @@ def subscribed(
     if failure is not None:
         raise failure
     return 0
+
+
+class _Notes:
+    """What is said, in order: written at once, and once a speaker may still be corrected, at the end."""
+
+    def __init__(self, scribe: Scribe, view: LiveView) -> None:
+        self._scribe = scribe
+        self._view = view
+        self._held: dict[tuple[str, str], Segment] = {}
+
+    def take(self, said: Mapping[str, Any]) -> None:
+        """Take an event."""
+        key = str(said.get("session_id")), str(said.get("utterance"))
+        match said.get("type"):
+            case "missed":
+                self._scribe.warn(f"{said.get('count')} events were too long ago to be kept")
+            case "final" if self._held or said.get("by_voice"):
+                self._held[key] = _segment(said)
+                if sys.stderr.isatty():
+                    for turn in self._held[key].turns():
+                        self._view.say(name_before(turn.speaker) + one_line(turn.text))
+            case "final":
+                self._scribe.write(_segment(said))
+            case "speaker" if key in self._held:
+                segment, words = self._held[key], [*map(_shown, said.get("words", ()))]
+                names = words if len(words) == len(segment.words) else []
+                self._held[key] = segment.labelled(_shown(said.get("speaker", "")), names)
+
+    def write(self) -> None:
+        """Write what was held."""
+        for turn in (turn for segment in self._held.values() for turn in segment.turns()):
+            self._scribe.write(replace(turn, words=()))
 
 
 def events_url(server: str | None, group: str) -> str:
@@ -116,14 +151,25 @@ def _events(url: str, api_key: str | None) -> Iterator[Mapping[str, Any]]:
 
 def _segment(said: Mapping[str, Any]) -> Segment:
     """A final of a group, safe to show."""
+    words = [_word(word) for word in said.get("words", ())]
     segment = Segment(
         float(said["start_s"]),
         float(said["end_s"]),
-        safe_text(str(said["text"])),
+        _shown(said["text"]),
         float(said["confidence"]),
-        language=safe_text(str(said.get("language", ""))),
+        tuple(words),
+        language=_shown(said.get("language", "")),
     )
-    return segment.said_by(safe_text(str(said.get("speaker", ""))))
+    return segment.labelled(_shown(said.get("speaker", "")), [word.speaker for word in words])
+
+
+def _word(said: Mapping[str, Any]) -> Word:
+    start_s, end_s, confidence = (float(said[key]) for key in ("start_s", "end_s", "confidence"))
+    return Word(start_s, end_s, _shown(said["text"]), confidence, _shown(said.get("speaker", "")))
+
+
+def _shown(text: object) -> str:
+    return safe_text(str(text))
 
 
 def _reason(error: Exception) -> str:

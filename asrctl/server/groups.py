@@ -8,9 +8,10 @@ import json
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, replace
 
 from asrctl.policy.merging import Merger
-from asrctl.protocol import Done, Final, Speaker
+from asrctl.protocol import Done, Final, Speaker, WireWord
 from asrctl.protocol.openai.errors import bad_request, overloaded
 from asrctl.server.files.exchange import ClientGone, Exchange
 from asrctl.server.session import LiveSession
@@ -37,12 +38,56 @@ _MAX_NAME_CHARS = 100
 Clock = Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A session of a group.
+
+    Attributes:
+        session_id: Its id.
+        offset_s: When its audio began, since the group did.
+        number: Which of the sessions that tell speakers apart it is, from 1; 0 if it does not. Each numbers
+            its speakers from 1, and these may be others than those of the first.
+    """
+
+    session_id: str
+    offset_s: float
+    number: int
+
+    def name(self, speaker: str | None) -> str | None:
+        """What a speaker is called here."""
+        return f"{speaker} ({self.number})" if speaker and self.number > 1 else speaker
+
+    def said(self, final: Final) -> dict[str, object]:
+        """A final, by the time of the group."""
+        words = [self._word(word) for word in final.words or ()] if self.number else []
+        return {
+            "speaker": self.name(final.speaker),
+            "by_voice": self.number > 0 or None,
+            "session_id": self.session_id,
+            "utterance": final.utterance,
+            "start_s": self.time_s(final.start_s),
+            "end_s": self.time_s(final.end_s),
+            "text": final.text,
+            "confidence": final.confidence,
+            "language": final.language,
+            "words": words or None,
+        }
+
+    def _word(self, word: WireWord) -> dict[str, object]:
+        times = {"start_s": self.time_s(word.start_s), "end_s": self.time_s(word.end_s)}
+        said = {**times, "text": word.text, "confidence": word.confidence}
+        return {**said, "speaker": self.name(word.speaker)} if word.speaker else said
+
+    def time_s(self, time_s: float) -> float:
+        """A time since the session began as one since the group did."""
+        return round(self.offset_s + time_s, 3)
+
+
 class Group:
     """Finals of some sessions, in the order of their starts, since the first of them began."""
 
     def __init__(self, now_s: float) -> None:
-        self.members: dict[LiveSession, float] = {}
-        """Sessions, and when the audio of each began, since the group did."""
+        self.members: dict[LiveSession, _Member] = {}
         self.subscribers = 0
         self.began_s: float | None = None
         self.idle_s = now_s
@@ -52,47 +97,46 @@ class Group:
         self.kept: deque[tuple[int, str]] = deque()
         self.changed = asyncio.Event()
         self._kept_bytes = 0
-        self._merger = Merger[dict[str, object]](MAX_WAIT_S, _MAX_HELD)
-        self._held: dict[tuple[object, object], dict[str, object]] = {}
+        self._merger = Merger[tuple[str, int]](MAX_WAIT_S, _MAX_HELD)
+        self._held: dict[tuple[str, int], tuple[_Member, Final]] = {}
         """Finals that wait in the merger, by session and utterance."""
+        self._by_voice = 0
+        """How many sessions told speakers apart."""
 
     def join(self, session: LiveSession, now_s: float) -> None:
         """A session begins."""
         self.began_s = now_s if self.began_s is None else self.began_s
         start = session.state.start
-        self.members[session] = now_s - self.began_s - start.audio_offset / start.format.sample_rate
+        self._by_voice += bool(start.speakers)
+        offset_s = now_s - self.began_s - start.audio_offset / start.format.sample_rate
+        self.members[session] = _Member(session.session_id, offset_s, self._by_voice if start.speakers else 0)
 
     def take(self, session: LiveSession, final: Final, now_s: float) -> None:
         """A session of it said something."""
-        offset_s = self.members[session]
-        said: dict[str, object] = {
-            "speaker": final.speaker,
-            "session_id": session.session_id,
-            "utterance": final.utterance,
-            "start_s": round(offset_s + final.start_s, 3),
-            "end_s": round(offset_s + final.end_s, 3),
-            "text": final.text,
-            "confidence": final.confidence,
-            "language": final.language,
-        }
-        self._held[session.session_id, final.utterance] = said
-        self._merger.push(offset_s + final.start_s, now_s, said)
+        key, member = (session.session_id, final.utterance), self.members[session]
+        self._held[key] = member, final
+        self._merger.push(member.offset_s + final.start_s, now_s, key)
         self.release(now_s)
 
     def correct(self, session: LiveSession, news: Speaker) -> None:
         """Who said a final is known better; one that is still held is said with that."""
-        if (held := self._held.get((session.session_id, news.utterance))) is not None:
-            held["speaker"] = news.speaker
+        key, member = (session.session_id, news.utterance), self.members[session]
+        if key in self._held:
+            _, final = self._held[key]
+            pairs = zip(final.words or (), news.words or (), strict=False)
+            words = tuple(replace(word, speaker=name or None) for word, name in pairs)
+            self._held[key] = member, replace(final, speaker=news.speaker, words=words)
         else:
-            about: dict[str, object] = {"session_id": session.session_id, "utterance": news.utterance}
-            self._say("speaker", {"speaker": news.speaker, **about})
+            names = [member.name(name) for name in news.words or ()]
+            about = {"session_id": session.session_id, "utterance": news.utterance}
+            self._say("speaker", {"speaker": member.name(news.speaker), "words": names or None, **about})
 
     def release(self, now_s: float) -> None:
         """Say what no earlier final can come before."""
-        settled = (offset_s + session.committed_s for session, offset_s in self.members.items())
-        for said in self._merger.due(min(settled, default=math.inf), now_s):
-            del self._held[said["session_id"], said["utterance"]]
-            self._say("final", said)
+        settled = (member.offset_s + session.committed_s for session, member in self.members.items())
+        for key in self._merger.due(min(settled, default=math.inf), now_s):
+            member, final = self._held.pop(key)
+            self._say("final", member.said(final))
 
     def _say(self, kind: str, said: dict[str, object]) -> None:
         self.last_id += 1

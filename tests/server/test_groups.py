@@ -6,19 +6,23 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from asrctl.cli import subscribe
 from asrctl.cli.subscribe import events_url
 from asrctl.errors import UsageError
-from asrctl.protocol import Final
+from asrctl.protocol import Final, Speaker, Start, WireWord
 from asrctl.server import groups
 from tests.cli.commands import run
 
 from .servers import PATIENCE_S, Running, Talker, spoken, until
 from .test_speakers import until_labelled
+
+W1, W2 = (WireWord(n, n + 1.0, f"w{n}", 1.0, "Speaker 1") for n in (1, 2))
 
 
 @pytest.fixture
@@ -104,13 +108,16 @@ def labels(events: list[dict[str, Any]]) -> list[str | None]:
 def test_speakers_are_corrected(telling: Running, group: str) -> None:
     """After the finals that they are about, and counted like these."""
     subscriber = Subscriber(telling, group)
-    with Talker(telling.url, spoken(1, 2), group=group, speakers=True) as one:
+    with Talker(telling.url, spoken(1, 2), group=group, speakers=True, words=True) as one:
         until_labelled(one)
         until(lambda: sum(each["type"] == "final" for each in subscriber.events) == 2)
         one.finish()
     subscriber.join(PATIENCE_S)
     assert labels(subscriber.events) == ["Speaker 2"] * 2
     assert subscriber.events[-2]["type"] == "speaker"
+    assert subscriber.events[-2]["words"] == ["Speaker 2"]
+    final = subscriber.events[0]
+    assert final["by_voice"] and [each["text"] for each in final["words"]] == ["w1"]
     assert [each["id"] for each in subscriber.events[:-1]] == [*range(1, len(subscriber.events))]
 
 
@@ -126,6 +133,31 @@ def test_speakers_of_what_is_held(telling: Running, group: str, monkeypatch: pyt
     subscriber.join(PATIENCE_S)
     assert [each["type"] for each in subscriber.events] == ["final"] * 3 + ["done"]
     assert sorted(labels(subscriber.events), key=str) == [None, "Speaker 2", "Speaker 2"]
+
+
+class _Session:
+    """As much of a session as a group asks for."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id, self.committed_s = session_id, 0.0
+        self.state = SimpleNamespace(start=Start(group="g", speakers=True, words=True))
+
+
+def test_words_of_what_is_held() -> None:
+    """They are corrected with it."""
+    group: Any
+    group, said = groups.Group(0.0), Final(0, 1.0, 2.0, "w1 w2", 1.0, 0, 9, (W1, W2), speaker="Speaker 1")
+    one, other = _Session("a"), _Session("b")
+    for session in (one, other):
+        group.join(session, 0.0)
+    group.take(other, said, 0.0)
+    group.correct(other, Speaker(0, "Speaker 2", ("", "Speaker 2")))
+    assert not group.kept
+    one.committed_s = other.committed_s = 9.0
+    group.release(0.0)
+    (event,) = (json.loads(text) for _, text in group.kept)
+    assert event["speaker"] == "Speaker 2 (2)"
+    assert [word.get("speaker") for word in event["words"]] == [None, "Speaker 2 (2)"]
 
 
 def test_a_name_begins_again(shared: Running, group: str) -> None:
@@ -204,6 +236,43 @@ def test_the_command(shared: Running, group: str, no_settings: None, tmp_path: P
     path = tmp_path / "said.txt"
     assert run("transcribe", "--server", shared.url, "--subscribe", group, "-o", str(path)) == 0
     assert path.read_text() == "Ann: w1\nAnn: w2\n"
+
+
+def test_the_command_corrects_speakers(
+    telling: Running, group: str, no_settings: None, tmp_path: Path
+) -> None:
+    """By what was known at the end; each session has speakers of its own."""
+    with (
+        Talker(telling.url, spoken(1, 2), group=group, speakers=True) as one,
+        Talker(telling.url, spoken(3), group=group, speakers=True) as other,
+    ):
+        for each in (one, other):
+            until_labelled(each)
+            each.finish()
+    path = tmp_path / "said.txt"
+    assert run("transcribe", "--server", telling.url, "--subscribe", group, "-o", str(path)) == 0
+    said = {"Speaker 2: w1", "Speaker 2: w2", "Speaker 2 (2): w3"}
+    assert {*path.read_text().splitlines()} == said
+
+
+def test_the_command_parts_utterances(
+    no_settings: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the speaker changes; what comes after a label that may change keeps its place."""
+    words = [{"start_s": n, "end_s": n + 1, "text": f"w{n}", "confidence": 1, "speaker": "A"} for n in (2, 3)]
+    plain = {"type": "final", "session_id": "s", "utterance": 1, "confidence": 1, "speaker": "Ann"}
+    told = {**plain, "session_id": "t", "start_s": 2, "end_s": 4, "text": "w2 w3", "by_voice": True}
+    events = [
+        {**plain, "start_s": 1, "end_s": 2, "text": "w1"},
+        {**told, "speaker": "A", "words": words},
+        {**plain, "utterance": 2, "start_s": 5, "end_s": 6, "text": "w5"},
+        {"type": "speaker", "session_id": "t", "utterance": 1, "speaker": "A", "words": ["A", "B"]},
+        {"type": "speaker", "session_id": "t", "utterance": 7, "speaker": "A"},
+    ]
+    monkeypatch.setattr(subscribe, "_events", lambda *_: iter(events))
+    path = tmp_path / "said.txt"
+    assert run("transcribe", "--server", "ws://localhost", "--subscribe", "g", "-o", str(path)) == 0
+    assert path.read_text() == "Ann: w1\nA: w2\nB: w3\nAnn: w5\n"
 
 
 def test_a_server_that_is_not_there(no_settings: None, capsys: pytest.CaptureFixture[str]) -> None:
