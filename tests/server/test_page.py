@@ -27,6 +27,7 @@ FILES = {
     "stream.js",
     "capture.js",
     "view.js",
+    "turns.js",
     "save.js",
     "files.js",
     "server.js",

@@ -94,6 +94,32 @@ def test_what_is_corrected(telling: Running, browser: Browser) -> None:
     assert not visit.errors
 
 
+def test_the_speaker_changes_inside_an_utterance(telling: Running, browser: Browser) -> None:
+    """A label stands where it does, and moves when words are corrected; what is saved has a part for each."""
+    visit = Visit(browser, origin_of(telling), hears=silent(), script=KEEP_SOCKETS)
+    visit.start()
+    visit.wait_for_state("live")
+    said = [("Yes,", "Anna"), ("yes.", None), ("No!", "Ben")]
+    words = [
+        {"start_s": at, "end_s": at + 1, "text": text, "confidence": 1, **({"speaker": who} if who else {})}
+        for at, (text, who) in enumerate(said)
+    ]
+    final = {**FINAL, "end_s": 3, "text": "Yes, yes. No!", "speaker": "Anna"}
+    visit.inject({**final, "utterance": 0, "words": words})
+    visit.inject({**final, "utterance": 1, "words": [{**words[0], "text": "none of these"}]})
+    shown = visit.page.locator(".log li > span")
+    assert [shown.nth(at).inner_text() for at in (0, 1)] == ["Yes, yes.\nBen\nNo!", "Yes, yes. No!"]
+    assert labels(visit) == ["Anna", "Anna"]
+    visit.inject({"type": "speaker", "utterance": 0, "speaker": "Ben", "words": ["Anna", "Ben", HOSTILE]})
+    visit.inject({"type": "speaker", "utterance": 1, "speaker": "Ben", "words": ["Anna", "Anna"]})
+    assert shown.nth(0).inner_text() == f"Yes,\nBen\nyes.\n{HOSTILE}\nNo!"
+    assert labels(visit) == ["Anna", "Ben"]
+    assert "Anna: Yes,\nBen: yes.\n" in saved(visit, "txt")
+    segments = json.loads(saved(visit, "json"))["segments"]
+    assert [(each["start_s"], each["end_s"]) for each in segments] == [(0, 1), (0, 3), (1, 2), (2, 3)]
+    assert not visit.errors
+
+
 def test_speakers_of_files(telling: Running, browser: Browser) -> None:
     """A file is asked for with its speakers, whose letters become labels."""
     visit = Visit(browser, origin_of(telling))

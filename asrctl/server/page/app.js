@@ -5,6 +5,7 @@ import { addFiles, offerFiles } from "./files.js";
 import { copyText, saveFile } from "./save.js";
 import { askKey, keepKey, key, loadCapabilities, probe, refreshPanel, request, RUNGS } from "./server.js";
 import { AsrctlStream } from "./stream.js";
+import { pieces, turns } from "./turns.js";
 import { byId, notice, options, seconds, TrackView } from "./view.js";
 
 const NAMES = { mic: "Microphone", system: "System audio" };
@@ -25,7 +26,7 @@ class Track {
     this.source = source;
     this.view = view;
     this.segments = [];
-    this.said = new Map(); // utterance of the session -> its segment, and what shows another label
+    this.said = new Map(); // utterance of the session -> its segment
     this.sessions = 0;
     this.account = null;
     this.offsetS = 0;
@@ -45,7 +46,7 @@ class Track {
     this.language = language === "auto" ? "" : language;
     const model = byId("model").value;
     const wishes = { source: this.source, language, metrics: true, ...(model ? { model } : {}),
-      ...(byId("speakers").checked ? { speakers: true } : {}) };
+      ...(byId("speakers").checked ? { speakers: true, words: true } : {}) };
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/stream`;
     this.stream = new AsrctlStream({ url, sampleRate: this.capture.sampleRate, start: wishes, key: key(), probe,
       on: (event) => this.take(event) });
@@ -91,19 +92,21 @@ class Track {
     showState();
   }
 
-  final({ utterance, start_s, end_s, text, confidence, speaker }) {
+  final({ utterance, start_s, end_s, text, confidence, speaker, words = [] }) {
     if (!text) return;
-    const [from, to] = [start_s + this.offsetS, end_s + this.offsetS];
-    const segment = { start_s: from, end_s: to, text, confidence, speaker: this.label(speaker) };
+    const said = pieces({ start_s: start_s + this.offsetS, end_s: end_s + this.offsetS, text }, words, this.offsetS);
+    const segment = { confidence, words: said, show: this.view.final(said, this.language) };
     this.segments.push(segment);
-    this.said.set(utterance, { segment, show: this.view.final(from, text, this.language, segment.speaker) });
+    this.said.set(utterance, segment);
+    this.correct({ utterance, speaker, words: words.map((each) => each.speaker) });
   }
 
-  correct({ utterance, speaker }) {
+  correct({ utterance, speaker, words = [] }) {
     const said = this.said.get(utterance);
     if (!said) return; // its text was empty, or cleared
-    said.segment.speaker = this.label(speaker);
-    said.show(said.segment.speaker);
+    const names = words.length === said.words.length ? words : [];
+    said.words.forEach((word, at) => { word.speaker = this.label(names[at] || speaker); });
+    said.show();
   }
 
   // Each session numbers its speakers from 1: those of a later one may be others.
@@ -241,7 +244,7 @@ function transcript() {
   const chosen = name ? [tracks.get(name)] : [...tracks.values()].filter((each) => each.source !== "file");
   const spoken = chosen.filter((each) => each?.segments.length);
   const who = (each, speaker) => [spoken.length > 1 && each.view.name, speaker].filter(Boolean).join(", ");
-  const segments = spoken.flatMap((each) => each.segments.map((one) => ({ ...one, speaker: who(each, one.speaker) })))
+  const segments = spoken.flatMap((each) => each.segments.flatMap(turns).map((one) => ({ ...one, speaker: who(each, one.speaker) })))
     .sort((a, b) => a.start_s - b.start_s);
   const first = spoken[0] ?? {};
   const audio = spoken.length === 1 ? first.account : null;

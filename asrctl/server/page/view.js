@@ -56,14 +56,15 @@ export class TrackView {
     this.unstable.textContent = unstable;
   }
 
-  // Returns what shows another label.
-  final(startS, text, language, speaker) {
-    const words = element("span", { dir: "auto", ...(language ? { lang: language } : {}) }, text);
-    const label = element("b", { class: "speaker", dir: "auto" });
-    const show = (name) => { label.textContent = name; label.hidden = !name; };
-    show(speaker);
-    this.append(startS, "", label, words);
-    return show;
+  // Returns what shows who said each word: a label stands where the speaker changes.
+  final(words, language) {
+    const labels = words.map(() => element("b", { class: "speaker", dir: "auto", hidden: "" }));
+    const texts = words.flatMap(({ text }, at) => (at ? [labels[at], text] : [text]));
+    this.append(words[0].start_s, "", labels[0], element("span", { dir: "auto", ...(language ? { lang: language } : {}) }, ...texts));
+    return () => words.forEach(({ speaker }, at) => {
+      labels[at].textContent = speaker;
+      labels[at].hidden = !speaker || speaker === words[at - 1]?.speaker;
+    });
   }
 
   gap(startS, endS, reason) {
