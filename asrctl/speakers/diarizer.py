@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
@@ -29,7 +29,13 @@ _FEWEST_FRAMES = 20
 """Of 10 ms: a voice heard alone for less is told by where it overlaps."""
 _MOST_AT_ONCE = 2000
 """Local speakers clustered again at the end; those heard for less beyond that go to the nearest group."""
+_AT_ONCE_FRAMES = 32_000
+"""Of segmentation, some nine minutes: memory for turns does not grow with the recording."""
 _ACTIVE = 0.5
+"""From this probability on a voice is heard."""
+_SPOKEN = 0.7
+"""From this probability on speech is part of a turn: with less, turns begin too early and end too late.
+Chosen, as `gap_s`, with `python -m benchmarks.speakers --half tune`."""
 _LONG_FRAMES = 60
 """Of segmentation: a second."""
 
@@ -49,7 +55,7 @@ class DiarizerOptions:
     """
 
     clustering: ClusteringOptions = field(default_factory=ClusteringOptions)
-    gap_s: float = 0.2
+    gap_s: float = 0.3
     least_s: float = 0.1
     kept_s: float = inf
     step_s: float = 5.0
@@ -138,24 +144,34 @@ class Diarizer:
         first = round(since_s * SAMPLE_RATE_HZ / SPEECH_STEP_SAMPLES)
         heard = [each for each in self._voices if each.end_frame > first]
         first = min((each.start_frame for each in heard), default=0)
-        frames = max((each.end_frame - first for each in heard), default=0)
-        active = np.zeros((len(self._speakers), frames), np.float32)
-        total, windows = np.zeros(frames, np.float32), np.zeros(frames, np.float32)
-        for voice in heard:
-            part = slice(voice.start_frame - first, voice.end_frame - first)
-            total[part] += voice.activity
-            if voice.speaker != UNKNOWN:
-                active[voice.speaker, part] += voice.activity
-        for start, end in {(each.start_frame - first, each.end_frame - first) for each in heard}:
-            windows[start:end] += 1.0
-        at_once = np.floor(total / np.maximum(windows, 1.0) + _ACTIVE)
-        rank = np.argsort(np.argsort(-active, axis=0, kind="stable"), axis=0)
+        last = max((each.end_frame for each in heard), default=0)
         found = [
-            Turn(_seconds(first + start), _seconds(first + end), speaker.name)
-            for speaker, row in zip(self._speakers, (rank < at_once) & (active > 0.1), strict=True)
-            for start, end in _runs(row)
+            turn for at in range(first, last, _AT_ONCE_FRAMES) for turn in self._turns_in(at, last, heard)
         ]
         return smoothed(found, self._options.gap_s, self._options.least_s)
+
+    def _turns_in(self, first: int, last: int, heard: Sequence[_Voice]) -> Iterator[Turn]:
+        """Those of the next `_AT_ONCE_FRAMES`."""
+        frames = min(_AT_ONCE_FRAMES, last - first)
+        active = np.zeros((len(self._speakers), frames), np.float32)
+        total, windows = np.zeros(frames, np.float32), np.zeros(frames, np.float32)
+        spans = set[tuple[int, int]]()
+        for voice in heard:
+            start, end = max(first, voice.start_frame), min(first + frames, voice.end_frame)
+            if start >= end:
+                continue
+            spans.add((voice.start_frame, voice.end_frame))
+            activity = voice.activity[start - voice.start_frame : end - voice.start_frame]
+            total[start - first : end - first] += activity
+            if voice.speaker != UNKNOWN:
+                active[voice.speaker, start - first : end - first] += activity
+        for start, end in spans:
+            windows[max(0, start - first) : end - first] += 1.0
+        at_once = np.floor(total / np.maximum(windows, 1.0) + 1.0 - _SPOKEN)
+        rank = np.argsort(np.argsort(-active, axis=0, kind="stable"), axis=0)
+        for speaker, row in zip(self._speakers, (rank < at_once) & (active > 0.1), strict=True):
+            for start, end in _runs(row):
+                yield Turn(_seconds(first + start), _seconds(first + end), speaker.name)
 
     def voice(self) -> Vector | None:
         """The embedding of whoever was heard first; None if nobody was."""
@@ -222,8 +238,9 @@ class Diarizer:
             return
         known = [speaker for speaker in self._speakers if speaker.fixed]
         vectors = [voice.vector for voice in lasting]
+        table = np.stack(vectors)
         numbers = agglomerate(
-            distances(vectors, vectors),
+            (1.0 - table @ vector for vector in vectors),
             [max(voice.heard_s, 0.1) for voice in lasting],
             [voice.group for voice in lasting],
             options,

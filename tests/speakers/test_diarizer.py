@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from asrctl.policy.turns import Turn
@@ -53,6 +54,14 @@ def test_two_voices_over_several_windows_are_two_speakers() -> None:
     assert [turn.speaker for turn in found] == ["Speaker 1", "Speaker 2", "Speaker 1"]
     edges = [edge for turn in found for edge in (turn.start_s, turn.end_s)]
     assert np.allclose(edges, [0, 6, 6, 13, 13, 22], atol=0.1)
+
+
+def test_turns_are_the_same_however_many_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that goes on is one."""
+    samples = np.concatenate([tone(LOW_HZ, 6), tone(HIGH_HZ, 7), tone(LOW_HZ, 9)])
+    whole = _turns(samples)
+    monkeypatch.setattr("asrctl.speakers.diarizer._AT_ONCE_FRAMES", 100)
+    assert _turns(samples) == whole
 
 
 def test_a_known_voice_has_its_name() -> None:
