@@ -43,7 +43,7 @@ class ClusteringOptions:
 def assign(
     distances: Distances, heard_s: Sequence[float], known: int, options: ClusteringOptions
 ) -> list[int]:
-    """Give each local speaker of one window a speaker of its own.
+    """Give each local speaker of one window a speaker of its own, as far as there may be so many.
 
     Args:
         distances: From each local speaker to each known one.
@@ -52,7 +52,7 @@ def assign(
         options: When two voices are one.
 
     Returns:
-        The speakers' numbers; `UNKNOWN` where all known are taken by others and none may be opened.
+        The speakers' numbers; `UNKNOWN` for a voice that was heard for too little where all known are taken.
     """
     pairs = sorted(
         (far, row, column) for row, each in enumerate(distances) for column, far in enumerate(each)
@@ -69,6 +69,11 @@ def assign(
     for _, row, column in pairs:  # what is left goes to the nearest, however far
         if row not in found and column not in found.values():
             found[row] = column
+    if not options.has_room(opened):  # more voices than people: one person was taken for two
+        for _, row, column in pairs:
+            found.setdefault(row, column)
+        for row in range(len(distances)):  # in the first window there are no distances
+            found.setdefault(row, opened - 1)
     return [found.get(row, UNKNOWN) for row in range(len(distances))]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asrctl.models.campplus import EMBEDDING
 from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign
 from asrctl.policy.turns import Turn, numbered_names, smoothed
 from asrctl.speakers.features import STEP_SAMPLES, log_mel
@@ -39,7 +40,12 @@ Chosen, as `gap_s`, with `python -m benchmarks.speakers --half tune`."""
 _LONG_FRAMES = 60
 """Of segmentation: a second."""
 
+_FEWEST_SHARED_FRAMES = 5.0
+"""Of segmentation, some 80 ms: a voice that was heard before shares more."""
+_FARTHEST = 2.0
+
 Vector = NDArray[np.float32]
+_NOBODY: Vector = np.zeros(EMBEDDING, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class DiarizerOptions:
         least_s: A turn is at least this long.
         kept_s: Who spoke longer ago is forgotten, but not what their voices are like.
         step_s: From one window to the next; less than a window, which is 10 s.
+        reuse: Whether voices that say nothing new in a window are those that they were taken for before,
+            without a look at what they are like: for windows that come close together, and no `recluster`.
     """
 
     clustering: ClusteringOptions = field(default_factory=ClusteringOptions)
@@ -59,6 +67,7 @@ class DiarizerOptions:
     least_s: float = 0.1
     kept_s: float = inf
     step_s: float = 5.0
+    reuse: bool = False
 
 
 @dataclass(slots=True)
@@ -75,6 +84,10 @@ class _Voice:
     @property
     def end_frame(self) -> int:
         return self.start_frame + len(self.activity)
+
+    def between(self, start_frame: int, end_frame: int) -> Vector:
+        """Its activity in some frames, which it has."""
+        return self.activity[start_frame - self.start_frame : end_frame - self.start_frame]
 
 
 @dataclass(slots=True)
@@ -133,7 +146,7 @@ class Diarizer:
         if new_samples and new_samples >= least_s * SAMPLE_RATE_HZ:
             self.looked_samples = self.heard_samples
             if self._window.any():  # nobody speaks in audio that was lost
-                self._look(self._window)
+                self._look(self._window, new_samples)
 
     def turns(self, since_s: float = 0.0) -> list[Turn]:
         """Who spoke when since then, as far as was looked.
@@ -161,7 +174,7 @@ class Diarizer:
             if start >= end:
                 continue
             spans.add((voice.start_frame, voice.end_frame))
-            activity = voice.activity[start - voice.start_frame : end - voice.start_frame]
+            activity = voice.between(start, end)
             total[start - first : end - first] += activity
             if voice.speaker != UNKNOWN:
                 active[voice.speaker, start - first : end - first] += activity
@@ -179,7 +192,7 @@ class Diarizer:
 
     # Windows
 
-    def _look(self, window: NDArray[np.float32]) -> None:
+    def _look(self, window: NDArray[np.float32], new_samples: int) -> None:
         padded = np.pad(window, (0, max(0, WINDOW_SAMPLES - len(window))))
         activity = self._networks.activity(padded)
         kept = -(-len(window) // SPEECH_STEP_SAMPLES)
@@ -191,29 +204,48 @@ class Diarizer:
         parts = [_parts(is_active[:, local], alone[:, local]) for local in range(LOCAL)]
         is_whole = all(len(each) < 2 for each in parts)
         groups: list[list[_Voice]] = [[]]
+        old, new_frame = list[_Voice](), kept - -(-new_samples // SPEECH_STEP_SAMPLES)
         for local, part in ((index, part) for index, each in enumerate(parts) for part in each):
+            voice = _Voice(-1, start_frame, activity[:, local] * part, 0.0, _NOBODY)
+            if self._options.reuse and not (is_active[:, local] & part)[max(0, new_frame) :].any():
+                voice.speaker = self._known(voice)
+            if voice.speaker != UNKNOWN:
+                old.append(voice)
+                continue
             chosen = features[_feature_mask(alone[:, local] & part, len(features))]
             if len(chosen) < _FEWEST_FRAMES:
                 chosen = features[_feature_mask(is_active[:, local] & part, len(features))]
             if len(chosen) >= _FEWEST_FRAMES:
-                heard_s = float((alone[:, local] & part).sum()) * SPEECH_STEP_SAMPLES / SAMPLE_RATE_HZ
-                vector = self._networks.embedding(chosen)
+                voice.heard_s = float((alone[:, local] & part).sum()) * SPEECH_STEP_SAMPLES / SAMPLE_RATE_HZ
+                voice.vector = self._networks.embedding(chosen)
                 if not is_whole:
                     groups.append([])
-                groups[-1].append(
-                    _Voice(
-                        self._groups + len(groups), start_frame, activity[:, local] * part, heard_s, vector
-                    )
-                )
+                voice.group = self._groups + len(groups)
+                groups[-1].append(voice)
         self._groups += len(groups)
         kept_frame = start_frame - self._options.kept_s * SAMPLE_RATE_HZ / SPEECH_STEP_SAMPLES
-        self._voices = [voice for voice in self._voices if voice.end_frame > kept_frame]
+        self._voices = [voice for voice in self._voices if voice.end_frame > kept_frame] + old
+        others = {voice.speaker for voice in old} if is_whole else set[int]()
         for voices in sorted(groups, key=lambda voices: -sum(voice.heard_s for voice in voices)):
-            self._assign(voices)
+            self._assign(voices, others)
             self._voices += voices
 
-    def _assign(self, voices: Sequence[_Voice]) -> None:
+    def _known(self, voice: _Voice) -> int:
+        """Whom a voice was taken for when it was heard before."""
+        heard_frames = np.zeros(len(self._speakers) + 1, np.float32)  # the last is that of the unknown
+        for each in self._voices:
+            start, end = max(voice.start_frame, each.start_frame), min(voice.end_frame, each.end_frame)
+            if start < end:
+                heard_frames[each.speaker] += voice.between(start, end) @ each.between(start, end)
+        number = int(heard_frames[:-1].argmax()) if len(self._speakers) else UNKNOWN
+        return number if heard_frames[number] >= _FEWEST_SHARED_FRAMES else UNKNOWN
+
+    def _assign(self, voices: Sequence[_Voice], others: Collection[int]) -> None:
+        """Give voices their speakers; `others` are those of other voices of the window."""
         far = distances([voice.vector for voice in voices], [each.vector for each in self._speakers])
+        for row in far:
+            for number in others:
+                row[number] = _FARTHEST
         heard_s = [voice.heard_s for voice in voices]
         for voice, number in zip(
             voices, assign(far, heard_s, len(self._speakers), self._options.clustering), strict=True
@@ -246,8 +278,12 @@ class Diarizer:
             options,
         )
         groups = [_Speaker("", np.zeros_like(vectors[0])) for _ in range(max(numbers) + 1)]
+        heard_s = [0.0] * len(groups)
         for voice, number in zip(lasting, numbers, strict=True):
             groups[number].total = groups[number].total + voice.vector * np.float32(max(voice.heard_s, 0.1))
+            heard_s[number] += voice.heard_s
+        most = sorted(range(len(groups)), key=lambda number: -heard_s[number])[: options.speakers]
+        groups = [groups[number] for number in sorted(most)]
         self._name(groups, known)
         self._speakers = groups
         self._give_all(groups)
@@ -262,7 +298,7 @@ class Diarizer:
 
     def _give_all(self, groups: Sequence[_Speaker]) -> None:
         """Each voice of each window to the nearest group."""
-        options = ClusteringOptions(join=2.0, opening_s=float("inf"))
+        options = replace(self._options.clustering, join=2.0, opening_s=inf)
         by_group: dict[int, list[_Voice]] = {}
         for voice in self._voices:
             by_group.setdefault(voice.group, []).append(voice)

@@ -32,8 +32,6 @@ ASKED = struct.Struct("<dd")
 """Since when, in seconds, and how many seconds must be new: with fewer, nothing is looked at."""
 LEAST_NEW_S = 5.0
 """Where labels can be corrected later, it would cost too much to look at less."""
-AT_ONCE_S = 0.0
-"""Where they cannot."""
 STEP_S = 8.0
 """A window is due after so long without a pause; those in pauses lie closer."""
 _LOST_SAMPLES = 5 * SAMPLE_RATE_HZ
@@ -114,8 +112,9 @@ class Streams:
         if message is Message.OPEN:
             from asrctl.speakers.diarizer import DiarizerOptions
 
-            options = DiarizerOptions(kept_s=KEPT_S, step_s=STEP_S)
-            self._diarizers[stream] = diarizer_of(self._networks, SpeakerOptions(**json.loads(data)), options)
+            speakers = SpeakerOptions(**json.loads(data))
+            options = DiarizerOptions(kept_s=KEPT_S, step_s=STEP_S, reuse=speakers.at_once)
+            self._diarizers[stream] = diarizer_of(self._networks, speakers, options)
             return {}
         diarizer = self._diarizers[stream]
         if message is Message.AUDIO:

@@ -17,7 +17,7 @@ from asrctl.audio.helper import Helper, helper
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.policy.labels import KnownTurns
 from asrctl.policy.turns import Turn
-from asrctl.speakers.live_child import ASKED, AT_ONCE_S, HEADER, LEAST_NEW_S, Message
+from asrctl.speakers.live_child import ASKED, HEADER, LEAST_NEW_S, Message
 from asrctl.speakers.options import SpeakerOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 
@@ -77,7 +77,7 @@ class StreamSpeakers:
         """Names of speakers that are not numbered."""
         self._process = process
         self._number = number
-        self._least_new_s = AT_ONCE_S if options.at_once else LEAST_NEW_S
+        self._least_new_s = 0.0 if options.at_once else LEAST_NEW_S
         self._behind_samples = 0
         self._went_on = asyncio.Event()
         self._answers: deque[asyncio.Future[dict[str, Any]]] = deque()

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from asrctl.policy.clustering import ClusteringOptions
 from asrctl.policy.turns import Turn
-from asrctl.speakers.diarizer import Diarizer
+from asrctl.speakers.diarizer import Diarizer, DiarizerOptions
 from asrctl.speakers.features import Features, log_mel
 from asrctl.speakers.networks import LOCAL, SPEECH_STEP_SAMPLES
 from asrctl.transcript import SAMPLE_RATE_HZ
@@ -69,6 +70,44 @@ def test_a_known_voice_has_its_name() -> None:
     samples = np.concatenate([tone(LOW_HZ, 4), tone(HIGH_HZ, 4)])
     found = _turns(samples, {"Anna": np.array([0.0, 1.0], np.float32)})
     assert [turn.speaker for turn in found] == ["Speaker 1", "Anna"]
+
+
+class Counting(TonesForVoices):
+    """Counts how often it is asked what a voice is like."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def embedding(self, features: Features) -> NDArray[np.float32]:
+        self.asked += 1
+        return super().embedding(features)
+
+
+def test_voices_that_say_nothing_new_are_not_compared_again() -> None:
+    """They are who they were taken for; the others are compared, and are somebody else."""
+    samples = np.concatenate([tone(LOW_HZ, 3), tone(HIGH_HZ, 2), tone(LOW_HZ, 2)])
+    asked = {}
+    for reuse in (False, True):
+        networks = Counting()
+        diarizer = Diarizer(networks, DiarizerOptions(reuse=reuse))
+        for start_s, end_s in ((0, 3), (3, 5), (5, 7)):
+            diarizer.feed(samples[start_s * SAMPLE_RATE_HZ : end_s * SAMPLE_RATE_HZ])
+            diarizer.catch_up()
+        assert [turn.speaker for turn in diarizer.turns()] == ["Speaker 1", "Speaker 2", "Speaker 1"]
+        asked[reuse] = networks.asked
+    assert asked == {False: 6, True: 3}
+
+
+def test_no_more_speakers_than_there_are() -> None:
+    """However many voices are told apart in a window; all of it is somebody's."""
+    options = DiarizerOptions(ClusteringOptions(speakers=1))
+    diarizer = Diarizer(TonesForVoices(), options)
+    diarizer.feed(np.concatenate([tone(LOW_HZ, 6), tone(HIGH_HZ, 3)]))
+    diarizer.catch_up()
+    for _ in range(2):
+        assert [turn.speaker for turn in diarizer.turns()] == ["Speaker 1"]
+        assert diarizer.turns()[0].end_s > 8.8
+        diarizer.recluster()
 
 
 def test_a_known_name_is_nobody_elses() -> None:
