@@ -41,6 +41,10 @@ SECTIONS = {
         "restarted_streams": "Streams restarted in the middle",
         "killed_streams": "Workers with several streams killed in mid-utterance",
     },
+    "Speakers by voice": {
+        "speakers": "Who spoke, in conversations made of clips of LibriSpeech",
+        "speakers_live": "What it costs live sessions to tell speakers apart",
+    },
     "Vocabulary": {},
     "Server": {
         "serve_load": "Ten sessions",

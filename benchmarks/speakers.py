@@ -1,36 +1,42 @@
 """Diarization error rates on conversations built from clips of known speakers.
 
-Clips are a directory with a folder of recordings for each speaker, or files named SPEAKER-*.flac as in
-LibriSpeech. Half of the speakers are for choosing thresholds (`--half tune`), the others are reported.
+Clips are a directory with files named SPEAKER-*.flac, as those of LibriSpeech are. Half of the speakers are
+for choosing thresholds (`--half tune`), the others are reported. Gaps between turns are -0.5 to 1.5 s;
+overlapping speech is scored, and there is no collar where none is named.
 
-    python -m benchmarks.speakers CLIPS --segmentation segmentation.onnx --embedding campplus.onnx
+    python -m benchmarks.speakers CLIPS
+    python -m benchmarks.speakers CLIPS --live       # what it costs live sessions of a server
+
+"as first said" is what a client gets that takes no corrections: the labels of each pause, as they are then.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from asrctl.audio.files import open_audio
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.bench.der import DiarizationErrors, diarization_errors
+from asrctl.bench.paced import Talk
+from asrctl.models.speaker_weights import resolve_all
+from asrctl.models.store import ModelStore
 from asrctl.policy.clustering import ClusteringOptions
 from asrctl.policy.endpointing import FRAME_SAMPLES
 from asrctl.policy.turns import Turn, smoothed
 from asrctl.speakers.diarizer import Diarizer, DiarizerOptions
 from asrctl.speakers.live_child import LEAST_NEW_S, STEP_S
 from asrctl.speakers.networks import Networks
-from benchmarks.common import SAMPLE_RATE_HZ, note
+from benchmarks import speakers_live
+from benchmarks.common import SAMPLE_RATE_HZ, Table, machine, note, save, table
 
 Samples = NDArray[np.float32]
 _GAPS_S = (-0.5, 1.5)
@@ -126,24 +132,30 @@ def diarized(
 
 
 def live_labels(
-    networks: Networks, samples: Samples, options: DiarizerOptions
+    networks: Networks,
+    samples: Samples,
+    pauses_s: Sequence[float],
+    options: DiarizerOptions,
+    *,
+    at_once: bool,
 ) -> Iterator[tuple[str, list[Turn], float]]:
-    """Turns as they are first said in live audio, in the pause after each utterance, and at the end."""
-    pauses_s = [end_s + _PAUSE_S for _, end_s in joined(_spoken(samples))]
+    """Turns as they are first said in live audio, in the pause after each utterance, and as corrected."""
     started_s = time.process_time()
-    diarizer = Diarizer(networks, replace(options, step_s=STEP_S))
+    diarizer = Diarizer(networks, replace(options, step_s=STEP_S, reuse=at_once))
     first: list[Turn] = []
     before_s = 0.0
     for pause_s in (*pauses_s, len(samples) / SAMPLE_RATE_HZ):
         at, end = diarizer.heard_samples, round(pause_s * SAMPLE_RATE_HZ)
         diarizer.feed(samples[at:end])
-        diarizer.catch_up(LEAST_NEW_S if pause_s in pauses_s else 0.0)
+        diarizer.catch_up(LEAST_NEW_S if pause_s in pauses_s and not at_once else 0.0)
         for turn in diarizer.turns(before_s):
             if turn.end_s > before_s:
                 first.append(replace(turn, start_s=max(before_s, turn.start_s)))
         before_s = diarizer.looked_samples / SAMPLE_RATE_HZ
-    yield "live, as first said", first, time.process_time() - started_s
-    yield "live, at the end", diarizer.turns(), time.process_time() - started_s
+    cpu_s = time.process_time() - started_s
+    name = "live, in each pause" if at_once else "live"
+    yield f"{name}, as first said", first, cpu_s
+    yield f"{name}, corrected", diarizer.turns(), cpu_s
 
 
 def joined(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -169,7 +181,12 @@ def measure(
     for seed in range(given.conversations):
         samples, reference = conversation(clips, kind, given.minutes * 60, seed)
         audio_s = len(samples) / SAMPLE_RATE_HZ
-        told = chain(diarized(networks, samples, options), live_labels(networks, samples, options))
+        pauses_s = [end_s + _PAUSE_S for _, end_s in joined(_spoken(samples))]
+        told = chain(
+            diarized(networks, samples, options),
+            live_labels(networks, samples, pauses_s, options, at_once=False),
+            live_labels(networks, samples, pauses_s, options, at_once=True),
+        )
         for name, turns, cpu_s in told:
             strict, mild = (diarization_errors(reference, turns, collar) for collar in (0.0, 0.25))
             count = len({turn.speaker for turn in turns})
@@ -201,33 +218,52 @@ def _figures(
     }
 
 
+def report(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """A row for each kind and way."""
+    header = ["conversation", "labels", "DER %", "missed", "false", "confused", "DER %, collar 0.25 s"]
+    header += ["right number of speakers", "CPU s per s"]
+    rows = [
+        [kind, name, *figures.values()] for kind, ways in results.items() for name, figures in ways.items()
+    ]
+    return table(header, rows)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("clips", type=Path)
-    parser.add_argument("--segmentation", type=Path, required=True)
-    parser.add_argument("--embedding", type=Path, required=True)
-    parser.add_argument("--half", choices=("tune", "report"), default="report")
-    parser.add_argument("--conversations", type=int, default=4)
-    parser.add_argument("--minutes", type=float, default=2.0)
-    parser.add_argument("--join", type=float, help="Another threshold online.")
-    parser.add_argument("--merge", type=float, help="Another threshold at the end.")
-    parser.add_argument("--speakers", type=int, help="Tell how many there are at most.")
-    given = parser.parse_args(arguments)
+    made = argparse.ArgumentParser(prog="python -m benchmarks.speakers", description=__doc__)
+    made.formatter_class = argparse.RawDescriptionHelpFormatter
+    made.add_argument("clips", type=Path)
+    made.add_argument("--live", action="store_true", help="what it costs live sessions of a server")
+    made.add_argument("--half", choices=("tune", "report"), default="report")
+    made.add_argument("--conversations", type=int, default=4, help="of each kind")
+    made.add_argument("--minutes", type=float, default=2.0, help="length of each")
+    made.add_argument("--join", type=float, help="another threshold online")
+    made.add_argument("--merge", type=float, help="another threshold at the end")
+    made.add_argument("--speakers", type=int, help="tell how many there are at most")
+    made.add_argument("--output", metavar="NAME", help="keep the raw figures as results/NAME.json")
+    given = made.parse_args(arguments)
+    about, clips = machine(), clips_of(given.clips, given.half)
+    if given.live:
+        kind = KINDS[0]
+        made_up = (conversation(clips, kind, given.minutes * 60, seed) for seed in range(given.conversations))
+        result, found = speakers_live.measure([Talk(samples, None) for samples, _ in made_up])
+    else:
+        result, found = _measured(clips, given)
+    print(found)
+    if given.output:
+        note(str(save(given.output, {"machine": about, "half": given.half, **result}, found)))
+    return 0
+
+
+def _measured(clips: dict[str, list[Path]], given: argparse.Namespace) -> tuple[dict[str, Any], Table]:
     wanted = {"join": given.join, "merge": given.merge, "speakers": given.speakers}
     clustering = replace(ClusteringOptions(), **{k: v for k, v in wanted.items() if v is not None})
-    before_bytes = psutil.Process().memory_info().rss
-    networks = Networks(given.segmentation, given.embedding)
-    clips = clips_of(given.clips, given.half)
-    results: dict[str, Any] = {"half": given.half, "speakers": len(clips), "clustering": repr(clustering)}
+    networks = Networks(*resolve_all(ModelStore(None).root))
+    results: dict[str, Any] = {}
     for kind in KINDS:
         results[kind.name] = measure(networks, clips, kind, DiarizerOptions(clustering), given)
         note(f"{kind.name}: {results[kind.name]}")
-    results["memory_mb"] = round((psutil.Process().memory_info().rss - before_bytes) / 1e6, 1)
-    print(json.dumps(results, indent=2))
-    return 0
+    return {"speakers": len(clips), "clustering": repr(clustering), "kinds": results}, report(results)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 from asrctl.cli import subscribe
 from asrctl.cli.subscribe import events_url
 from asrctl.errors import UsageError
-from asrctl.protocol import Final, Speaker, Start, WireWord
+from asrctl.protocol import AudioFormat, Final, Speaker, Start, WireWord
 from asrctl.server import groups
 from tests.cli.commands import run
 
@@ -140,7 +140,7 @@ class _Session:
 
     def __init__(self, session_id: str) -> None:
         self.session_id, self.committed_s = session_id, 0.0
-        self.state = SimpleNamespace(start=Start(group="g", speakers=True, words=True))
+        self.state = SimpleNamespace(start=Start(AudioFormat(), group="g", speakers=True, words=True))
 
 
 def test_words_of_what_is_held() -> None:

@@ -106,7 +106,8 @@ def test_the_speaker_changes_inside_an_utterance(telling: Running, browser: Brow
     ]
     final = {**FINAL, "end_s": 3, "text": "Yes, yes. No!", "speaker": "Anna"}
     visit.inject({**final, "utterance": 0, "words": words})
-    visit.inject({**final, "utterance": 1, "words": [{**words[0], "text": "none of these"}]})
+    unlike = [{**words[0], "text": "none of these"}]
+    visit.inject({**final, "utterance": 1, "start_s": 3, "end_s": 6, "words": unlike})
     shown = visit.page.locator(".log li > span")
     assert [shown.nth(at).inner_text() for at in (0, 1)] == ["Yes, yes.\nBen\nNo!", "Yes, yes. No!"]
     assert labels(visit) == ["Anna", "Anna"]
@@ -116,7 +117,7 @@ def test_the_speaker_changes_inside_an_utterance(telling: Running, browser: Brow
     assert labels(visit) == ["Anna", "Ben"]
     assert "Anna: Yes,\nBen: yes.\n" in saved(visit, "txt")
     segments = json.loads(saved(visit, "json"))["segments"]
-    assert [(each["start_s"], each["end_s"]) for each in segments] == [(0, 1), (0, 3), (1, 2), (2, 3)]
+    assert [(each["start_s"], each["end_s"]) for each in segments] == [(0, 1), (1, 2), (2, 3), (3, 6)]
     assert not visit.errors
 
 
