@@ -34,8 +34,8 @@ def measure(talks: Sequence[Talk]) -> tuple[dict[str, Any], Table]:
     rounds: dict[bool, list[_Round]] = {False: [], True: []}
     with ServerProcess("--max-sessions", "2") as server:
         for number, talk in enumerate(talks):
-            for on in (number % 2 == 1, number % 2 == 0):
-                rounds[on].append(_Round(server, talk, _ON if on else _OFF))
+            for told in (number % 2 == 1, number % 2 == 0):
+                rounds[told].append(_Round(server, talk, _ON if told else _OFF))
             note(f"conversation {number + 1} of {len(talks)}")
         time.sleep(_FREED_S)
         freed_mb = server.memory().pss_mb
