@@ -233,10 +233,11 @@ class Diarizer:
     def _known(self, voice: _Voice) -> int:
         """Whom a voice was taken for when it was heard before."""
         heard_frames = np.zeros(len(self._speakers) + 1, np.float32)  # the last is that of the unknown
-        for each in self._voices:
+        for each in reversed(self._voices):
             start, end = max(voice.start_frame, each.start_frame), min(voice.end_frame, each.end_frame)
-            if start < end:
-                heard_frames[each.speaker] += voice.between(start, end) @ each.between(start, end)
+            if start >= end:
+                break  # those before are older
+            heard_frames[each.speaker] += voice.between(start, end) @ each.between(start, end)
         number = int(heard_frames[:-1].argmax()) if len(self._speakers) else UNKNOWN
         return number if heard_frames[number] >= _FEWEST_SHARED_FRAMES else UNKNOWN
 

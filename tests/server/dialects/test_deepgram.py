@@ -317,10 +317,10 @@ def test_recording(shared: Running) -> None:
     import hashlib
 
     answer = listen(
-        shared, query="?utterances=true&model=nova-3&diarize=true", **{"Content-Type": "audio/wav"}
+        shared, query="?utterances=true&model=nova-3&topics=true", **{"Content-Type": "audio/wav"}
     )
     assert answer.status_code == 200
-    assert (answer.headers["dg-ignored"], answer.headers["x-asrctl-model"]) == ("diarize", "words")
+    assert (answer.headers["dg-ignored"], answer.headers["x-asrctl-model"]) == ("topics", "words")
     body = answer.json()
     assert body["metadata"]["request_id"] == answer.headers["dg-request-id"]
     assert body["metadata"]["sha256"] == hashlib.sha256(HELLO).hexdigest()
