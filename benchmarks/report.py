@@ -43,7 +43,6 @@ SECTIONS = {
     },
     "Speakers by voice": {
         "speakers": "Who spoke, in conversations made of clips of LibriSpeech",
-        "speakers_live": "What it costs live sessions to tell speakers apart",
     },
     "Vocabulary": {},
     "Server": {
