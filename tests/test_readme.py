@@ -131,3 +131,25 @@ def test_the_picture_is_what_the_view_draws() -> None:
     committed = picture.PATH.read_text(encoding="utf-8")
     assert picture.texts(committed) == picture.texts(picture.svg())
     assert "http" not in re.sub(r'xmlns="[^"]*"|<!--.*?-->', "", committed)
+
+
+def test_figures_are_those_that_were_measured() -> None:
+    """Each row of the table is in a row of RESULTS.md, and so are the figures of ten speakers."""
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8").splitlines()
+    rows = [re.split(r" *\| *", line.strip("| ")) for line in results if line.startswith("|")]
+    table = re.findall(r"^\| (.+?) \| ([\d.]+) \| ([\d.]+) % \| (\d+) MiB \|$", README, re.MULTILINE)
+    assert len(table) == 4
+    for name, *figures in table:
+        assert any(row[0] == name and set(figures) <= set(row) for row in rows), name
+    (memory, latency) = re.findall(r"ten speakers in (\d+) MB.* final ([\d.]+) s", README)[0]
+    assert ["all processes, MB at most", memory] in rows
+    assert any(row[0].startswith("final after the end") and row[1].startswith(f"{latency} /") for row in rows)
+
+
+def test_the_figure_of_how_it_is_built_names_what_there_is() -> None:
+    """Headings are rooms of the package."""
+    drawn = (ROOT / ".github" / "architecture.svg").read_text(encoding="utf-8")
+    headings = re.findall(r'class="title">([^<]*)<', drawn)
+    rooms = [room for heading in headings[1:] for room in heading.split(", ")]
+    assert len(rooms) == 6
+    assert all((ROOT / "asrctl" / room).is_dir() for room in rooms)
