@@ -3,6 +3,7 @@
     AsrctlError                     1
     ├── UsageError                  2   options that contradict each other, a bad config key
     ├── AudioError                  1   an input that cannot be read; other inputs go on
+    ├── OutputError                 1   a transcript that cannot be written; other inputs go on
     ├── ModelError                  3   no such model, or weights that do not verify
     ├── ProviderError               4   a recogniser that cannot run here
     │   ├── WorkerCrashed           4   native code died; the audio is still held
@@ -36,6 +37,10 @@ class UsageError(AsrctlError):
 
 class AudioError(AsrctlError):
     """An input that is missing, unreadable, empty or not audio."""
+
+
+class OutputError(AsrctlError):
+    """A file of one input that cannot be written; the place of others may be all right."""
 
 
 class ModelError(AsrctlError):

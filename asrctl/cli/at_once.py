@@ -12,7 +12,7 @@ from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.sources import InputOptions
 from asrctl.cli.tally import REPORT_S, Tally
 from asrctl.cli.view import FileView
-from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError
+from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, OutputError
 from asrctl.render import Format
 from asrctl.render.options import RenderOptions
 
@@ -62,7 +62,7 @@ class FilesRequest:
 async def all_at_once(
     request: FilesRequest, tally: Tally, view: FileView, transcribe: Transcribe, jobs: Callable[[], int]
 ) -> int:
-    """Transcribe all inputs; one that cannot be read does not keep the others from it. Returns the exit code.
+    """Transcribe all inputs; one that fails does not keep the others from it. Returns the exit code.
 
     An interrupt ends it; what was transcribed so far is written first, and it is said what was not.
 
@@ -74,7 +74,7 @@ async def all_at_once(
         jobs: How many may be under way; asked again now and then, and more are begun if it has grown.
 
     Raises:
-        AsrctlError: What `transcribe` raised, other than AudioError; the others are cancelled.
+        AsrctlError: What `transcribe` raised, other than of one input; the others are cancelled.
     """
     loop = asyncio.get_running_loop()
     run = _Run(request, tally, view, transcribe)
@@ -142,7 +142,7 @@ class _Run:
             failed = False
             try:
                 await self._transcribe(index, name, output)
-            except AudioError as error:
+            except (AudioError, OutputError) as error:
                 self._view.say(f"asrctl: error: {error}")
                 failed = True
             self._tally.end(index, failed=failed)

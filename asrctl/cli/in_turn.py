@@ -9,7 +9,7 @@ from pathlib import Path
 from asrctl.audio.live import LiveSource
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.tally import Tally
-from asrctl.errors import EXIT_INTERRUPTED, AudioError
+from asrctl.errors import EXIT_INTERRUPTED, AudioError, OutputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Inputs:
 async def in_turn(
     inputs: Inputs, listen: Callable[[Callable[[], LiveSource], Path | None], Awaitable[int]], view: LiveView
 ) -> int:
-    """Listen to each; one that cannot be read does not keep the others from it. Returns the exit code.
+    """Listen to each; one that fails does not keep the others from it. Returns the exit code.
 
     Args:
         inputs: What to listen to.
@@ -47,7 +47,7 @@ async def in_turn(
         failed, code = False, 0
         try:
             code = await listen(open_source, output)
-        except AudioError as error:
+        except (AudioError, OutputError) as error:
             view.say(f"asrctl: error: {error}")
             failed = True
         tally.at_s[index] = view.transcribed_s

@@ -78,7 +78,7 @@ async def listen_to_all(engine: AsyncEngine, inputs: Inputs, request: LiveReques
 
     Raises:
         ProviderError: The provider cannot run, and nobody stands in.
-        AsrctlError: An output cannot be written.
+        AsrctlError: Standard output cannot be written.
     """
 
     async def once(open_source: Callable[[], LiveSource], output: Path | None) -> int:

@@ -48,7 +48,7 @@ async def transcribe_remotely(inputs: Inputs, request: RemoteRequest, view: Live
     The first Ctrl-C ends the source and lets what was said be transcribed; the second stops that.
 
     Raises:
-        AsrctlError: An output cannot be written.
+        AsrctlError: Standard output cannot be written.
         ServerError: The server was given up; what it had said is written.
         UsageError: The address is none.
     """

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Self, TextIO, cast
 
-from asrctl.errors import AsrctlError, UsageError
+from asrctl.errors import AsrctlError, OutputError, UsageError
 
 STDIN = "-"
 
@@ -42,12 +42,14 @@ class Output:
         append: Whether text goes behind what the file holds, which stays whatever happens.
 
     Raises:
-        AsrctlError: The file cannot be opened, here, or the disk is full, in `write`.
+        OutputError: The file cannot be opened, here, or the disk is full, in `write`.
+        AsrctlError: The same of standard output.
     """
 
     def __init__(self, path: Path | None, *, whole: bool = False, append: bool = False) -> None:
         self.name = "standard output" if path is None else str(path)
         self._path = path
+        self._is_own = path is not None
         self._whole = whole
         self._append = append
         self._target: Path | None = None  # what the part becomes
@@ -55,7 +57,11 @@ class Output:
         try:
             self._file = self._opened(path) if path else _stdout()
         except OSError as error:
-            raise AsrctlError(f"cannot write {self.name}: {_reason(error)}") from error
+            raise self._error(_reason(error)) from error
+
+    def _error(self, reason: str) -> AsrctlError:
+        kind = OutputError if self._is_own else AsrctlError
+        return kind(f"cannot write {self.name}: {reason}")
 
     def _opened(self, path: Path) -> TextIO:
         if self._append or (path.is_absolute() and path.parts[1:2] in _STREAM_ROOTS):
@@ -81,8 +87,9 @@ class Output:
         except BrokenPipeError:
             raise
         except OSError as error:
-            whole = f"; {self._written_bytes} bytes of it are there" if self._path else ""
-            raise AsrctlError(f"cannot write {self.name}: {_reason(error)}{whole}") from error
+            there = f"; {self._written_bytes} bytes of it are there"
+            whole = there if self._path and self._written_bytes else ""
+            raise self._error(f"{_reason(error)}{whole}") from error
         self._written_bytes += len(text.encode(errors="replace"))
 
     def leave_incomplete(self) -> None:
@@ -110,7 +117,7 @@ class Output:
             try:
                 self._path.replace(self._target)
             except OSError as failure:
-                raise AsrctlError(f"cannot write {self.name}: {_reason(failure)}") from failure
+                raise self._error(_reason(failure)) from failure
 
 
 def part_of(path: Path) -> Path:
@@ -140,7 +147,7 @@ def destinations(
         others: What is read besides, and must not be written over.
 
     Raises:
-        AsrctlError: The directory cannot be made.
+        AsrctlError: The directory cannot be made, or nothing can be written there.
         UsageError: Both places were named, one file for several inputs, or an input would be overwritten.
     """
     if output and output_dir:
@@ -150,15 +157,40 @@ def destinations(
     paths: list[Path | None] = [output] * len(inputs)
     if output_dir:
         directories = [output_dir / folder for folder in folders] or [output_dir] * len(inputs)
-        for directory in dict.fromkeys([output_dir, *directories]):
-            _make(directory)
+        _make(output_dir)
+        for directory in dict.fromkeys(directories):
+            with contextlib.suppress(OSError):  # what has its place there fails when it is opened
+                directory.mkdir(parents=True, exist_ok=True)
         paths = [*_unique(directories, inputs, extension)]
     read = [*inputs, *others]
     for path in paths:
         clash = path and next((name for name in read if name != STDIN and _same_file(Path(name), path)), "")
         if clash:
             raise UsageError(f"the transcript would overwrite the input {clash}; choose another --output")
+    _refuse_places([path for path in paths if path])
     return paths
+
+
+def _refuse_places(paths: Sequence[Path]) -> None:
+    """Raise AsrctlError if no file at all can be written, before a model is fetched and loaded."""
+    reasons = [_place_reason(path) for path in paths]
+    if paths and all(reasons):
+        raise AsrctlError(f"cannot write {paths[0]}: {reasons[0]}")
+
+
+def _place_reason(path: Path) -> str:
+    """Why no file can be made at a path, "" if it may be possible; pipes and devices need no place."""
+    folder = path.parent
+    try:
+        if path.is_dir():
+            return os.strerror(errno.EISDIR)
+        if not folder.is_dir():
+            return f"there is no directory {folder}"
+        if not (os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not path.is_file())):
+            return f"nothing can be written in the directory {folder}"
+    except OSError as error:
+        return _reason(error)
+    return ""
 
 
 def _unique(directories: Sequence[Path], inputs: Sequence[str], extension: str) -> list[Path]:

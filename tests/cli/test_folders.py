@@ -242,11 +242,40 @@ def test_an_interrupted_run_is_gone_on_with(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
 def test_outputs_that_cannot_be_written(recordings: Path, options: Options, tmp_path: Path) -> None:
-    """As on a full disk: it is said what was not done, and what the same command would go on with."""
+    """As on a full disk: each is told, since it may be another disk for the next."""
     limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", sys.executable, "-m", "asrctl", "transcribe"]
     command = [*limited, str(recordings), "--output-dir", str(tmp_path / "out"), "-f", "json", *options()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 1
-    *_, stopped, error = done.stderr.splitlines()
-    assert stopped.startswith("asrctl: stopped: ") and "not begun: b.wav" in stopped
-    assert stopped.endswith("--skip-existing") and "File too large" in error
+    first, second, summary = done.stderr.splitlines()
+    assert first.endswith("a.json: File too large") and second.endswith("b.json: File too large")
+    assert "0 of 2 inputs transcribed, 2 failed" in summary
+
+
+@pytest.mark.parametrize("provider", ["scripted", "scripted_stream"])
+def test_an_output_that_cannot_be_written_does_not_stop_the_others(
+    provider: str, recordings: Path, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Something is in its way: one line, exit code 1, and the others are done."""
+    out = tmp_path / "out"
+    (out / "a.txt").mkdir(parents=True)
+    (out / "below").touch()
+    arguments = [str(recordings), "-r", *options(), "--provider", provider]
+    assert run("transcribe", *arguments, "--output-dir", str(out)) == 1
+    assert below(out) == ["b.txt", "below"] and (out / "b.txt").read_text().split() == WORDS
+    said = capsys.readouterr().err
+    assert said.count("error: cannot write ") == 2 and "a.txt: Is a directory" in said
+    assert "c.txt: Not a directory" in said and "1 of 3 inputs transcribed, 2 failed" in said
+
+
+@pytest.mark.parametrize("where", ["--output-dir", "-o"])
+def test_a_place_where_nothing_can_be_written_is_told_at_once(
+    where: str, speech: Path, options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a model is fetched or loaded."""
+    monkeypatch.setattr("asrctl.render.output.os.access", lambda path, mode: path != tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    place = tmp_path / "out" / ("talk.txt" if where == "-o" else "")
+    missing = ["--model", str(tmp_path / "missing")]
+    assert run("transcribe", str(speech), *options(), *missing, where, str(place)) == 1
+    assert run("transcribe", str(speech), *options(), *missing, "-o", str(tmp_path / "no" / "a.txt")) == 1
