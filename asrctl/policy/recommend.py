@@ -167,10 +167,10 @@ def recommend(
     enough = [each for each in measured if each.sessions >= wish.sessions]
     best = max(enough, key=_quality_first) if enough else max(measured, key=_sessions_first)
     candidate, costs = best.measurement.candidate, best.measurement.costs
-    reasons = [_comparison(measured, candidate.provider, wish)]
+    reasons = [_comparison(measured, best, wish)]
     if not enough:
         reasons.append(f"nothing that was measured sustains that many; {candidate.model} comes nearest")
-    reasons.append(_layout_reason(best))
+    reasons.append(_layout_reason(best, measured))
     return Recommendation(
         **asdict(candidate),
         sessions=best.sessions,
@@ -236,13 +236,18 @@ def _sessions_first(each: Capacity) -> tuple[int, float]:
     return each.sessions, -each.measurement.rtf
 
 
-def _comparison(measured: Sequence[Capacity], provider: str, wish: Wish) -> str:
-    """ "base-q8_0 sustains 3 live sessions here, tiny.en-q8_0 11; you asked for 10"."""
+def _comparison(measured: Sequence[Capacity], best: Capacity, wish: Wish) -> str:
+    """ "base-q8_0 sustains 3 live sessions here, tiny.en-q8_0 11; you asked for 10".
+
+    What was chosen counts as it was chosen, and the others at their best.
+    """
     most: dict[str, int] = {}
     for each in measured:
+        if _is_other_layout(each, best):
+            continue
         candidate = each.measurement.candidate
-        other = "" if candidate.provider == provider else f" ({candidate.provider})"
-        name = candidate.model + other
+        is_chosen = candidate.provider == best.measurement.candidate.provider
+        name = candidate.model if is_chosen else f"{candidate.model} ({candidate.provider})"
         most[name] = max(most.get(name, 0), each.sessions)
     ranked = sorted(most.items(), key=lambda item: (quality(item[0]), " (" not in item[0]), reverse=True)
     (first, count), *others = ranked
@@ -252,13 +257,29 @@ def _comparison(measured: Sequence[Capacity], provider: str, wish: Wish) -> str:
     return f"{text}; you asked for {wish.sessions} (finals within {wish.latency_s:g} s of the end of speech)"
 
 
-def _layout_reason(best: Capacity) -> str:
-    candidate = best.measurement.candidate
+def _is_other_layout(each: Capacity, best: Capacity) -> bool:
+    """Whether it is the same recogniser and model, with other processes or threads."""
+    one, chosen = each.measurement.candidate, best.measurement.candidate
+    return one != chosen and (one.provider, one.model) == (chosen.provider, chosen.model)
+
+
+def _layout_reason(best: Capacity, measured: Sequence[Capacity]) -> str:
+    """The layout, and another of the same model that sustains more, if there is one."""
+    more = [each for each in measured if _is_other_layout(each, best) and each.sessions > best.sessions]
+    most = max(more, key=_sessions_first, default=None)
+    text = _layout(best)
+    if most is not None:
+        text += f"; for {most.sessions} live sessions it would be {_layout(most)}"
+    return text
+
+
+def _layout(each: Capacity) -> str:
+    candidate = each.measurement.candidate
     processes = "process" if candidate.workers == 1 else "processes"
     threads = "thread" if candidate.threads == 1 else "threads"
     return (
         f"{candidate.workers} {processes} with {candidate.threads} {threads} each: "
-        f"{1 / best.measurement.rtf:.1f} x real time, {best.measurement.memory_bytes / 1e6:.0f} MB"
+        f"{1 / each.measurement.rtf:.1f} x real time, {each.measurement.memory_bytes / 1e6:.0f} MB"
     )
 
 

@@ -185,14 +185,18 @@ def test_no_session_at_all() -> None:
 
 
 def test_one_process_where_one_is_enough() -> None:
-    """A second copy of the model is for those who need it."""
+    """A second copy of the model is for those who need it; it is said what that would give."""
     one, two = measured("tiny.en-q8_0", 12), measured("tiny.en-q8_0", 21, workers=2, threads=1, rtf=0.05)
     few = recommend([one, two], [], ["whisper_cpp"], MACHINE, Wish(sessions=10))
     many = recommend([one, two], [], ["whisper_cpp"], MACHINE, Wish(sessions=20))
     assert (few.workers, few.threads, few.sessions) == (1, 2, 12)
     assert (many.workers, many.threads, many.sessions) == (2, 1, 21)
     assert many.reasons[-1] == "2 processes with 1 thread each: 20.0 x real time, 300 MB"
-    assert few.reasons[-1] == "1 process with 2 threads each: 10.0 x real time, 150 MB"
+    assert few.reasons[-2].startswith("tiny.en-q8_0 sustains 12 live sessions here; you asked for 10 ")
+    assert few.reasons[-1] == (
+        "1 process with 2 threads each: 10.0 x real time, 150 MB; for 21 live sessions it would be "
+        "2 processes with 1 thread each: 20.0 x real time, 300 MB"
+    )
 
 
 def test_another_provider_is_named() -> None:
