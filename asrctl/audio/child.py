@@ -110,7 +110,7 @@ class _Decoding:
             expected_s = stream.expected_s * parts[-1][1] / max(1, parts[0][1])
         else:
             expected_s = None
-        opened = {"expected_s": expected_s, "n_tracks": stream.n_tracks}
+        opened = {"expected_s": expected_s, "n_tracks": stream.n_tracks, "track": stream.track}
         _send(self._sink, wire.Message(wire.OPENED, json.dumps(opened).encode()))
 
 

@@ -71,6 +71,7 @@ class Decoder(Protocol):
             has ended.
         tolerance: Share of it that may be missing without anything being lost.
         n_tracks: How many audio tracks there are to choose from.
+        track: Which of them it is, from 1.
         notes: Things the user should know; complete when `blocks` has ended.
     """
 
@@ -82,6 +83,8 @@ class Decoder(Protocol):
     def tolerance(self) -> float: ...
     @property
     def n_tracks(self) -> int: ...
+    @property
+    def track(self) -> int: ...
     @property
     def notes(self) -> list[str]: ...
 

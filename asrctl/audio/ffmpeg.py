@@ -61,7 +61,7 @@ class FfmpegDecoder:
         self.expected_s: float | None = None
         self.promised_s: float | None = None
         self.tolerance = 0.02
-        self.n_tracks = 1
+        self.n_tracks = self.track = 1
         self.notes: list[str] = []
 
     def wait_open(self, resources: ExitStack) -> None:
@@ -72,7 +72,9 @@ class FfmpegDecoder:
         """
         self._resources = resources.enter_context(ExitStack())  # open for the runs to come
         self._first = run = self._run(self._parts[0][0])
-        seconds, self.n_tracks = run.described()
+        seconds, tracks = run.described()
+        self.n_tracks = len(tracks)
+        self.track = self._track or run.default_of(tracks)
         share = self._parts[-1][0].end / max(1, self._parts[0][0].end)
         self.expected_s = None if seconds is None else seconds * share
         if run.header is None:
@@ -139,13 +141,18 @@ class _Run:
         self._reader = HeaderReader(self._process.stdout)  # type: ignore[arg-type]  # IO[bytes] is a BinaryIO
         self.header: WavHeader | None = read_wav_header(self._reader)
 
-    def described(self) -> tuple[float | None, int]:
-        """Length and number of audio tracks, as ffmpeg writes them before it begins."""
+    def described(self) -> tuple[float | None, list[int]]:
+        """Length, and which streams are audio tracks, as ffmpeg writes them before it begins."""
         said = self._said()
         length = re.search(r"Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", said)
         seconds = None if length is None else 3600 * int(length[1]) + 60 * int(length[2]) + float(length[3])
         inputs = said.split("Output #")[0]
-        return seconds, len(re.findall(r"Stream #0:\d+.*: Audio:", inputs))
+        return seconds, [int(number) for number in re.findall(r"Stream #0:(\d+).*: Audio:", inputs)]
+
+    def default_of(self, tracks: list[int]) -> int:
+        """Which of the audio tracks is decoded, from 1, where none was chosen."""
+        default = self._default_track()
+        return tracks.index(default) + 1 if default in tracks else 1
 
     def blocks(self) -> Iterator[Block]:
         """Silence up to the first sound, then all that ffmpeg writes."""
@@ -201,7 +208,7 @@ class _Run:
         """Why there is no audio."""
         said = self._said()
         if self._track is not None and "matches no streams" in said:
-            return f"there is no audio track {self._track}: it has {self.described()[1]}"
+            return f"there is no audio track {self._track}: it has {len(self.described()[1])}"
         if "matches no streams" in said or "does not contain any stream" in said:
             return NO_AUDIO_TRACK
         if self.failed() and self._process.returncode < 0:

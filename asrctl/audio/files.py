@@ -33,11 +33,18 @@ class AudioReader:
     Attributes:
         name: The input as the user should see it in messages.
         duration_s: Length by the header, None if it says nothing; it may be wrong: for progress only.
+        hint: What else could be heard of it: other audio tracks, where none was chosen; else "".
         warnings: What is wrong with the audio although it can be read; complete after the iteration.
     """
 
-    def __init__(self, name: str, decoder: Decoder, sampler: Sampler, resources: ExitStack) -> None:
+    def __init__(
+        self, name: str, decoder: Decoder, sampler: Sampler, resources: ExitStack, *, chosen: bool = True
+    ) -> None:
         self.name = name
+        self.hint = ""
+        if decoder.n_tracks > 1 and not chosen:
+            what = f"it has {decoder.n_tracks} audio tracks"
+            self.hint = f"{what}: this is track {decoder.track}, its default; --track N takes another"
         self.duration_s = decoder.expected_s
         self.warnings: list[str] = []
         self._decoder = decoder
@@ -152,7 +159,8 @@ def open_audio(
     with ExitStack() as resources:
         try:
             decoder = open_source(spec, raw, stdin, resources, fifo_wait_s, track)
-            return AudioReader(name, decoder, Sampler(channel, split=split), resources.pop_all())
+            sampler = Sampler(channel, split=split)
+            return AudioReader(name, decoder, sampler, resources.pop_all(), chosen=track is not None)
         except AudioError as error:
             raise AudioError(f"{name}: {error}") from error
         except (OSError, ValueError) as error:

@@ -57,7 +57,7 @@ class IsolatedDecoder:
         """
         self.library = {"pyav": "PyAV"}.get(request.library, request.library)
         self.expected_s: float | None = None
-        self.n_tracks = 1
+        self.n_tracks = self.track = 1
         self.notes: list[str] = []
         # not a pipe: that could fill up and block the process
         self._complaints = resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
@@ -78,7 +78,8 @@ class IsolatedDecoder:
         if message.kind != wire.OPENED:
             raise self._crashed()
         opened = json.loads(message.payload)
-        self.expected_s, self.n_tracks = opened["expected_s"], opened["n_tracks"]
+        self.expected_s = opened["expected_s"]
+        self.n_tracks, self.track = opened["n_tracks"], opened["track"]
 
     def blocks(self) -> Iterator[Block]:
         """As Decoder.blocks.

@@ -88,6 +88,7 @@ class LibavStream:
         self._stream = stream
         self.notes: list[str] = []
         self.n_tracks = len(container.streams.audio)
+        self.track = container.streams.audio.index(stream) + 1
         self.expected_s = _expected_s(container)
         self.promised_s = _promised_s(container, stream)
         self.tolerance = 0.0 if container.format.name in EXACT_LENGTHS else 0.02
@@ -221,6 +222,8 @@ def _promised_s(container: Any, stream: Any) -> float | None:
     first_s = max(0.0, (container.start_time or 0) / 1e6)
     if stream.duration:
         end_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        if container.format.name not in EXACT_LENGTHS:  # whole packets are counted, and the last may be cut
+            end_s -= stream.codec_context.frame_size / (stream.codec_context.sample_rate or 1)
         # Some writers count the length from the first moment, and others from 0: the shorter is promised.
         return end_s - 2 * first_s
     if len(container.streams) == 1 and container.duration is not None:

@@ -35,7 +35,7 @@ class SndfileStream:
         self._sound = sound
         self._file = file
         self.notes: list[str] = []
-        self.n_tracks = 1
+        self.n_tracks = self.track = 1
         self.promised_s = _promised_s(sound)
         self.expected_s = self.promised_s
         if sound.format == "MP3":  # without a Xing header it is a guess

@@ -50,6 +50,7 @@ class OpenStream(Protocol):
         promised_s: Length that the file states and has to keep, None if it states none.
         tolerance: Share of it that may be missing without anything being lost.
         n_tracks: How many audio tracks there are to choose from.
+        track: Which of them it is, from 1.
         notes: Things the user should know; complete when `pieces` has ended.
     """
 
@@ -57,6 +58,7 @@ class OpenStream(Protocol):
     promised_s: float | None
     tolerance: float
     n_tracks: int
+    track: int
     notes: list[str]
 
     def pieces(self) -> Iterator[Pieces]:

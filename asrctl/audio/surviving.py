@@ -28,7 +28,7 @@ class SurvivingDecoder:
         self._following = following
         self._resources = resources.enter_context(ExitStack())  # open for what may follow
         self.expected_s = decoder.expected_s
-        self.n_tracks = decoder.n_tracks
+        self.n_tracks, self.track = decoder.n_tracks, decoder.track
 
     @property
     def promised_s(self) -> float | None:

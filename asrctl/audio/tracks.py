@@ -28,12 +28,14 @@ class ChannelTracks:
     Attributes:
         name: The recording as the user should see it in messages.
         duration_s: Its length, if that is known.
+        hint: What else could be heard of it, or "".
     """
 
     def __init__(self, audio: AudioReader, names: Mapping[int, str]) -> None:
         """Take an open input; `names` of speakers by the number of their channel, from 1."""
         self.name = audio.name
         self.duration_s = audio.duration_s
+        self.hint = audio.hint
         self._audio = audio
         self._names = names
 
@@ -73,6 +75,7 @@ class FileTracks:
         self.name = ", ".join(each.name for each in audio.values())
         lengths = [each.duration_s for each in audio.values()]
         self.duration_s = None if None in lengths else max(length or 0.0 for length in lengths)
+        self.hint = "; ".join(f"{each.name}: {each.hint}" for each in audio.values() if each.hint)
         self._audio = audio
 
     @property

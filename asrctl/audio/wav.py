@@ -214,7 +214,7 @@ class WavDecoder:
     """
 
     tolerance = 0.0
-    n_tracks = 1
+    n_tracks = track = 1
 
     def __init__(self, reader: HeaderReader, header: WavHeader, file_bytes: int | None = None) -> None:
         """Takes over a stream whose header was read.

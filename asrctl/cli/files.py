@@ -33,7 +33,7 @@ async def transcribe_files(engine: AsyncEngine, request: FilesRequest, view: Fil
     Raises:
         ModelError: The weights do not load.
         ProviderError: No provider can run.
-        AsrctlError: An output cannot be written.
+        AsrctlError: Standard output cannot be written.
     """
     tally = Tally(request.inputs, request.skipped)
     run = _Run(engine, request, view, tally)
@@ -59,6 +59,8 @@ class _Run:
             sink: Sink = self._view if to_terminal else output
             if len(request.inputs) > 1 and to_terminal:
                 self._view.say(f"==> {audio.name} <==")
+            if audio.hint:
+                self._view.inform(f"asrctl: {audio.name}: {audio.hint}")
             self._view.start(index, Path(audio.name).name, audio.duration_s)
             work = await self._write(index, audio, request.writer(sink))
         if work.unlabelled is not None:  # the transcript is whole all the same

@@ -151,9 +151,14 @@ def recorded(
     return opened
 
 
-def whole_files(names: Sequence[str], options: InputOptions) -> list[Callable[[], LiveSource]]:
-    """What opens each input as a source that gives audio as fast as it is taken."""
-    return [partial(_whole_file, name, options) for name in names]
+def whole_files(
+    names: Sequence[str], options: InputOptions, inform: Callable[[str], None]
+) -> list[Callable[[], LiveSource]]:
+    """What opens each input as a source that gives audio as fast as it is taken.
+
+    What else could be heard of one goes to `inform`.
+    """
+    return [partial(_whole_file, name, options, inform) for name in names]
 
 
 def list_input_devices() -> None:
@@ -214,8 +219,11 @@ def _replay(name: str, options: InputOptions) -> LiveSource:
     return Replay(open_input(name, options))
 
 
-def _whole_file(name: str, options: InputOptions) -> LiveSource:
-    return _WholeFile(open_input(name, options))
+def _whole_file(name: str, options: InputOptions, inform: Callable[[str], None]) -> LiveSource:
+    audio = open_input(name, options)
+    if audio.hint:
+        inform(f"asrctl: {audio.name}: {audio.hint}")
+    return _WholeFile(audio)
 
 
 class _WholeFile:

@@ -111,10 +111,12 @@ def run_elsewhere(
     client = replace(client, endpointing=task.wish, group=ours["--group"], speaker=ours["--speaker"])
     client = replace(client, speakers=_speakers(task.reading.by_voice))
     live = replace(_live_request(task), paced=task.open_source is not None)
-    sources = [task.open_source] if task.open_source else whole_files(task.names, task.reading)
+    view = LiveView(quiet=task.quiet)
+    files = whole_files(task.names, task.reading, view.inform)
+    sources = [task.open_source] if task.open_source else files
     request = RemoteRequest(url, client, live)
     inputs = Inputs(task.names or [MICROPHONE], sources, task.outputs, task.skipped)
-    return asyncio.run(transcribe_remotely(inputs, request, LiveView(quiet=task.quiet)))
+    return asyncio.run(transcribe_remotely(inputs, request, view))
 
 
 def _speakers(by_voice: SpeakerOptions | None) -> bool | int | None:
@@ -197,9 +199,10 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
             from asrctl.cli.local import listen_to_all
             from asrctl.cli.sources import whole_files
 
-            sources = whole_files(task.names, task.reading)
+            screen = LiveView(quiet=task.quiet)
+            sources = whole_files(task.names, task.reading, screen.inform)
             inputs = Inputs(task.names, sources, task.outputs, task.skipped)
-            return await listen_to_all(engine, inputs, _live_request(task), LiveView(quiet=task.quiet))
+            return await listen_to_all(engine, inputs, _live_request(task), screen)
         from asrctl.cli.at_once import FilesRequest
         from asrctl.cli.files import transcribe_files
         from asrctl.cli.view import FileView

@@ -185,6 +185,18 @@ def test_the_default_track_is_taken(tool: str) -> None:
     assert warnings == []
 
 
+def test_which_track_was_taken_is_hinted(tool: str) -> None:
+    """Where nobody chose; not where there is but one."""
+    if tool == "libsndfile":
+        return refused(DATA / "tracks_default2.mkv")
+    path = str(DATA / "tracks_default2.mkv")
+    with open_audio(path) as reader, open_audio(path, track=1) as chosen:
+        assert reader.hint == "it has 2 audio tracks: this is track 2, its default; --track N takes another"
+        assert chosen.hint == ""
+    with open_audio(str(DATA / "eight_channels.m4a")) as only:
+        assert only.hint == ""
+
+
 def test_a_track_can_be_chosen(tool: str) -> None:
     """By its number, from 1; a silent one says that there are others; one that is not there is refused."""
     if tool == "libsndfile":

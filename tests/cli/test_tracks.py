@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 import soundfile
 
 from asrctl.providers.scripted import speak
+from tests.audio.test_joined import DATA
 from tests.streaming.speech import silence
 
 from .commands import Options, run
@@ -52,6 +55,20 @@ def test_channels_without_names(call: Path, options: Options, capsys: pytest.Cap
     """They are called what is known of them."""
     assert run("transcribe", str(call), "--channels", "split", "--speaker", "left=Anna", *options()) == 0
     assert "right: w5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("provider", ["scripted", "scripted_stream"])
+def test_which_track_was_taken_is_said(
+    provider: str, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line that `-q` leaves out."""
+    if find_spec("av") is None and shutil.which("ffmpeg") is None:
+        pytest.skip("nothing that reads Matroska is installed")
+    film = ["transcribe", str(DATA / "tracks_default2.mkv"), *options(), "--provider", provider, "--no-vad"]
+    line = "tracks_default2.mkv: it has 2 audio tracks: this is track 2, its default; --track N takes another"
+    for quiet, count in (([], 1), (["-q"], 0), (["--track", "2"], 0)):
+        assert run(*film, *quiet) == 0
+        assert capsys.readouterr().err.count(line) == count
 
 
 def test_files_as_tracks(tracks: list[str], options: Options, capsys: pytest.CaptureFixture[str]) -> None:
