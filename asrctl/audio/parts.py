@@ -95,6 +95,31 @@ def _pattern(pattern: bytes) -> Callable[[mmap.mmap], Iterator[int]]:
     return lambda data: (match.start() for match in compiled.finditer(data))
 
 
+_WITH_INITIAL = re.escape(bytes(byte for byte in range(256) if byte & 8))
+_SIGNATURES = [
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        # WavPack: a block that begins a file: of index 0, with samples, and the first of its channels.
+        rb"wvpk.{4}[\x02-\x10]\x04\x00.{5}\x00{4}(?!\x00{4}).{5}[" + _WITH_INITIAL + rb"]",
+        rb"MAC .{2}\x00\x00\x34\x00\x00\x00",  # Monkey's Audio
+        rb"nut/multimedia container\x00",
+        rb"RIFF.{4}AVI LIST",
+        rb"\.RMF\x00\x00\x00[\x10-\x40]",
+        rb"\xb7\xd8\x00\x20\x37\x49\xda\x11\xa6\x4e\x00\x07\xe9\x5e\xad\x8d",  # Windows Television
+        rb"Creative Voice File\x1a",
+        rb"\x80\x00.{2}\x03\x12\x04[\x01-\x08]",  # ADX
+        rb"STRM.{4}\x00[\x00\x01]\x00\x10",  # AST
+    )
+]
+
+
+def _signed(data: mmap.mmap) -> Iterator[int]:
+    """What stands at the beginning stands again."""
+    for signature in _SIGNATURES:
+        if signature.match(data):
+            yield from (match.start() for match in signature.finditer(data))
+
+
 def _flac(data: mmap.mmap) -> Iterator[int]:
     """Where the marker stands again with the block that has to follow it; a tag before it goes with it."""
     skipped = id3_bytes(data)
@@ -153,6 +178,8 @@ def _caf(data: mmap.mmap) -> Iterator[int]:
 
 
 _FINDERS: dict[str, Callable[[mmap.mmap], Iterator[int]]] = {
+    "other": _signed,
+    "sndfile": _signed,
     "mpeg": _mpeg,
     "ogg": _ogg,
     "flac": _flac,

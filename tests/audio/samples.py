@@ -121,12 +121,13 @@ def _encode_picture(container: Any, stream: Any, seconds: float) -> None:
 
 
 def _encode_sound(container: Any, stream: Any, samples: Samples, from_s: float, skipped: range) -> None:
-    rate_hz, kind = stream.rate, stream.codec.audio_formats[0].name
+    rate_hz = stream.rate
+    kind = next(each.name for each in stream.codec.audio_formats if each.name[:2] != "u8")
     for number, start in enumerate(range(0, len(samples), 1024)):
         if number in skipped:
             continue
         piece = samples[np.newaxis, start : start + 1024]
-        data = np.round(piece * 32767).astype(np.int16) if kind == "s16" else piece
+        data = np.round(piece * 32767).astype(np.int16) if kind in ("s16", "s16p") else piece
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(data), format=kind, layout="mono")
         frame.sample_rate = rate_hz
         frame.pts = round(from_s * rate_hz) + start

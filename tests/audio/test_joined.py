@@ -93,6 +93,17 @@ MADE: dict[str, Callable[[Path, int], Path]] = {
     "a.mkv": _media("flac"),
     "a.mp2": _media("mp2"),
     "a.ts": _media("aac"),
+    "a.wv": _media("wavpack"),
+}
+RARER = {
+    "a.nut": _media("pcm_s16le"),
+    "a.avi": _media("pcm_s16le"),
+    "a.wtv": _media("mp2"),
+    "a.adx": _media("adpcm_adx"),
+    "a.ast": _media("pcm_s16be_planar"),
+    "a.voc": _sound("VOC", "PCM_16"),
+    "a.wv": MADE["a.wv"],
+    "a.rm": lambda path, _: Path(shutil.copyfile(DATA / "clock_stands_still.rm", path)),
 }
 
 
@@ -139,6 +150,16 @@ def test_one_file_is_one_part(name: str, tmp_path: Path) -> None:
     path = MADE[name](tmp_path / name, 16_000)
     content = path.read_bytes()
     assert parts_of(str(path), kind_of(content[:HEAD_BYTES])) == [Part(0, len(content))]
+
+
+@pytest.mark.parametrize("name", RARER)
+def test_rarer_containers_are_taken_apart_where_they_are_joined(name: str, tmp_path: Path) -> None:
+    """FFmpeg would read the first only, or the second at a wrong time."""
+    one = RARER[name](tmp_path / name, 16_000).read_bytes()
+    kind = kind_of(one[:HEAD_BYTES])
+    assert parts_of(str(tmp_path / name), kind) == [Part(0, len(one))]
+    (tmp_path / name).write_bytes(one + one)
+    assert parts_of(str(tmp_path / name), kind) == [Part(0, len(one)), Part(len(one), 2 * len(one))]
 
 
 def test_a_cluster_that_comes_twice_is_heard_once(tool: str) -> None:
