@@ -1,4 +1,4 @@
-"""A detector of speech that hears quiet streams as it hears loud ones."""
+"""A detector of speech that hears quiet streams as it hears loud ones, and no tones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from asrctl.audio.tones import Tones
 from asrctl.policy.endpointing import FRAME_SAMPLES
 from asrctl.policy.level import LevelFollower
 from asrctl.transcript import SAMPLE_RATE_HZ
@@ -28,6 +29,7 @@ class Raised:
         """Begin; the detector must be fresh."""
         self._detector = detector
         self._level = LevelFollower()
+        self._tones = Tones()
         self._rest = np.zeros(0, np.float32)
 
     def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -40,7 +42,7 @@ class Raised:
         levels_db = 10 * np.log10(powers + _FLOOR_POWER)
         gains = [10 ** (self._level.gain_db(float(level), _FRAME_S) / 20) for level in levels_db]
         raised = frames * np.array(gains, np.float32).reshape(-1, 1)
-        return self._detector.probabilities(raised.reshape(-1))
+        return self._tones.silenced(frames, self._detector.probabilities(raised.reshape(-1)))
 
     def flush(self) -> NDArray[np.float32]:
         """Judge the unfilled frame, if there is one, as if silence followed; shape [0] or [1]."""
