@@ -107,7 +107,9 @@ def _level_warnings(heard: Sampler, n_tracks: int) -> list[str]:
         other = (
             "was the microphone muted?" if n_tracks == 1 else f"it has {n_tracks} audio tracks: try another"
         )
-        warnings.append(f"silent: nothing but zeros; {other}")
+        heard_db = 20 * np.log10(heard.peak) if heard.peak else None
+        level = "nothing but zeros" if heard_db is None else f"nothing above {heard_db:.0f} dB of full scale"
+        warnings.append(f"silent: {level}; {other}")
     if heard.peak > INTEGER_PEAK:
         warnings.append(
             f"clipped: float samples up to {heard.peak:.3g}; integers stored as floats? scale them to [-1, 1]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import BinaryIO
 
 from asrctl.audio.mpeg import first_frame, id3_bytes, parse_frame
@@ -29,6 +30,7 @@ _MAGIC = (
     (b"\x0b\x77", "stream"),  # AC-3
     (b"\x7f\xfe\x80\x01", "stream"),  # DTS
 )
+_PLAYLIST = re.compile(rb'^(?:#EXTM3U|\[playlist\]|\s*FILE ")', re.MULTILINE)
 _PROTECTED = (b"drms", b"aavd")  # sample entries of bought music and audiobooks
 _INDEX_BYTES = 1 << 20
 _ARCHIVES = (
@@ -80,7 +82,8 @@ def refuse_no_audio(head: bytes) -> None:
     if head.startswith(b"version https://git-lfs"):
         raise AudioError("it is text, not audio: a Git LFS pointer; run 'git lfs pull'")
     if is_text(head):
-        raise AudioError("it is text, not audio")
+        what = ": a playlist or cue sheet; name the files in it" if _PLAYLIST.search(head) else ""
+        raise AudioError(f"it is text, not audio{what}")
 
 
 def is_text(head: bytes) -> bool:

@@ -45,7 +45,8 @@ def look_through(inputs: Sequence[str], *, recursive: bool) -> list[Found]:
 
 
 def _recordings(directory: Path, recursive: bool) -> Iterator[Found]:
-    for folder, below, files in os.walk(directory):
+    unread: list[OSError] = []
+    for folder, below, files in os.walk(directory, onerror=unread.append):
         # `walk` goes where this list says, and in its order.
         below[:] = sorted(name for name in below if recursive and not name.startswith("."))
         place = PurePath(folder).relative_to(directory)
@@ -54,3 +55,6 @@ def _recordings(directory: Path, recursive: bool) -> Iterator[Found]:
                 path = os.path.join(folder, name)
                 if os.path.isfile(path) or not os.path.exists(path):  # a broken link is told as missing
                     yield Found(path, place)
+    for error in unread:  # told as inputs that cannot be read
+        folder = str(error.filename)
+        yield Found(folder, PurePath(folder).relative_to(directory).parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -46,6 +47,14 @@ class GroupedCommand(TyperCommand):
 
     Typer does so only where rich draws the help, which takes twice as long as all the rest.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Files whose names look like options are told how they are written."""
+        known = {option for parameter in self.get_params(ctx) for option in parameter.opts}
+        given = [arg for arg in args[: [*args, "--"].index("--")] if arg[:1] == "-" and arg not in known]
+        if files := [arg for arg in given if os.path.isfile(arg)]:
+            raise UsageError(f"{files[0]} looks like an option: write ./{files[0]} if the file is meant")
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Called when help is drawn."""

@@ -86,6 +86,10 @@ def open_input(name: str, options: InputOptions) -> AudioReader:
     from asrctl.audio.files import open_audio
 
     if os.path.isdir(name):  # the command line has looked into it already
+        try:
+            os.scandir(name).close()
+        except OSError as error:
+            raise AudioError(f"{name}: it is a directory that cannot be read: {error.strerror}") from error
         raise AudioError(
             f"{name}: it is a directory without audio or video files; --recursive looks further down"
         )
@@ -143,6 +147,8 @@ def recorded(
 
         source = open_source()
         try:
+            if path.exists() and os.path.exists(source.name) and path.samefile(source.name):
+                raise UsageError(f"--record would write into the input {source.name}")
             return Recorder(source, path, append=append, channels=len(getattr(source, "speakers", "1")))
         except BaseException:
             source.close()

@@ -250,6 +250,8 @@ def _refuse_mixing(
 def _refuse_appending(
     append: bool, live: bool, output: Path | None, record: Path | None, wanted: Format
 ) -> None:
+    if output and record and os.path.abspath(output) == os.path.abspath(record):
+        raise UsageError("--output and --record are the same file")
     if not append:
         return
     if not live or not (output or record):

@@ -107,7 +107,12 @@ OutputFormat = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="FILE", help="Write one input's transcript here.", rich_help_panel=_OUTPUT
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write one input's transcript here; - is standard output.",
+        callback=lambda path: None if path == Path("-") else path,
+        rich_help_panel=_OUTPUT,
     ),
 ]
 OutputDir = Annotated[

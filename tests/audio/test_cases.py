@@ -162,6 +162,12 @@ def test_many_channels_are_read(channels: int, codec: str, tmp_path: Path) -> No
         assert warnings == []
 
 
+def test_what_is_too_quiet_is_not_called_zeros(tmp_path: Path) -> None:
+    """Float samples can be below what 16 bits hold."""
+    path = write_sound(tmp_path / "a.wav", sample_speech() * np.float32(1e-5), "WAV", "FLOAT")
+    assert read(str(path))[1] == ["silent: nothing above -102 dB of full scale; was the microphone muted?"]
+
+
 def test_opposite_phase_in_a_part_is_mended_and_said(tool: str) -> None:
     """The second sentence is out of phase: it is heard as the first is, and the warning says how long."""
     samples, warnings = read(str(DATA / "inverted_after_3s.flac"))

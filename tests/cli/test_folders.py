@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -53,6 +54,28 @@ def test_a_link_back_up_ends(recordings: Path) -> None:
     """A directory that contains itself is looked through once."""
     (recordings / "below" / "up").symlink_to(recordings)
     assert len(look_through([str(recordings)], recursive=True)) == 3
+
+
+def test_a_directory_that_cannot_be_read_is_told(
+    recordings: Path,
+    options: Options,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is in it would be missing without a word; the others are done."""
+    scandir = os.scandir
+
+    def forbidding(path: str = ".") -> object:
+        if os.path.basename(path) == "below":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbidding)
+    out = tmp_path / "out"
+    assert run("transcribe", str(recordings), "-r", *options(), "--output-dir", str(out)) == 1
+    assert below(out) == ["a.txt", "b.txt"]
+    assert "below: it is a directory that cannot be read: Permission denied" in capsys.readouterr().err
 
 
 def test_a_directory_is_transcribed(
@@ -266,6 +289,15 @@ def test_an_output_that_cannot_be_written_does_not_stop_the_others(
     said = capsys.readouterr().err
     assert said.count("error: cannot write ") == 2 and "a.txt: Is a directory" in said
     assert "c.txt: Not a directory" in said and "1 of 3 inputs transcribed, 2 failed" in said
+
+
+def test_a_dash_is_standard_output(
+    speech: Path, options: Options, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an output too."""
+    monkeypatch.chdir(speech.parent)
+    assert run("transcribe", str(speech), *options(), "-o", "-") == 0
+    assert capsys.readouterr().out.split() == WORDS and not Path("-").exists()
 
 
 @pytest.mark.parametrize("where", ["--output-dir", "-o"])

@@ -317,3 +317,17 @@ def test_config_show_keeps_secrets(
     assert run("config", "show", *option) == 0
     captured = capsys.readouterr()
     assert "swordfish" not in captured.out and "..." in captured.out
+
+
+def test_a_file_whose_name_looks_like_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said how it is written; a file that is called like an option does not disable that."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("-talk.wav", "--help"):
+        Path(name).touch()
+    assert run("transcribe", "-talk.wav") == 2
+    assert "write ./-talk.wav if the file is meant" in capsys.readouterr().err
+    assert run("transcribe", "--help") == 0
+    assert run("transcribe", "--", "-talk.wav") == 1
+    assert "-talk.wav: it is empty" in capsys.readouterr().err

@@ -49,6 +49,8 @@ def test_another_run_adds_to_both(live: list[str], tmp_path: Path) -> None:
         (["--append", "-o", "a.txt"], "--append needs --mic or --live"),
         (["--live", "--append"], "--append needs"),
         (["--live", "--append", "-o", "a.srt"], "a file of srt cannot be added to"),
+        (["--live", "-o", "a.txt", "--record", "./a.txt"], "are the same file"),
+        (["--live", "--record", "speech.wav", "--append"], "would write into the input"),
     ],
 )
 def test_mistakes(
@@ -56,9 +58,11 @@ def test_mistakes(
     message: str,
     speech: Path,
     options: Options,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One line, and usage."""
+    monkeypatch.chdir(speech.parent)
     assert run("transcribe", str(speech), *options(), *arguments) == 2
     assert message in capsys.readouterr().err
 
