@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from asrctl.policy.endpointing import FRAME_SAMPLES
 
 _GAP_SAMPLES = 256
-_ORDER = 8
-"""Two for each tone: four at once."""
+_ORDER = 16
+"""Two for each tone: eight at once."""
 _APART = 8
 """Samples between those that are combined: tones of low pitch hardly change in one."""
 _LEFT_OVER = 0.01

@@ -26,7 +26,9 @@ def tones(amplitude: float, *hz: float) -> Samples:
     return (np.round(np.asarray(mixed) * 32_767) / 32_768).astype(np.float32)
 
 
-@pytest.mark.parametrize("hz", [(180,), (1000,), (350, 440), (697, 1209), (50, 440, 480)])
+@pytest.mark.parametrize(
+    "hz", [(180,), (1000,), (350, 440), (697, 1209), (50, 440, 480), (300, 600, 900, 1200, 1500)]
+)
 @pytest.mark.parametrize("amplitude", [0.2, 0.01])
 def test_tones_are_found(hz: tuple[float, ...], amplitude: float) -> None:
     """From the third frame on, whether they are loud or quiet."""
