@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from asrctl.detect.cpus import available_cpus
 from asrctl.detect.quick import defaults
 from asrctl.errors import UsageError
 from asrctl.languages import check_language
@@ -142,7 +143,10 @@ def _prepared(settings: Settings, plugin: Plugin, progress: Progress | None = No
     suited, setup = defaults(settings.workers), setup_of(settings, plugin)
     decode = _decoding(settings, found.name, found.multilingual)
     serving = plugin.serving(setup) if found.streams else None
-    threads = settings.threads or (1 if serving else suited.threads)  # of each stream, or of each worker
+    wanted = settings.threads or (1 if serving else suited.threads)  # of each stream, or of each worker
+    threads = min(wanted, available_cpus())
+    if threads < wanted:  # they wait for each other without sleeping: 999 took minutes for a sentence
+        _log.warning("threads: %d instead of %d, since there are no more processors", threads, wanted)
     spec = ModelSpec(plugin.name, found.path, threads, options=plugin.options(setup))
     return Plan(found.name, spec, decode, suited.workers, serving=serving, multilingual=found.multilingual)
 

@@ -259,6 +259,18 @@ def test_their_model_must_be_there(tmp_path: Path) -> None:
     assert "nowhere" in str(caught.value)
 
 
+def test_no_more_threads_than_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They would wait for each other without sleeping; that there are fewer is said."""
+    (tmp_path / "weights").touch()
+    monkeypatch.setattr("asrctl.assembly.available_cpus", lambda: 4)
+    settings = Settings(provider="their_windows", model=str(tmp_path / "weights"))
+    for asked, given in ((3, 3), (999, 4)):
+        assert prepare(settings.overridden(threads=asked)).spec.threads == given
+    assert caplog.messages == ["threads: 4 instead of 999, since there are no more processors"]
+
+
 def test_a_plug_in_is_light(site: Path) -> None:
     """Nothing of it is imported while a provider of asrctl is chosen."""
     code = (
