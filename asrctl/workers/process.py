@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -81,6 +82,7 @@ class WorkerProcess:
         self._stdin = stdin
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES_KEPT)
         self._reply: asyncio.Future[Reply | None] | None = None
+        self._patience_s = math.inf
         self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the process sends nothing more."""
         _widen(stdin)
@@ -147,7 +149,12 @@ class WorkerProcess:
         return reply.description
 
     async def decode(
-        self, number: int, samples: NDArray[np.float32], options: DecodeOptions, deadline_s: float
+        self,
+        number: int,
+        samples: NDArray[np.float32],
+        options: DecodeOptions,
+        deadline_s: float,
+        patience_s: float = math.inf,
     ) -> Hypothesis:
         """Decode one window.
 
@@ -156,6 +163,7 @@ class WorkerProcess:
             samples: Shape (n,), contiguous float32 at 16 kHz; left unchanged meanwhile.
             options: How to decode.
             deadline_s: Seconds after which the worker is killed, writing and reading included.
+            patience_s: The same, without time for which this process was suspended.
 
         Raises:
             AbortedByCaller: It was aborted.
@@ -163,7 +171,11 @@ class WorkerProcess:
             WorkerCrashed: The process died.
             WorkerTimeout: It took longer than `deadline_s`.
         """
-        reply = await self._ask(Decode(number, options, samples), samples.tobytes(), deadline_s)
+        self._patience_s = patience_s
+        try:
+            reply = await self._ask(Decode(number, options, samples), samples.tobytes(), deadline_s)
+        finally:
+            self._patience_s = math.inf
         if not isinstance(reply, Decoded | Refused | Stopped) or reply.id != number:
             raise await self._broken(f"it answered decode {number} with {reply}"[:200])
         if isinstance(reply, Stopped):
@@ -265,7 +277,7 @@ class WorkerProcess:
             self._stderr.append(line.decode("utf-8", "replace").rstrip())
 
     async def _watch(self) -> None:
-        """End the process if it was stopped: that is seen sooner than a deadline is over."""
+        """End the process if it was stopped, or hangs: that is seen sooner than a deadline is over."""
         was_stopped = False
         while not self.exited.done():
             await asyncio.sleep(_LOOK_S)
@@ -274,6 +286,10 @@ class WorkerProcess:
                 self._stderr.append("it was stopped")
                 self.kill()
             was_stopped = is_stopped
+            self._patience_s -= _LOOK_S
+            if self._patience_s <= 0:
+                self._stderr.append("it hung")
+                self.kill()
 
     async def _broken(self, what: str) -> WorkerCrashed:
         self.kill()

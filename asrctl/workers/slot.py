@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from typing import Protocol
@@ -24,6 +25,10 @@ _RELOAD_S = 1.0
 _RELOAD_FOR_S = 5.0
 """A model that was ready is loaded again that often, for so long, before it has failed: what is in its way
 often passes, and the audio of the jobs that wait is still there. A reserve is not to wait for longer."""
+_PATIENCE = 20.0
+_LEAST_PATIENCE_S = 5.0
+"""A decode that takes so many times as long as the slowest so far, by its audio, hangs, as a
+rule; it is tried again on another process, which has the whole deadline. A live final is in time then."""
 _RETRY_GROWTH = 32.0
 """A model that failed is tried again ever more rarely, at last after so many times the first wait."""
 
@@ -58,6 +63,7 @@ class Slot:
         self._options = options
         self._turn: asyncio.Future[Job] | None = None
         self._early_deaths = 0
+        self._pace: float | None = None
         self.spec = spec
         self.state = SlotState.LOADING
         self.worker: WorkerProcess | None = None
@@ -139,6 +145,7 @@ class Slot:
     async def _load(self) -> WorkerProcess:
         self._become(SlotState.LOADING)
         started = time.perf_counter()
+        self._pace = None
         worker = self.worker = await self._started()
         try:
             self.description = await worker.load(self.spec, self._options.load_deadline_s)
@@ -173,8 +180,10 @@ class Slot:
         if health is None:
             return
         deadline_s = self._options.job_deadline_s
+        started_s = time.monotonic()
         try:
             hypothesis = await worker.decode(0, health.samples, health.options, deadline_s)
+            self._learn(time.monotonic() - started_s, len(health.samples))
             if health.long_samples is not None:
                 await worker.decode(0, health.long_samples, health.options, deadline_s)
         except DecodeError as error:
@@ -214,11 +223,14 @@ class Slot:
         """Run one job; False if the worker was lost with it."""
         deadline_s = self._options.job_deadline_s
         deadline_s += self._options.deadline_factor * len(job.samples) / SAMPLE_RATE_HZ
+        patience_s = math.inf if job.attempts else self._patience_s(len(job.samples))
+        started_s = time.monotonic()
         try:
             if job.future.done():  # it was aborted between its assignment and now
                 return True
             job.attempts += 1
-            hypothesis = await worker.decode(job.number, job.samples, job.options, deadline_s)
+            hypothesis = await worker.decode(job.number, job.samples, job.options, deadline_s, patience_s)
+            self._learn(time.monotonic() - started_s, len(job.samples))
         except AbortedByCaller:
             self._pool.gave_way(job)
             return True
@@ -235,6 +247,16 @@ class Slot:
         self._pool.inference_s += hypothesis.inference_s
         job.succeed(hypothesis)
         return True
+
+    def _patience_s(self, samples: int) -> float:
+        """How long the worker may take for so much audio, by what it has taken so far."""
+        if self._pace is None:
+            return math.inf
+        return max(_LEAST_PATIENCE_S, _PATIENCE * self._pace * max(1.0, samples / SAMPLE_RATE_HZ))
+
+    def _learn(self, took_s: float, samples: int) -> None:
+        """Keep the slowest pace: seconds for each second of audio, or for less than that."""
+        self._pace = max(self._pace or 0.0, took_s / max(1.0, samples / SAMPLE_RATE_HZ))
 
     def _lost(self, job: Job, error: WorkerCrashed | WorkerTimeout) -> None:
         """Try a lost job again; when it keeps failing, on the fallback; then say that it failed."""

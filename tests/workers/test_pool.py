@@ -111,6 +111,30 @@ async def test_hang_for_good(script: Script, pool_of: PoolOf) -> None:
         await words(pool, 7)
 
 
+async def test_a_worker_that_hangs_is_given_up_long_before_the_deadline(
+    script: Script, pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is known what a decode takes, one that takes many times as long goes to another process."""
+    monkeypatch.setattr("asrctl.workers.process._LOOK_S", 0.01)
+    monkeypatch.setattr("asrctl.workers.slot._LEAST_PATIENCE_S", 0.1)
+    pool = pool_of(script(hang_on=["w7"], crashes=1), job_deadline_s=1000.0)
+    assert await words(pool, 1) == "w1"
+    assert await words(pool, 7) == "w7"
+    assert pool.restarts == 1
+
+
+async def test_a_job_that_took_long_once_has_the_whole_deadline(
+    script: Script, pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a slow one: only its first worker was ended early."""
+    monkeypatch.setattr("asrctl.workers.process._LOOK_S", 0.01)
+    monkeypatch.setattr("asrctl.workers.slot._LEAST_PATIENCE_S", 0.1)
+    pool = pool_of(script(hang_on=["w7"]), job_deadline_s=1.0, deadline_factor=0.0, attempts=2)
+    assert await words(pool, 1) == "w1"
+    with pytest.raises(WorkerTimeout, match="gave up after 2 attempts: the worker did not answer"):
+        await words(pool, 7)
+
+
 async def test_the_deadline_grows_with_the_audio(script: Script, pool_of: PoolOf) -> None:
     """A long window may take longer than a short one before its worker is taken for hung."""
     pool = pool_of(script(delay_s=0.6), job_deadline_s=0.1, deadline_factor=15.0, attempts=1)
