@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from asrctl import __version__
-from asrctl.errors import UsageError
 from asrctl.policy.admission import Refusal
 from asrctl.protocol import SUBPROTOCOL, CloseCode, Violation
 from asrctl.server.connection import Connection
@@ -28,7 +26,7 @@ from asrctl.server.gate import Denial, Gate
 from asrctl.server.hub import Hub
 from asrctl.server.metrics import CONTENT_TYPE
 from asrctl.server.pages import add_file_readings, add_readings, capabilities, readiness
-from asrctl.server.rendering import MAX_BODY_BYTES, media_type, rendered
+from asrctl.server.render_door import RenderDoor
 from asrctl.server.session import LiveSession
 from asrctl.server.static import INDEX, Page
 
@@ -47,6 +45,7 @@ class Application:
         self._gate = Gate(hub.options.api_key, hub.options.allow_origins, hub.options.host)
         self.files = FileService(hub)
         self._page = Page()
+        self._render_door = RenderDoor(hub.options.files.upload_idle_s)
         self.connections: set[Connection] = set()
         self.dialects = Registry()
         """Sockets of other protocols than ours."""
@@ -172,23 +171,11 @@ class Application:
             return self._refusal(denial)
         return Response(self._hub.metrics.text(), media_type=CONTENT_TYPE)
 
-    async def _render(self, request: Request) -> Response:
+    async def _render(self, request: Request) -> ASGIApp:
         """Finals as a file of the format that `?format=` names."""
         if denial := self._gate.check_page(_headers(request.headers)):
             return self._refusal(denial)
-        name = request.query_params.get("format", "txt")
-        try:
-            async with asyncio.timeout(self._hub.options.files.upload_idle_s):
-                body = await _body(request, MAX_BODY_BYTES)
-        except TimeoutError:
-            return PlainTextResponse("the body came too slowly\n", 400)
-        if body is None:
-            return PlainTextResponse(f"the body may have {MAX_BODY_BYTES} bytes\n", 413)
-        try:
-            text = await run_in_threadpool(rendered, name, body)
-        except UsageError as error:
-            return PlainTextResponse(f"{error}\n", 400)
-        return Response(text, media_type=media_type(name), headers={"X-Content-Type-Options": "nosniff"})
+        return await self._render_door.answer(request)
 
     async def _file(self, request: Request) -> Response:
         """A file of the page, which holds nothing that would need the key."""
@@ -200,18 +187,6 @@ class Application:
     def _refusal(self, denial: Denial) -> Response:
         self._hub.metrics.rejected.labels(denial.reason).inc()
         return _response(denial)
-
-
-async def _body(request: Request, most_bytes: int) -> bytes | None:
-    """All of a body; None if it is longer, which is known before it comes where it says how long it is."""
-    body, announced = bytearray(), request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced) > most_bytes:
-        return None
-    async for piece in request.stream():
-        body += piece
-        if len(body) > most_bytes:
-            return None
-    return bytes(body)
 
 
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:

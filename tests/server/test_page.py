@@ -5,8 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,7 +20,7 @@ from asrctl.server.gate import Gate
 from asrctl.server.rendering import MAX_BODY_BYTES, rendered
 from asrctl.server.static import HEADERS, Page
 
-from .servers import PATIENCE_S, Running, options_for, running
+from .servers import PATIENCE_S, Running, options_for, running, until
 
 Scripted = Callable[..., ModelSpec]
 FILES = {
@@ -175,6 +178,7 @@ def test_render_gives_what_the_command_line_writes(shared: Running) -> None:
         b'{"segments": [{"start_s": 0, "end_s": 1e300, "text": "a"}]}',
         b'{"segments": [{"start_s": 0, "end_s": true, "text": "a"}]}',
         b'{"segments": [{"start_s": 0, "end_s": 1, "text": 5}]}',
+        b'{"segments": [{"start_s": 0, "end_s": 1, "text": "' + b"a" * 10_001 + b'"}]}',
         b'{"segments": [], "audio": 5}',
         b'{"segments": [], "model": 5}',
     ],
@@ -183,6 +187,27 @@ def test_bodies_that_make_no_sense(shared: Running, body: bytes) -> None:
     """They are refused with the reason, and hurt nobody."""
     status, text = render(shared, "srt", body)
     assert (status, text.count("\n"), len(text) > 10) == (400, 1, True)
+
+
+def test_render_works_in_another_process(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a body costs, the sessions do not pay for it, and there is an end to it."""
+    body = {"segments": SEGMENTS}
+    monkeypatch.setattr("asrctl.server.rendering._transcript", None)
+    assert render(shared, "txt", body)[0] == 200
+    monkeypatch.setattr("asrctl.server.render_door.MAX_RENDER_S", 0.0)
+    assert render(shared, "txt", body) == (400, "it took more than 0 s\n")
+
+
+def test_render_takes_two_at_once(shared: Running) -> None:
+    """Also those whose body has not come yet; others are asked to come again."""
+    head = b"POST /render HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+    address = ("127.0.0.1", urlsplit(shared.url).port)
+    with ExitStack() as stack:
+        for _ in range(2):
+            link = stack.enter_context(socket.create_connection(address))
+            link.sendall(head)
+        until(lambda: render(shared, "txt", {"segments": SEGMENTS})[0] == 503)
+    until(lambda: render(shared, "txt", {"segments": SEGMENTS})[0] == 200)
 
 
 def test_render_refuses_what_is_no_format() -> None:
