@@ -29,6 +29,7 @@ def error(message: str) -> bytes:
         (b'{"detail": [{"loc": ["body", "a", 1], "msg": "bad"}, {"msg": "worse"}, 3]}', "a.1: bad; worse"),
         (b'{"message": "plain"}', "plain"),
         (b'{"detail": {"message": "inner"}}', "inner"),
+        (b'{"detail": {"error": {"message": "OpenAI\'s in FastAPI\'s"}}}', "OpenAI's in FastAPI's"),
         (b'{"error": 3}', ""),
         (b"[]", ""),
         (b"<html>", ""),

@@ -69,11 +69,11 @@ async def test_a_window_is_heard_with_its_times() -> None:
         [
             ("model", "words"),
             ("language", "en"),
-            ("prompt", "Names, jargon Bo"),
             ("keywords[]", "Ada"),
             ("keywords[]", "Bob"),
             ("languages[]", "en"),
             ("languages[]", "de"),
+            ("prompt", "Names, jargon Bo"),
             ("response_format", "verbose_json"),
             ("timestamp_granularities[]", "segment"),
             ("timestamp_granularities[]", "word"),
@@ -129,6 +129,28 @@ async def test_translation_has_a_path_of_its_own() -> None:
     assert "language" not in dict(server.forms[0])
 
 
+@pytest.mark.parametrize(
+    ("wanted", "asked"),
+    [
+        (DecodeOptions(language="de", translate=True), {"language": "de", "translate": "true"}),
+        (DecodeOptions(language="auto"), {"language": "auto"}),
+        (DecodeOptions(language="en,de"), {"language": "auto"}),
+    ],
+)
+@in_loop
+async def test_whisper_cpps_server_is_asked_in_its_own_words(
+    wanted: DecodeOptions, asked: dict[str, str]
+) -> None:
+    """Untold it takes everything for English, says [BLANK_AUDIO] and cuts segments inside words."""
+    always = {"model": "words", "suppress_nst": "true", "split_on_word": "true"}
+    always |= {"no_language_probabilities": "true", "response_format": "verbose_json"}
+    with serving_http(HttpServer()) as server:
+        async with decoder(settings(f"{server.url}/inference", keywords=("Ada",))) as windows:
+            await decode(windows, 1, options=wanted)
+    assert server.paths == ["/inference"]
+    assert dict(server.forms[0]) == always | asked
+
+
 @in_loop
 async def test_no_model_is_the_servers_own_choice() -> None:
     """Nothing is sent in its place; a server that wants one is quoted, with what to set."""
@@ -182,7 +204,7 @@ async def test_faults_that_pass(fault: HttpFault) -> None:
         (422, DecodeError, "too bad"),
         (401, ProviderError, "another API key"),
         (403, ProviderError, "does not let us in"),
-        (404, ProviderError, "HTTP 404: too bad"),
+        (404, ProviderError, "HTTP 404: too bad; the url may need another path, such as /inference"),
         (301, ProviderError, "HTTP 301"),
     ],
 )

@@ -34,6 +34,11 @@ class Address:
     place: str
 
     @property
+    def is_whisper_cpp(self) -> bool:
+        """Whether it is where whisper.cpp's own server takes files."""
+        return urlsplit(self.url).path.endswith("/inference")
+
+    @property
     def host(self) -> str:
         """The server's name."""
         return urlsplit(self.url).hostname or ""

@@ -8,7 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asrctl.errors import DecodeError
+from asrctl.languages import NAMES
+from asrctl.providers.tokens import Token, words_of
 from asrctl.transcript import Hypothesis, Segment, Word
+
+_CODES = {name: code for code, name in NAMES.items()}
 
 
 def hypothesis_of(body: bytes, duration_s: float, language: str, inference_s: float) -> Hypothesis:
@@ -27,12 +31,12 @@ def hypothesis_of(body: bytes, duration_s: float, language: str, inference_s: fl
     text = answer.get("text")
     if not isinstance(text, str):
         raise DecodeError("the server's answer has no text")
-    words = [_word(each, duration_s) for each in _objects(answer.get("words"))]
-    segments = [_segment(each, duration_s, words) for each in _objects(answer.get("segments"))]
+    language = _language(answer.get("language"), language)
+    words = _words(answer.get("words"), duration_s, language)
+    segments = [_segment(each, duration_s, words, language) for each in _objects(answer.get("segments"))]
     if not any(segment.text for segment in segments):
         segments = [_whole(text.strip(), duration_s, words)]
-    spoken = tuple(segment for segment in segments if segment.text)
-    return Hypothesis(spoken, _language(answer.get("language"), language), inference_s)
+    return Hypothesis(tuple(segment for segment in segments if segment.text), language, inference_s)
 
 
 def message_of(body: bytes) -> str:
@@ -42,8 +46,8 @@ def message_of(body: bytes) -> str:
     except DecodeError:
         return ""
     said = answer.get("error") or answer.get("detail") or answer.get("message")
-    if isinstance(said, Mapping):
-        said = said.get("message") or said.get("detail")
+    while isinstance(said, Mapping):
+        said = said.get("message") or said.get("error") or said.get("detail")
     if isinstance(said, str):
         return said
     return "; ".join(filter(None, map(_invalid_field, _objects(said))))
@@ -73,22 +77,33 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
 
 
 def _language(said: object, asked: str) -> str:
-    """Servers name the language by its code or by its English name; only a code is of use."""
-    return said if isinstance(said, str) and 2 <= len(said) <= 3 and said.isascii() else asked
+    """Servers name the language by its code or by its English name."""
+    name = said.lower() if isinstance(said, str) else ""
+    return name if name in NAMES else _CODES.get(name, asked)
 
 
-def _word(raw: Mapping[str, Any], duration_s: float) -> Word:
+def _words(listed: object, duration_s: float, language: str) -> tuple[Word, ...]:
+    """Words; or tokens, as whisper.cpp's server has them: then a space in front begins a word."""
+    tokens = [_token(each, duration_s) for each in _objects(listed)]
+    if any(token.raw.startswith(b" ") for token in tokens):
+        return words_of(tokens, language)
+    words = (
+        Word(token.start_s, token.end_s, token.raw.decode().strip(), token.probability) for token in tokens
+    )
+    return tuple(word for word in words if word.text)
+
+
+def _token(raw: Mapping[str, Any], duration_s: float) -> Token:
     start_s, end_s = _span(raw, duration_s)
-    probability = raw.get("probability")
     text = raw.get("word")
-    confidence = _number(probability, 1.0) if probability is not None else 1.0
-    return Word(start_s, end_s, text.strip() if isinstance(text, str) else "", min(max(confidence, 0.0), 1.0))
+    encoded = text.encode("utf-8", "replace") if isinstance(text, str) else b""
+    return Token(encoded, start_s, end_s, min(max(_number(raw.get("probability"), 1.0), 0.0), 1.0))
 
 
-def _segment(raw: Mapping[str, Any], duration_s: float, words: Sequence[Word]) -> Segment:
+def _segment(raw: Mapping[str, Any], duration_s: float, words: Sequence[Word], language: str) -> Segment:
     start_s, end_s = _span(raw, duration_s)
     text = raw.get("text")
-    own = [_word(each, duration_s) for each in _objects(raw.get("words"))]
+    own = _words(raw.get("words"), duration_s, language)
     within = own or [word for word in words if start_s <= (word.start_s + word.end_s) / 2 < end_s]
     confidence = math.exp(min(0.0, _number(raw.get("avg_logprob"), 0.0)))
     return Segment(
@@ -96,12 +111,12 @@ def _segment(raw: Mapping[str, Any], duration_s: float, words: Sequence[Word]) -
         end_s,
         text.strip() if isinstance(text, str) else "",
         confidence,
-        tuple(word for word in within if word.text),
+        tuple(within),
     )
 
 
-def _whole(text: str, duration_s: float, words: Sequence[Word]) -> Segment:
-    return Segment(0.0, duration_s, text, 1.0, tuple(word for word in words if word.text))
+def _whole(text: str, duration_s: float, words: tuple[Word, ...]) -> Segment:
+    return Segment(0.0, duration_s, text, 1.0, words)
 
 
 def _span(raw: Mapping[str, Any], duration_s: float) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import random as random_module
 import ssl
 import time
 import wave
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,16 +17,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from asrctl.errors import DecodeError, ProviderError
-from asrctl.languages import candidates, is_open
 from asrctl.network.failures import LinkFailure, retry_after_s_of
 from asrctl.network.hosts import is_loopback
 from asrctl.network.retry import GaveUp
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
 from asrctl.policy.priority import Ticket
-from asrctl.policy.vocabulary import context
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.answer import hypothesis_of, message_of
+from asrctl.providers.remote.form import form_of, url_of
 from asrctl.providers.remote.key import Redactor, find_key
 from asrctl.providers.remote.patience import BACKOFF, Patience, attempts_for, failure_of
 from asrctl.providers.remote.pcm import SAMPLE_BYTES, pcm_of
@@ -43,6 +42,7 @@ _LATER = frozenset({408, 409, 425, 429})
 """Besides those from 500 on: the server may answer in a moment."""
 _AUDIO_REFUSED = frozenset({400, 413, 415, 422})
 _httpx_log = logging.getLogger("httpx")
+_OTHER_PATH = "the url may need another path, such as /inference for whisper.cpp's own server"
 _REASONS = {401: "the server wants another API key", 403: "the server does not let us in"}
 
 
@@ -201,6 +201,8 @@ class RemoteWindows:
             return answer
         if not self._settings.model and "model" in answer.reason.lower():
             raise ProviderError(f"{answer.reason}; a model can be named by [remote] model")
+        if answer.status == 404:
+            raise ProviderError(f"{answer.reason}; {_OTHER_PATH}")
         raise (DecodeError if answer.status in _AUDIO_REFUSED else ProviderError)(answer.reason)
 
     async def _answered(self, wav: bytes, options: DecodeOptions, *, verbose: bool) -> Answer:
@@ -211,7 +213,8 @@ class RemoteWindows:
         """
         if not self._breaker.allow():
             raise ProviderError(f"{self._why}; tried again in {self._breaker.wait_s():.0f} s")
-        url, form = self._url(options), dict(self._form(options, verbose))
+        url = url_of(self._settings, options)
+        form = dict(form_of(self._settings, options, verbose=verbose))
         try:
             answer = await self._tried(url, form, wav)
         except GaveUp as error:
@@ -267,30 +270,6 @@ class RemoteWindows:
             raise LinkFailure("no answer in time") from None
         except httpx.HTTPError as error:
             raise _failure(error) from None
-
-    def _url(self, options: DecodeOptions) -> str:
-        parts = urlsplit(self._address.url)
-        if options.translate and parts.path.endswith("transcriptions"):
-            path = parts.path.removesuffix("transcriptions") + "translations"
-            return parts._replace(path=path).geturl()
-        return self._address.url
-
-    def _form(self, options: DecodeOptions, verbose: bool) -> Iterator[tuple[str, str | list[str]]]:
-        if self._settings.model:
-            yield "model", self._settings.model
-        is_known = not is_open(options.language)
-        if is_known and not options.translate:
-            yield "language", options.language
-        if prompt := context(options.prompt, options.vocabulary):
-            yield "prompt", prompt
-        if self._settings.keywords:
-            yield "keywords[]", list(self._settings.keywords)
-        named = () if is_known else candidates(options.language)
-        if languages := named or self._settings.languages:
-            yield "languages[]", list(languages)
-        yield "response_format", "verbose_json" if verbose else "json"
-        if verbose and options.word_timestamps:
-            yield "timestamp_granularities[]", ["segment", "word"]
 
 
 def _client(settings: RemoteSettings, key: str) -> httpx.AsyncClient:
