@@ -46,6 +46,7 @@ SECTIONS = {
     },
     "Vocabulary": {},
     "Server": {
+        "serve_table": "One to sixteen sessions, by provider",
         "serve_load": "Ten sessions",
         "serve_load_hard": "Ten sessions of hard speech, the half that is reported",
         "serve_latency": "Latency that the server adds to the engine",

@@ -31,7 +31,7 @@ class RenderDoor:
     async def answer(self, request: Request) -> ASGIApp:
         """Finals as a file of the format that `?format=` names."""
         if self._taken >= MAX_RENDERED:
-            return PlainTextResponse("others are served\n", 503, {"Retry-After": "1"})
+            return PlainTextResponse("busy: try again\n", 503, {"Retry-After": "1"})
         self._taken += 1
         try:
             response = await self._answer(request)
