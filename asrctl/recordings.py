@@ -103,6 +103,7 @@ class _Chunks:
     """Chunks of samples, as an open input."""
 
     name = "samples"
+    hint = ""
 
     def __init__(self, chunks: Iterable[Any], duration_s: float | None = None) -> None:
         self.warnings: list[str] = []

@@ -15,11 +15,15 @@ PACKAGE = Path(asrctl.__file__).parent
 
 
 def starts() -> list[tuple[str, list[str]]]:
-    """(place, further literal arguments) of each list that begins with `sys.executable`."""
+    """(place, further literal arguments) of each list or tuple that begins with `sys.executable`."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.List) and node.elts and ast.unparse(node.elts[0]) == "sys.executable":
+            if (
+                isinstance(node, ast.List | ast.Tuple)
+                and node.elts
+                and ast.unparse(node.elts[0]) == "sys.executable"
+            ):
                 arguments = [
                     ast.literal_eval(each) for each in node.elts[1:] if isinstance(each, ast.Constant)
                 ]

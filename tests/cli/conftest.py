@@ -23,10 +23,14 @@ from .commands import Options
 def terminate() -> Iterator[None]:
     """`main` takes SIGTERM for itself; the test run gets it back.
 
-    SIGINT is what it is in a terminal: a test run in the background of a shell has it ignored.
+    The others are what they are in a terminal: a test run in the background of a shell has SIGINT ignored,
+    under nohup SIGHUP.
     """
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    changed = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: signal.getsignal(number) for number in changed}
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in changed[2:]:
+        signal.signal(number, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
