@@ -116,7 +116,7 @@ async def test_a_worker_that_hangs_is_given_up_long_before_the_deadline(
 ) -> None:
     """Once it is known what a decode takes, one that takes many times as long goes to another process."""
     monkeypatch.setattr("asrctl.workers.process._LOOK_S", 0.01)
-    monkeypatch.setattr("asrctl.workers.slot._LEAST_PATIENCE_S", 0.1)
+    monkeypatch.setattr("asrctl.workers.slot._LEAST_PATIENCE_S", 0.5)
     pool = pool_of(script(hang_on=["w7"], crashes=1), job_deadline_s=1000.0)
     assert await words(pool, 1) == "w1"
     assert await words(pool, 7) == "w7"
@@ -128,7 +128,7 @@ async def test_a_job_that_took_long_once_has_the_whole_deadline(
 ) -> None:
     """It may be a slow one: only its first worker was ended early."""
     monkeypatch.setattr("asrctl.workers.process._LOOK_S", 0.01)
-    monkeypatch.setattr("asrctl.workers.slot._LEAST_PATIENCE_S", 0.1)
+    monkeypatch.setattr("asrctl.workers.slot._LEAST_PATIENCE_S", 0.5)
     pool = pool_of(script(hang_on=["w7"]), job_deadline_s=1.0, deadline_factor=0.0, attempts=2)
     assert await words(pool, 1) == "w1"
     with pytest.raises(WorkerTimeout, match="gave up after 2 attempts: the worker did not answer"):
