@@ -52,9 +52,9 @@ class PoolOptions:
         starvation_s: A job that waited this long counts as one of the highest class.
         file_turn_s: While live audio keeps the workers busy, one window of a file is decoded this often.
         load_deadline_s: Longest a model may take to load.
-        job_deadline_s: Longest a decode may take, plus `deadline_factor` times the audio's duration; its first
-            attempt is given up sooner where it takes many times as long as decodes have so far. Jobs wait
-            `job_deadline_s`, but not over 5 s, for a model that was ready and cannot be loaded again now.
+        job_deadline_s: Longest a decode may take, plus `deadline_factor` times the audio's duration; its
+            first attempt is given up sooner where it takes many times as long as decodes have so far. Jobs
+            wait as long, but not over 5 s, for a model that was ready and cannot be loaded again now.
         deadline_factor: See above; generous, since a deadline is there to catch hangs.
         attempts: How often a load or a job is tried before it fails over or fails.
         retry_s: A worker that cannot be loaded is tried again after so long, then ever more rarely.
