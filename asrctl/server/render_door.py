@@ -61,8 +61,11 @@ class RenderDoor:
                 code, text = await _made(name, body)
         except TimeoutError:
             return PlainTextResponse(f"it took more than {MAX_RENDER_S:.0f} s\n", 400)
+        except OSError as error:  # no more processes, memory or descriptors
+            return PlainTextResponse(f"no process can be started: {error}\n", 503, {"Retry-After": "1"})
         if code:
-            return PlainTextResponse(text, 400 if code == REFUSED else 500)
+            failed = f"the process that makes the file ended with {code}\n"
+            return PlainTextResponse(text, 400) if code == REFUSED else PlainTextResponse(failed, 500)
         return Response(text, media_type=media_type(name), headers={"X-Content-Type-Options": "nosniff"})
 
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -208,6 +209,22 @@ def test_render_takes_two_at_once(shared: Running) -> None:
             link.sendall(head)
         until(lambda: render(shared, "txt", {"segments": SEGMENTS})[0] == 503)
     until(lambda: render(shared, "txt", {"segments": SEGMENTS})[0] == 200)
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        (["/no/such/python"], 503, "no process can be started: "),
+        ([sys.executable, "-c", "print('half', flush=True); import os; os.abort()"], 500, "ended with -6\n"),
+    ],
+)
+def test_render_without_its_process(
+    shared: Running, monkeypatch: pytest.MonkeyPatch, command: list[str], status: int, said: str
+) -> None:
+    """One that does not start, or dies, is told; half a file is none."""
+    monkeypatch.setattr("asrctl.server.render_door._COMMAND", command)
+    answer = render(shared, "txt", {"segments": SEGMENTS})
+    assert answer[0] == status and said in answer[1] and "half" not in answer[1]
 
 
 def test_render_refuses_what_is_no_format() -> None:
