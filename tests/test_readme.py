@@ -17,19 +17,19 @@ from asrctl.cli.main import app
 from asrctl.models.store import ModelStore
 from asrctl.settings import load
 from tests import picture
-from tests.client.runs import serving
-from tests.client.server import ScriptedServer, pcm, words
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ("README.md", "CONTRIBUTING.md", "asrctl/ARCHITECTURE.md", ".github/SECURITY.md")
+MOST_LINES = 160
+"""What a newcomer reads; the other pages have the rest."""
 MONDAY = Path(asrctl.__file__).parent / "assets" / "monday.wav"
 TEXT = "Please call me on Monday morning about the meeting."
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: str = README) -> list[str]:
     """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 def example(having: str) -> str:
@@ -47,8 +47,8 @@ def recording(store: ModelStore, tiny_en: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_all_examples_are_run() -> None:
-    """There are four: three are run below, OpenAI's client in tests/server/files/test_clients.py."""
-    assert len(blocks("python")) == 4
+    """There are three: two are run below, OpenAI's client in tests/server/files/test_clients.py."""
+    assert len(blocks("python")) == 3
 
 
 @pytest.mark.integration
@@ -68,15 +68,6 @@ def test_live_audio_in_python(capsys: pytest.CaptureFixture[str], monkeypatch: p
     monkeypatch.setattr(asrctl, "microphone", lambda: Replay(open_audio("talk.wav")), raising=False)
     exec(example("asrctl.microphone()"), {})
     assert " ".join(capsys.readouterr().out.split()) == TEXT
-
-
-def test_the_client_in_python(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each word once."""
-    names: dict[str, Any] = {}
-    exec(example("SyncClient"), names)
-    with serving(ScriptedServer()) as server:
-        names["captions"](server.url, [pcm(0, 16_000).tobytes()])
-    assert capsys.readouterr().out.split() == words(16_000)
 
 
 def commands() -> list[list[str]]:
@@ -103,8 +94,8 @@ def test_a_command_exists(command: list[str]) -> None:
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:
-    """Every key of the example is known, and has a value that fits."""
-    (example_,) = blocks("toml")
+    """Every key of the example in DIALECTS.md is known, and has a value that fits."""
+    (example_,) = blocks("toml", (ROOT / "asrctl" / "server" / "DIALECTS.md").read_text(encoding="utf-8"))
     (tmp_path / "config.toml").write_text(example_, encoding="utf-8")
     settings = load(tmp_path / "config.toml", {}).settings
     assert settings.providers == tuple(tomllib.loads(example_)["providers"])
@@ -112,10 +103,20 @@ def test_the_configuration_is_valid(tmp_path: Path) -> None:
 
 def test_the_table_of_extras_is_complete() -> None:
     """Each extra of the package but those for developers."""
-    table = README.split("\n## Extras\n")[1].split("\n## ")[0]
-    listed = re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)
+    table = README.split("\n| extra |")[1].split("\n\n")[0]
+    listed = [name for row in table.splitlines() for name in re.findall(r"`([\w-]+)`", row.split("|")[1])]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert sorted(listed) == sorted(set(project["optional-dependencies"]) - {"test", "dev"})
+
+
+def test_it_is_short_and_has_its_pictures() -> None:
+    """The terminal, the page in both colour schemes, and how it is built."""
+    assert len(README.splitlines()) <= MOST_LINES
+    pictures = re.findall(r'\]\(([^)]+\.svg)\)|(?:src|srcset)="([^"]+)"', README)
+    names = [Path(first or second) for first, second in pictures]
+    drawn = {"live.svg", "architecture.svg", "page-dark.png", "page-light.png"}
+    assert {name.name for name in names} == drawn
+    assert all((ROOT / name).is_file() for name in names)
 
 
 @pytest.mark.parametrize("page", PAGES)
