@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from asrctl.audio.isolated import DecoderCrashed, IsolatedDecoder
+from asrctl.audio.mangled import REMOVED, has_lost_returns, how_mangled
 from asrctl.audio.parts import Part, parts_of, promised_s
 from asrctl.audio.sniff import HEAD_BYTES, explain, kind_of, refuse_no_audio
 from asrctl.audio.stream import Request
@@ -112,6 +113,8 @@ def open_decoder(path: Path, resources: ExitStack, track: int | None = None) -> 
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     refuse_no_audio(head)
+    if how := how_mangled(str(path)):
+        raise AudioError(how)
     # not "/dev/stdin": that is another file in another process
     real_path = os.path.realpath(path)
     kind = kind_of(head)
@@ -146,6 +149,8 @@ def _open_wav(path: str, resources: ExitStack, track: int | None) -> Decoder | _
         if decoder is None or not _reads_all(path):
             return None
         at = file.tell()
+        if has_lost_returns(path, decoder.header, at):
+            raise AudioError(REMOVED)
         if coded := coded_in_pcm(file.read(LOOKED_AT_BYTES)):
             # at the very beginning, FFmpeg finds it by itself, header and all
             start = at + coded.start if coded.start else 0

@@ -19,7 +19,7 @@ PLANES = 8
 with as many channels, or more, it would read past the end. Such frames are made packed first."""
 
 EXACT_LENGTHS = {"flac", "ogg", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
-GUESSED_LENGTHS = {"aac", "mpegts", "mpeg", "mp3", "ac3", "eac3", "dts", "amr", "loas"}
+GUESSED_LENGTHS = {"aac", "mpegts", "mpeg", "mp3", "ac3", "eac3", "dts", "amr", "loas", "swf"}
 """FFmpeg's formats without a stated length: it takes the bit rate of the beginning for that of the whole."""
 
 WITHOUT_CLOCK = {"aac", "mp3", "ac3", "eac3", "dts", "dtshd", "amr", "loas", "truehd"}

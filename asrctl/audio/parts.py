@@ -115,6 +115,9 @@ _SIGNATURES = [
 
 def _signed(data: mmap.mmap) -> Iterator[int]:
     """What stands at the beginning stands again."""
+    if data[:3] == b"FWS":  # Flash; the four bytes left out are a length that may lie
+        same = re.compile(re.escape(data[:4]) + b".{4}" + re.escape(data[8:12]), re.DOTALL)
+        yield from (match.start() for match in same.finditer(data))
     for signature in _SIGNATURES:
         if signature.match(data):
             yield from (match.start() for match in signature.finditer(data))

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from asrctl.audio.bitstreams import LOOKED_AT_BYTES, coded_in_pcm, may_be_coded
 from asrctl.audio.decoders import Decoder, open_decoder, refuse_track
+from asrctl.audio.mangled import ADDED, has_added_returns
 from asrctl.audio.sniff import HEAD_BYTES, refuse_no_audio
 from asrctl.audio.wav import HeaderReader, WavDecoder, WavHeader, read_wav_header
 from asrctl.errors import AudioError
@@ -100,6 +101,8 @@ def _open_stream(stream: BinaryIO, raw: WavHeader | None, resources: ExitStack, 
         begin = reader.some(SPOOL_BLOCK_BYTES)  # what is there: waiting for more would hold up the text
         if may_be_coded(begin):
             begin += reader.take(max(0, LOOKED_AT_BYTES - len(begin)))
+        if has_added_returns(begin):
+            raise AudioError(ADDED)
         if not coded_in_pcm(begin):
             reader.put_back(begin)
             refuse_track(track)

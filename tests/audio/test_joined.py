@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -79,6 +80,17 @@ def _media(codec: str) -> Callable[[Path, int], Path]:
     return write
 
 
+def _flash(path: Path) -> Path:
+    sound = write_sound(path.with_suffix(".mp3"), sample_speech(), "MP3", "MPEG_LAYER_III", 22_050)
+    with av.open(str(sound)) as source, av.open(str(path), "w") as film:
+        stream = film.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = stream
+                film.mux(packet)
+    return path
+
+
 MADE: dict[str, Callable[[Path, int], Path]] = {
     "a.wav": _wav,
     "ulaw.wav": _sound("WAV", "ULAW"),
@@ -101,6 +113,7 @@ RARER = {
     "a.wtv": _media("mp2"),
     "a.adx": _media("adpcm_adx"),
     "a.ast": _media("pcm_s16be_planar"),
+    "a.swf": lambda path, _: _flash(path),
     "a.voc": _sound("VOC", "PCM_16"),
     "a.wv": MADE["a.wv"],
     "a.rm": lambda path, _: Path(shutil.copyfile(DATA / "clock_stands_still.rm", path)),
@@ -160,6 +173,13 @@ def test_rarer_containers_are_taken_apart_where_they_are_joined(name: str, tmp_p
     assert parts_of(str(tmp_path / name), kind) == [Part(0, len(one))]
     (tmp_path / name).write_bytes(one + one)
     assert parts_of(str(tmp_path / name), kind) == [Part(0, len(one)), Part(len(one), 2 * len(one))]
+
+
+def test_the_length_of_flash_is_no_promise(tmp_path: Path) -> None:
+    """Nothing is missing, whatever its header makes of the frames of a picture."""
+    samples, warnings = read(str(RARER["a.swf"](tmp_path / "a.swf", 22_050)))
+    assert len(samples) == pytest.approx(len(sample_speech()) * 16_000 / 22_050, abs=2000)
+    assert warnings == []
 
 
 def test_a_cluster_that_comes_twice_is_heard_once(tool: str) -> None:
