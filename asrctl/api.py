@@ -47,7 +47,7 @@ from asrctl.transcript import Segment, Transcript
 from asrctl.workers.options import PoolOptions
 
 if TYPE_CHECKING:
-    from asrctl.audio.files import AudioReader
+    from asrctl.audio.files import OpenAudio
     from asrctl.audio.tracks import Tracks
     from asrctl.providers.base import DecodeOptions
     from asrctl.providers.recognizer import WindowDecoder
@@ -217,7 +217,7 @@ class AsyncEngine:
 
     def file(
         self,
-        audio: AudioReader | Tracks,
+        audio: OpenAudio | Tracks,
         *,
         vad: bool = True,
         by_voice: SpeakerOptions | None = None,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from asrctl.audio.files import AudioReader
+    from asrctl.audio.files import OpenAudio
     from asrctl.audio.live import LiveSource, Lost
     from asrctl.audio.tracks import Tracks
 
@@ -38,7 +38,7 @@ def is_recording(source: object) -> bool:
 
 def opened_tracks(
     source: Recordings, channels: Channels = "mix", speakers: Mapping[str, str] | None = None
-) -> AudioReader | Tracks:
+) -> OpenAudio | Tracks:
     """Open a recording, with tracks if it is to have some.
 
     Args:
@@ -65,14 +65,14 @@ def opened_tracks(
     return open_files({name: partial(opened, each) for name, each in source.items()})
 
 
-def opened(source: Recording, *, split: bool = False) -> AudioReader:
+def opened(source: Recording, *, split: bool = False) -> OpenAudio:
     from asrctl.audio.files import open_audio
 
     if isinstance(source, str | os.PathLike):
         return open_audio(os.fspath(source), split=split)
     chunks = _checked(source, split)
     duration_s = sum(len(chunk) for chunk in chunks) / SAMPLE_RATE_HZ
-    return _Chunks(chunks, duration_s)  # type: ignore[return-value]
+    return _Chunks(chunks, duration_s)
 
 
 def blocking(source: Any) -> Any:

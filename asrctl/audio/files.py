@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,19 @@ CLIPPED_SHARE = 0.01  # clean masters touch full scale now and then
 SILENT_PEAK = 2 / 32768  # dither of 16 bits
 INVERTED_S = 0.3  # shorter is chance, and nothing that was lost
 INTEGER_PEAK = 8.0  # no float recording is this hot
+
+
+class OpenAudio(Protocol):
+    """What is transcribed: an `AudioReader`, which see, or what has the same face, such as samples."""
+
+    name: str
+    hint: str
+    warnings: list[str]
+
+    @property
+    def duration_s(self) -> float | None: ...
+    def __iter__(self) -> Iterator[NDArray[np.float32]]: ...
+    def close(self) -> None: ...
 
 
 class AudioReader:

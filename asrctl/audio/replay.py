@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.audio.files import AudioReader
+from asrctl.audio.files import OpenAudio
 from asrctl.audio.live import Lost
 from asrctl.transcript import SAMPLE_RATE_HZ
 
@@ -25,7 +25,7 @@ class Replay:
 
     def __init__(
         self,
-        audio: AudioReader,
+        audio: OpenAudio,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], bool] | None = None,
     ) -> None:

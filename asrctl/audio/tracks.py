@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.audio.files import AudioReader
+from asrctl.audio.files import OpenAudio
 from asrctl.errors import AudioError, UsageError
 from asrctl.transcript import SAMPLE_RATE_HZ
 
@@ -31,7 +31,7 @@ class ChannelTracks:
         hint: What else could be heard of it, or "".
     """
 
-    def __init__(self, audio: AudioReader, names: Mapping[int, str]) -> None:
+    def __init__(self, audio: OpenAudio, names: Mapping[int, str]) -> None:
         """Take an open input; `names` of speakers by the number of their channel, from 1."""
         self.name = audio.name
         self.duration_s = audio.duration_s
@@ -70,7 +70,7 @@ class ChannelTracks:
 class FileTracks:
     """Several inputs that started at the same time, each a track; the same from outside."""
 
-    def __init__(self, audio: Mapping[str, AudioReader]) -> None:
+    def __init__(self, audio: Mapping[str, OpenAudio]) -> None:
         """Take open inputs by their speakers' names; `open_files` makes them."""
         self.name = ", ".join(each.name for each in audio.values())
         lengths = [each.duration_s for each in audio.values()]
@@ -104,7 +104,7 @@ Tracks = ChannelTracks | FileTracks
 """An open recording with tracks."""
 
 
-def open_files(openers: Mapping[str, Callable[[], AudioReader]]) -> FileTracks:
+def open_files(openers: Mapping[str, Callable[[], OpenAudio]]) -> FileTracks:
     """Open inputs, by their speakers' names; if one fails, all are closed.
 
     Raises:
@@ -115,12 +115,12 @@ def open_files(openers: Mapping[str, Callable[[], AudioReader]]) -> FileTracks:
         raise UsageError(f"{len(openers)} tracks: a recording of tracks has 2 to {MAX_TRACKS}")
     names = [checked_name(name) for name in openers]
     with ExitStack() as opened:
-        audio = [opened.enter_context(opener()) for opener in openers.values()]
+        audio = [opened.enter_context(closing(opener())) for opener in openers.values()]
         opened.pop_all()
         return FileTracks(dict(zip(names, audio, strict=True)))
 
 
-def _steps(audio: AudioReader) -> Iterator[NDArray[np.float32]]:
+def _steps(audio: OpenAudio) -> Iterator[NDArray[np.float32]]:
     """The same samples in chunks of a second, of which only the last may be shorter."""
     rest = np.empty(0, np.float32)
     for chunk in audio:

@@ -100,6 +100,8 @@ class _Run:
             scribe = Scribe(_Heard(name, done), self.view, self.request.writer(output))
             for segment in transcript.segments:
                 scribe.write(segment)
+            if done.hint:
+                self.view.inform(f"asrctl: {name}: {done.hint}")
             for line in done.lost:
                 scribe.warn(line)
             scribe.finish(transcript)

@@ -19,7 +19,7 @@ from asrctl.streaming.source import in_thread
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
-    from asrctl.audio.files import AudioReader
+    from asrctl.audio.files import OpenAudio
     from asrctl.audio.tracks import Tracks
     from asrctl.render.writer import Sink, Writer
     from asrctl.streaming.tracks import Transcription
@@ -66,7 +66,7 @@ class _Run:
         if work.unlabelled is not None:  # the transcript is whole all the same
             raise work.unlabelled
 
-    async def _write(self, index: int, audio: AudioReader | Tracks, writer: Writer) -> Transcription:
+    async def _write(self, index: int, audio: OpenAudio | Tracks, writer: Writer) -> Transcription:
         """Write segments as they come, and the end of the format whatever stops them."""
         started_s = time.perf_counter()
         work = self._engine.file(audio, vad=self._request.vad, by_voice=self._request.reading.by_voice)

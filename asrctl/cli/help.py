@@ -49,7 +49,7 @@ class GroupedCommand(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Files whose names look like options are told how they are written."""
+        """Files whose names look like options are told how they are written; `-o.wav` would be an output."""
         known = {option for parameter in self.get_params(ctx) for option in parameter.opts}
         given = [arg for arg in args[: [*args, "--"].index("--")] if arg[:1] == "-" and arg not in known]
         if files := [arg for arg in given if os.path.isfile(arg)]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from asrctl.audio.devices import Device
-    from asrctl.audio.files import AudioReader
+    from asrctl.audio.files import AudioReader, OpenAudio
     from asrctl.audio.tracks import Tracks
     from asrctl.speakers.options import SpeakerOptions
 
@@ -62,7 +62,7 @@ class InputOptions:
         return self.split or bool(self.files)
 
 
-def open_tracks(name: str, options: InputOptions) -> AudioReader | Tracks:
+def open_tracks(name: str, options: InputOptions) -> OpenAudio | Tracks:
     """Open an input, with its tracks if it is to have some.
 
     Raises:
@@ -106,9 +106,17 @@ def open_input(name: str, options: InputOptions) -> AudioReader:
 
 
 def live_source(
-    inputs: Sequence[str], options: InputOptions, *, mic: bool, live: bool, device: str | None
+    inputs: Sequence[str],
+    options: InputOptions,
+    inform: Callable[[str], None],
+    *,
+    mic: bool,
+    live: bool,
+    device: str | None,
 ) -> Callable[[], LiveSource] | None:
     """What opens the live source that is asked for; None if inputs are to be read as fast as may be.
+
+    What else could be heard of an input goes to `inform`.
 
     Raises:
         AudioError: There is no microphone, or nothing to reach it with.
@@ -126,19 +134,21 @@ def live_source(
         return _device_tracks(device, options.files)
     if mic:
         return _microphone(device)
-    return partial(_replay, inputs[0], options) if live else None
+    return partial(_replay, inputs[0], options, inform) if live else None
 
 
 def recorded(
-    open_source: Callable[[], LiveSource] | None, path: Path | None, *, append: bool
+    open_source: Callable[[], LiveSource] | None, path: Path | None, output: Path | None, *, append: bool
 ) -> Callable[[], LiveSource] | None:
     """What opens a live source and keeps in a file what is heard of it, if there is to be a file.
 
     Raises:
-        UsageError: There is no live source.
+        UsageError: There is no live source, or the file is that of the text.
     """
     if path is None:
         return open_source
+    if output and os.path.abspath(output) == os.path.abspath(path):
+        raise UsageError("--output and --record are the same file")
     if open_source is None:
         raise UsageError("--record keeps live audio: it needs --mic or --live")
 
@@ -219,17 +229,21 @@ def _device_tracks(wanted: str | None, tracks: Mapping[str, str]) -> Callable[[]
     return lambda: cast("LiveSource", LiveTracks(openers))
 
 
-def _replay(name: str, options: InputOptions) -> LiveSource:
+def _replay(name: str, options: InputOptions, inform: Callable[[str], None]) -> LiveSource:
     from asrctl.audio.replay import Replay
 
-    return Replay(open_input(name, options))
+    return Replay(_opened(name, options, inform))
 
 
 def _whole_file(name: str, options: InputOptions, inform: Callable[[str], None]) -> LiveSource:
+    return _WholeFile(_opened(name, options, inform))
+
+
+def _opened(name: str, options: InputOptions, inform: Callable[[str], None]) -> AudioReader:
     audio = open_input(name, options)
     if audio.hint:
         inform(f"asrctl: {audio.name}: {audio.hint}")
-    return _WholeFile(audio)
+    return audio
 
 
 class _WholeFile:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,8 +135,8 @@ def transcribe(
     names = [each.name for each in found]
     if not names and not mic:
         raise UsageError("nothing to transcribe: name files, - for standard input, or --mic")
-    open_source = live_source(names, reading, mic=mic, live=live, device=device)
-    open_source = recorded(open_source, record, append=append)
+    open_source = live_source(names, reading, partial(_inform, quiet), mic=mic, live=live, device=device)
+    open_source = recorded(open_source, record, output, append=append)
     chosen: dict[str, Any] = {"provider": provider, "model": model, "language": language, "prompt": prompt}
     chosen |= {"translate": translate, "word_timestamps": word_timestamps, "beam_size": beam_size}
     chosen |= {"threads": threads, "workers": workers, "vocabulary": vocabulary_of(vocabulary)}
@@ -164,6 +165,12 @@ def transcribe(
     ours = {"--source": source, "--wait-for-server": wait_for_server, "--group": group, "--speaker": who}
     task = replace(task, wish=endpointing.wished(endpoint_silence, end_of_turn))
     raise typer.Exit(run_elsewhere(task, server, api_key, model, local, ours))
+
+
+def _inform(quiet: bool, line: str) -> None:
+    """Say what nobody needs to act on."""
+    if not quiet:
+        typer.echo(line, err=True)
 
 
 def _subscribed(
@@ -250,8 +257,6 @@ def _refuse_mixing(
 def _refuse_appending(
     append: bool, live: bool, output: Path | None, record: Path | None, wanted: Format
 ) -> None:
-    if output and record and os.path.abspath(output) == os.path.abspath(record):
-        raise UsageError("--output and --record are the same file")
     if not append:
         return
     if not live or not (output or record):

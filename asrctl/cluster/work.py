@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from asrctl.audio.files import AudioReader
+    from asrctl.audio.files import OpenAudio
     from asrctl.audio.tracks import Tracks
 
 
@@ -31,7 +31,7 @@ class Work:
     """
 
     settings: Settings
-    open: Callable[[str], AudioReader | Tracks]
+    open: Callable[[str], OpenAudio | Tracks]
     version: str
     vad: bool = True
 
@@ -45,6 +45,7 @@ class Done:
         warnings: What is wrong with the audio, or with the providers, although it was transcribed.
         lost: What could not be decoded, one line each.
         multilingual: Whether the model knows languages other than English.
+        hint: What else could be heard of it, or "".
         resubmitted: How many of its pieces were lost, and decoded again.
     """
 
@@ -52,6 +53,7 @@ class Done:
     warnings: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     multilingual: bool = True
+    hint: str = ""
     resubmitted: int = 0
 
 

@@ -28,7 +28,7 @@ from asrctl.transcript import Hypothesis
 from asrctl.workers.options import PoolOptions
 
 if TYPE_CHECKING:
-    from asrctl.audio.files import AudioReader
+    from asrctl.audio.files import OpenAudio
     from asrctl.audio.tracks import Tracks
     from asrctl.providers.recognizer import WindowDecoder
 
@@ -92,7 +92,7 @@ async def _decoded(windows: WindowDecoder, window: PieceWindow) -> Hypothesis | 
 
 
 async def _transcribed(
-    engine: AsyncEngine, audio: AudioReader | Tracks, vad: bool, windows: WindowDecoder | None = None
+    engine: AsyncEngine, audio: OpenAudio | Tracks, vad: bool, windows: WindowDecoder | None = None
 ) -> Done:
     started_s = time.perf_counter()
     work = engine.file(audio, vad=vad, windows=windows)
@@ -103,6 +103,7 @@ async def _transcribed(
         engine.transcript(audio.name, work, segments, time.perf_counter() - started_s),
         warnings=(*audio.warnings, *(f"{provider} failed: {reason}" for provider, reason in failures)),
         lost=tuple(work.lost),
+        hint=audio.hint,
         multilingual=engine.plan.multilingual or bool(set(work.providers) - {engine.plan.provider}),
     )
 

@@ -13,7 +13,7 @@ from asrctl.streaming.tracks import TracksTranscription, Transcription
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Timing, Transcript
 
 if TYPE_CHECKING:
-    from asrctl.audio.files import AudioReader
+    from asrctl.audio.files import OpenAudio
     from asrctl.providers.recognizer import WindowDecoder
     from asrctl.speakers.process import SpeakersProcess
     from asrctl.streaming.fallback import Fallback
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def transcription_of(
-    audio: AudioReader | Tracks,
+    audio: OpenAudio | Tracks,
     decoder: WindowDecoder,
     detector: Callable[[], SpeechDetector],
     options: FileOptions,

@@ -34,7 +34,8 @@ def done(path: str) -> Done:
     segment = Segment(0.0, 1.0, f"this is {Path(path).name}", 1.0)
     account = AudioAccount(32_000, 16_000, 8_000, 8_000)
     transcript = Transcript(path, "m", "p", "en", 2.0, (segment,), account, Timing(0, 0, 0))
-    return Done(transcript, warnings=("it is clipped",), lost=("dropped 0.5-1.0 s: refused",))
+    hint = "it has 2 audio tracks"
+    return Done(transcript, warnings=("it is clipped",), lost=("dropped 0.5-1.0 s: refused",), hint=hint)
 
 
 @pytest.fixture
@@ -102,6 +103,7 @@ async def test_each_result_is_written_once_and_whole(out: Path, capsys: pytest.C
     assert [path for _, path in executor.submitted].count(os.path.abspath("b")) == 2
     said = capsys.readouterr().err
     assert "warning: a: it is clipped" in said and "warning: a: dropped 0.5-1.0 s: refused" in said
+    assert "asrctl: a: it has 2 audio tracks\n" in said
     assert "3 of 3 inputs transcribed; 6.0 s of audio" in said
     assert "tasks lost with their process, and done again: 1" in said
 

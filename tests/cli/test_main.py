@@ -324,10 +324,11 @@ def test_a_file_whose_name_looks_like_an_option(
 ) -> None:
     """It is said how it is written; a file that is called like an option does not disable that."""
     monkeypatch.chdir(tmp_path)
-    for name in ("-talk.wav", "--help"):
+    for name in ("-talk.wav", "-o.wav", "--help"):
         Path(name).touch()
-    assert run("transcribe", "-talk.wav") == 2
-    assert "write ./-talk.wav if the file is meant" in capsys.readouterr().err
+    for name in ("-talk.wav", "-o.wav"):
+        assert run("transcribe", name) == 2
+        assert f"write ./{name} if the file is meant" in capsys.readouterr().err
     assert run("transcribe", "--help") == 0
     assert run("transcribe", "--", "-talk.wav") == 1
     assert "-talk.wav: it is empty" in capsys.readouterr().err

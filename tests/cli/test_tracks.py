@@ -71,6 +71,24 @@ def test_which_track_was_taken_is_said(
         assert capsys.readouterr().err.count(line) == count
 
 
+def test_which_track_is_played_live_is_said(
+    tmp_path: Path, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where it is recorded."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "film.mkv"), "w") as film:
+        streams = [film.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in range(2)]
+        for stream in streams:
+            frame = av.AudioFrame.from_ndarray(np.ones((1, 1600), np.int16), format="s16", layout="mono")
+            frame.rate = 16_000
+            film.mux([*stream.encode(frame), *stream.encode(None)])
+    live = ["transcribe", str(tmp_path / "film.mkv"), "--live", "--record", str(tmp_path / "kept.wav")]
+    line = "film.mkv: it has 2 audio tracks: this is track 1, its default; --track N takes another"
+    for quiet, count in (([], 1), (["-q", "--append"], 0)):
+        assert run(*live, *options(), *quiet) == 0
+        assert capsys.readouterr().err.count(line) == count
+
+
 def test_files_as_tracks(tracks: list[str], options: Options, capsys: pytest.CaptureFixture[str]) -> None:
     """One document for all of them, with an account for each, which add up."""
     assert run("transcribe", *tracks, "--format", "json", "--word-timestamps", *options()) == 0

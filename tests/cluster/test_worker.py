@@ -11,6 +11,8 @@ import pytest
 import soundfile
 
 from asrctl import AsyncEngine, __version__
+from asrctl.audio.files import OpenAudio
+from asrctl.audio.tracks import Tracks
 from asrctl.cli.sources import InputOptions, open_tracks
 from asrctl.cluster import worker
 from asrctl.cluster.batch import Batch
@@ -87,6 +89,18 @@ async def test_a_recording_of_usual_length_is_not_cut(talk: Path, options: Optio
     done = await Batch(task, executor).transcribe(str(talk))
     assert executor.ran == ["transcribe"]
     assert said(done.transcript) == said(await on_one_machine(task, talk))
+
+
+async def test_what_else_could_be_heard_comes_back(talk: Path, options: Options) -> None:
+    """Which of several audio tracks a machine took is for the one that asked to say."""
+
+    def opened(path: str) -> OpenAudio | Tracks:
+        audio = open_tracks(path, InputOptions())
+        audio.hint = "it has 2 audio tracks"
+        return audio
+
+    done = await Batch(work(options(), open=opened), Threads()).transcribe(str(talk))
+    assert done.hint == "it has 2 audio tracks"
 
 
 async def test_a_window_that_cannot_be_decoded_is_declared(
