@@ -26,6 +26,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -219,7 +220,8 @@ class _First:
             raise AudioError(self._why())
         # what a WAV states of coded samples is the length of the samples they stand for, and not exact
         lead_s = self._coded.start_s if self._coded else None
-        return SurvivingDecoder(decoder, self._next, resources, lead_s)
+        why = partial(explain, self._path, self._kind)
+        return SurvivingDecoder(decoder, self._next, resources, lead_s, why)
 
     def _next(self, resources: ExitStack) -> Decoder | None:
         for name in self._names:

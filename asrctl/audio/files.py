@@ -23,6 +23,9 @@ from asrctl.errors import AudioError, UsageError
 TRUNCATED_S = 0.1  # less is rounding and padding
 CLIPPED_SHARE = 0.01  # clean masters touch full scale now and then
 SILENT_PEAK = 2 / 32768  # dither of 16 bits
+QUIET_PEAK = 10 ** (
+    -62 / 20
+)  # the sample sentence keeps its words down to a peak of -61 dB, and loses some at -66
 INVERTED_S = 0.3  # shorter is chance, and nothing that was lost
 INTEGER_PEAK = 8.0  # no float recording is this hot
 
@@ -123,6 +126,10 @@ def _level_warnings(heard: Sampler, n_tracks: int) -> list[str]:
         heard_db = 20 * np.log10(heard.peak) if heard.peak else None
         level = "nothing but zeros" if heard_db is None else f"nothing above {heard_db:.0f} dB of full scale"
         warnings.append(f"silent: {level}; {other}")
+    elif heard.peak < QUIET_PEAK:
+        level_db = 20 * np.log10(heard.peak)
+        what = f"nothing above {level_db:.0f} dB of full scale"
+        warnings.append(f"quiet: {what}; if words are missing, try --no-vad")
     if heard.peak > INTEGER_PEAK:
         warnings.append(
             f"clipped: float samples up to {heard.peak:.3g}; integers stored as floats? scale them to [-1, 1]"

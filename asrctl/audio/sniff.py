@@ -31,7 +31,10 @@ _MAGIC = (
     (b"\x7f\xfe\x80\x01", "stream"),  # DTS
 )
 _PLAYLIST = re.compile(rb'^(?:#EXTM3U|\[playlist\]|\s*FILE ")', re.MULTILINE)
-_PROTECTED = (b"drms", b"aavd")  # sample entries of bought music and audiobooks
+_PROTECTED = (b"drms", b"aavd", b"enca")  # sample entries of bought music, audiobooks and films
+_BEGINS_AUDIO = re.compile(
+    rb"RIFF.{4}WAVE|fLaC[\x00\x80]\x00\x00\x22|OggS\x00\x02|ID3[\x02-\x04]\x00|\x00\x00\x00.ftyp", re.DOTALL
+)
 _INDEX_BYTES = 1 << 20
 _ARCHIVES = (
     b"PK\x03\x04",
@@ -108,12 +111,17 @@ def explain(path: str, kind: str) -> str | None:
                 return "it is protected by DRM and cannot be decoded"
         file.seek(0)
         head = file.read(HEAD_BYTES)
-    if head.startswith(b"\x1f\x43\xb6\x75"):
-        return "a later piece of a WebM recording; join it behind its first piece, which has the header"
+    if head.startswith(b"\x1f\x43\xb6\x75") or head[4:8] in (b"moof", b"styp", b"sidx"):
+        what = "WebM" if head[:1] == b"\x1f" else "MP4"
+        return f"a later piece of a recording ({what}); join it behind its first piece, which has the header"
     if head.startswith(b"MThd"):
         return "MIDI holds notes, not sound"
     if head.startswith(_ARCHIVES):
         return "not audio, but an archive: unpack it first"
+    if kind == "other" and (begin := _BEGINS_AUDIO.search(head)):
+        return (
+            f"its audio begins at byte {begin.start()}: remove what stands before it, such as HTTP's headers"
+        )
     return None
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from asrctl.audio.isolated import DecoderCrashed
+from asrctl.errors import AudioError
 
 if TYPE_CHECKING:
     from asrctl.audio.decoders import Decoder
@@ -22,8 +23,10 @@ class SurvivingDecoder:
         following: Callable[[ExitStack], Decoder | None],
         resources: ExitStack,
         lead_s: float | None = None,
+        explain: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._lead_s = lead_s
+        self._explain = explain
         self._decoder = decoder
         self._following = following
         self._resources = resources.enter_context(ExitStack())  # open for what may follow
@@ -60,6 +63,11 @@ class SurvivingDecoder:
                 note = f"{crash} after {position_s:.1f} s; the rest was read by another decoder"
                 successor.notes[:0] = [*self._decoder.notes, note]
                 self._decoder, skip_s = successor, position_s
+            except AudioError as error:
+                why = None if position_s else self._explain()
+                if why is None:
+                    raise
+                raise AudioError(why) from error
 
 
 def _without(blocks: Iterator[Block], skip_s: float) -> Iterator[Block]:

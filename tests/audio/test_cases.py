@@ -9,6 +9,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from asrctl.audio.files import open_audio
 from asrctl.audio.sample import sample_speech
 from asrctl.errors import AudioError, UsageError
 from tests.audio.heard import SENTENCE_S, read, sentences_at_s
-from tests.audio.samples import PCM, Samples, s16_bytes, wav_bytes, write_media, write_sound
+from tests.audio.samples import FLOAT, PCM, Samples, s16_bytes, wav_bytes, write_media, write_sound
 from tests.audio.test_isolated import without
 from tests.audio.test_joined import DATA, tool
 
@@ -267,9 +268,33 @@ def test_progress_runs_to_the_end_of_a_recording_that_starts_late(tmp_path: Path
         assert reader.duration_s == pytest.approx(SENTENCE_S, abs=0.1)
 
 
+def encrypt(source: Path, path: Path) -> None:
+    """As films are streamed: the index can be read, the sound cannot."""
+    key = {"encryption_key": "00" * 16, "encryption_kid": "11" * 16, "encryption_scheme": "cenc-aes-ctr"}
+    with av.open(str(source)) as clear, av.open(str(path), "w", options=key) as film:
+        stream = film.add_stream_from_template(clear.streams.audio[0])
+        for packet in clear.demux():
+            if packet.dts is not None:
+                packet.stream = stream
+                film.mux(packet)
+
+
+def test_speech_too_quiet_to_be_found_is_said(tmp_path: Path) -> None:
+    """Words are lost without a word otherwise; there is no warning where they are still found."""
+    for name, level_db in (("heard", -55), ("too quiet", -75)):
+        path = tmp_path / f"{name}.wav"
+        speech = sample_speech() / np.abs(sample_speech()).max() * 10 ** (level_db / 20)
+        path.write_bytes(wav_bytes(speech.astype("<f4").tobytes(), tag=FLOAT, bits=32))
+        quiet = f"quiet: nothing above {level_db} dB of full scale; if words are missing, try --no-vad"
+        assert read(str(path))[1] == ([quiet] if name == "too quiet" else [])
+
+
 HELPFUL = {
     "nomoov.mp4": "the recording was not finished: its index is missing (no moov atom)",
-    "cluster.webm": "a later piece of a WebM recording",
+    "cluster.webm": "a later piece of a recording (WebM)",
+    "segment.m4s": "a later piece of a recording (MP4)",
+    "encrypted.mp4": "it is protected by DRM",
+    "response.wav": "its audio begins at byte 45: remove what stands before it",
     "song.mid": "MIDI holds notes",
     "pointer.mp3": "a Git LFS pointer",
     "bought.m4p": "it is protected by DRM",
@@ -287,6 +312,12 @@ def test_the_message_says_what_helps(name: str, tool: str, tmp_path: Path) -> No
     elif name == "cluster.webm":
         whole = (DATA / "repeated_cluster.webm").read_bytes()
         path.write_bytes(whole[whole.find(b"\x1f\x43\xb6\x75") :])
+    elif name == "segment.m4s":
+        path.write_bytes(struct.pack(">I", 16) + b"moof" + bytes(8) + bytes(2000))
+    elif name == "encrypted.mp4":
+        encrypt(write_media(tmp_path / "whole.m4a", sample_speech()), path)
+    elif name == "response.wav":
+        path.write_bytes(b"HTTP/1.1 200 OK\r\nContent-Type: audio/wave\r\n\r\n" + wav_bytes(S16))
     elif name == "bought.m4p":
         whole = write_media(tmp_path / "whole.m4a", sample_speech()).read_bytes()
         path.write_bytes(whole.replace(b"mp4a", b"drms").replace(b"esds", b"sinf"))
