@@ -108,7 +108,7 @@ class _Run:
         for line in work.lost:
             scribe.warn(line)
         account = work.account
-        scribe.balance(account, account.received_samples, account.pending_samples)
+        scribe.balance(account, account.received_samples, account.pending_samples, work.done_samples)
         scribe.finish(self._engine.transcript(name, work, scribe.segments, wall_s))
         plan = self._engine.plan
         if not plan.multilingual and not set(work.providers) - {plan.provider}:

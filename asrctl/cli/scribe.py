@@ -56,11 +56,24 @@ class Scribe:
             start_s, end_s = start_sample / SAMPLE_RATE_HZ, end_sample / SAMPLE_RATE_HZ
             self.warn(f"dropped {start_s:.2f}-{end_s:.2f} s: {reason}")
 
-    def balance(self, account: AudioAccount, received_samples: int, lost_samples: int) -> AudioAccount:
-        """The account at the end: of all that was received, the last was lost, and is said to be dropped."""
+    def balance(
+        self, account: AudioAccount, received_samples: int, lost_samples: int, done_samples: int | None = None
+    ) -> AudioAccount:
+        """The account at the end: of all that was received, the last was lost, and is said to be dropped.
+
+        Args:
+            account: Before that.
+            received_samples: What was received.
+            lost_samples: Of these, what nobody answered for.
+            done_samples: Up to where all is transcribed, if silence may lie between that and what was lost.
+        """
         if lost_samples:
             lost_s, received_s = lost_samples / SAMPLE_RATE_HZ, received_samples / SAMPLE_RATE_HZ
-            self.warn(f"stopped: the last {lost_s:.2f} of {received_s:.2f} s are not transcribed")
+            what = f"the last {lost_s:.2f} of {received_s:.2f} s are not transcribed"
+            if done_samples is not None:
+                done_s = done_samples / SAMPLE_RATE_HZ
+                what = f"not transcribed from {done_s:.2f} s on, where {lost_s:.2f} s may be speech"
+            self.warn(f"stopped: {what}")
         dropped_samples = account.dropped_samples + lost_samples
         return replace(account, received_samples=received_samples, dropped_samples=dropped_samples)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -193,7 +194,7 @@ def interrupted(tmp_path: Path, *arguments: str) -> tuple[int, str, str]:
 
 
 def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
-    """Lines that were written stay whole, the exit code is 130, and no traceback is shown."""
+    """Lines that were written stay whole, it is said where they end, and no traceback is shown."""
     code, out, errors = interrupted(tmp_path, "--format", "jsonl")
     assert code == 130
     records = [json.loads(line) for line in out.splitlines()]
@@ -201,6 +202,10 @@ def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
     audio = records[-1]["audio"]
     known = audio["speech_s"] + audio["silence_s"] + audio["dropped_s"]
     assert known == pytest.approx(audio["received_s"]) and known > 0
+    said = re.findall(r"stopped: not transcribed from ([\d.]+) s on, where ([\d.]+) s may be speech", errors)
+    assert [float(each) for each in said[0]] == pytest.approx(
+        [audio["speech_s"], audio["dropped_s"]], abs=0.01
+    )
     assert "Traceback" not in errors and "Fatal" not in errors
 
 
