@@ -3,6 +3,7 @@
 Decided by what the input holds and never by its name; asked from left to right until one can:
 
     text                             refused (playlists too: they can point anywhere)
+    audio changed as if it were text refused (mangled.py)
     WAV, PCM or float                our own reader
     the same, DTS or AC-3 inside     PyAV         ffmpeg        (as samples it would be noise)
     WAV else, AIFF, AU, CAF, W64     libsndfile   PyAV         ffmpeg
