@@ -94,6 +94,11 @@ class AudioReader:
         self.warnings += _length_warnings(self._decoder, heard.received_s)
         self.warnings += _level_warnings(heard, self._decoder.n_tracks)
 
+    @property
+    def mixed_channels(self) -> int:
+        """How many channels became one; 0 before the iteration, or if they are apart, or one was chosen."""
+        return self._sampler.mixed_channels
+
     def close(self) -> None:
         """Closes files, ends helper processes and deletes temporary files; safe to call twice."""
         self._resources.close()

@@ -40,6 +40,11 @@ class Sampler:
         self.inverted_s = 0.0
         self.notes: list[str] = []
 
+    @property
+    def mixed_channels(self) -> int:
+        """How many channels became one; 0 if they are apart, or one was chosen."""
+        return 0 if self._split or self._channel is not None else self._channels
+
     def feed(self, block: Block) -> Iterator[NDArray[np.float32]]:
         """Takes a block and gives what is ready, chunks of at least a sample.
 

@@ -87,7 +87,9 @@ class Scribe:
             dropped_s = account.dropped_samples / SAMPLE_RATE_HZ
             self.warn(f"dropped {dropped_s:.2f} s in {self._losses} places in all")
         if not self.segments and not account.dropped_samples:
-            self.warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s")
+            mixed = getattr(self._source, "mixed_channels", 0)  # only files know
+            advice = "; its channels were mixed: if one is noise, try --channel N" if mixed > 1 else ""
+            self.warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s{advice}")
 
     def doubt_language(self, model: str) -> None:
         """Warn if what an English-only model wrote looks as if something else was spoken."""

@@ -89,6 +89,19 @@ def test_which_track_is_played_live_is_said(
         assert capsys.readouterr().err.count(line) == count
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_where_channels_hide_speech_one_can_be_chosen(
+    channels: int, tmp_path: Path, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Noise on one covers the other when they are mixed; with one channel there is nothing to choose."""
+    path = tmp_path / "hum.wav"
+    soundfile.write(path, np.zeros((16_000, channels)) + 0.001, 16_000, subtype="FLOAT")
+    assert run("transcribe", str(path), *options()) == 0
+    assert run("transcribe", str(path), "--channel", "1", *options()) == 0
+    said = "no speech found in 1.0 s; its channels were mixed: if one is noise, try --channel N\n"
+    assert capsys.readouterr().err.count(said) == channels - 1
+
+
 def test_files_as_tracks(tracks: list[str], options: Options, capsys: pytest.CaptureFixture[str]) -> None:
     """One document for all of them, with an account for each, which add up."""
     assert run("transcribe", *tracks, "--format", "json", "--word-timestamps", *options()) == 0
