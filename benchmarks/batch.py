@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def audio_costs(corpus: Path) -> dict[str, float]:
         path = Path(directory, "long.wav")
         write_wav(path, [samples])
         started_s, detector = time.perf_counter(), speech_detector(Settings().vad)
-        with opened(path) as audio:
+        with closing(opened(path)) as audio:
             for chunk in audio:
                 detector.probabilities(chunk)
         read_s = time.perf_counter() - started_s
