@@ -13,12 +13,15 @@ overlapping speech is scored, and there is no collar where none is named.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `speakers.child` does, before numpy
 
 import numpy as np
 from numpy.typing import NDArray

@@ -120,7 +120,7 @@ def serve(
 
 def _run(options: ServeOptions, standby: Standby | None, open_page: bool) -> bool:
     """Serve until stopped; whether that was by force."""
-    from asrctl.server.heap import return_large_blocks
+    from asrctl.audio.heap import return_large_blocks
     from asrctl.server.start import run
 
     return_large_blocks()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import faulthandler
 import json
+import os
 import struct
 import sys
 from enum import IntEnum
@@ -34,6 +35,8 @@ LEAST_NEW_S = 5.0
 """Where labels can be corrected later, it would cost too much to look at less."""
 STEP_S = 8.0
 """A window is due after so long without a pause; those in pauses lie closer."""
+_NICE = 10
+"""Labels can wait, finals cannot."""
 _LOST_SAMPLES = 5 * SAMPLE_RATE_HZ
 """Audio that was lost is passed over in pieces of this length."""
 
@@ -62,6 +65,8 @@ ANSWERED = {Message.OPEN, Message.TURNS, Message.END}
 def main() -> None:
     """Serves until the end of standard input."""
     sink = ready()
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     try:
         streams = Streams(networks_in(sys.argv[1]))
     except AsrctlError as error:

@@ -4,12 +4,14 @@ that play it."""
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from numpy.typing import NDArray
@@ -79,6 +81,16 @@ async def test_each_stream_has_speakers_of_its_own(speakers: LiveSpeakers) -> No
     _feed(third, LOW)
     assert [turn.speaker for turn in (await third.conclude()).turns] == ["Speaker 1"]
     assert speakers.pids() != [pid]
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="processes have no such priority here")
+async def test_labels_wait_for_finals(speakers: LiveSpeakers) -> None:
+    """The process is of a lower priority than those that recognise speech."""
+    stream = speakers.open(SpeakerOptions())
+    _feed(stream, LOW)
+    await stream.conclude()
+    (pid,) = speakers.pids()
+    assert psutil.Process(pid).nice() > psutil.Process().nice()
 
 
 async def test_speakers_at_once(speakers: LiveSpeakers) -> None:

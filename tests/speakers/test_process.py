@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -113,6 +115,40 @@ async def test_the_real_process_with_other_networks(monkeypatch: pytest.MonkeyPa
     twice = SpeakerOptions(None, dict.fromkeys(("Anna", "Ben"), str(tmp_path / "high.wav")))
     with pytest.raises(UsageError, match="the same voice as Anna's"):
         await _turns(SECOND, tmp_path, twice)
+
+
+def test_it_computes_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of numpy's library would wait for each other in busy loops, for longer than the work takes."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    code = (
+        "import faulthandler, psutil; from asrctl.speakers.child import ready; sink = ready(); "
+        "faulthandler.cancel_dump_traceback_later(); import asrctl.speakers.features; "
+        "sink.write(b'%d' % psutil.Process().num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"1"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator is not used here")
+def test_what_loading_needed_goes_back() -> None:
+    """Memory in large blocks between small ones that stay, as networks need it while they are loaded."""
+    code = """
+import asrctl.models.speaker_weights, asrctl.speakers.networks, psutil
+from asrctl.speakers.child import networks_in
+
+def load():
+    bytearray(b"1") * (2 << 20)  # freed at once: glibc's bound would be this now
+    kept = [(bytearray(b"1") * (1 << 19), bytearray(b"1") * 10_000) for _ in range(100)]
+    return [small for _, small in kept]
+
+asrctl.models.speaker_weights.resolve_all = lambda root: ()
+asrctl.speakers.networks.Networks = load
+before = psutil.Process().memory_info().rss
+networks = networks_in("")
+print((psutil.Process().memory_info().rss - before) >> 20)
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 20
 
 
 async def test_without_weights_it_says_what_to_install(

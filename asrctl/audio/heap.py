@@ -11,8 +11,8 @@ LARGE_BYTES = 256 * 1024
 _M_MMAP_THRESHOLD = -3  # malloc.h
 
 
-def return_large_blocks() -> None:
-    """Have each block from `LARGE_BYTES` on given back to the system when it is freed.
+def return_large_blocks(from_bytes: int = LARGE_BYTES) -> None:
+    """Have each block from this size on given back to the system when it is freed.
 
     glibc does so at first, but raises the bound to the largest block freed so far: windows of audio then
     leave holes in the heap that smaller blocks pin down. Ten sessions for five minutes: parent 73 MB at most
@@ -20,4 +20,4 @@ def return_large_blocks() -> None:
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # musl
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, from_bytes)

@@ -10,7 +10,7 @@ import pytest
 
 FREES = """
 import psutil
-from asrctl.server.heap import return_large_blocks
+from asrctl.audio.heap import return_large_blocks
 return_large_blocks()
 rss = psutil.Process().memory_info
 bytearray(b"1") * (2 << 20)  # freed at once: glibc's bound would be this now
