@@ -13,17 +13,17 @@ def read_rttm(path: Path) -> list[Turn]:
     """The turns of a file that is about one recording.
 
     Raises:
-        UsageError: It cannot be read, or is not RTTM.
+        UsageError: It cannot be read, is not RTTM, or is about several recordings.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
-    return [
-        _turn(path, number, fields)
-        for number, line in enumerate(lines, 1)
-        if (fields := line.split())[:1] == ["SPEAKER"]
-    ]
+    said = [(number, line.split()) for number, line in enumerate(lines, 1) if line.split()[:1] == ["SPEAKER"]]
+    turns = [_turn(path, number, fields) for number, fields in said]
+    if len(recordings := {fields[1] for _, fields in said}) > 1:
+        raise UsageError(f"{path} is about several recordings: {', '.join(sorted(recordings))[:100]}")
+    return turns
 
 
 def _turn(path: Path, number: int, fields: list[str]) -> Turn:

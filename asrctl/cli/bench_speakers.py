@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,24 +38,22 @@ def bench_speakers(
     for package, extra in (("onnxruntime", "speakers"), ("scipy", "compare")):
         if find_spec(package) is None:
             raise UsageError(f"bench speakers needs {package}: pip install 'asrctl[{extra}]'")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy, as `speakers.child`
     import psutil
 
     from asrctl.bench.rttm import read_rttm
     from asrctl.cli.bench_view import print_json
-    from asrctl.models.package_weights import resolve
-    from asrctl.models.speaker_weights import EMBEDDING, SEGMENTATION
     from asrctl.models.store import ModelStore
     from asrctl.settings import load
-    from asrctl.speakers.networks import Networks
+    from asrctl.speakers.child import networks_in
 
     truth = read_rttm(reference)
     if not truth:
         raise UsageError(f"{reference} holds no turns")
     root = ModelStore(load(None).settings.models_dir).root
-    paths = resolve(root, SEGMENTATION), resolve(root, EMBEDDING)
     process = psutil.Process()
     before_bytes = process.memory_info().rss
-    rows = _measure(Networks(*paths), file, truth, speakers)
+    rows = _measure(networks_in(str(root)), file, truth, speakers)
     memory_mb = round((process.memory_info().rss - before_bytes) / 1e6, 1)
     print_json({"schema": 1, "bench": "speakers", "memory_mb": memory_mb, "rows": rows})
 

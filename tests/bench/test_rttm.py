@@ -29,6 +29,21 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
         read_rttm(path)
 
 
+def test_a_byte_order_mark_hides_no_turn(tmp_path: Path) -> None:
+    """Editors put one before the first line."""
+    path = tmp_path / "a.rttm"
+    path.write_text("SPEAKER call 1 1.5 2.0 <NA> <NA> Anna <NA> <NA>\n", encoding="utf-8-sig")
+    assert read_rttm(path) == [Turn(1.5, 3.5, "Anna")]
+
+
+def test_turns_of_several_recordings_are_not_those_of_one(tmp_path: Path) -> None:
+    """They would be scored as if all were said in one."""
+    path = tmp_path / "a.rttm"
+    path.write_text("".join(f"SPEAKER {each} 1 1.5 2.0 <NA> <NA> A <NA> <NA>\n" for each in ("one", "two")))
+    with pytest.raises(UsageError, match="several recordings: one, two"):
+        read_rttm(path)
+
+
 def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     """It is named."""
     with pytest.raises(UsageError, match="none"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -345,8 +346,11 @@ def test_a_real_model_is_measured(tiny_en: Path) -> None:
     assert figures["rtf"] > 0
 
 
-def test_speakers_needs_a_reference_with_turns(tmp_path: Path) -> None:
-    """A reference that is missing, or in which nobody speaks, is a mistake of usage."""
+def test_speakers_needs_a_reference_with_turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A reference that is missing, or in which nobody speaks, is a mistake; one thread is measured."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS")
     (tmp_path / "empty.rttm").write_text("")
     for name in ("none.rttm", "empty.rttm"):
         assert run("bench", "speakers", "a.wav", "--reference", str(tmp_path / name)) == 2
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
