@@ -24,8 +24,9 @@ from asrctl.speakers.options import SpeakerOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
-    from asrctl.speakers.diarizer import Diarizer, DiarizerOptions, Vector
+    from asrctl.speakers.diarizer import Diarizer, DiarizerOptions
     from asrctl.speakers.networks import Networks
+    from asrctl.speakers.parts import Vector
 
 STUCK_S = 600.0
 """No step takes so long; the one that does is a computation without end."""

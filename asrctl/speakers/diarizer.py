@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import chain
 from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.models.campplus import EMBEDDING
 from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign
 from asrctl.policy.turns import Turn, numbered_names, smoothed
-from asrctl.speakers.features import STEP_SAMPLES, log_mel
+from asrctl.speakers.features import log_mel
 from asrctl.speakers.networks import (
     LOCAL,
     SPEECH_FRAME_SAMPLES,
@@ -22,6 +21,7 @@ from asrctl.speakers.networks import (
     distances,
     unit,
 )
+from asrctl.speakers.parts import NOBODY, Vector, Voice, feature_mask, joined, parts_of, runs
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 WINDOW_SAMPLES = 10 * SAMPLE_RATE_HZ
@@ -37,15 +37,10 @@ _ACTIVE = 0.5
 _SPOKEN = 0.7
 """From this probability on speech is part of a turn: with less, turns begin too early and end too late.
 Chosen, as `gap_s`, with `python -m benchmarks.speakers --half tune`."""
-_LONG_FRAMES = 60
-"""Of segmentation: a second."""
-
+_FRAME_S = SPEECH_STEP_SAMPLES / SAMPLE_RATE_HZ
 _FEWEST_SHARED_FRAMES = 5.0
 """Of segmentation, some 80 ms: a voice that was heard before shares more."""
 _FARTHEST = 2.0
-
-Vector = NDArray[np.float32]
-_NOBODY: Vector = np.zeros(EMBEDDING, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +63,6 @@ class DiarizerOptions:
     kept_s: float = inf
     step_s: float = 5.0
     reuse: bool = False
-
-
-@dataclass(slots=True)
-class _Voice:
-    """A local speaker of a window, or a long turn of one; those of one group are different people."""
-
-    group: int
-    start_frame: int
-    activity: Vector
-    heard_s: float
-    vector: Vector
-    speaker: int = UNKNOWN
-
-    @property
-    def end_frame(self) -> int:
-        return self.start_frame + len(self.activity)
-
-    def between(self, start_frame: int, end_frame: int) -> Vector:
-        """Its activity in some frames, which it has."""
-        return self.activity[start_frame - self.start_frame : end_frame - self.start_frame]
 
 
 @dataclass(slots=True)
@@ -121,7 +96,7 @@ class Diarizer:
         self._options = options or DiarizerOptions()
         self._speakers = [_Speaker(name, vector, fixed=True) for name, vector in (known or {}).items()]
         self._names = numbered_names(known or {})
-        self._voices: list[_Voice] = []
+        self._voices: list[Voice] = []
         self._window = np.zeros(0, np.float32)
         self._groups = 0
         self.heard_samples = 0
@@ -163,7 +138,7 @@ class Diarizer:
         ]
         return smoothed(found, self._options.gap_s, self._options.least_s)
 
-    def _turns_in(self, first: int, last: int, heard: Sequence[_Voice]) -> Iterator[Turn]:
+    def _turns_in(self, first: int, last: int, heard: Sequence[Voice]) -> Iterator[Turn]:
         """Those of the next `_AT_ONCE_FRAMES`."""
         frames = min(_AT_ONCE_FRAMES, last - first)
         active = np.zeros((len(self._speakers), frames), np.float32)
@@ -183,7 +158,7 @@ class Diarizer:
         at_once = np.floor(total / np.maximum(windows, 1.0) + 1.0 - _SPOKEN)
         rank = np.argsort(np.argsort(-active, axis=0, kind="stable"), axis=0)
         for speaker, row in zip(self._speakers, (rank < at_once) & (active > 0.1), strict=True):
-            for start, end in _runs(row):
+            for start, end in runs(row):
                 yield Turn(_seconds(first + start), _seconds(first + end), speaker.name)
 
     def voice(self) -> Vector | None:
@@ -201,27 +176,34 @@ class Diarizer:
         features = log_mel(padded)
         start_frame = round((self.heard_samples - len(window)) / SPEECH_STEP_SAMPLES)
         alone = is_active & (is_active.sum(axis=1) == 1)[:, None]
-        parts = [_parts(is_active[:, local], alone[:, local]) for local in range(LOCAL)]
-        is_whole = all(len(each) < 2 for each in parts)
-        groups: list[list[_Voice]] = [[]]
-        old, new_frame = list[_Voice](), kept - -(-new_samples // SPEECH_STEP_SAMPLES)
-        for local, part in ((index, part) for index, each in enumerate(parts) for part in each):
-            voice = _Voice(-1, start_frame, activity[:, local] * part, 0.0, _NOBODY)
-            if self._options.reuse and not (is_active[:, local] & part)[max(0, new_frame) :].any():
-                voice.speaker = self._known(voice)
-            if voice.speaker != UNKNOWN:
-                old.append(voice)
-                continue
-            chosen = features[_feature_mask(alone[:, local] & part, len(features))]
-            if len(chosen) < _FEWEST_FRAMES:
-                chosen = features[_feature_mask(is_active[:, local] & part, len(features))]
-            if len(chosen) >= _FEWEST_FRAMES:
-                voice.heard_s = float((alone[:, local] & part).sum()) * SPEECH_STEP_SAMPLES / SAMPLE_RATE_HZ
-                voice.vector = self._networks.embedding(chosen)
-                if not is_whole:
-                    groups.append([])
-                voice.group = self._groups + len(groups)
-                groups[-1].append(voice)
+        old, new_frame = list[Voice](), kept - -(-new_samples // SPEECH_STEP_SAMPLES)
+        by_local = list[list[Voice]]()
+        is_whole = True
+        for local in range(LOCAL):
+            new = list[Voice]()
+            parts = parts_of(is_active[:, local], alone[:, local])
+            for part in parts:
+                voice = Voice(-1, start_frame, activity[:, local] * part, 0.0, NOBODY)
+                if self._options.reuse and not (is_active[:, local] & part)[max(0, new_frame) :].any():
+                    voice.speaker = self._known(voice)
+                if voice.speaker != UNKNOWN:
+                    old.append(voice)
+                    continue
+                chosen = features[feature_mask(alone[:, local] & part, len(features))]
+                if len(chosen) < _FEWEST_FRAMES:
+                    chosen = features[feature_mask(is_active[:, local] & part, len(features))]
+                if len(chosen) >= _FEWEST_FRAMES:
+                    voice.heard_s = float((alone[:, local] & part).sum()) * _FRAME_S
+                    voice.vector = self._networks.embedding(chosen)
+                    new.append(voice)
+            by_local.append(joined(new, self._options.clustering.merge))
+            is_whole = is_whole and len(parts) - len(new) + len(by_local[-1]) < 2
+        groups: list[list[Voice]] = [[]]
+        for voice in chain.from_iterable(by_local):
+            if not is_whole:
+                groups.append([])
+            voice.group = self._groups + len(groups)
+            groups[-1].append(voice)
         self._groups += len(groups)
         kept_frame = start_frame - self._options.kept_s * SAMPLE_RATE_HZ / SPEECH_STEP_SAMPLES
         self._voices = [voice for voice in self._voices if voice.end_frame > kept_frame] + old
@@ -230,7 +212,7 @@ class Diarizer:
             self._assign(voices, others)
             self._voices += voices
 
-    def _known(self, voice: _Voice) -> int:
+    def _known(self, voice: Voice) -> int:
         """Whom a voice was taken for when it was heard before."""
         heard_frames = np.zeros(len(self._speakers) + 1, np.float32)  # the last is that of the unknown
         for each in reversed(self._voices):
@@ -241,7 +223,7 @@ class Diarizer:
         number = int(heard_frames[:-1].argmax()) if len(self._speakers) else UNKNOWN
         return number if heard_frames[number] >= _FEWEST_SHARED_FRAMES else UNKNOWN
 
-    def _assign(self, voices: Sequence[_Voice], others: Collection[int]) -> None:
+    def _assign(self, voices: Sequence[Voice], others: Collection[int]) -> None:
         """Give voices their speakers; `others` are those of other voices of the window."""
         far = distances([voice.vector for voice in voices], [each.vector for each in self._speakers])
         for row in far:
@@ -300,7 +282,7 @@ class Diarizer:
     def _give_all(self, groups: Sequence[_Speaker]) -> None:
         """Each voice of each window to the nearest group."""
         options = replace(self._options.clustering, join=2.0, opening_s=inf)
-        by_group: dict[int, list[_Voice]] = {}
+        by_group: dict[int, list[Voice]] = {}
         for voice in self._voices:
             by_group.setdefault(voice.group, []).append(voice)
         vectors = [group.vector for group in groups]
@@ -314,32 +296,3 @@ class Diarizer:
 def _seconds(frame: int) -> float:
     """Where a frame's middle lies; the first begins with the window."""
     return (frame * SPEECH_STEP_SAMPLES + SPEECH_FRAME_SAMPLES / 2) / SAMPLE_RATE_HZ
-
-
-def _feature_mask(mask: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
-    """Frames of features in which a mask over frames of speech holds."""
-    centres = np.arange(length) * STEP_SAMPLES // SPEECH_STEP_SAMPLES
-    inside = centres < len(mask)
-    found: NDArray[np.bool_] = np.zeros(length, np.bool_)
-    found[inside] = mask[centres[inside]]
-    return found
-
-
-def _parts(active: NDArray[np.bool_], alone: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Cut a local speaker's window into a part for each long turn, in which a voice is heard by itself.
-
-    Segmentation may take two similar voices for one; a long turn shows whose it is. What lies between two
-    belongs to the nearer one. Without long turns the window is one part.
-    """
-    turns = [run for run in _runs(active) if alone[run[0] : run[1]].sum() >= _LONG_FRAMES]
-    if not turns:
-        return [np.ones(len(active), np.bool_)] if active.any() else []
-    cuts = [0, *((a[1] + b[0]) // 2 for a, b in pairwise(turns)), len(active)]
-    at = np.arange(len(active))
-    return [(start <= at) & (at < end) for start, end in pairwise(cuts)]
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Where a mask holds: (first, behind the last)."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
-    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]

@@ -1,0 +1,51 @@
+"""Turns of a window's local speakers, and whose they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrctl.policy.turns import Turn
+from asrctl.speakers.diarizer import Diarizer
+from asrctl.speakers.parts import Voice, joined
+
+from .test_diarizer import HIGH_HZ, LOW_HZ, TonesForVoices, tone
+
+PAUSE = np.zeros(6400, np.float32)
+
+
+class OneForTwo(TonesForVoices):
+    """Takes both tones for one local speaker, as segmentation does with voices that are alike."""
+
+    def activity(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = super().activity(samples)
+        found[:, 0] = found.max(axis=1)
+        found[:, 1:] = 0.0
+        return found
+
+
+def _voice(frame: int, heard_s: float, *vector: float) -> Voice:
+    activity = np.zeros(4, np.float32)
+    activity[frame] = 1.0
+    return Voice(-1, 0, activity, heard_s, np.array(vector, np.float32))
+
+
+def test_turns_that_are_alike_are_one_voice() -> None:
+    """What is heard of both counts, each for as long as it was; another voice stays by itself."""
+    one, other = joined([_voice(0, 3.0, 1.0, 0.0), _voice(1, 2.0, 0.0, 1.0), _voice(3, 1.0, 0.8, 0.6)], 0.6)
+    assert (one.activity.tolist(), one.heard_s) == ([1, 0, 0, 1], 4.0)
+    assert np.allclose(one.vector, np.array([3.8, 0.6]) / np.hypot(3.8, 0.6))
+    assert (other.activity.tolist(), other.heard_s) == ([0, 1, 0, 0], 2.0)
+    assert joined([], 0.6) == []
+
+
+def test_a_short_turn_is_given_to_who_speaks() -> None:
+    """Seven tenths of a second, where segmentation hears one voice only."""
+    low, high = tone(LOW_HZ, 3), tone(HIGH_HZ, 3)
+    pieces = [high, PAUSE, low, PAUSE, tone(HIGH_HZ, 0.7), PAUSE, low]
+    diarizer = Diarizer(OneForTwo())
+    diarizer.feed(np.concatenate(pieces))
+    diarizer.catch_up()
+    found: list[Turn] = diarizer.turns()
+    assert [turn.speaker for turn in found] == ["Speaker 2", "Speaker 1", "Speaker 2", "Speaker 1"]
+    assert np.allclose([found[2].start_s, found[2].end_s], [6.8, 7.5], atol=0.1)
