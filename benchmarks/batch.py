@@ -73,20 +73,22 @@ def transcribed(folder: Path, out: Path, *options: str) -> list[str]:
     return [*command, "--threads", "1", *options]
 
 
-def alone(folder: Path, out: Path, workers: int) -> dict[str, Any]:
+def alone(folder: Path, out: Path, workers: int, provider: str) -> dict[str, Any]:
     """One process with so many workers."""
     from tests.cluster.nodes import watched
 
-    how = ["--workers", str(workers), "--jobs", str(workers)]
+    how = ["--provider", provider, "--workers", str(workers), "--jobs", str(workers)]
     return watched(transcribed(folder, out, *how), out)
 
 
-def on_nodes(folder: Path, out: Path, lose_after: int) -> tuple[dict[str, Any], dict[str, float]]:
+def on_nodes(
+    folder: Path, out: Path, lose_after: int, provider: str
+) -> tuple[dict[str, Any], dict[str, float]]:
     """Two nodes, of which one is killed after so many results; what happened, and what tasks cost there."""
     from tests.cluster.nodes import ADDRESS, isolated
 
     costs = out.parent / "costs.json"
-    command = shlex.join(transcribed(folder, out, "--cluster", ADDRESS))
+    command = shlex.join(transcribed(folder, out, "--provider", provider, "--cluster", ADDRESS))
     measure = f"{shlex.quote(sys.executable)} -m benchmarks.batch --costs >{shlex.quote(str(costs))}"
     both = ["sh", "-c", f"{command}; code=$?; {measure}; exit $code"]
     nodes = [sys.executable, "-m", "tests.cluster.nodes", "--lose-after", str(lose_after), str(out), "--"]
@@ -191,16 +193,17 @@ def simulated(costs: Costs) -> Table:
     return table(["nodes", "slots", "efficiency in pieces, %", "by whole recordings, %"], rows, title)
 
 
-def measured(corpus: Path, files: int, length_s: float) -> tuple[dict[str, Any], list[Table]]:
+def measured(options: argparse.Namespace) -> tuple[dict[str, Any], list[Table]]:
     """All runs, and their tables."""
+    corpus, files, length_s, provider = options.corpus, options.files, options.seconds, options.provider
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         audio_s = folder_of(corpus, root / "in", files, length_s)
         folder_of(corpus, root / "fewer", files // _FEWER, length_s)
         note(f"{files} files, {audio_s:.0f} s")
-        two, one = (alone(root / name, root / out, n) for name, out, n in _ALONE)
+        two, one = (alone(root / name, root / out, n, provider) for name, out, n in _ALONE)
         note(f"one process: {rate(two):.2f} files/s with two workers, {rate(one):.2f} with one")
-        run, tasks = on_nodes(root / "in", root / "nodes", files // 2)
+        run, tasks = on_nodes(root / "in", root / "nodes", files // 2, provider)
         different = differing(root / "two", root / "nodes")
     share = share_of_ideal(run, two, one)
     header = ["files", "s of audio", "results", "twice", "differing", "s to the kill", "s in all", "ideal, %"]
@@ -239,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         note(reason)
         return 2
     about = machine()
-    data, tables = measured(options.corpus, options.files, options.seconds)
+    data, tables = measured(options)
     tables.append(simulated(costs := Costs(**data["costs"])))
     tables.append(table(["cost", "seconds"], asdict(costs).items(), "Costs, of a second of audio or a task"))
     print(*tables, sep="\n\n")
@@ -256,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="made by benchmarks.corpus")
     parser.add_argument("--files", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=4.0, help="least length of a file")
+    parser.add_argument("--provider", default="auto", help="a faster one makes what Ray adds weigh more")
     parser.add_argument("--simulate", action="store_true", help="only that, with the costs in results/")
     parser.add_argument("--costs", action="store_true", help="what tasks cost on a cluster that is there")
     parser.add_argument("--output", action="store_true", help="keep it in results/batch.json")
