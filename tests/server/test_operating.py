@@ -26,6 +26,9 @@ PACKAGE = Path(asrctl.__file__).parent
 PAGE = files("asrctl.server").joinpath("OPERATING.md").read_text(encoding="utf-8")
 RESULTS = PACKAGE.parent / "benchmarks" / "results"
 SETTINGS = flat(Settings())
+CORES = 2
+"""Of the machine that the sizes come from."""
+KINDS = ("clean", "report")
 
 
 def section(title: str) -> str:
@@ -124,23 +127,33 @@ def test_commands_have_these_options(command: str, capsys: pytest.CaptureFixture
 
 def test_figures_are_the_measured_ones() -> None:
     """Sizes come from the results; what is worked out from them is worked out right."""
-    [result] = json.loads((RESULTS / "live.json").read_text(encoding="utf-8"))["tables"]
+    [result] = json.loads((RESULTS / "serve_table.json").read_text(encoding="utf-8"))["tables"]
     measured = [dict(zip(result["header"], row, strict=True)) for row in result["rows"]]
-    columns = (
-        "sessions",
-        "CPU s/s parent",
-        "CPU s/s workers",
-        "peak RSS MB",
-        "final after the endpoint's decision",
-    )
+    columns = ("sessions", "speech", "CPU s for an audio s", "MB", "final, p50 / p95 s", "highest rung")
+    ours = {
+        (row["speech"], int(row["sessions"])): row for row in measured if row["provider"] == "whisper_cpp"
+    }
     stated = [row for row in rows("Sizing") if row[0].isdigit()]
-    assert stated == [[row[column] for column in columns] for row in measured]
-    few, many = measured[0], measured[-1]
-    each = (float(many["peak RSS MB"]) - float(few["peak RSS MB"])) / (
-        int(many["sessions"]) - int(few["sessions"])
+    assert stated == [[row[column] for column in columns] for row in ours.values()]
+    text = " ".join(section("Sizing").split())
+    partials, all_audio = (
+        {
+            kind: max(n for (speech, n), row in ours.items() if speech == kind and fits(row)) // CORES
+            for kind in KINDS
+        }
+        for fits in (lambda row: int(row["highest rung"]) < 3, lambda row: float(row["dropped s"]) == 0)
     )
-    assert f"{each:.0f} MB for each session between {few['sessions']} and {many['sessions']}" in section(
-        "Sizing"
+    assert f"{partials['clean']} of clean speech, {partials['report']} of hard speech." in text
+    assert f"{all_audio['report']} of hard speech get finals only" in text
+    each = (float(ours["clean", 10]["MB"]) - float(ours["clean", 1]["MB"])) / 9
+    assert f"{each:.0f} MB for each session between 1 and 10" in text
+    [peer] = [
+        row
+        for row in measured
+        if [row[name] for name in columns[:2]] == ["16", "clean"] and row not in ours.values()
+    ]
+    assert (
+        f"8 of clean speech are served on rung {peer['highest rung']}, in {float(peer['MB']):.0f} MB" in text
     )
     assert f"{AdmissionOptions().target_load} of the workers' time" in section("Sizing").replace("\n  ", " ")
     assert f"{used(10):.0%} of the places, one pool of ten servers {used(100):.0%}" in section(
