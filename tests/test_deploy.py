@@ -69,6 +69,49 @@ def test_the_unit_waits_for_finals() -> None:
     assert load(None, environ).settings.models_dir is not None
 
 
+_PYTHON = """#!/bin/sh
+mkdir -p "$3/bin"
+cat >"$3/bin/pip" <<'PIP'
+#!/bin/sh
+printf '#!/bin/sh\\necho "%s $ASRCTL_API_KEY $XDG_CONFIG_HOME"\\n' "${2##*==}" >"${0%pip}asrctl"
+chmod +x "${0%pip}asrctl"
+PIP
+chmod +x "$3/bin/pip"
+"""
+"""Stands for `python3 -m venv DIR`; its pip makes a program that says which version it is."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_a_server_is_upgraded_and_rolled_back(tmp_path: Path) -> None:
+    """By the lines of the unit and of OPERATING.md its program is of one version, the next, the first."""
+    (tmp_path / "python3").write_text(_PYTHON)
+    (tmp_path / "systemctl").write_text('#!/bin/sh\necho "$1"\n')
+    for program in ("python3", "systemctl"):
+        (tmp_path / program).chmod(0o755)
+    for name in ("opt", "etc"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "etc" / "asrctl.env").write_text("ASRCTL_API_KEY=secret\n")
+    page = Path(asrctl.__file__).with_name("server").joinpath("OPERATING.md").read_text(encoding="utf-8")
+    [upgrade] = re.findall(r"^\*\*Upgrade\*\*.*?```sh\n(.*?)```", page, re.DOTALL | re.MULTILINE)
+    [back] = re.findall(r"^\*\*Roll back\*\*: `(.+?)`", page, re.MULTILINE)
+    first = "\n".join(re.findall(r"^#   ((?:python3|\S+/pip|ln) .*)$", UNIT, re.MULTILINE))
+    [started] = re.findall(r"^ExecStart=(\S+)", UNIT, re.MULTILINE)
+    [version] = re.findall(r"asrctl-([\d.]+)/bin/pip", first)
+
+    def ran(lines: str) -> str:
+        lines = re.sub(r"(?<![^\s=])(?=/opt/|/etc\b)", str(tmp_path), lines)
+        environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        done = subprocess.run(["sh", "-e", "-c", lines], env=environ, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    ran(first)
+    assert ran(started).split() == [version]
+    said = ran(upgrade.replace("NEW", "9.9"))
+    assert said == f"9.9 secret {tmp_path}/etc\nrestart\n" and ran(started).split() == ["9.9"]
+    assert ran(back.replace("OLD", version)) == "restart\n" and ran(started).split() == [version]
+
+
 # The container
 
 

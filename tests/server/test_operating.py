@@ -114,7 +114,7 @@ def test_files_ship() -> None:
     assert all(any(there.startswith(name) for there in shipped()) for name in named)
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"[/`](asrctl [a-z]+[^`#\n]*)", PAGE))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"[/`](asrctl [a-z]+[^`#)\n]*)", PAGE))))
 def test_commands_have_these_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """By the help of the command."""
     words = command.split()[1:]
