@@ -2,13 +2,15 @@
 
 python -m benchmarks.container --output
 
-It runs as compose.yaml runs it: not as root, read-only but for /tmp, without rights; here on loopback. Needs
-podman or docker, and an image to start from; `--base` names another than the Containerfile.
+It runs as compose.yaml runs it: not as root, read-only but for /tmp, without rights; here on loopback. Its
+health check is run, too. Needs podman or docker, and an image to start from; `--base` names another than the
+Containerfile.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import secrets
@@ -49,16 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     with started(engine) as ready_s:
         note(f"ready after {ready_s:.1f} s; its user: {said(engine, 'exec', NAME, 'id', '-u')}")
         check_read_only(engine)
-        command = [
-            sys.executable,
-            "-m",
-            "asrctl",
-            "transcribe",
-            "-q",
-            "--server",
-            ADDRESS.replace("http", "ws"),
-        ]
-        text = said(*command, str(SPEECH), ASRCTL_API_KEY=KEY)
+        check_health(engine)
+        command = [sys.executable, "-m", "asrctl", "transcribe", "-q", "--server"]
+        text = said(*command, ADDRESS.replace("http", "ws"), str(SPEECH), ASRCTL_API_KEY=KEY)
         if text != TEXT:
             raise RuntimeError(f"another text: {text!r}")
         memory_mb = float(re.findall(r"^asrctl_memory_bytes\S* (\S+)$", page("/metrics"), re.M)[0]) / 1e6
@@ -137,6 +132,12 @@ def page(path: str) -> str:
             return bytes(answer.read()).decode()
     except (URLError, OSError):
         return ""
+
+
+def check_health(engine: str) -> None:
+    """Run the image's own check in it; raises CalledProcessError if it is not well."""
+    [_, *check] = json.loads(said(engine, "inspect", "-f", "{{json .Config.Healthcheck.Test}}", NAME))
+    said(engine, "exec", NAME, *check)
 
 
 def check_read_only(engine: str) -> None:
