@@ -202,6 +202,29 @@ def test_ci_runs_what_is_promised() -> None:
     assert "macos" in runners and "windows" in runners
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+@pytest.mark.parametrize(
+    ("tag", "changelog", "urls", "code"),
+    [
+        ("v1.2.3", "## [1.2.3]", "[project.urls]", 0),
+        ("v1.2.4", "## [1.2.3]", "[project.urls]", 1),
+        ("v1.2.3", "## [Unreleased]", "[project.urls]", 1),
+        ("v1.2.3", "## [1.2.3]", "", 1),
+    ],
+)
+def test_what_is_not_ready_is_not_released(
+    tag: str, changelog: str, urls: str, code: int, tmp_path: Path
+) -> None:
+    """Another version than the tag's, one that the changelog does not know, a project nobody finds."""
+    steps = yaml.safe_load(WORKFLOWS["release.yml"])["jobs"]["build"]["steps"]
+    [lines] = [step["run"] for step in steps if step.get("name", "").startswith("the tag is the version")]
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nversion = "1.2.3"\n{urls}\n')
+    (tmp_path / "CHANGELOG.md").write_text(f"{changelog} - 2026-01-01\n")
+    environ = {**os.environ, "GITHUB_REF_NAME": tag}
+    done = subprocess.run(["sh", "-e", "-c", lines], env=environ, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    assert done.returncode == code
+
+
 def test_only_publishing_can_sign() -> None:
     """And it comes after the tests and the build, behind an environment that may ask somebody."""
     jobs = yaml.safe_load(WORKFLOWS["release.yml"])["jobs"]
