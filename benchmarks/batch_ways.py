@@ -38,9 +38,10 @@ def recordings(corpus: Path, folder: Path, files: int) -> None:
     write_wav(folder / "long.wav", [part, part[: round(LONG_S * SAMPLE_RATE_HZ) - len(part)]])
 
 
-def over(address: str, folder: Path, out: Path, stop_after: int) -> dict[str, Any]:
-    """Interrupt the command once there are so many transcripts, and give it again; what happened."""
-    command = transcribed(folder, out, "--cluster", address, "--skip-existing")
+def over(address: str, folder: Path, out: Path, provider: str) -> dict[str, Any]:
+    """Interrupt the command once a third of the transcripts is there, and give it again; what happened."""
+    stop_after = len(list(folder.iterdir())) // 3
+    command = transcribed(folder, out, "--cluster", address, "--provider", provider, "--skip-existing")
     started_s = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     while process.poll() is None and len(_inodes(out)) < stop_after:
@@ -60,14 +61,14 @@ def _inodes(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in out.glob("*") if path.suffix != ".part"}
 
 
-def inside(root: Path) -> None:
+def inside(root: Path, provider: str) -> None:
     """All ways, in the namespaces; prints what happened."""
     from tests.cluster.nodes import Nodes
 
-    files, found = len(list((root / "in").iterdir())), {}
+    found = {}
     with Nodes(2):
         for number, way in enumerate(WAYS):
-            found[way] = over(way, root / "in", root / str(number), files // 3)
+            found[way] = over(way, root / "in", root / str(number), provider)
             note(f"{way}: {found[way]}")
     print(json.dumps(found))
 
@@ -84,23 +85,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="made by benchmarks.corpus")
     parser.add_argument("--files", type=int, default=25)
+    parser.add_argument("--provider", default="auto")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--output", action="store_true", help="keep it in results/batch_ways.json")
     options = parser.parse_args(arguments)
     if options.inside:
-        inside(options.inside)
+        inside(options.inside, options.provider)
         return 0
     from tests.cluster.nodes import isolated, why_not
 
     if reason := why_not():
         note(reason)
         return 2
-    about = machine()
+    about, how = machine(), ["--provider", options.provider]
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         recordings(options.corpus, root / "in", options.files)
-        subprocess.run(transcribed(root / "in", root / "alone", "--workers", "2"), check=True)
-        there = [sys.executable, "-m", "benchmarks.batch_ways", "--inside", str(root)]
+        subprocess.run(transcribed(root / "in", root / "alone", "--workers", "2", *how), check=True)
+        there = [sys.executable, "-m", "benchmarks.batch_ways", "--inside", str(root), *how]
         ran = subprocess.run(isolated(there), stdout=subprocess.PIPE, text=True, check=True)
         found = json.loads(ran.stdout)
         for number, way in enumerate(WAYS):
