@@ -18,6 +18,7 @@ PAGE = RESULTS.parent / "RESULTS.md"
 SECTIONS = {
     "Installing": {
         "install": "A newcomer's minute: from nothing to the first transcript, with one command",
+        "container": "The container, built and run",
     },
     "Files": {
         "comparison": "Long file: speed against word errors",
