@@ -11,6 +11,16 @@ LARGE_BYTES = 256 * 1024
 _M_MMAP_THRESHOLD = -3  # malloc.h
 
 
+def return_free_pages() -> None:
+    """Give back to the system what is free between small blocks; takes 0.1 to 3 ms.
+
+    glibc does so at the end of the heap only. Attacks of large messages left the parent 16 to 90 MB larger.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def return_large_blocks(from_bytes: int = LARGE_BYTES) -> None:
     """Have each block from this size on given back to the system when it is freed.
 

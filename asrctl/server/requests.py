@@ -22,6 +22,8 @@ REQUESTS_BURST_S = 3.0
 MAX_HEADER_BYTES = 16 * 1024
 """All of a request but for its body."""
 _MAX_HEADERS = 100
+_PIECE_BYTES = 16 * 1024
+"""So much of a body is looked at before it is seen whether it is one."""
 _MAX_LINE_BYTES = 8 * 1024
 """What the WebSocket library takes of a request; it says nothing at all to more."""
 _MAX_PIPELINED = 8
@@ -101,12 +103,18 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(431, "the request is too long")
 
     def _take_body(self, data: bytes) -> None:
+        """In pieces, so that what is no body is noticed in time."""
         self.idle_since_s = self.loop.time()
-        before = self._body_bytes
-        super().data_received(data)
-        self._around_bytes += len(data) - (self._body_bytes - before)
-        if self._in_body and self._around_bytes > MAX_HEADER_BYTES + self._body_bytes:
-            self._cut()
+        at = 0
+        while self._in_body and not self._refused and at < len(data):
+            piece, before = data[at : at + _PIECE_BYTES], self._body_bytes
+            super().data_received(piece)
+            at += len(piece)
+            self._around_bytes += len(piece) - (self._body_bytes - before)
+            if self._in_body and self._around_bytes > MAX_HEADER_BYTES + self._body_bytes:
+                self._cut()
+        if at < len(data) and not self._refused:
+            self.data_received(data[at:])
         elif self._draining is not None:
             self._wait()
 
@@ -127,6 +135,11 @@ class HttpConnection(HttpToolsProtocol):
         self.transport.resume_reading()
         if data:
             self.data_received(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of what follows a body nothing is kept."""
+        if not self._in_body:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Refuse what no page takes."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from asrctl.audio.heap import return_free_pages
 from asrctl.errors import AsrctlError
 from asrctl.server.app import Application
 from asrctl.server.dialects.wyoming import WyomingPort
@@ -23,6 +24,8 @@ from asrctl.streaming.stream import SpeechDetector
 
 _BEAT_S = 0.25
 _BEATS_PER_S = 4
+_TIDY_S = 5
+"""Memory that is free is given back so often."""
 _CLOSE_S = 2.0
 """At the end, how long sockets have to answer their close frames."""
 _NOTE_S = 1.0
@@ -169,6 +172,8 @@ class Server:
             steps = [self.hub.tick, self._app.dialects.check]
             if beats % _BEATS_PER_S == 0:
                 steps += [governor.tick, self._app.check_connections, self.doorkeeper.sweep]
+            if beats % (_TIDY_S * _BEATS_PER_S) == 0:
+                steps.append(return_free_pages)
             for step in steps:
                 try:
                     step()

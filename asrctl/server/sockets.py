@@ -30,14 +30,14 @@ _MAX_BACKLOG_BYTES = 1 << 20
 _MAX_AFTER_CLOSE_BYTES = 1 << 16
 """What a client may have on its way when the server closes its socket."""
 _LINGER_S = 5.0
-"""So long is thrown away what a client still sends of a message that is refused: closed at once, the
-connection would be reset, and the reason lost."""
+"""A client has so long to answer a close frame. What it still sends of a message that was refused is thrown
+away for so long: closed at once, the connection would be reset, and the reason lost."""
 _FRAMES_PER_S = 1000
 """Of all sockets without a session together: they must not take the time of those who have one."""
 _FRAMES_BURST_S = 3.0
 _TURN_S = 0.02
-_LEAST_MESSAGE_BYTES = 16 * 1024
-"""An unfinished message that does not bring so much in the time of a handshake is as good as none."""
+_LEAST_MESSAGE_BYTES = 8 * 1024
+"""An unfinished message that does not bring so much in half the time of a handshake is as good as none."""
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
@@ -51,6 +51,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         """As uvicorn makes it."""
         super().__init__(*args, **options)
+        self.close_timeout = _LINGER_S  # uvicorn's
         self.idle_since_s = self.loop.time()
         self.scope: Any = None
         self.on_control: Callable[[bool], None] = lambda ping: None
@@ -129,7 +130,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self._stop_waiting()
         elif self._slow is None:
             self._await_more()
-        if self._may_be_long and not self.long_messages.fits(self, self._held_bytes):
+        if not self._has_room():
             self.conn.fail(1013, "too many long messages")
             self.handle_parser_exception()
             return
@@ -139,6 +140,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._hold(bool(self._backlog))
         if self._backlog:
             self.loop.call_soon(self._look)
+
+    def _has_room(self) -> bool:
+        """Whether what it holds of messages fits beside what the others hold."""
+        is_stranger = not self.has_session()
+        if not (is_stranger or self._may_be_long):
+            return True
+        return self.long_messages.fits(self, self._held_bytes, is_stranger=is_stranger)
 
     def _hold(self, held: bool) -> None:
         if self._paced is not None and self._paced.held != held:
@@ -168,11 +176,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """A message was taken that held so much."""
         self._untaken_bytes -= held_bytes
         if not self.disconnected:
-            self.long_messages.fits(self, self._held_bytes)
+            self._has_room()
 
     def _await_more(self) -> None:
         """A message has begun: it has to go on."""
-        self._slow = self.loop.call_later(self.doorkeeper.timeout_s, self._check_slow, self._unfinished_bytes)
+        self._slow = self.loop.call_later(
+            self.doorkeeper.timeout_s / 2, self._check_slow, self._unfinished_bytes
+        )
 
     def _check_slow(self, before_bytes: int) -> None:
         if self._unfinished_bytes - before_bytes < _LEAST_MESSAGE_BYTES:

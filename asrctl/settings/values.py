@@ -131,7 +131,7 @@ class ServeSettings:
     max_files: int = _number(2, 1, 1000)
     max_waiting_files: int = _number(8, 0, 10_000)
     max_upload_bytes: int = _number(1 << 30, 1 << 16, 1 << 40)
-    upload_idle_s: float = _number(15.0, 0.1, 3600.0)
+    upload_idle_s: float = _number(12.0, 0.1, 3600.0)
     drain_s: float = _number(0.0, 0.0, 3600.0)
     grace_s: float = _number(10.0, 0.0, 3600.0)
     watchdog_s: float = _number(30.0, 1.0, 3600.0)

@@ -78,17 +78,22 @@ async def ping_for_ever(link: Link) -> None:
 
 @kind("wyoming")
 async def nonsense_at_wyoming(link: Link) -> None:
-    """Deep JSON, lists, types that are none, rates of a gigahertz, chunks before their start."""
+    """Deep JSON, lists, types that are none, rates of a gigahertz."""
     lines = (
         b"[" * 50_000 + b"\n",
         b"[]\n",
         b'{"type":5}\n',
         event("audio-chunk", {"rate": 10**9, "width": 2, "channels": 1}, bytes(100)),
         event("audio-chunk", {"rate": 16_000, "width": 99, "channels": -1}, bytes(100)),
-        event("audio-chunk", {"rate": 16_000, "width": 2, "channels": 1}, bytes(101)),
         event("transcribe", {"language": ["en"], "name": "x" * 50_000}),
     )
     await link.send(link.dice.choice(lines))
+
+
+@kind("wyoming", 16, greedy=True)
+async def audio_before_its_start(link: Link) -> None:
+    """A chunk that nothing announced, of half a sample more."""
+    await link.send(event("audio-chunk", {"rate": 16_000, "width": 2, "channels": 1}, bytes(101)))
 
 
 @kind("wyoming")

@@ -20,9 +20,27 @@ kept = [small for _, small in kept]
 print((rss().rss - before) >> 20)
 """
 
+HOLES = """
+import psutil
+from asrctl.audio.heap import return_free_pages
+rss = psutil.Process().memory_info
+before = rss().rss
+blocks = [bytes(10_000) for _ in range(10_000)]
+blocks = blocks[::20]
+return_free_pages()
+print((rss().rss - before) >> 20)
+"""
+
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator is not used here")
 def test_large_blocks_leave_no_holes() -> None:
     """Of 100 MB in blocks between small ones that stay, nearly all goes back."""
     done = subprocess.run([sys.executable, "-c", FREES], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator is not used here")
+def test_holes_are_given_back() -> None:
+    """Of 100 MB in small blocks, of which every twentieth stays, most goes back."""
+    done = subprocess.run([sys.executable, "-P", "-c", HOLES], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
 from asrctl.providers.base import ModelSpec
+from asrctl.server import server as server_module
+from asrctl.server import sockets
+from asrctl.server.requests import HttpConnection
 from asrctl.server.sockets import WebSocketConnection
 
 from .servers import PATIENCE_S, Running, Talker, open_socket, options_for, running, spoken, until
@@ -40,9 +44,56 @@ def test_messages_that_come_slowly(shared: Running) -> None:
         until(lambda: shared.call(lambda: connection._held_bytes) >= 30_000)
         shared.call(lambda: connection._check_slow(10_000))
         assert connection.is_accepted
+        assert shared.call(lambda: connection._slow.when() - connection.loop.time()) <= 5.0  # half of 10 s
         link.sendall(b"a" * 10_000)
         until(lambda: shared.call(lambda: connection._slow) is None)
         assert connection.is_accepted
+
+
+def test_messages_of_strangers_have_little_room(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What all of them hold of messages that have begun is bounded, also of messages of usual length."""
+    begun = b"\x81\xff" + (900_000).to_bytes(8) + bytes(4) + b"a" * 300_000
+    with ExitStack() as stack:
+        links = []
+        for number in range(3):
+            links.append(stack.enter_context(link_to(shared)))
+            links[-1].sendall(UPGRADE.replace(b"/v1/stream", b"/v1/realtime") + b"\r\n")
+            until(lambda: b"\r\n\r\n" in links[-1].recv(1 << 16, socket.MSG_PEEK))
+            connections = [each for each in shared.server.doorkeeper._peers if each.is_accepted]
+            room = connections[0].long_messages  # type: ignore[attr-defined]
+            monkeypatch.setattr(room, "_most_bytes", 800_000)
+            links[-1].sendall(begun)
+            if number < 2:
+                held = (number + 1) * 300_000
+                until(lambda: shared.call(lambda: sum(room._held.values())) >= held)  # noqa: B023
+        assert (1013).to_bytes(2) + b"too many long messages" in rest(links[-1])
+        assert sum(each.is_accepted for each in shared.server.doorkeeper._peers) == 2
+
+
+def test_a_close_frame_that_is_not_answered(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket of a client that does not take part in the end is cut all the same, and soon."""
+    monkeypatch.setattr(sockets, "_LINGER_S", 0.1)
+    with link_to(shared) as link:
+        link.settimeout(5.0)  # the library's own time is 10 s
+        link.sendall(UPGRADE + b"\r\n")
+        until(lambda: b"\r\n\r\n" in link.recv(1 << 16, socket.MSG_PEEK))
+        link.sendall(bytes((0x81, 0x87)) + bytes(4) + b"no JSON")
+        assert b"\x88\n" + (1007).to_bytes(2) + b"bad_json" in rest(link)
+
+
+def test_headers_behind_a_body_are_not_kept(shared: Running) -> None:
+    """They are of no use to anybody, and each is an object."""
+    with link_to(shared) as link:
+
+        def asking() -> list[HttpConnection]:
+            return [each for each in shared.server.doorkeeper._peers if isinstance(each, HttpConnection)]
+
+        link.sendall(CHUNKED + FORM)
+        until(lambda: any(each._in_body for each in shared.call(asking)))
+        link.sendall(b"0\r\n" + b"a:b\r\n" * 1000)
+        until(lambda: any(each._around_bytes >= 5000 for each in shared.call(asking)))
+        [connection] = shared.call(asking)
+        assert len(connection.headers) == 3
 
 
 CHUNKED = b"POST /inference HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
@@ -132,3 +183,14 @@ def test_frames_without_a_session_take_turns(scripted: Scripted, monkeypatch: py
         assert talker.words == ["w1", "w2"]
         link.close_timeout = 0.0
         link.close()
+
+
+def test_a_server_gives_back_what_is_free(
+    scripted: Callable[..., ModelSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Again and again, since nobody tells it when an attack is over."""
+    calls = list[int]()
+    monkeypatch.setattr(server_module, "_TIDY_S", 1)
+    monkeypatch.setattr(server_module, "return_free_pages", lambda: calls.append(1))
+    with running(options_for(scripted())):
+        until(lambda: len(calls) > 1)

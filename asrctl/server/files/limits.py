@@ -28,7 +28,7 @@ class FileLimits:
     at_work: int = 2
     waiting: int = 8
     upload_bytes: int = 1 << 30
-    upload_idle_s: float = 15.0
+    upload_idle_s: float = 12.0
     spare_disk_bytes: int = 256 << 20
 
     def __post_init__(self) -> None:
