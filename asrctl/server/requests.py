@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from asrctl.policy.allowance import Allowance
 from asrctl.server.doorkeeper import Doorkeeper
-from asrctl.server.files.paths import takes_body
+from asrctl.server.files.paths import plain_target, takes_body
 
 CONNECTION = "asrctl.connection"
 """Among the extensions of an ASGI scope, the `HttpConnection` that it came through."""
@@ -148,6 +148,7 @@ class HttpConnection(HttpToolsProtocol):
         if len(self.pipeline) >= _MAX_PIPELINED:
             self._cut()
             return
+        self.url = plain_target(self.url)
         has_body = takes_body(self.url) and self.parser.get_method() != b"GET"
         if problem := _problem(self.url, self.headers, has_body):
             self._refuse(*problem)

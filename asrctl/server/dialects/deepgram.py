@@ -24,7 +24,7 @@ class DeepgramEntrance:
     """Clients are let in when there is a place, which they take with their first audio."""
 
     name = "deepgram"
-    paths: tuple[str, ...] = ("/v1/listen",)
+    paths: tuple[str, ...] = ("/v1/listen", "/v1/listen/")
     needs_place = False
     max_message_bytes: int | None = None
 

@@ -125,6 +125,14 @@ def test_a_whole_stream(shared: Running) -> None:
     assert any(final["speech_final"] for final in finals)
 
 
+@pytest.mark.parametrize("path", ["/v1/listen/", "//v1/listen", "/v1//listen/"])
+def test_addresses_that_end_with_a_slash(shared: Running, path: str) -> None:
+    """They lead to the same."""
+    with open_socket(f"ws://127.0.0.1:{shared.server.port}{path}?{QUERY}", subprotocols=None) as socket:
+        socket.send('{"type": "CloseStream"}')
+        assert json.loads(socket.recv(timeout=PATIENCE_S))["type"] == "Metadata"
+
+
 @pytest.mark.parametrize("encoding", ["linear16", "linear32", "float32"])
 def test_encodings(shared: Running, encoding: str) -> None:
     """The same audio in each, in pieces of odd lengths."""

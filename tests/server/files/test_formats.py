@@ -9,9 +9,12 @@ import pytest
 
 from ..servers import Running
 from .requests import FORM as FORM_TYPE
-from .requests import HELLO, LONG, TRANSCRIPTIONS, WORDS, client, form, post, said, wav
+from .requests import HELLO, LONG, TRANSCRIPTIONS, WORDS, Raw, client, form, post, said, wav
 
-PATHS = [TRANSCRIPTIONS, "/audio/transcriptions", "/v1/audio/transcriptions/", "/audio/transcriptions/"]
+PATHS = [
+    *(TRANSCRIPTIONS, "/audio/transcriptions", "/v1/audio/transcriptions/", "/audio/transcriptions/"),
+    *("/v1//audio/transcriptions", "///v1/audio/transcriptions"),  # of an address that ends with a slash
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -21,6 +24,20 @@ def test_json(shared: Running, path: str) -> None:
     assert answer.json() == {"text": WORDS, "usage": {"type": "duration", "seconds": 3.3}}
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-asrctl-model"] == "words"
+
+
+@pytest.mark.parametrize("name", ["http://localhost", "HTTP://127.0.0.1:1", "https://[::1]:8765"])
+def test_a_target_with_the_name_of_the_server(shared: Running, name: str) -> None:
+    """Clients may send it, and those of proxies do; a query goes with it."""
+    body = form(("file", HELLO, "a.wav"))
+    headers = f"Content-Type: {FORM_TYPE}\r\nContent-Length: {len(body)}\r\nConnection: close"
+    with Raw(shared) as raw:
+        raw.start(headers, f"{name}{TRANSCRIPTIONS}?from=http://a//b")
+        raw.send(body)
+        assert WORDS.encode() in raw.read()
+    with Raw(shared) as raw:
+        raw.start("Connection: close", name, "GET")
+        assert raw.read().startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(
