@@ -294,8 +294,11 @@ def _known(language: str, path: str, served: Served) -> str:
     return language
 
 
-def _turns(given: Given) -> TurnDetection:
-    kind = given.choice("type", ("server_vad", "semantic_vad"), "server_vad")
+def _turns(given: Given) -> TurnDetection | None:
+    """As given; `none` is null as clients for Azure wrote it."""
+    kind = given.choice("type", ("server_vad", "semantic_vad", "none"), "server_vad")
+    if kind == "none":
+        return None
     if kind == "semantic_vad":
         return TurnDetection(kind, eagerness=given.choice("eagerness", tuple(_EAGERNESS), "auto"))
     threshold = given.number("threshold", 0.0, 1.0)

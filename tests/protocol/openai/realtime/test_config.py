@@ -136,6 +136,7 @@ def test_the_older_shape() -> None:
     assert flat.is_flat
     assert flat.shown("s")["input_audio_format"] == "g711_alaw"
     assert updated(flat, {"turn_detection": None}, SERVED).turn_detection is None
+    assert updated(flat, {"turn_detection": {"type": "none"}}, SERVED).turn_detection is None
     assert not updated(flat, nested(), SERVED).is_flat
 
 
