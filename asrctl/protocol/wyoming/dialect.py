@@ -93,6 +93,11 @@ class WyomingDialect:
         """Whether nothing more should be read from the socket until the present utterance is answered."""
         return self._held is not None
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether an utterance has ended that has no transcript yet."""
+        return self._utterance is not None and self._utterance.ended
+
     def opened(self) -> list[DialectOutput]:
         """See `Dialect.opened`; the client speaks first."""
         return []

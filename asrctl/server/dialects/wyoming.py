@@ -104,6 +104,8 @@ class WyomingConnection(asyncio.Protocol):
         self._backlog = bytearray()
         self._looking = False
         self._stalled = False
+        self._is_last = False
+        """Whether nothing more comes from the client, and it waits for a transcript."""
         self._kept = ExitStack()
         self.idle_since_s = self._loop.time()
 
@@ -138,6 +140,11 @@ class WyomingConnection(asyncio.Protocol):
         if not self._driver.closed:
             self._backlog += data
             self._look_soon()
+
+    def eof_received(self) -> bool:
+        """A client may say that it sends no more, and wait for what it asked: close then, else at once."""
+        self._is_last = self._dialect.is_answering
+        return self._is_last
 
     # Reading
 
@@ -195,6 +202,8 @@ class WyomingConnection(asyncio.Protocol):
             self.transport.abort()
         elif self._stalled and not self._dialect.is_waiting:
             self._look_soon()
+        elif self._is_last and not self._dialect.is_answering:
+            self._loop.call_soon(self.transport.close)  # after what else there is to say
 
     def finish(self, code: int, reason: str) -> None:
         """Close as soon as the client can have read what was sent."""

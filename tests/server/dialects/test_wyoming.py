@@ -122,6 +122,23 @@ def test_utterances_that_are_sent_all_at_once(server: Running) -> None:
         assert [dict(each.data) for each in client.heard if each.type == "pong"] == [{"text": "x"}]
 
 
+def test_a_client_that_sends_no_more(scripted: Scripted) -> None:
+    """One that closes its half of the connection has the transcripts that it asked for, and the end; one in
+    the middle of an utterance has left."""
+    with serving(scripted(delay_s=0.1)) as server:
+        with closing(Wyomingly(server)) as client:
+            client.send(*(chunks(spoken(number)) + STOP for number in (1, 2)))
+            client.socket.shutdown(socket.SHUT_WR)
+            assert [client.until("transcript")["text"] for _ in range(2)] == ["w1", "w2"]
+            assert client.ended() == "" and client.heard[-1].type == "transcript-stop"
+        with closing(Wyomingly(server)) as client:
+            client.send(chunks(spoken(1)))
+            until(lambda: server.sessions == 1)
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.ended() == ""
+            until(lambda: not server.sessions and not len(server.server.hub.admission))
+
+
 def test_formats_of_all_kinds(server: Running) -> None:
     """Rate, width and channels of each chunk are obeyed, also where they change within an utterance."""
     samples = np.frombuffer(spoken(5), "<i2")
