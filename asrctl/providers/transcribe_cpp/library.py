@@ -33,8 +33,9 @@ class Library:
             reason = self._log[-1] if self._log else str(error)
             raise ModelError(f"{spec.path}: transcribe.cpp cannot load it ({reason})") from None
         if transcribe_cpp.Role.ASR not in self.model.roles:
+            kind = self.model.arch
             self.model.close()
-            raise ModelError(f"{spec.path}: this model recognises no speech ({self.model.arch})")
+            raise ModelError(f"{spec.path}: this model recognises no speech ({kind})")
         self.abilities = self.model.capabilities
         self.threads = spec.threads
         self._takes_hints = True
