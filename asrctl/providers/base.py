@@ -37,7 +37,7 @@ class ModelSpec:
     path: Path
     threads: int = 1
     use_gpu: bool = True
-    options: tuple[tuple[str, int], ...] = ()
+    options: tuple[tuple[str, int | str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

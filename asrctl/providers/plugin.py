@@ -160,7 +160,7 @@ def windows_only(setup: Setup) -> Serving | None:
     return None
 
 
-def no_options(setup: Setup) -> tuple[tuple[str, int], ...]:
+def no_options(setup: Setup) -> tuple[tuple[str, int | str], ...]:
     """For a provider whose settings say nothing of its models."""
     return ()
 
@@ -219,7 +219,7 @@ class Plugin:
     load: Callable[[ModelSpec], WindowedModel] | None = None
     listen: Callable[[ModelSpec], ListeningModel] | None = None
     serving: Callable[[Setup], Serving | None] = windows_only
-    options: Callable[[Setup], tuple[tuple[str, int], ...]] = no_options
+    options: Callable[[Setup], tuple[tuple[str, int | str], ...]] = no_options
     weights: str = ""
     locate: Callable[[Setup], Path] = path_as_given
     start: Callable[[Setup], Recognizer | WindowService] | None = None

@@ -207,7 +207,7 @@ def _hypothesis(given: dict[str, Any]) -> Hypothesis:
 
 def _load(header: dict[str, Any], _: bytes | bytearray) -> Load:
     given = header["spec"]
-    options = tuple((str(name), int(value)) for name, value in given["options"])
+    options = tuple((str(name), value) for name, value in given["options"])
     return Load(ModelSpec(**{**given, "path": Path(given["path"]), "options": options}), header["streams"])
 
 

@@ -7,26 +7,26 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from asrctl.assembly import prepare
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
-from asrctl.errors import ModelError, UsageError
+from asrctl.errors import DecodeError, ModelError, UsageError
 from asrctl.models.store import ModelStore
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.providers.plugin import is_installed
+from asrctl.providers.transcribe_cpp.settings import TranscribeCppSettings
 from asrctl.settings import Settings
 from asrctl.workers.options import PoolOptions
 from tests.workers.blocking import BlockingPool
 
 from .small_gguf import write_model
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(not is_installed("transcribe_cpp"), reason="transcribe-cpp is not installed"),
-]
+transcribe_cpp = pytest.importorskip("transcribe_cpp")
+pytestmark = pytest.mark.integration
 
 GREEDY = DecodeOptions()
 ALONE = """
@@ -141,6 +141,91 @@ def test_a_text_that_does_not_end(tmp_path: Path) -> None:
     assert segment.confidence == 0.5 and segment.start_s == 0
     assert segment.end_s == pytest.approx(len(sample_speech()) / 16_000)
     assert [word.text for word in segment.words] == segment.text.split()
+
+
+class Labels:
+    """In place of a library's model of the role `langid`: no weights of one are to be had here."""
+
+    roles = frozenset({transcribe_cpp.Role.LANGID})
+    langid_info = SimpleNamespace(min_audio_ms=500)
+    names = ("en", "iw", "xx")
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+        self.closed = False
+
+    def langid_label_index(self, code: str) -> int | None:
+        return {"en": 0, "he": 1}.get(code)
+
+    def langid_session(self, *, n_threads: int) -> Labels:
+        return self
+
+    def run(self, samples: NDArray[np.float32]) -> SimpleNamespace:
+        self.heard.append(len(samples))
+        if len(self.heard) > 2:
+            raise transcribe_cpp.TranscribeError("no")
+        shares = zip(self.names, (0.2, 0.7, 0.1), strict=True)
+        return SimpleNamespace(
+            candidates=[SimpleNamespace(index=at, p=share) for at, (_, share) in enumerate(shares)]
+        )
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_another_model_identifies_the_language(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where it is to be found out, with the codes that all others have; what it hears is evidence."""
+    from asrctl.providers.transcribe_cpp.windows import TranscribeCpp
+
+    labels, real, path = Labels(), transcribe_cpp.Model, tmp_path / "labels.gguf"
+    monkeypatch.setattr(
+        transcribe_cpp,
+        "Model",
+        lambda file, **more: labels if str(file) == str(path) else real(file, **more),
+    )
+    weights = store.resolve("base-q8_0").path
+    options = TranscribeCppSettings(language_model=str(path)).options
+    spec = ModelSpec("transcribe_cpp", weights, use_gpu=False, options=options)
+    speech = sample_speech()
+    with TranscribeCpp(spec) as model:
+        assert model.transcribe(speech, replace(GREEDY, language="en"), lambda: False).evidence == ()
+        open_ = replace(GREEDY, language="auto")
+        assert model.transcribe(speech[:4000], open_, lambda: False).evidence == ()
+        assert labels.heard == []
+        heard = model.transcribe(speech, open_, lambda: False)
+        assert heard.language == "he"
+        (piece,) = heard.evidence
+        assert piece.probabilities == (("en", 0.2), ("he", 0.7))
+        either = model.transcribe(speech, replace(GREEDY, language="en,de"), lambda: False)
+        assert either.language == "en" and keys(either.text) == keys(SAMPLE_TEXT)
+        with pytest.raises(DecodeError, match="cannot identify the language: no"):
+            model.transcribe(speech, open_, lambda: False)
+    assert labels.closed
+
+
+def test_a_model_that_recognises_no_speech(tiny_en: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that only finds voices or languages is an error with its name and kind."""
+    from asrctl.providers.transcribe_cpp.library import Library
+
+    monkeypatch.setattr(transcribe_cpp.Model, "roles", frozenset({transcribe_cpp.Role.LANGID}))
+    with pytest.raises(ModelError, match=rf"{tiny_en.name}: this model recognises no speech \(whisper\)"):
+        Library(ModelSpec("transcribe_cpp", tiny_en, use_gpu=False))
+
+
+def test_a_model_that_identifies_no_language(tiny_en: Path, store: ModelStore, tmp_path: Path) -> None:
+    """What the library does not load, or what does something else, is an error with its name; a model of
+    one language has none loaded."""
+    from asrctl.providers.transcribe_cpp.windows import TranscribeCpp
+
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF")
+    several = ModelSpec("transcribe_cpp", store.resolve("base-q8_0").path, use_gpu=False)
+    for path, problem in ((tiny_en, "identifies no language"), (tmp_path / "bad.gguf", "cannot load")):
+        options = TranscribeCppSettings(language_model=str(path)).options
+        with pytest.raises(ModelError, match=rf"{path.name}.*{problem}"):
+            TranscribeCpp(replace(several, options=options))
+        TranscribeCpp(replace(several, path=tiny_en, options=options)).close()
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"GGUF" + bytes(100)])

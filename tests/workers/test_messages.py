@@ -59,7 +59,7 @@ def test_hypotheses_survive(number: int, hypothesis: Hypothesis) -> None:
     "message",
     [
         Load(SPEC),
-        Load(replace(SPEC, options=(("lookahead_ms", 80),)), streams=5),
+        Load(replace(SPEC, options=(("lookahead_ms", 80), ("language_model", "/a.gguf"))), streams=5),
         Abort(3),
         Loaded("CPU"),
         LoadFailed(True, "no"),

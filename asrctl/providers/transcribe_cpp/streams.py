@@ -119,7 +119,7 @@ class ListeningTranscribeCpp:
         self._library.close()
 
 
-def _family_options(model: Any, options: dict[str, int]) -> Any:
+def _family_options(model: Any, options: dict[str, Any]) -> Any:
     """What is set, as the model's family takes it; None if nothing is, or it takes none of it."""
     given = {name: value for name, value in options.items() if value != MODELS_OWN}
     ahead_ms, interval_ms = given.get("lookahead_ms"), given.get("decode_interval_ms")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import transcribe_cpp
 
 from asrctl.errors import DecodeError
+from asrctl.policy.language import LanguageBelief
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.samples import clean, is_wordless
+from asrctl.providers.transcribe_cpp.identifier import Identifier
 from asrctl.providers.transcribe_cpp.library import Library
 from asrctl.providers.transcribe_cpp.results import hypothesis_of
 from asrctl.providers.transcribe_cpp.watch import Watch
@@ -29,9 +33,13 @@ class TranscribeCpp:
         """Load the weights.
 
         Raises:
-            ModelError: The library cannot load the file, or it recognises no speech.
+            ModelError: The library cannot load the file, or it recognises no speech; or the same of the model
+                that identifies the language.
         """
         self._library = Library(spec)
+        path = str(dict(spec.options).get("language_model", ""))
+        several = len(self._library.abilities.languages) != 1
+        self._identifier = Identifier(Path(path), spec.threads) if path and several else None
         self._session = self._library.model.session(n_threads=spec.threads)
         self._watch = Watch(self._session.cancel)
 
@@ -44,9 +52,13 @@ class TranscribeCpp:
         language = self._library.language(options.language) or options.language
         if is_wordless(samples):
             return Hypothesis((), language, 0.0)
+        asked = self._identifier is not None and options.wants_evidence
+        evidence = self._identifier.evidence(samples) if self._identifier and asked else ()
+        options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
+        language = self._library.language(options.language) or options.language
         with self._watch.asking(should_abort):
             result, complete = self._run(samples, options)
-        return hypothesis_of(
+        hypothesis = hypothesis_of(
             result,
             len(samples) / SAMPLE_RATE_HZ,
             language,
@@ -54,6 +66,7 @@ class TranscribeCpp:
             words=options.word_timestamps,
             complete=complete,
         )
+        return replace(hypothesis, evidence=evidence)
 
     def _run(self, samples: NDArray[np.float32], options: DecodeOptions) -> tuple[Any, bool]:
         """The library's result, and whether it is complete."""
@@ -78,6 +91,8 @@ class TranscribeCpp:
 
     def close(self) -> None:
         """Free the weights."""
+        if self._identifier is not None:
+            self._identifier.close()
         self._library.close()
 
     def __enter__(self) -> Self:

@@ -1,0 +1,66 @@
+"""A model that says which language is spoken, for recognisers that cannot tell, or not well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import transcribe_cpp
+
+from asrctl.errors import DecodeError, ModelError
+from asrctl.languages import CODES
+from asrctl.policy.language import pieces
+from asrctl.providers.samples import clean, is_wordless
+from asrctl.transcript import SAMPLE_RATE_HZ, LanguageEvidence
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Identifier:
+    """A loaded model of the role `langid`."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Load the weights.
+
+        Raises:
+            ModelError: The library cannot load the file, or it identifies no language.
+        """
+        try:
+            self._model = transcribe_cpp.Model(path, backend="cpu")
+        except transcribe_cpp.TranscribeError as error:
+            raise ModelError(f"{path}: transcribe.cpp cannot load it ({error})") from None
+        if transcribe_cpp.Role.LANGID not in self._model.roles:
+            kind = self._model.arch
+            self._model.close()
+            raise ModelError(f"{path}: this model identifies no language ({kind})")
+        self._session = self._model.langid_session(n_threads=threads)
+        self._least_samples = self._model.langid_info.min_audio_ms * SAMPLE_RATE_HZ // 1000
+        labels = {code: self._model.langid_label_index(code) for code in sorted(CODES)}
+        self._codes = {label: code for code, label in labels.items() if label is not None}
+        """Our codes by its labels, which have other names: "iw" is Hebrew there."""
+
+    def evidence(self, samples: NDArray[np.float32]) -> tuple[LanguageEvidence, ...]:
+        """What is heard at the beginning and at the end, unless it is too short or quiet there.
+
+        Raises:
+            DecodeError: The library failed.
+        """
+        found = []
+        for start, end in pieces(len(samples)):
+            piece = clean(samples[start:end])
+            if len(piece) < self._least_samples or is_wordless(piece):
+                continue
+            try:
+                candidates = self._session.run(piece).candidates
+            except transcribe_cpp.TranscribeError as error:
+                raise DecodeError(f"transcribe.cpp cannot identify the language: {error}") from None
+            known = ((self._codes.get(each.index), each.p) for each in candidates)
+            told = tuple((code, share) for code, share in known if code is not None)
+            found.append(LanguageEvidence(len(piece) / SAMPLE_RATE_HZ, told))
+        return tuple(found)
+
+    def close(self) -> None:
+        """Free the weights."""
+        self._model.close()
