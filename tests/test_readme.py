@@ -21,7 +21,7 @@ from tests import picture
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ("README.md", "CONTRIBUTING.md", "asrctl/ARCHITECTURE.md", ".github/SECURITY.md")
-MOST_LINES = 160
+MOST_LINES = 175
 """What a newcomer reads; the other pages have the rest."""
 MONDAY = Path(asrctl.__file__).parent / "assets" / "monday.wav"
 TEXT = "Please call me on Monday morning about the meeting."

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
@@ -145,6 +146,21 @@ def test_encodings(shared: Running, encoding: str) -> None:
         assert listening.code() == 1000
     assert listening.words == ["w1", "w2", "w3"]
     assert listening.said[-1]["duration"] == pytest.approx(len(samples) / 16_000, abs=0.005)
+
+
+def test_two_channels_are_mixed(shared: Running) -> None:
+    """Words on one of them come as well as those on both, however frames are cut; time is counted once."""
+    both, one = said([1, 2]), said([3])
+    left, right = np.concatenate((both, 2 * one)), np.concatenate((both, 0 * one))
+    audio = pcm(np.column_stack((left, right)).ravel())
+    with Listening(shared, channels="2") as listening:
+        for at in range(0, len(audio), 4001):
+            listening.socket.send(audio[at : at + 4001])
+        listening.ask("CloseStream")
+        assert listening.code() == 1000
+    assert listening.words == ["w1", "w2", "w3"]
+    assert listening.said[-1]["duration"] == pytest.approx(len(left) / 16_000, abs=0.005)
+    assert listening.said[-1]["channels"] == 2
 
 
 @pytest.mark.parametrize(
