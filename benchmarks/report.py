@@ -48,7 +48,11 @@ SECTIONS = {
     "Speakers by voice": {
         "speakers": "Who spoke, in conversations made of clips of LibriSpeech",
     },
-    "Vocabulary": {},
+    "Vocabulary": {
+        "vocabulary_whisper_cpp_tiny_en": "Rare terms with a vocabulary and without: whisper.cpp, tiny.en",
+        "vocabulary_whisper_cpp_base": "The same with base",
+        "vocabulary_faster_whisper_tiny_en": "The same with faster-whisper, tiny.en",
+    },
     "Server": {
         "serve_table": "One to sixteen sessions, by provider",
         "serve_load": "Ten sessions",
@@ -59,6 +63,7 @@ SECTIONS = {
         "page": "The page while captions come fast",
         "serve_crowd": "Forty clients at once",
         "dialects": "Other live dialects against the native one",
+        "files_beside": "Ten sessions without and with ten files beside them",
         "serve_faults": "Sessions under connection faults and server restarts",
         "faults": "A server and its client under attacks, lies and faults of processes, in the short form",
         "faults_long": "Sessions through a bad network and faults of processes",
@@ -68,6 +73,10 @@ SECTIONS = {
         "ladder": "Work on each rung of the degrade ladder",
     },
     "Other providers": {
+        "transcribe_cpp_windows": "What the pool adds to a window of transcribe.cpp, random weights",
+        "transcribe_cpp_streams": "What a worker adds to a feed of transcribe.cpp, random weights",
+        "transcribe_cpp_memory": "Memory of its streams, random weights",
+        "transcribe_cpp_growth": "Its memory over ten thousand feeds, random weights",
         "voxtral": "The provider voxtral, against a stand-in",
         "failover": "Fail-over from streams to the pool",
         "remote": "Remote dialects, against scripted servers on loopback",
