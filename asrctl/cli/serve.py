@@ -40,6 +40,7 @@ def serve(
     port: options.Port = None,
     node: options.Node = None,
     wyoming: options.Wyoming = None,
+    zeroconf: options.Zeroconf = None,
     page: options.Page = None,
     open_page: options.Open = False,
     max_sessions: options.MaxSessions = None,
@@ -93,6 +94,7 @@ def serve(
         "port": port,
         "node": node,
         "wyoming_port": wyoming,
+        "zeroconf": zeroconf,
         "page": page,
         "max_sessions": max_sessions,
         "api_key": api_key,
@@ -148,6 +150,7 @@ def options_of(settings: Settings) -> ServeOptions:
     from asrctl.policy.admission import AdmissionOptions
     from asrctl.policy.ladder import LadderOptions
     from asrctl.policy.priority import Source
+    from asrctl.server.dialects.announcement import check_announced
     from asrctl.server.options import Models, ServeOptions
 
     chosen, turns_from = settings.serve, _turns_from(settings)
@@ -170,6 +173,7 @@ def options_of(settings: Settings) -> ServeOptions:
         port=chosen.port,
         node=chosen.node,
         wyoming_port=chosen.wyoming_port,
+        zeroconf=chosen.zeroconf and check_announced(chosen.wyoming_port),
         page=chosen.page,
         api_key=chosen.api_key,
         allow_origins=frozenset(chosen.allow_origins),

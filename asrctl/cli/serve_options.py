@@ -30,6 +30,10 @@ Wyoming = Annotated[
         help="Serve Home Assistant's protocol on this TCP port too, such as 10300; 0 takes a free one.",
     ),
 ]
+Zeroconf = Annotated[
+    bool | None,
+    typer.Option("--zeroconf", help="Announce that port on the local network, for Home Assistant to find."),
+]
 Page = Annotated[
     bool | None, typer.Option("--page/--no-page", help="Serve the page for browsers at / (default: yes).")
 ]

@@ -73,6 +73,7 @@ class ServeOptions:
         port: TCP port; 0 takes a free one.
         node: This server's name among others, which its sessions' ids begin with; empty for none.
         wyoming_port: TCP port for clients that speak Wyoming; 0 takes a free one, None for none.
+        zeroconf: Whether that port is announced on the local network.
         page: Whether `/` serves the page for browsers.
         api_key: What clients must know; empty for nothing.
         allow_origins: Web origins that may connect besides those of this machine.
@@ -106,6 +107,7 @@ class ServeOptions:
     port: int = 8765
     node: str = ""
     wyoming_port: int | None = None
+    zeroconf: bool = False
     page: bool = True
     api_key: str = ""
     allow_origins: frozenset[str] = frozenset()

@@ -11,6 +11,7 @@ from typing import Any
 from asrctl.audio.heap import return_free_pages
 from asrctl.errors import AsrctlError
 from asrctl.server.app import Application
+from asrctl.server.dialects.announcement import Announcement
 from asrctl.server.dialects.wyoming import WyomingPort
 from asrctl.server.doorkeeper import Doorkeeper, affordable
 from asrctl.server.engine import Engine
@@ -81,6 +82,11 @@ class Server:
             except AsrctlError:
                 self._socket.close()
                 raise
+        self._announcement: Announcement | None = None
+        if options.zeroconf and self.wyoming is not None:
+            self._announcement = Announcement(
+                self.wyoming.address, self.wyoming.port, options.node, self.journal
+            )
         self.loop = asyncio.get_running_loop()
         self._stops = 0
         self._ending: asyncio.Task[None] | None = None
@@ -131,10 +137,14 @@ class Server:
                 self.hub.turns.start()
             if self.wyoming is not None:
                 await self.wyoming.start()
+            if self._announcement is not None:
+                self._announcement.start()
             await self._listener.serve(sockets=[self._socket])
         finally:
             if self.wyoming is not None:
                 self.wyoming.close()
+            if self._announcement is not None:
+                await self._announcement.close()
             self.hub.close()
             for task in tasks:
                 task.cancel()

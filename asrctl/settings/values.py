@@ -75,6 +75,7 @@ class ServeSettings:
         port: TCP port; 0 takes a free one.
         node: This server's name among others: session ids begin with it, log and metrics have it.
         wyoming_port: TCP port for clients that speak Wyoming; 0 takes a free one, none is the default.
+        zeroconf: Whether that port is announced on the local network, for Home Assistant to find.
         page: Whether `/` serves the page for browsers.
         max_sessions: Sessions at once; fewer are let in where the machine cannot do as many.
         max_system_sessions: The same for `system` audio alone; 0 for no bound of its own.
@@ -109,6 +110,7 @@ class ServeSettings:
     port: int = _number(8765, 0, 65_535)
     node: str = ""
     wyoming_port: int | None = field(default=None, metadata={"least": 0, "most": 65_535})
+    zeroconf: bool = False
     page: bool = True
     max_sessions: int = _number(10, 1, 1000)
     max_system_sessions: int = _number(0, 0, 1000)

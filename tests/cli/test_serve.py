@@ -165,6 +165,7 @@ def test_a_port_for_wyoming(spec: Path) -> None:
     [
         (["--host", "0.0.0.0", "--api-key", "x", "--wyoming", "0"], 2, "Wyoming knows no API key"),
         (["--wyoming", "70000"], 2, "--wyoming"),
+        (["--zeroconf"], 2, "give --wyoming PORT too"),
         (["--open", "--no-page"], 2, "--open needs the page: leave out --no-page"),
         (["--host", "0.0.0.0"], 2, "anybody who reaches 0.0.0.0 could use this server: give --api-key"),
         (["--tls-key", "key.pem"], 2, "--tls-key goes with --tls-cert"),

@@ -45,7 +45,9 @@ class WyomingPort:
         self.doorkeeper = doorkeeper
         self.registry = registry
         self._socket = bound(hub.options.host, hub.options.wyoming_port, "--wyoming")
-        self.port: int = self._socket.getsockname()[1]
+        self.address: str
+        self.port: int
+        self.address, self.port = self._socket.getsockname()[:2]
         self._server: asyncio.Server | None = None
         self._connections: set[WyomingConnection] = set()
 
