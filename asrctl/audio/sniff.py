@@ -82,6 +82,8 @@ def refuse_no_audio(head: bytes) -> None:
     """Raises AudioError if the first HEAD_BYTES of an input already show that it is not audio."""
     if not head:
         raise AudioError("it is empty")
+    if head.startswith(_ARCHIVES):  # in which a decoder may find something that looks like frames
+        raise AudioError("not audio, but an archive: unpack it first")
     if head.startswith(b"version https://git-lfs"):
         raise AudioError("it is text, not audio: a Git LFS pointer; run 'git lfs pull'")
     if is_text(head):
@@ -116,8 +118,6 @@ def explain(path: str, kind: str) -> str | None:
         return f"a later piece of a recording ({what}); join it behind its first piece, which has the header"
     if head.startswith(b"MThd"):
         return "MIDI holds notes, not sound"
-    if head.startswith(_ARCHIVES):
-        return "not audio, but an archive: unpack it first"
     if kind == "other" and (begin := _BEGINS_AUDIO.search(head)):
         return (
             f"its audio begins at byte {begin.start()}: remove what stands before it, such as HTTP's headers"

@@ -299,6 +299,7 @@ HELPFUL = {
     "pointer.mp3": "a Git LFS pointer",
     "bought.m4p": "it is protected by DRM",
     "talk.wav.gz": "an archive: unpack it first",
+    "zeros.wav.gz": "an archive: unpack it first",
 }
 
 
@@ -321,6 +322,8 @@ def test_the_message_says_what_helps(name: str, tool: str, tmp_path: Path) -> No
     elif name == "bought.m4p":
         whole = write_media(tmp_path / "whole.m4a", sample_speech()).read_bytes()
         path.write_bytes(whole.replace(b"mp4a", b"drms").replace(b"esds", b"sinf"))
+    elif name == "zeros.wav.gz":  # in which libsndfile finds frames of MPEG
+        path.write_bytes(gzip.compress(bytes(10_000_000), 1))
     elif name == "talk.wav.gz":
         path.write_bytes(gzip.compress(wav_bytes(S16)))
     elif name == "song.mid":
