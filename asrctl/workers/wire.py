@@ -5,10 +5,12 @@ A frame is two little-endian u32 (header bytes, payload bytes), the header, the 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import struct
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from asyncio import StreamReader
 
 _PREFIX = struct.Struct("<II")
 _MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -49,7 +51,7 @@ def read_frame(stream: BinaryIO) -> tuple[dict[str, Any], bytearray]:
     return _header(_read_exactly(stream, header_bytes)), _read_exactly(stream, payload_bytes)
 
 
-async def receive_frame(reader: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:
+async def receive_frame(reader: StreamReader) -> tuple[dict[str, Any], bytes]:
     """Read one frame from an asyncio stream.
 
     Raises:
@@ -59,7 +61,7 @@ async def receive_frame(reader: asyncio.StreamReader) -> tuple[dict[str, Any], b
         header_bytes, payload_bytes = _lengths(await reader.readexactly(_PREFIX.size))
         header = _header(await reader.readexactly(header_bytes))
         return header, await reader.readexactly(payload_bytes)
-    except (asyncio.IncompleteReadError, OSError) as error:
+    except (EOFError, OSError) as error:  # a worker shares this module, and does without asyncio
         raise WireClosed(str(error)) from None
 
 
