@@ -12,11 +12,11 @@ pytest.importorskip("playwright")
 
 from .browser import needs_browser
 from .chromium import KEEP_SOCKETS, Visit, origin_of, silent
-from .servers import Running, spoken
+from .servers import Running, spoken, until
 from .test_page_in_browser import HOSTILE, answer_files
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Locator
 
 pytestmark = needs_browser
 FINAL = {"type": "final", "start_s": 0, "end_s": 1, "from": 0, "to": 0, "confidence": 1}
@@ -26,6 +26,13 @@ def labels(visit: Visit) -> list[str]:
     """Of the finals, in order; "" where none is shown."""
     shown = visit.page.locator(".log li:not(.gap) > .speaker")
     return [shown.nth(at).inner_text() for at in range(shown.count())]
+
+
+def rendered(part: Locator) -> str:
+    """Its text as it is seen, once it is: what is out of sight is not laid out (`content-visibility`)."""
+    part.scroll_into_view_if_needed()
+    until(lambda: bool(part.inner_text()))
+    return part.inner_text()
 
 
 def saved(visit: Visit, format_: str) -> str:
@@ -109,11 +116,11 @@ def test_the_speaker_changes_inside_an_utterance(telling: Running, browser: Brow
     unlike = [{**words[0], "text": "none of these"}]
     visit.inject({**final, "utterance": 1, "start_s": 3, "end_s": 6, "words": unlike})
     shown = visit.page.locator(".log li > span")
-    assert [shown.nth(at).inner_text() for at in (0, 1)] == ["Yes, yes.\nBen\nNo!", "Yes, yes. No!"]
+    assert [rendered(shown.nth(at)) for at in (0, 1)] == ["Yes, yes.\nBen\nNo!", "Yes, yes. No!"]
     assert labels(visit) == ["Anna", "Anna"]
     visit.inject({"type": "speaker", "utterance": 0, "speaker": "Ben", "words": ["Anna", "Ben", HOSTILE]})
     visit.inject({"type": "speaker", "utterance": 1, "speaker": "Ben", "words": ["Anna", "Anna"]})
-    assert shown.nth(0).inner_text() == f"Yes,\nBen\nyes.\n{HOSTILE}\nNo!"
+    assert rendered(shown.nth(0)) == f"Yes,\nBen\nyes.\n{HOSTILE}\nNo!"
     assert labels(visit) == ["Anna", "Ben"]
     assert "Anna: Yes,\nBen: yes.\n" in saved(visit, "txt")
     segments = json.loads(saved(visit, "json"))["segments"]
