@@ -56,6 +56,7 @@ SECTIONS = {
     },
     "Server": {
         "serve_table": "One to sixteen sessions, by provider",
+        "serve_table_hard": "The same of hard speech, the half that is reported, on a faster machine",
         "serve_load": "Ten sessions",
         "serve_load_hard": "Ten sessions of hard speech, the half that is reported",
         "serve_latency": "Latency that the server adds to the engine",
@@ -68,6 +69,7 @@ SECTIONS = {
         "serve_faults": "Sessions under connection faults and server restarts",
         "faults": "A server and its client under attacks, lies and faults of processes, in the short form",
         "faults_long": "Sessions through a bad network and faults of processes",
+        "faults_hours": "Two sessions of an hour each, and a worker that is killed each minute",
         "cluster": "A cluster behind HAProxy under kills, drains and additions",
         "cluster_real": "The same with tiny.en",
         "reconnect_storm": "Clients that lose the server at once",
