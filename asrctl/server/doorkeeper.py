@@ -48,6 +48,8 @@ class Doorkeeper:
         self.timeout_s = timeout_s
         self._refused = refused
         self._peers: dict[Guarded, str] = {}
+        self.left = 0
+        """Connections that are gone."""
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -72,7 +74,8 @@ class Doorkeeper:
 
     def leave(self, connection: Guarded) -> None:
         """A connection is gone."""
-        self._peers.pop(connection, None)
+        if self._peers.pop(connection, None) is not None:
+            self.left += 1
 
     def _make_way(self, peer: str | None) -> bool:
         strangers = [each for each in self._peers if not each.is_accepted]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from asrctl.audio.heap import return_free_pages
+from asrctl.audio.heap import return_what_is_free
 from asrctl.errors import AsrctlError
 from asrctl.server.app import Application
 from asrctl.server.dialects.announcement import Announcement
@@ -91,6 +91,8 @@ class Server:
         self._stops = 0
         self._ending: asyncio.Task[None] | None = None
         self._failure: AsrctlError | None = None
+        self._tidied = 0
+        """Connections that were gone then."""
         self._unexpected: dict[str, tuple[float, int]] = {}
 
     @property
@@ -183,12 +185,18 @@ class Server:
             if beats % _BEATS_PER_S == 0:
                 steps += [governor.tick, self._app.check_connections, self.doorkeeper.sweep]
             if beats % (_TIDY_S * _BEATS_PER_S) == 0:
-                steps.append(return_free_pages)
+                steps.append(self._tidy)
             for step in steps:
                 try:
                     step()
                 except Exception as error:  # the other steps, and the next beat, must come all the same
                     self.journal.note("heartbeat.failed", error=type(error).__name__, detail=str(error))
+
+    def _tidy(self) -> None:
+        """Give back what connections that are gone have left behind."""
+        if self._tidied != self.doorkeeper.left:
+            self._tidied = self.doorkeeper.left
+            return_what_is_free()
 
     async def _report_ready(self) -> None:
         """Say when the model is there; without one there is nothing to serve."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ async def _serve(
         from asrctl.server.server import Server  # 0.15 s, in which the worker loads
 
         server = Server(options, detector, engine)
+        gc.freeze()  # modules, and what lives as long: no collection needs to look at them again
         if bound is not None:
             bound(server.page_url)
         await server.serve()

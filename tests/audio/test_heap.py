@@ -5,8 +5,11 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import weakref
 
 import pytest
+
+from asrctl.audio.heap import return_what_is_free
 
 FREES = """
 import psutil
@@ -22,12 +25,12 @@ print((rss().rss - before) >> 20)
 
 HOLES = """
 import psutil
-from asrctl.audio.heap import return_free_pages
+from asrctl.audio.heap import return_what_is_free
 rss = psutil.Process().memory_info
 before = rss().rss
 blocks = [bytes(10_000) for _ in range(10_000)]
 blocks = blocks[::20]
-return_free_pages()
+return_what_is_free()
 print((rss().rss - before) >> 20)
 """
 
@@ -44,3 +47,16 @@ def test_holes_are_given_back() -> None:
     """Of 100 MB in small blocks, of which every twentieth stays, most goes back."""
     done = subprocess.run([sys.executable, "-P", "-c", HOLES], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 50
+
+
+def test_circles_are_given_back() -> None:
+    """What refers to itself, such as a session that is over, goes without waiting for many new objects."""
+
+    class Session:
+        me: Session
+
+    session = Session()
+    session.me, gone = session, weakref.ref(session)
+    del session
+    return_what_is_free()
+    assert gone() is None

@@ -188,9 +188,11 @@ def test_frames_without_a_session_take_turns(scripted: Scripted, monkeypatch: py
 def test_a_server_gives_back_what_is_free(
     scripted: Callable[..., ModelSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Again and again, since nobody tells it when an attack is over."""
+    """When connections are gone: what they leave behind is not seen otherwise."""
     calls = list[int]()
     monkeypatch.setattr(server_module, "_TIDY_S", 1)
-    monkeypatch.setattr(server_module, "return_free_pages", lambda: calls.append(1))
-    with running(options_for(scripted())):
-        until(lambda: len(calls) > 1)
+    monkeypatch.setattr(server_module, "return_what_is_free", lambda: calls.append(1))
+    with running(options_for(scripted())) as server:
+        for count in (1, 2):
+            link_to(server).close()
+            until(lambda: len(calls) == count)  # noqa: B023
