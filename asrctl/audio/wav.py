@@ -239,16 +239,15 @@ class WavDecoder:
     def blocks(self) -> Iterator[Block]:
         """As Decoder.blocks."""
         header: WavHeader | None = self.header
+        framer: PcmFramer | None = None
         while header is not None:
-            framer = PcmFramer(header.channels, header.encoding)
-            section: WavHeader | None = header
-            while section is not None:  # the framer stays, since a size that lies may cut a frame
-                last = section
-                yield from self._counted(section, framer)
-                section = self._more(section)
-            if framer.pending_bytes:
-                self.notes.append(f"ends in the middle of a frame: {framer.pending_bytes} bytes left over")
-            header = self._another(last)
+            framer = framer or PcmFramer(header.channels, header.encoding)
+            yield from self._counted(header, framer)
+            last, (header, goes_on) = header, self._more(header)
+            if header is None or not goes_on:
+                if left_bytes := framer.pending_bytes:
+                    self.notes.append(f"ends in the middle of a frame: {left_bytes} bytes left over")
+                framer, header = None, header or self._another(last)
 
     def _counted(self, header: WavHeader, framer: PcmFramer) -> Iterator[Block]:
         start = self._reader.position
@@ -257,26 +256,26 @@ class WavDecoder:
         stated_bytes = heard_bytes if header.data_bytes is None else header.data_bytes
         self.promised_s = (self.promised_s or 0.0) + header.seconds(stated_bytes)
 
-    def _more(self, header: WavHeader) -> WavHeader | None:
-        """Further samples of the same file; None if its end, or another file, comes next."""
+    def _more(self, header: WavHeader) -> tuple[WavHeader | None, bool]:
+        """Further samples of the file, if any, and whether a cut frame goes on there, since sizes lie."""
         reader = self._reader
         if header.data_bytes is None:
-            return None
+            return None, False
         self._skip_padding(header.data_bytes)
         while len(head := reader.take(12)) >= 8:
             kind, size = unpack_from("<4sI", head)
             reader.put_back(head[8:])
             if head[:4] in _MAGIC and head[8:] == b"WAVE":
                 reader.put_back(head[:8])
-                return None
+                return None, False
             if kind == b"data":
-                return replace(header, data_bytes=None if size >= _UNKNOWN_FROM else size)
+                return replace(header, data_bytes=None if size >= _UNKNOWN_FROM else size), False
             if not _is_chunk(kind, size, self._left_bytes(header)):
                 reader.put_back(head[:8])
-                return self._unannounced(header)
+                return self._unannounced(header), True
             reader.skip(size)
             _skip_pad(reader, size)
-        return None
+        return None, False
 
     def _skip_padding(self, data_bytes: int) -> None:
         """A chunk of odd length is followed by a zero, but not by every writer, nor if its length is a

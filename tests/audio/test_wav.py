@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.audio.files import open_audio
+from asrctl.audio.sample import sample_speech
 from asrctl.audio.wav import MAX_HEADER_BYTES, HeaderReader, WavHeader, read_wav_header
+from tests.audio.heard import SENTENCE_S, sentences_at_s
 from tests.audio.samples import FLOAT, chirp, rf64_bytes, s16_bytes, wav_bytes
 
 S16 = s16_bytes(chirp())
@@ -69,6 +72,19 @@ def test_chunks_of_odd_length_without_padding_are_skipped(size: int) -> None:
     twice = io.BytesIO(unpadded + chunk + data[36:])
     with open_audio("-", stdin=twice) as audio:
         assert (sum(map(len, audio)), audio.warnings) == (len(S16), [])
+
+
+def test_a_frame_that_a_chunk_cuts_does_not_go_on_in_the_next(tmp_path: Path) -> None:
+    """The samples of a second chunk are not read a byte off, from a file or a pipe."""
+    speech, path = s16_bytes(sample_speech()), tmp_path / "odd.wav"
+    odd = speech + b"\x01"
+    second = b"data" + struct.pack("<I", len(speech)) + speech
+    path.write_bytes(wav_bytes(odd, riff_size=36 + len(odd) + 1 + len(second)) + b"\0" + second)
+    for spec, stdin in ((str(path), None), ("-", io.BytesIO(path.read_bytes()))):
+        with open_audio(spec, stdin=stdin) as audio:
+            samples = np.concatenate(list(audio))
+        assert sentences_at_s(samples) == pytest.approx([0, SENTENCE_S], abs=0.01)
+        assert audio.warnings == ["ends in the middle of a frame: 1 bytes left over"]
 
 
 def test_a_header_without_end_is_given_up() -> None:
