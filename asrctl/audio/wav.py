@@ -4,8 +4,8 @@ libsndfile reads WAV too, but not from a pipe that Python holds, and it quietly 
 what it finds; so truncation would go unseen. Everything unusual (A-law, ADPCM, big endian) is left to it.
 
 Sizes lie: recorders die before they write them, or write them now and then; files are joined by `cat`. So
-what follows the samples is looked at, as what it is: another WAV, another data chunk, a chunk of something
-else, or samples that go on. Other readers stop where the first size says.
+what follows the samples is looked at, as what it is: another WAV, another chunk of data or of something else,
+or samples that go on. Other readers stop where the first size says.
 """
 
 from __future__ import annotations
@@ -174,8 +174,7 @@ def samples(reader: HeaderReader, header: WavHeader) -> Iterator[Block]:
     """The samples that the header states, as they arrive, at most half a second at a time; where it states no
     length, those up to the end of the stream, or to the header of another WAV.
     """
-    framer = PcmFramer(header.channels, header.encoding)
-    yield from _framed(reader, header, framer)
+    yield from _framed(reader, header, PcmFramer(header.channels, header.encoding))
 
 
 def _framed(reader: HeaderReader, header: WavHeader, framer: PcmFramer) -> Iterator[Block]:
@@ -207,8 +206,7 @@ def _up_to_header(reader: HeaderReader, data: bytes) -> tuple[bytes, bool]:
 
 
 class WavDecoder:
-    """The samples after a WAV header, and of all that follows them; or raw PCM, which is the same without
-    one.
+    """The samples after a WAV header, and of all that follows them; or raw PCM, the same without one.
 
     See `Decoder` for the attributes.
     """
@@ -250,6 +248,7 @@ class WavDecoder:
                 framer, header = None, header or self._another(last)
 
     def _counted(self, header: WavHeader, framer: PcmFramer) -> Iterator[Block]:
+        check_format(header.rate_hz, header.channels)
         start = self._reader.position
         yield from _framed(self._reader, header, framer)
         heard_bytes = self._reader.position - start
@@ -273,13 +272,16 @@ class WavDecoder:
             if not _is_chunk(kind, size, self._left_bytes(header)):
                 reader.put_back(head[:8])
                 return self._unannounced(header), True
-            reader.skip(size)
+            reader.skip(size - len(body := reader.take(min(size, 40))))
             _skip_pad(reader, size)
+            if kind == b"fmt ":
+                if (fmt := _parse_format(body)) is None:
+                    break  # `_another` says what is not read
+                header = replace(header, **fmt._asdict())
         return None, False
 
     def _skip_padding(self, data_bytes: int) -> None:
-        """A chunk of odd length is followed by a zero, but not by every writer, nor if its length is a
-        lie."""
+        """A chunk of odd length is followed by a zero, but not by every writer, nor if its length lies."""
         if data_bytes % 2 == 0:
             return
         head = self._reader.take(13)
@@ -291,8 +293,7 @@ class WavDecoder:
         return max(0, (header.riff_end or 0) - self._reader.position)
 
     def _unannounced(self, header: WavHeader) -> WavHeader | None:
-        """Bytes that are no chunk, behind the samples that were announced: samples too, unless they are
-        few."""
+        """Bytes that are no chunk, behind the samples announced: samples too, unless they are few."""
         if left_bytes := self._left_bytes(header):
             return replace(header, data_bytes=left_bytes)
         ahead = self._reader.take(min(header.rate_hz * header.frame_bytes, MAX_HEADER_BYTES))

@@ -148,6 +148,18 @@ def test_joined_wav_of_another_codec_is_read(tmp_path: Path) -> None:
     assert warnings == []
 
 
+def test_a_second_format_within_a_wav_takes_effect(tmp_path: Path) -> None:
+    """Two chunks of data, the second after a format of its own; one that we do not read is said."""
+    first, second = (_wav(tmp_path / "part.wav", rate_hz).read_bytes()[12:] for rate_hz in (16_000, 48_000))
+    path = tmp_path / "two.wav"
+    for tag, times in ((b"\x01", 2), (b"\x55", 1)):
+        chunks = first + second[:8] + tag + second[9:]
+        path.write_bytes(b"RIFF" + (len(chunks) + 4).to_bytes(4, "little") + b"WAVE" + chunks)
+        samples, warnings = read(str(path))
+        assert sentences_at_s(samples) == pytest.approx([0, SENTENCE_S][:times], abs=0.03)
+        assert ["not all read" in warning for warning in warnings] == [True] * (2 - times)
+
+
 def test_a_part_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     """The parts before and behind it are decoded."""
     good = write_sound(tmp_path / "good.flac", sample_speech(), "FLAC").read_bytes()
