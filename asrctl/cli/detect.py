@@ -15,6 +15,7 @@ import typer
 
 from asrctl import __version__
 from asrctl.cli.config import ConfigFile
+from asrctl.cli.view import stdout_is_terminal
 from asrctl.errors import AsrctlError
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _setting(name: str, existing: Existing) -> str:
 def _print(report: Report) -> None:
     from asrctl.detect.report import as_text
 
-    typer.echo(as_text(report, bold=sys.stdout.isatty()))
+    typer.echo(as_text(report, bold=stdout_is_terminal()))
 
 
 def _print_json(report: Report, written: bool, backup: Path | None) -> None:

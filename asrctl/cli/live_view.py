@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asrctl.cli.view import stdout_is_terminal
 from asrctl.render.text import one_line
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class LiveView:
     @property
     def shares_terminal(self) -> bool:
         """Whether standard output is a terminal that the view is drawn on too."""
-        return self.shown and sys.stdout.isatty()
+        return self.shown and stdout_is_terminal()
 
     def start(self) -> None:
         """Begin to draw, if standard error is a terminal that can move its cursor."""

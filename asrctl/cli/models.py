@@ -13,7 +13,7 @@ import typer
 
 from asrctl.cli import completion
 from asrctl.cli.help import COMMANDS
-from asrctl.cli.view import bytes_progress
+from asrctl.cli.view import bytes_progress, stdout_is_terminal
 from asrctl.errors import ModelError
 
 if TYPE_CHECKING:
@@ -236,5 +236,5 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             style = "green" if row["source"] == "cached" else ""
             cells = (row["name"], *sizes, row["languages"], streams, row["licence"], row["source"])
             table.add_row(*cells, style=style)
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    width = None if stdout_is_terminal() else _PIPE_WIDTH
     Console(highlight=False, width=width).print(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -187,7 +186,7 @@ def list_input_devices() -> None:
 
     devices = input_devices(load_portaudio())
     choose_device(devices, None)
-    sys.stdout.write(device_table(devices))
+    print(device_table(devices), end="")
 
 
 def _microphone(wanted: str | None) -> Callable[[], LiveSource]:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from asrctl.models.files import Progress as BytesProgress
 
 
+def stdout_is_terminal() -> bool:
+    """Whether standard output is one; it may have been closed before we began (`>&-`)."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 @contextmanager
 def bytes_progress() -> Iterator[BytesProgress | None]:
     """A bar for bytes (a model that is fetched or made), drawn once there is some; None if no terminal."""
@@ -53,7 +58,7 @@ class FileView:
     @property
     def shares_terminal(self) -> bool:
         """Whether standard output is a terminal that the bars are drawn on too."""
-        return sys.stdout.isatty() and sys.stderr.isatty()
+        return stdout_is_terminal() and sys.stderr.isatty()
 
     def expect(self, inputs: int) -> None:
         """So many will be started; a bar over all of them is shown if they are several."""
@@ -127,7 +132,7 @@ def _bytes_bar() -> Progress:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     # Lines written to a redirected standard output must go there, and not to the bar's terminal.
-    redirect = sys.stdout.isatty()
+    redirect = stdout_is_terminal()
     bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect)
     bar.start()
     return bar

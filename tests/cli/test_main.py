@@ -15,6 +15,7 @@ import pytest
 
 from asrctl import __version__, errors
 from asrctl.cli import main as cli
+from asrctl.cli import view
 from asrctl.cli.help import COMMANDS
 from asrctl.errors import AsrctlError, ModelError
 
@@ -204,6 +205,21 @@ def test_a_closed_stderr_changes_nothing(args: str, code: int) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == code
     assert "error" not in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a redirection of POSIX shells")
+@pytest.mark.parametrize("args", ["models list", "detect", "config show"])
+def test_a_closed_stdout_takes_what_is_printed(args: str, no_settings: Path) -> None:
+    """With `>&-` nobody wants to see it; that is no mistake of ours."""
+    command = ["sh", "-c", f'"{sys.executable}" -m asrctl {args} >&-']
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 0 and "error" not in done.stderr
+
+
+def test_a_closed_stdout_beside_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bars are drawn on the terminal that standard error is."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert not view.stdout_is_terminal() and not view.FileView().shares_terminal
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
