@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,13 +17,26 @@ def main() -> None:
     """Run the command line.
 
     A transcription needs a worker, and so does a server; it takes a fifth of a second to start, and does so
-    while this process imports the command line and reads its arguments.
+    while this process imports the command line and reads its arguments. Ctrl-C is heeded once both are there,
+    so that no half-started process is left behind.
     """
+    early: list[int] = []
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # ignored in the background
+    if heeded:
+        signal.signal(signal.SIGINT, lambda number, _frame: early.append(number))
     standby = _standby(sys.argv[1:])
     try:
         from asrctl.cli.main import main
+        from asrctl.errors import EXIT_INTERRUPTED
 
-        main(standby=standby)
+        try:
+            if heeded:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            if early:
+                raise KeyboardInterrupt
+            main(standby=standby)
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
     finally:
         if standby is not None:
             standby.close()

@@ -179,6 +179,27 @@ def test_interrupts_exit_with_130(number: signal.Signals) -> None:
     assert (child.returncode, out, err) == (130, "flushed\n", "")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_an_interrupt_while_a_worker_is_started() -> None:
+    """Ctrl-C in the first tenth of a second: no traceback, and the worker is gone."""
+    code = (
+        "import os, signal, subprocess, sys\n"
+        "class Popen(subprocess.Popen):\n"
+        "    def __init__(self, *args, **options):\n"
+        "        super().__init__(*args, **options)\n"
+        "        print(self.pid, flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "subprocess.Popen = Popen\n"
+        "sys.argv = ['asrctl', 'transcribe', 'a.wav']\n"
+        "from asrctl.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(done.stdout), 0)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
 def test_a_reader_that_goes_away_is_no_error() -> None:
     """`asrctl … | true` ends with 1 and says nothing."""
