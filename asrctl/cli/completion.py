@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 
 
 def models(incomplete: str) -> list[str]:
@@ -31,6 +31,14 @@ def providers(incomplete: str) -> list[str]:
 def microphones(incomplete: str) -> list[str]:
     """Names of this machine's audio inputs; none where they cannot be asked for."""
     return _beginning(incomplete, _microphones())
+
+
+def join_values(question: MutableMapping[str, str]) -> None:
+    """Let `--model=ti`, which bash splits at the "=", be asked as `--model ti`: it replaces the last part."""
+    words, current = question.get("COMP_WORDS", "").split("\n"), int(question.get("COMP_CWORD") or 0)
+    marks = [n for n in range(1, current) if words[n : n + 1] == ["="] and words[n - 1].startswith("--")]
+    question["COMP_WORDS"] = "\n".join(word for n, word in enumerate(words) if n not in marks)
+    question["COMP_CWORD"] = str(current - len(marks))
 
 
 def _microphones() -> Iterator[str]:

@@ -81,6 +81,14 @@ class Commands(TyperGroup):
         super().__init__(**given)
         self.commands = {**dict.fromkeys(COMMANDS), **self.commands}
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """A shell that asks what a word may become is a command line too."""
+        if os.environ.get("_ASRCTL_COMPLETE") == "complete_bash":
+            from asrctl.cli.completion import join_values
+
+            join_values(os.environ)
+        return super().main(*args, **options)
+
     def get_params(self, ctx: Any) -> list[Any]:
         """Typer's options for completion, with a help that says that a shell may be named."""
         parameters = super().get_params(ctx)

@@ -19,6 +19,10 @@ from .commands import asrctl
 QUESTIONS = [
     ("transcribe --model tiny.en-q", ["tiny.en-q5_1", "tiny.en-q8_0"]),
     ("transcribe -m larg", ["large", "large-v3"]),
+    # bash splits `--model=tiny` into three words
+    ("transcribe --model = tiny.en-q", ["tiny.en-q5_1", "tiny.en-q8_0"]),
+    ("transcribe --format = json --language = d", ["da", "de"]),
+    ("transcribe --provider =", ["whisper_cpp"]),
     ("transcribe --language d", ["da", "de"]),
     ("transcribe --provider whis", ["whisper_cpp"]),
     ("transcribe --format js", ["json", "jsonl"]),
@@ -47,7 +51,7 @@ def test_bash_completes_values(line: str, expected: list[str], tmp_path: Path) -
     )
     assert "_asrctl_completion" in done.stderr
     assert set(expected) <= set(done.stdout.split())
-    assert all(word.startswith(words[-1]) for word in done.stdout.split())
+    assert all(word.startswith(words[-1].strip("=")) for word in done.stdout.split())
 
 
 @pytest.mark.parametrize("shell, more", [("zsh", {}), ("fish", {"_TYPER_COMPLETE_FISH_ACTION": "get-args"})])
