@@ -25,6 +25,8 @@ MIC, SYSTEM = "mic", "system"
 """Devices in `--track DEVICE=NAME`: the microphone, and what the machine plays."""
 ME, THEM = "Me", "Them"
 """Who is on these, if nobody says."""
+_RECORDED_AS = ("", "wav", "wave")
+"""Extensions of what is recorded; a file that claims to be something else helps nobody."""
 MICROPHONE = "microphone"
 """Stands for an input's name where files are called after their inputs."""
 
@@ -142,7 +144,7 @@ def recorded(
     """What opens a live source and keeps in a file what is heard of it, if there is to be a file.
 
     Raises:
-        UsageError: There is no live source, or the file is that of the text.
+        UsageError: There is no live source, or the file is that of the text, or called as if it were no WAV.
     """
     if path is None:
         return open_source
@@ -150,6 +152,9 @@ def recorded(
         raise UsageError("--output and --record are the same file")
     if open_source is None:
         raise UsageError("--record keeps live audio: it needs --mic or --live")
+    extension = path.suffix.lower().lstrip(".")
+    if extension not in _RECORDED_AS and not extension.isdigit():  # "talk 12.5" has none
+        raise UsageError(f"{path}: --record writes WAV, not {extension!r}: call it .wav")
 
     def opened() -> LiveSource:
         from asrctl.audio.recorder import Recorder

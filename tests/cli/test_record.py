@@ -29,6 +29,13 @@ def test_audio_is_kept_beside_the_text(live: list[str], tmp_path: Path) -> None:
         assert wav.getnframes() == 4 * 16_000
 
 
+@pytest.mark.parametrize("name", ["kept", "kept.WAV", "kept 12.5"])
+def test_a_recording_may_be_called(name: str, live: list[str], tmp_path: Path) -> None:
+    """Anything that does not claim to be of another kind."""
+    assert run(*live, "-q", "--record", str(tmp_path / name)) == 0
+    assert (tmp_path / name).read_bytes()[:4] == b"RIFF"
+
+
 def test_another_run_adds_to_both(live: list[str], tmp_path: Path) -> None:
     """With --append; without, the recording is not overwritten."""
     kept, text = tmp_path / "kept.wav", tmp_path / "text.txt"
@@ -50,6 +57,7 @@ def test_another_run_adds_to_both(live: list[str], tmp_path: Path) -> None:
         (["--live", "--append"], "--append needs"),
         (["--live", "--append", "-o", "a.srt"], "a file of srt cannot be added to"),
         (["--live", "-o", "a.txt", "--record", "./a.txt"], "are the same file"),
+        (["--live", "--record", "a.mp3"], "a.mp3: --record writes WAV, not 'mp3'"),
         (["--live", "--record", "speech.wav", "--append"], "would write into the input"),
     ],
 )
