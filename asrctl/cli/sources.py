@@ -45,6 +45,7 @@ class InputOptions:
         speakers: Names of those on channels, by "left", "right" or a number.
         files: The tracks of one recording, and who is on each; with a microphone, they are devices.
         by_voice: Whom to tell apart by voice; None does not.
+        recursive: Directories were looked through to the bottom.
     """
 
     raw_rate_hz: int | None = None
@@ -56,6 +57,7 @@ class InputOptions:
     speakers: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     by_voice: SpeakerOptions | None = None
+    recursive: bool = False
 
     @property
     def has_tracks(self) -> bool:
@@ -91,9 +93,8 @@ def open_input(name: str, options: InputOptions) -> AudioReader:
             os.scandir(name).close()
         except OSError as error:
             raise AudioError(f"{name}: it is a directory that cannot be read: {error.strerror}") from error
-        raise AudioError(
-            f"{name}: it is a directory without audio or video files; --recursive looks further down"
-        )
+        hint = "" if options.recursive else "; --recursive looks further down"
+        raise AudioError(f"{name}: it is a directory without audio or video files{hint}")
 
     return open_audio(
         name,
@@ -125,7 +126,8 @@ def live_source(
     """
     if device is not None and not mic:
         raise UsageError("--device names a microphone: it needs --mic")
-    if mic and (inputs or live or replace(options, files={}, by_voice=None) != InputOptions()):
+    plain = replace(options, files={}, by_voice=None, recursive=False) == InputOptions()
+    if mic and (inputs or live or not plain):
         raise UsageError("--mic takes no inputs, no --live, no channel, and no raw format")
     if live and options.has_tracks:
         raise UsageError("--live plays one input: it takes no tracks")

@@ -128,7 +128,8 @@ def transcribe(
     if subscribe is not None:
         raise typer.Exit(_subscribed(server, subscribe, api_key, output, format, paragraph_pause))
     who, speaker = _who_speaks(speaker, server, group)
-    raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, split=channels == "split")
+    raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, recursive=recursive)
+    raw = replace(raw, split=channels == "split")
     tracks = with_tracks(raw, track, speaker, inputs, mic=mic, system=system)
     reading = with_speakers(tracks, speakers, speaker_samples)
     found = look_through(inputs or ([] if mic else [*reading.files][:1]), recursive=recursive)

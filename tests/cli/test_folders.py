@@ -206,6 +206,16 @@ def test_quiet_says_errors_and_losses_only(
     assert error == "asrctl: error: missing.wav: no such file"
 
 
+@pytest.mark.parametrize("option, hint", [([], True), (["-r"], False)])
+def test_looking_further_down_is_no_advice_after_it(
+    option: list[str], hint: bool, recordings: Path, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A directory that holds nothing is told either way."""
+    assert run("transcribe", str(recordings / "empty"), *options(), *option) == 1
+    said = capsys.readouterr().err
+    assert "a directory without audio or video files" in said and ("--recursive" in said) == hint
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 def test_an_interrupted_output_does_not_pass_for_done(tmp_path: Path) -> None:
     """Whatever options the first run had: with --skip-existing the same command does it."""
