@@ -80,7 +80,7 @@ async def all_at_once(
     run = _Run(request, tally, view, transcribe)
     work = asyncio.create_task(run.all(jobs), name="files")
     reporting = asyncio.create_task(_report(tally, view), name="report")
-    go_on = "; to go on from there: the same command with --skip-existing" if all(request.outputs) else ""
+    go_on = _how_to_go_on(request)
     with Interrupts(lambda: loop.call_soon_threadsafe(work.cancel)) as interrupts:
         try:
             await work
@@ -98,6 +98,15 @@ async def all_at_once(
     if len(request.inputs) + request.skipped > 1:
         view.inform(f"asrctl: {tally.summary()}")
     return 1 if tally.failed else 0
+
+
+def _how_to_go_on(request: FilesRequest) -> str:
+    """What does the rest: an input that was under way is begun again, those that are done are not."""
+    if not all(request.outputs):
+        return ""
+    if len(request.inputs) + request.skipped == 1:
+        return "; the same command begins it again"
+    return "; to go on from there: the same command with --skip-existing"
 
 
 async def _report(tally: Tally, view: FileView) -> None:

@@ -230,8 +230,9 @@ def test_an_interrupted_output_does_not_pass_for_done(tmp_path: Path) -> None:
         while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline_s:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE_S)
+        _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
+    assert "the same command begins it again" in said and "--skip-existing" not in said
     assert part.read_text().startswith("w0 w1") and not output.exists()
     script.write_text("{}")
     assert subprocess.run([*command, "--skip-existing"], timeout=PATIENCE_S).returncode == 0
