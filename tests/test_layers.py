@@ -79,7 +79,7 @@ ALLOWED = {
         ),
         *("remote_events",),
     },
-    "__main__": {"cli", "engine", "workers"},
+    "__main__": {"cli", "engine", "errors", "workers"},
 }
 """What of asrctl each part may import besides itself; a new part gets a line here.
 
