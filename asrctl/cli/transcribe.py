@@ -128,10 +128,9 @@ def transcribe(
     if subscribe is not None:
         raise typer.Exit(_subscribed(server, subscribe, api_key, output, format, paragraph_pause))
     who, speaker = _who_speaks(speaker, server, group)
-    raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, recursive=recursive)
-    raw = replace(raw, split=channels == "split")
+    raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, split=channels == "split")
     tracks = with_tracks(raw, track, speaker, inputs, mic=mic, system=system)
-    reading = with_speakers(tracks, speakers, speaker_samples)
+    reading = replace(with_speakers(tracks, speakers, speaker_samples), recursive=recursive)
     found = look_through(inputs or ([] if mic else [*reading.files][:1]), recursive=recursive)
     names = [each.name for each in found]
     if not names and not mic:
