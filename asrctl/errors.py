@@ -8,7 +8,8 @@
     ├── ProviderError               4   a recogniser that cannot run here
     │   ├── WorkerCrashed           4   native code died; the audio is still held
     │   ├── WorkerTimeout           4   a decode passed its deadline and was killed
-    │   └── DecodeError             4   the recogniser refused this audio, and said so
+    │   ├── DecodeError             4   the recogniser refused this audio, and said so
+    │   └── NothingTranscribed      4   all speech of an input was lost; other inputs go on
     ├── QueueFull                   1   as many decodes wait as may
     ├── Superseded                  1   a decode made way for a more urgent one
     └── ServerError                 5   a server that cannot be reached, or was given up on
@@ -65,6 +66,10 @@ class WorkerTimeout(ProviderError):
 
 class DecodeError(ProviderError):
     """The recogniser reported a failure for this audio; the worker lives on."""
+
+
+class NothingTranscribed(ProviderError):
+    """All speech of an input was lost; other inputs may fare better."""
 
 
 class QueueFull(AsrctlError):

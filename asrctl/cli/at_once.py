@@ -12,7 +12,7 @@ from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.sources import InputOptions
 from asrctl.cli.tally import REPORT_S, Tally
 from asrctl.cli.view import FileView
-from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, OutputError
+from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, NothingTranscribed, OutputError
 from asrctl.render import Format
 from asrctl.render.options import RenderOptions
 
@@ -151,7 +151,9 @@ class _Run:
             failed = False
             try:
                 await self._transcribe(index, name, output)
-            except (AudioError, OutputError) as error:
+            except (AudioError, OutputError, NothingTranscribed) as error:
+                if isinstance(error, NothingTranscribed) and self._count == 1:
+                    raise  # for the exit code to tell why
                 self._view.say(f"asrctl: error: {error}")
                 failed = True
             self._tally.end(index, failed=failed)

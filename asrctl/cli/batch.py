@@ -100,6 +100,7 @@ class _Run:
             scribe = Scribe(_Heard(name, done), self.view, self.request.writer(output))
             for segment in transcript.segments:
                 scribe.write(segment)
+            scribe.refuse_nothing(transcript.audio, done.lost)
             if done.hint:
                 self.view.inform(f"asrctl: {name}: {done.hint}")
             for line in done.lost:

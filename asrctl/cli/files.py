@@ -82,6 +82,7 @@ class _Run:
                     self._advance(index, work.done_samples)
             following.cancel()
             self._advance(index, work.length_samples)
+            scribe.refuse_nothing(work.account, work.lost)
         except BaseException as error:
             failure = error
             raise

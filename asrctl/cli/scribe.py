@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from asrctl.errors import NothingTranscribed
 from asrctl.languages import NAMES
 from asrctl.policy.misfit import seems_foreign, spoken_instead
 from asrctl.render.writer import Writer
@@ -76,6 +77,20 @@ class Scribe:
             self.warn(f"stopped: {what}")
         dropped_samples = account.dropped_samples + lost_samples
         return replace(account, received_samples=received_samples, dropped_samples=dropped_samples)
+
+    def refuse_nothing(self, account: AudioAccount, lost: Sequence[str]) -> None:
+        """See that something was made of what was spoken.
+
+        Args:
+            account: Where the input went.
+            lost: What could not be decoded, one line each.
+
+        Raises:
+            NothingTranscribed: Nothing was.
+        """
+        if lost and not self.segments and not account.speech_samples:
+            _, _, reason = lost[0].partition(" s: ")
+            raise NothingTranscribed(f"{self._source.name}: nothing could be transcribed: {reason}")
 
     def finish(self, transcript: Transcript) -> None:
         """Write the end of the format, and say what is to be known besides."""

@@ -58,6 +58,14 @@ def speech(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def long_speech(tmp_path: Path) -> Path:
+    """Two hundred words: more than one window."""
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.concatenate([speak(range(200)), silence(0.5)]), 16_000, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     """Options that choose the scripted provider, with faults; levels count as speech in this process."""
 

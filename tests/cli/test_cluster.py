@@ -18,7 +18,7 @@ from asrctl.cli.task import Task
 from asrctl.cli.view import FileView
 from asrctl.cluster.batch import Batch
 from asrctl.cluster.work import Done, Failed, TaskLost, Work
-from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError
+from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, NothingTranscribed
 from asrctl.render.options import RenderOptions
 from asrctl.settings import Settings
 from asrctl.transcript import AudioAccount, Segment, Timing, Transcript
@@ -119,6 +119,25 @@ async def test_a_result_that_is_half_written_has_not_its_name(out: Path) -> None
     with pytest.raises(AsrctlError, match="no room"):
         await transcribe_on(batch, request(out, "a"), Torn())
     assert [path.name for path in out.iterdir()] == ["a.txt.part"]
+
+
+async def test_an_input_of_which_all_was_lost_gets_no_file(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told why, and the others go on; alone, it ends the run as elsewhere."""
+
+    def answer(path: str) -> Done:
+        if Path(path).name != "b":
+            return done(path)
+        account = AudioAccount(32_000, 0, 8_000, 24_000)
+        transcript = Transcript(path, "m", "p", "en", 2.0, (), account, Timing(0, 0, 0))
+        return Done(transcript, lost=("dropped 0.5-2.0 s: refused",))
+
+    code, _ = await transcribed(request(out, "a", "b"), transcribe=answer)
+    assert code == 1 and [path.name for path in out.iterdir()] == ["a.txt"]
+    assert "asrctl: error: b: nothing could be transcribed: refused\n" in capsys.readouterr().err
+    with pytest.raises(NothingTranscribed, match="refused"):
+        await transcribed(request(out, "b"), transcribe=answer)
 
 
 async def test_inputs_go_ahead_of_the_cluster_and_no_further(out: Path) -> None:

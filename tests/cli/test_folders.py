@@ -196,10 +196,10 @@ def test_mistakes(
 
 
 def test_quiet_says_errors_and_losses_only(
-    recordings: Path, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    long_speech: Path, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No summary; audio that is lost and an input that failed are still told."""
-    arguments = [str(recordings), "missing.wav", *options(refuse_on=["w7"]), "-q"]
+    arguments = [str(long_speech), "missing.wav", *options(refuse_on=["w7"]), "-q"]
     assert run("transcribe", *arguments, "--output-dir", str(tmp_path / "out")) == 1
     *losses, error = capsys.readouterr().err.splitlines()
     assert losses and all("warning: " in line and " dropped " in line for line in losses)

@@ -19,6 +19,7 @@ from asrctl.server.options import Models, NamedModel, ServeOptions
 from asrctl.settings import Settings
 from asrctl.workers.options import HealthCheck, PoolOptions
 
+from ..providers.http_server import HttpServer, Reply, serving_http
 from ..server import servers
 from ..server.servers import Running, running
 from .commands import run
@@ -115,6 +116,45 @@ def test_refusals(
     """One line says what is wrong."""
     assert run("transcribe", *args, str(sentence)) == code
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(400, b'{"error": "not today"}'), "HTTP 400: not today"),
+        (Reply(200, b"Hello."), "the server's answer is no JSON object"),
+        (Reply(200, b"{}"), "the server's answer has no text"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["txt", "json"])
+def test_nothing_transcribed_is_a_failure(
+    reply: Reply, reason: str, kind: str, sentence: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the server's, and an older transcript stays."""
+    older = sentence.with_name("older.txt")
+    older.write_text("old")
+    with serving_http(HttpServer([reply] * 20)) as server:
+        args = ["transcribe", "--server", server.url, "--format", kind]
+        assert run(*args, "-o", str(older), str(sentence)) == 5
+        assert f"{sentence}: nothing could be transcribed: " in (said := capsys.readouterr().err)
+        assert reason in said and "warning" not in said
+        assert older.read_text() == "old" and not list(sentence.parent.glob("*.part"))
+        assert run(*args, str(sentence)) == 5
+        assert capsys.readouterr().out == ""
+
+
+def test_others_go_on_where_nothing_could_be_transcribed(
+    sentence: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is one input's failure."""
+    other = sentence.with_name("other.wav")
+    other.write_bytes(sentence.read_bytes())
+    out = sentence.parent / "out"
+    with serving_http(HttpServer([Reply(200, b"{}"), Reply(200, b'{"text": "well"}')])) as server:
+        args = ["transcribe", "--server", server.url, "--output-dir", str(out)]
+        assert run(*args, str(sentence), str(other)) == 1
+    assert f"{sentence}: nothing could be transcribed" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["other.txt"]
 
 
 @pytest.mark.parametrize(

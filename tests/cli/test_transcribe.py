@@ -84,15 +84,28 @@ def test_several_inputs_do_not_mix_in_one_file(
 
 
 def test_dropped_audio_is_declared(
-    speech: Path, options: Options, capsys: pytest.CaptureFixture[str]
+    long_speech: Path, options: Options, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A window that the recogniser refuses is a warning, and dropped in the account."""
-    assert run("transcribe", str(speech), *options(refuse_on=["w7"]), "-f", "json") == 0
+    assert run("transcribe", str(long_speech), *options(refuse_on=["w7"]), "-f", "json") == 0
     captured = capsys.readouterr()
     document = json.loads(captured.out)
+    assert document["text"].endswith("w199")
     assert "dropped" in captured.err and "refused by the script" in captured.err
     assert document["audio"]["dropped_s"] > 0
-    assert sum(document["audio"][key] for key in ("speech_s", "silence_s", "dropped_s")) == pytest.approx(4.0)
+    parts = sum(document["audio"][key] for key in ("speech_s", "silence_s", "dropped_s"))
+    assert parts == pytest.approx(document["duration_s"])
+
+
+def test_an_input_of_which_all_is_lost_has_failed(
+    speech: Path, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is written, and it is told why."""
+    out = tmp_path / "out.txt"
+    assert run("transcribe", str(speech), *options(refuse_on=["w7"]), "-o", str(out)) == 4
+    said = capsys.readouterr().err
+    assert said == f"asrctl: error: {speech}: nothing could be transcribed: refused by the script\n"
+    assert not out.exists()
 
 
 def test_a_crash_of_native_code_is_survived(speech: Path, options: Options, tmp_path: Path) -> None:
