@@ -29,6 +29,8 @@ ADDRESSES = [
     "tcp://{w}",
     "http://{h}",
     "http://{h}/v1",
+    "http://{h}/asr",
+    "http://{h}/v1/realtime",
     "ws://{h}/v1/listen",
     "ws://{h}/v1/realtime",
 ]
@@ -170,6 +172,8 @@ def test_others_go_on_where_nothing_could_be_transcribed(
         ("wss://h/v1/realtime?model=x", "auto"),
         ("wss://h/v1/listen", "deepgram"),
         ("https://h/v1", "transcriptions"),
+        ("http://h/asr", "transcriptions"),
+        ("https://h/v1/realtime", "auto"),
         ("tcp://h:1", "wyoming"),
     ],
 )

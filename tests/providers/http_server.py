@@ -53,6 +53,7 @@ class HttpServer:
         url: Where it is.
         forms: The fields of each request that was read.
         paths: Their paths.
+        file_fields: What their files were called.
         keys: Their `Authorization`.
         key: The one that is wanted; empty for any.
         requests: How many were read, whatever became of them.
@@ -69,6 +70,7 @@ class HttpServer:
         self.url = ""
         self.forms: list[list[tuple[str, str]]] = []
         self.paths: list[str] = []
+        self.file_fields: list[str] = []
         self.keys: list[str | None] = []
         self.connections = 0
         self.requests = 0
@@ -83,7 +85,7 @@ class HttpServer:
 
     def answer(self, fields: list[tuple[str, str]], pcm: bytes) -> Reply:
         """What a good server says."""
-        wanted = dict(fields)["response_format"]
+        wanted = dict(fields).get("response_format", "verbose_json")
         if self.needs_model and "model" not in dict(fields):
             detail = [{"type": "missing", "loc": ["body", "model"], "msg": "Field required"}]
             return Reply(422, json.dumps({"detail": detail}).encode())
@@ -132,7 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, Hang | Break):
             self.close_connection = True
             return
-        fields, wav = read_form(self.headers["Content-Type"], body)
+        fields, file_field, wav = read_form(self.headers["Content-Type"], body)
+        owner.file_fields.append(file_field)
         owner.forms.append(fields)
         owner.paths.append(self.path)
         owner.keys.append(self.headers["Authorization"])
@@ -146,10 +149,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply.body)
 
 
-def read_form(content_type: str, body: bytes) -> tuple[list[tuple[str, str]], bytes]:
-    """The fields of a form, and its file."""
+def read_form(content_type: str, body: bytes) -> tuple[list[tuple[str, str]], str, bytes]:
+    """The fields of a form, and the name and content of its file."""
     form = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
-    fields, file = [], b""
+    fields, file_field, file = [], "", b""
     parts = form.get_payload()
     assert isinstance(parts, list)
     for part in parts:
@@ -158,10 +161,10 @@ def read_form(content_type: str, body: bytes) -> tuple[list[tuple[str, str]], by
         name = part.get_param("name", header="content-disposition")
         assert isinstance(payload, bytes) and isinstance(name, str)
         if part.get_filename():
-            file = payload
+            file_field, file = name, payload
         else:
             fields.append((name, payload.decode()))
-    return fields, file
+    return fields, file_field, file
 
 
 class _Listener(ThreadingHTTPServer):

@@ -1,9 +1,9 @@
-"""Streams into servers of Wyoming and of Deepgram's kind, over loopback."""
+"""Servers of Wyoming, of Deepgram's kind, and whisper-asr-webservice, over loopback."""
 
 from __future__ import annotations
 
 from functools import partial
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
@@ -16,8 +16,10 @@ from asrctl.providers.scripted import speak
 
 from .brains import DeepgramBrain, WyomingBrain
 from .ears import in_loop, until
+from .http_server import HttpServer, serving_http
 from .remote_server import RealtimeServer, serving
 from .remote_streams import KEY, open_stream, recognizer, settings
+from .test_remote_windows import decode, decoder
 from .wyoming_server import WyomingServer, serving_wyoming
 
 
@@ -130,6 +132,29 @@ async def test_deepgram_is_told_in_the_url_what_comes() -> None:
         "language": ["de"],
         "keyterm": ["Ada", "Herd", "Bo"],
     }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked"),
+    [
+        (DecodeOptions(), {"task": "transcribe", "language": "en"}),
+        (
+            DecodeOptions(language="auto", translate=True, prompt="Ada", word_timestamps=True),
+            {"task": "translate", "initial_prompt": "Ada", "word_timestamps": "true"},
+        ),
+    ],
+)
+@in_loop
+async def test_whisper_asr_webservice_is_asked_in_its_own_words(
+    wanted: DecodeOptions, asked: dict[str, str]
+) -> None:
+    """All but the audio is in the query; what the URL says besides stays, and the answer is JSON."""
+    with serving_http(HttpServer()) as server:
+        async with decoder(settings(f"{server.url}/asr?vad_filter=true&output=txt")) as windows:
+            assert (await decode(windows, 1, options=wanted)).text == "w1"
+    path, _, query = server.paths[0].partition("?")
+    assert (path, server.forms[0], server.file_fields) == ("/asr", [], ["audio_file"])
+    assert dict(parse_qsl(query)) == {"vad_filter": "true", "output": "json"} | asked
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ from .test_remote_windows import decode, decoder
         ("wss://h/x?a=b", "auto", "wss://h/x?a=b&intent=transcription", "auto"),
         ("wss://h/v1/realtime?intent=x", "openai", "wss://h/v1/realtime?intent=x", "openai"),
         ("https://h/v1", "openai", "wss://h/v1/realtime?intent=transcription", "openai"),
+        ("http://h/v1/realtime", "auto", "ws://h/v1/realtime?intent=transcription", "auto"),
+        ("https://h/v1/realtime/", "auto", "wss://h/v1/realtime/?intent=transcription", "auto"),
         ("http://h", "vllm", "ws://h/v1/realtime", "vllm"),
         ("ws://h/v1/stream", "auto", "ws://h/v1/stream", "asrctl"),
         ("http://h:8765", "asrctl", "ws://h:8765/v1/stream", "asrctl"),

@@ -39,6 +39,11 @@ class Address:
         return urlsplit(self.url).path.endswith("/inference")
 
     @property
+    def is_webservice(self) -> bool:
+        """Whether it is where whisper-asr-webservice takes files."""
+        return urlsplit(self.url).path.rstrip("/").endswith("/asr")
+
+    @property
     def host(self) -> str:
         """The server's name."""
         return urlsplit(self.url).hostname or ""
@@ -90,7 +95,7 @@ def _by_url(parts: SplitResult) -> str:
     if parts.path.rstrip("/").endswith("/listen"):
         return "deepgram"
     if parts.scheme in ("http", "https"):
-        return "transcriptions"
+        return "auto" if parts.path.rstrip("/").endswith("/realtime") else "transcriptions"
     return "asrctl" if parts.path == _STREAM_PATH else "auto"
 
 

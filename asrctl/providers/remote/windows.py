@@ -25,7 +25,7 @@ from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.answer import hypothesis_of, message_of
-from asrctl.providers.remote.form import form_of, url_of
+from asrctl.providers.remote.form import file_field, form_of, url_of
 from asrctl.providers.remote.key import Redactor, find_key
 from asrctl.providers.remote.patience import BACKOFF, Patience, attempts_for, failure_of
 from asrctl.providers.remote.pcm import SAMPLE_BYTES, pcm_of
@@ -252,7 +252,7 @@ class RemoteWindows:
         Raises:
             LinkFailure: No answer came.
         """
-        files = {"file": ("audio.wav", wav, "audio/wav")} if wav else None
+        files = {file_field(self._settings): ("audio.wav", wav, "audio/wav")} if wav else None
         limit_s = self._settings.connect_timeout_s + self._settings.completion_timeout_s
         try:
             async with (
