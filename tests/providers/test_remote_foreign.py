@@ -17,7 +17,7 @@ from asrctl.providers.scripted import speak
 from .brains import DeepgramBrain, WyomingBrain
 from .ears import in_loop, until
 from .http_server import HttpServer, serving_http
-from .remote_server import RealtimeServer, serving
+from .remote_server import RealtimeServer, Refuse, serving
 from .remote_streams import KEY, open_stream, recognizer, settings
 from .test_remote_windows import decode, decoder
 from .wyoming_server import WyomingServer, serving_wyoming
@@ -165,3 +165,24 @@ def test_wyoming_has_a_host_and_a_port_and_no_more(url: str, dialect: str) -> No
     """Anything else is a mistake."""
     with pytest.raises(UsageError, match=r"wyoming|tcp"):
         address_of(url, dialect)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (Refuse(400, body="not \x1b[31min\nGerman"), "HTTP 400: not \ufffd[31min German"),
+        (Refuse(422, body='{"error": {"message": "no such model"}}'), "HTTP 422: no such model"),
+        (Refuse(403, body="x" * 5000), "the server does not let this client in (403): ".ljust(300, "x")),
+        (Refuse(400, body="Bad Request\n"), "HTTP 400; some servers want a model: [remote] model"),
+    ],
+)
+@in_loop
+async def test_a_refusal_is_told_in_the_servers_words(refusal: Refuse, reason: str) -> None:
+    """In one line that is safe and not long; advice is for those that say nothing."""
+    async with (
+        serving(RealtimeServer(faults=[refusal])) as url,
+        recognizer(settings(url, model="")) as remote,
+    ):
+        with pytest.raises(ProviderError) as caught:
+            await remote.wait_ready()
+    assert str(caught.value) == f"{url}: {reason}"

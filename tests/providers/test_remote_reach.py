@@ -69,7 +69,7 @@ async def test_ready_is_asked_before_audio_is_sent(name: str) -> None:
 @in_loop
 async def test_a_server_that_may_want_a_model_is_said_to(status: int) -> None:
     """Some refuse the handshake without one in the URL, and do not say why."""
-    given = RealtimeServer(OpenAiBrain, [Refuse(status)] * 2)
+    given = RealtimeServer(OpenAiBrain, [Refuse(status, body="")] * 2)
     async with serving(given) as url:
         async with open_stream(settings(url, model="")) as stream:
             assert "[remote] model" in await lost(stream)
