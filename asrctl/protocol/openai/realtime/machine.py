@@ -42,11 +42,13 @@ class _Mark:
     Attributes:
         item: What it completes; None for a cleared buffer, or for a commit among turns.
         commits: How many items had been committed by then; None where none is asked for.
+        span_s: Of a commit among turns: from where to where its buffer reached.
         is_last: Whether the socket is closed then.
     """
 
     item: Item | None = None
     commits: int | None = None
+    span_s: tuple[float, float] = (0.0, 0.0)
     is_last: bool = False
 
 
@@ -76,9 +78,9 @@ class Realtime:
         """Without turn detection: the item that is not committed yet."""
         self._marks: deque[_Mark] = deque()
         self._commits = 0
+        self._answered_commits = 0  # how many there were when a mark was last answered
         self._odd = b""
-        self._audio_s = 0.0
-        self._committed_s = 0.0
+        self._audio_s = self._committed_s = 0.0
         self._spoke_s = self._audio_came_s = clock()
         self._unknown: set[str] = set()
         self._wrong = Allowance(_WRONG_PER_S, _WRONG_BURST_S, clock)
@@ -209,7 +211,8 @@ class Realtime:
             )
             return self._refused("input_audio_buffer_commit_empty", message, cause)
         if self._config.turn_detection is not None:
-            self._marks.append(_Mark(commits=self._commits))
+            self._marks.append(_Mark(commits=self._commits, span_s=(self._committed_s, self._audio_s)))
+            self._committed_s = self._audio_s  # all of it is asked for: another commit finds nothing
             return self._answered(Flush())
         item, self._tail = self._uncommitted(), None
         outputs: list[DialectOutput] = [*self._items.commit(item, self._audio_s)]
@@ -240,11 +243,12 @@ class Realtime:
             return [CloseSocket(CloseCode.RESTART, "restart")]
         if mark.item is not None:
             return [*self._items.complete(mark.item)]
-        if mark.commits is None or mark.commits != self._commits:
+        before, self._answered_commits = self._answered_commits, self._commits
+        if mark.commits is None or max(before, mark.commits) != self._commits:
             return []
-        item = self._items.begin(self._committed_s)  # nothing was said in it
-        self._commits, self._committed_s = self._commits + 1, self._audio_s
-        return [*self._items.commit(item, self._audio_s), *self._items.complete(item)]
+        item = self._items.begin(mark.span_s[0])  # nothing was said in it
+        self._commits = self._answered_commits = self._commits + 1
+        return [*self._items.commit(item, mark.span_s[1]), *self._items.complete(item)]
 
     def _finished(self) -> list[DialectOutput]:
         """A session is over; what waits for no audio is answered without another."""

@@ -221,6 +221,43 @@ def test_a_commit_among_turns() -> None:
     check_order(play.said)
 
 
+@pytest.mark.parametrize("lag", [True, False])
+def test_each_commit_among_turns_is_answered(lag: bool) -> None:
+    """Those that find nothing new are refused, however late the turn comes that the first one ended."""
+    play = Play()
+    play.speak(2.9)
+    for name in ("first", "second", "third"):
+        play.send("input_audio_buffer.commit", event_id=name)
+        if not lag:
+            play.deliver()
+    play.deliver()
+    errors = [each["error"] for each in play.said if each["type"] == "error"]
+    assert [(each["code"], each["event_id"]) for each in errors] == [
+        ("input_audio_buffer_commit_empty", name) for name in ("second", "third")
+    ]
+    assert play.transcripts == ["w0 end"]
+    check_order(play.said)
+
+
+def test_commits_among_turns_one_behind_the_other() -> None:
+    """Each has an item of its own, also where the first was not answered when the second came."""
+    play = Play()
+    play.speak(0.5)
+    play.commit()
+    play.speak(0.5, SILENCE)
+    play.commit()
+    play.speak(0.2, SILENCE)
+    play.deliver()
+    assert play.transcripts == ["w0 end", ""]
+    usage = [each["usage"]["seconds"] for each in play.said if each["type"].endswith(".completed")]
+    assert usage[1] == pytest.approx(0.5)
+    play.speak(0.1)
+    play.commit()
+    play.deliver()
+    assert play.transcripts == ["w0 end", "", "w1 end"]
+    check_order(play.said)
+
+
 @pytest.mark.parametrize("by_turns", [True, False])
 def test_clear(by_turns: bool) -> None:
     """It is answered; what it holds is dropped and says nothing, what was committed before is completed."""
