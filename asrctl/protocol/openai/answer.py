@@ -159,7 +159,8 @@ class Deltas:
     def add(self, segment: Segment) -> str | None:
         """The events for another segment; None if it has no text.
 
-        With `diarized_json` its times and speaker follow its text, with `verbose_json` its times do.
+        With `diarized_json` its times and speaker follow its text, with `verbose_json` its times do: OpenAI
+        has no such event there, and its clients want a speaker in each.
         """
         text = segment.text.strip()
         if not text:
@@ -171,7 +172,7 @@ class Deltas:
             turn = _turn(number, segment, self._labels)
             return event({**delta, "segment_id": turn["id"]}) + event(turn)
         if self._request.format == "verbose_json" and self._request.segments:
-            return event(delta) + event({**_timed(number, segment), "text": text})
+            return event(delta) + event({**_timed(number, segment), "speaker": "", "text": text})
         return event(delta)
 
     def done(self, segments: Sequence[Segment]) -> str:

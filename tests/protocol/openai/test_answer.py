@@ -103,6 +103,7 @@ def test_times_in_a_stream() -> None:
         ("seg_0", 0.5, 1.5, "Hello there."),
         ("seg_1", 2.0, 3.0, "Again."),
     ]
+    assert [each["speaker"] for each in events[1::2]] == ["", ""]  # clients demand one
     only_words = Deltas(FileRequest("verbose_json", words=True, segments=False))
     assert len(said(only_words.add(HELLO) or "")) == 1
 
