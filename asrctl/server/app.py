@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -32,6 +32,7 @@ from asrctl.server.static import INDEX, Page
 
 _MAX_WAITING = 64
 """Sockets that may wait to resume, beyond all sessions; they hold no place."""
+_OPENAI_PATHS = ("/v1/", "/audio/", "/models", "/realtime/")
 _START_SOON_S = 1.0
 """A socket that says nothing for so long makes way for another, where there is no place left."""
 
@@ -134,12 +135,18 @@ class Application:
             connection.leave()
 
     async def _nowhere(self, websocket: WebSocket) -> None:
-        """No session is to be had on another path."""
-        await self._deny(websocket, Denial(404, "path", "sessions are at /v1/stream"))
+        """No session is to be had on another path; OpenAI's clients are told in its shape."""
+        if websocket.scope["path"].startswith(_OPENAI_PATHS):
+            message = "live audio goes to /v1/realtime, /v1/listen or /v1/stream"
+            await self._deny(websocket, Denial(404, "path", message), self._realtime.deny)
+        else:
+            await self._deny(websocket, Denial(404, "path", "sessions are at /v1/stream"))
 
-    async def _deny(self, websocket: WebSocket, denial: Denial) -> None:
+    async def _deny(
+        self, websocket: WebSocket, denial: Denial, say: Callable[[Denial], Response] | None = None
+    ) -> None:
         self._hub.metrics.rejected.labels(denial.reason).inc()
-        await websocket.send_denial_response(_response(denial))
+        await websocket.send_denial_response((say or _response)(denial))
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         """A mistake of ours."""

@@ -22,7 +22,7 @@ from asrctl.server.dialects.door import Handshake, Welcome
 from asrctl.server.files.answers import json_body
 from asrctl.server.files.door import Door, Endpoint
 from asrctl.server.files.exchange import Exchange
-from asrctl.server.files.routes import say_openai
+from asrctl.server.files.routes import say_openai, spellings
 from asrctl.server.gate import Denial
 from asrctl.server.hub import Hub
 
@@ -33,14 +33,20 @@ _KEY_PREFIX = "openai-insecure-api-key."
 _FLAT_SUBPROTOCOL = "openai-beta.realtime-v1"
 _MOST_BODY_BYTES = 1 << 16
 _BODY_S = 10.0
-_CODES = {"key": "invalid_api_key", "capacity": "overloaded", "origin": "origin_not_allowed", "host": "host"}
+_CODES = {
+    "key": "invalid_api_key",
+    "capacity": "overloaded",
+    "origin": "origin_not_allowed",
+    "host": "host",
+    "path": "not_found",
+}
 
 
 class RealtimeEntrance:
     """Lets clients in to `/v1/realtime`, and issues keys for it."""
 
     name = "openai"
-    paths: tuple[str, ...] = ("/v1/realtime", "/v1/realtime/")
+    paths: tuple[str, ...] = spellings("/realtime")
     needs_place = False
     max_message_bytes: int | None = MAX_MESSAGE_BYTES
 
@@ -100,15 +106,15 @@ class RealtimeEntrance:
     def http_routes(self, door: Door) -> list[Route]:
         """The paths beside the socket."""
         table = [
-            ("/v1/realtime/client_secrets", "POST", self.issue),
-            ("/v1/realtime/transcription_sessions", "POST", self.issue_flat),
-            ("/v1/realtime/calls", "POST", self.call),
-            ("/v1/realtime", "GET", self.upgrade),
+            ("/realtime/client_secrets", "POST", self.issue),
+            ("/realtime/transcription_sessions", "POST", self.issue_flat),
+            ("/realtime/calls", "POST", self.call),
+            ("/realtime", "GET", self.upgrade),
         ]
         return [
             Route(path, Endpoint(door, method, handle, say_openai))
             for written, method, handle in table
-            for path in (written, f"{written}/")
+            for path in spellings(written)
         ]
 
     async def issue(self, exchange: Exchange) -> None:

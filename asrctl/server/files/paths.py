@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_BODIES = (b"/v1/", b"/audio/", b"/inference", b"/asr", b"/detect-language", b"/render")
+_BODIES = (b"/v1/", b"/audio/", b"/realtime/", b"/inference", b"/asr", b"/detect-language", b"/render")
 _NOT_HTTP = b"/v1/stream"
 _AUTHORITY = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
 _SLASHES = re.compile(rb"/{2,}")

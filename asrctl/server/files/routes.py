@@ -31,9 +31,9 @@ def file_routes(door: Door) -> list[Route]:
     """Routes for Starlette; they come last, since one of them takes all that is left of `/v1`."""
     files = Files(door.service)
     table: list[tuple[tuple[str, ...], str, Handler, Say]] = [
-        (_paths("/audio/transcriptions"), "POST", files.transcribe, say_openai),
-        (_paths("/audio/translations"), "POST", files.translate, say_openai),
-        (_paths("/models"), "GET", files.models, say_openai),
+        (spellings("/audio/transcriptions"), "POST", files.transcribe, say_openai),
+        (spellings("/audio/translations"), "POST", files.translate, say_openai),
+        (spellings("/models"), "GET", files.models, say_openai),
         (("/v1/models/{name:path}", "/models/{name:path}"), "GET", files.model, say_openai),
         (("/inference", "/inference/"), "POST", files.inference, say_whisper_cpp),
         (("/asr", "/asr/"), "POST", files.asr, say_webservice),
@@ -48,7 +48,7 @@ def file_routes(door: Door) -> list[Route]:
     ]
 
 
-def _paths(path: str) -> tuple[str, ...]:
+def spellings(path: str) -> tuple[str, ...]:
     """With and without the version and a slash at the end: people type all four."""
     return (f"/v1{path}", path, f"/v1{path}/", f"{path}/")
 

@@ -15,7 +15,7 @@ from asrctl.policy.admission import AdmissionOptions
 from asrctl.providers.base import ModelSpec
 from asrctl.server.dialects import realtime
 
-from ..servers import PATIENCE_S, Running, options_for, running, spoken, until
+from ..servers import PATIENCE_S, Running, open_socket, options_for, running, spoken, until
 from .realtimes import NULL, RealtimeClient
 
 Scripted = Callable[..., ModelSpec]
@@ -135,6 +135,27 @@ def test_who_does_not_come_in(
     error = json.loads(refused.value.response.body or b"")["error"]
     assert error["code"] == code
     assert set(error) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("path", ["/v1/nope", "/v1/audio/transcriptions", "/audio/speech", "/realtime/calls"])
+def test_sockets_at_other_paths(shared: Running, path: str) -> None:
+    """They are told in OpenAI's shape, as requests are."""
+    with pytest.raises(InvalidStatus) as refused:
+        open_socket(f"ws://127.0.0.1:{shared.server.port}{path}", subprotocols=None)
+    answer = refused.value.response
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
+    error = json.loads(answer.body or b"")["error"]
+    assert (error["code"], set(error)) == ("not_found", {"message", "type", "param", "code"})
+
+
+@pytest.mark.parametrize("path", ["/realtime", "/realtime/"])
+def test_without_the_version(shared: Running, path: str) -> None:
+    """Clients whose address has no `/v1` come in as well, and get keys."""
+    socket = open_socket(f"ws://127.0.0.1:{shared.server.port}{path}?model=words", subprotocols=None)
+    assert json.loads(socket.recv(timeout=PATIENCE_S))["type"] == "session.created"
+    socket.close()
+    assert asked(shared, "/realtime/client_secrets", {})[0] == 200
+    assert asked(shared, path, method="GET")[0] == 426
 
 
 def test_keys_for_browsers(keyed: Running) -> None:
