@@ -41,6 +41,10 @@ _NOT_DONE = (
     *("numerals", "paragraphs", "profanity_filter", "replace", "search", "sentiment", "summarize", "topics"),
 )
 """What Deepgram would do and this server does not; the answer names those that were asked for."""
+_LIKE_WEIGHT = re.compile(
+    r":[+-]?(nan|inf(inity)?|[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?)\Z", re.ASCII | re.IGNORECASE
+)
+"""Ends of keywords that look like a weight; some are one."""
 _DIARIZE = ("diarize", "diarize_model")
 """Either asks for speakers."""
 
@@ -240,8 +244,16 @@ def _keyterms(form: Form) -> Fit:
 
 
 def _weighted(keyword: str) -> tuple[str, float]:
-    """A term and its weight, such as 2 in "word:2"; 1 where there is none."""
+    """A term and its weight, such as 2 in "word:2"; 1 where there is none.
+
+    Raises:
+        RequestRefused: The weight is no number that can be weighed.
+    """
     found = re.fullmatch(r"(.*):(-?[0-9]{1,6}(?:\.[0-9]{1,6})?)", keyword, re.DOTALL)
+    if not found and _LIKE_WEIGHT.search(keyword):
+        _refuse(
+            "keywords", f"a weight of keywords is a number below a million, as in word:2: {keyword[-50:]!r}"
+        )
     return (found[1], float(found[2])) if found else (keyword, 1.0)
 
 

@@ -50,6 +50,7 @@ def test_all_of_it() -> None:
                 ("keyterm", "whisper cpp"),
                 ("keywords", "LiveKit:2.5"),
                 ("keywords", ":1"),
+                ("keywords", "iOS:17.4.1"),
                 ("keywords", "Whispered:-2"),
                 ("keyterm", "10:30"),
             ],
@@ -59,7 +60,7 @@ def test_all_of_it() -> None:
     request = options.request
     assert (request.encoding, request.sample_rate_hz, request.channels) == ("mulaw", 8_000, 2)
     assert request.language == "de"
-    assert request.vocabulary == ("LiveKit", "Silero", "whisper cpp", "10:30")
+    assert request.vocabulary == ("LiveKit", "Silero", "whisper cpp", "10:30", "iOS:17.4.1")
     assert request.endpointing is not None and request.endpointing.trailing_silence_s == 0.8
     assert request.endpointing.end_of_turn is False
     assert (request.partials, options.interim_results, options.vad_events) == (True, True, True)
@@ -151,6 +152,10 @@ def test_languages(language: str, served: Served, code: str) -> None:
         ({"punctuate": "?"}, "punctuate"),
         ({"callback": "http://localhost/"}, "callback"),
         ({"redact": "pci"}, "redact"),
+        ({"keywords": "a:nan"}, "keywords"),
+        ({"keywords": "a:-Infinity"}, "keywords"),
+        ({"keywords": "a:1e9"}, "keywords"),
+        ({"keywords": "a:12345678"}, "keywords"),
     ],
 )
 def test_bad_live_queries(changes: dict[str, str], param: str) -> None:
