@@ -18,6 +18,7 @@ from asrctl.protocol.strict_json import parsed
 LONG_BYTES = 3 << 17
 """A string of at least so many bytes is taken for audio, and decoded in pieces of as many. What becomes of
 these is so large that C libraries give it back to the system when it is freed."""
+_MOST_AUDIO_BYTES = 15 << 20
 _MOST_TEXT_BYTES = 1 << 20
 """Of what is not audio: JSON can be many times its size once it is read."""
 _GROUP = 8
@@ -65,8 +66,15 @@ class ClientEvent:
         """The audio, in pieces.
 
         Raises:
-            RequestRefused: It is no base64.
+            RequestRefused: It is no base64, or too much.
         """
+        audio = self._decoded()
+        if sum(map(len, audio)) > _MOST_AUDIO_BYTES:
+            message = f"an event may have {_MOST_AUDIO_BYTES} bytes of audio"
+            raise bad_request(message, "audio", "audio_too_large")
+        return audio
+
+    def _decoded(self) -> tuple[bytes, ...]:
         said = self.fields.get("audio")
         if said == "" and self._audio:
             return self._audio

@@ -13,7 +13,7 @@ from asrctl.events import Dropped, Flushed, ProviderChanged, SpeechEnded, Speech
 from asrctl.policy.admission import Refusal
 from asrctl.protocol.dialect import CloseSocket, Discard, Feed, Finish, Note, Open
 from asrctl.protocol.openai.models import Served
-from asrctl.protocol.openai.realtime import link
+from asrctl.protocol.openai.realtime import client_event, link
 from asrctl.protocol.openai.realtime.client_event import LongText
 from asrctl.transcript import Segment, Word
 
@@ -357,6 +357,20 @@ def test_bad_audio(audio: object) -> None:
     assert (error["code"], error["param"], error["event_id"]) == ("invalid_base64", "audio", "mine")
     play.speak()
     assert isinstance(play.asked[0], Open)
+
+
+def test_too_much_audio_in_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused whole, however it came; what is just not too much is taken."""
+    monkeypatch.setattr(client_event, "_MOST_AUDIO_BYTES", 1_000)
+    play = Play()
+    play.append(bytes(1_000))
+    long = LongText('{"type": "input_audio_buffer.append", "audio": "", "event_id": "mine"}')
+    long.audio = bytes(600), bytes(402)
+    play.do(play.machine.receive_text(long))
+    error = play.said[-1]["error"]
+    assert (error["code"], error["param"], error["event_id"]) == ("audio_too_large", "audio", "mine")
+    play.append(bytes(1_002))
+    assert [output for output in play.asked if isinstance(output, Feed)] == [Feed(bytes(1_000))]
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "7", '{"type": 7}', "[" * 10_000, ""])
