@@ -62,6 +62,7 @@ class StreamConverter:
         self.rate_hz = rate_hz
         self.channels = channels
         self.received_frames = 0
+        self._given_samples = 0
         self.replaced_samples = 0
         self.full_scale_samples = 0
         self.peak = 0.0
@@ -99,16 +100,28 @@ class StreamConverter:
         frames = self._mixable(self._frames(chunk))
         self.received_frames += len(frames)
         mono = self._mixer.feed(frames) if self._mixer else frames[:, self._column]
-        return self._resample(mono, last=False) if self._resampler else mono
+        samples = self._resample(mono, last=False) if self._resampler else mono
+        self._given_samples += len(samples)
+        return samples
+
+    @property
+    def held_samples(self) -> int:
+        """Samples of what was fed that were not given yet."""
+        due = (2 * self.received_frames * SAMPLE_RATE_HZ + self.rate_hz) // (2 * self.rate_hz)
+        return due - self._given_samples
 
     def flush(self) -> NDArray[np.float32]:
-        """Ends the stream and gives the resampler's tail, shape (n,), float32.
+        """Gives what is held, shape (n,), float32; what is fed next is taken as if after silence.
 
-        All output together is received_frames * 16000 / rate_hz samples, rounded, so no sample is lost;
-        only bytes of an incomplete last frame (`pending_bytes`) are left out.
+        All output together is received_frames * 16000 / rate_hz samples, rounded, so no sample is lost
+        however often it is flushed; only bytes of an incomplete last frame (`pending_bytes`) are left out.
         """
         rest = self._mixer.flush() if self._mixer else self._nothing
-        return self._resample(rest, last=True) if self._resampler else rest
+        if self._resampler:
+            rest = _of_length(self._resample(rest, last=True), self.held_samples)
+            self._resampler.clear()
+        self._given_samples += len(rest)
+        return rest
 
     def _frames(self, chunk: bytes | NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.float32]:
         if not isinstance(chunk, np.ndarray):
@@ -138,6 +151,15 @@ class StreamConverter:
         assert self._resampler is not None
         samples: NDArray[np.float32] = self._resampler.resample_chunk(mono, last=last)
         return np.clip(samples, -1, 1, out=samples)  # the filter may ring past full scale
+
+
+def _of_length(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Each part of a stream is rounded to whole samples: one may be too many, or missing for the whole."""
+    missing = count - len(samples)
+    if missing <= 0:
+        return samples[:count]
+    last = samples[-1:] if len(samples) else np.zeros((1, *samples.shape[1:]), np.float32)
+    return np.concatenate((samples, *[last] * missing))
 
 
 def check_format(rate_hz: int, channels: int) -> None:

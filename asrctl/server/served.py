@@ -142,22 +142,25 @@ class ServedSession(ABC):
 
     def reformat(self, sample_rate_hz: int, channels: int) -> None:
         """What comes from here on has another rate, or other channels."""
-        self.feed_gathered()
-        self._feed(self._converter.flush())
+        self._feed_held()
         self.request = replace(self.request, sample_rate_hz=sample_rate_hz, channels=channels)
         self._bytes_per_s = _bytes_per_s(self.request)
         self._converter = self._new_converter()
 
     def flush(self) -> None:
         """Finalise what came so far."""
-        self.feed_gathered()
+        self._feed_held()
         self._do(Mark("flush"))
 
     def finish(self) -> None:
         """No more audio will come."""
+        self._feed_held()
+        self._do(Mark("finish"))
+
+    def _feed_held(self) -> None:
+        """Hand on all that came, also what the converter holds."""
         self.feed_gathered()
         self._feed(self._converter.flush())
-        self._do(Mark("finish"))
 
     def _new_converter(self) -> StreamConverter:
         request = self.request
@@ -309,8 +312,8 @@ class ServedSession(ABC):
     @property
     def pending_s(self) -> float:
         """Audio that was received and is not answered for."""
-        held_s = (self._session.pending_samples + self.spooled_samples) / SAMPLE_RATE_HZ
-        return held_s + len(self._gathered) / self._bytes_per_s
+        held = self._session.pending_samples + self.spooled_samples + self._converter.held_samples
+        return held / SAMPLE_RATE_HZ + len(self._gathered) / self._bytes_per_s
 
     @property
     def committed_s(self) -> float:

@@ -110,8 +110,7 @@ class LiveSession(ServedSession):
 
     def _skip(self, request: Skip) -> None:
         """The client's positions have moved on already; the stream has to come to the same."""
-        self.feed_gathered()
-        self._feed(self._converter.flush())
+        self._feed_held()
         self._converter = self._new_converter()
         count = max(0, self._positions.samples(self.state.received) - self._fed_samples)
         self._fed_samples += count

@@ -81,6 +81,37 @@ def test_resampling_does_not_alias(rate_hz: int) -> None:
     assert np.abs(samples[400:-400]).max() < 1e-4
 
 
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 24_000, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("part", [1, 2, 1_001])
+def test_flushes_in_the_middle_move_nothing(rate_hz: int, channels: int, part: int) -> None:
+    """However often: everything is given that was fed, to the sample, and what comes next is where it was."""
+    frames = 30 * part if part < 1_000 else rate_hz // part * part
+    times = np.arange(frames, dtype=np.float32) / rate_hz
+    wave = np.repeat(0.5 * np.sin(2 * np.pi * 200 * times)[:, np.newaxis], channels, 1).astype(np.float32)
+    converter, parts = StreamConverter(rate_hz, channels), list[Samples]()
+    for at in range(0, frames, part):
+        parts += (converter.feed(wave[at : at + part]), converter.flush())
+        assert converter.held_samples == 0
+        assert sum(map(len, parts)) == int((at + part) * 16_000 / rate_hz + 0.5)
+    whole = StreamConverter(rate_hz, channels)
+    expected = np.concatenate((whole.feed(wave), whole.flush()))
+    if part > 1_000:
+        error = np.abs(np.concatenate(parts) - expected)
+        assert np.quantile(error, 0.9) < 0.03  # half a sample of a tone is 0.02
+        assert error.max() < 0.5
+
+
+def test_what_is_held() -> None:
+    """A resampler holds samples back, and a frame that is not complete stays where it was at a flush."""
+    converter = StreamConverter(24_000, 1, "s16le")
+    first = converter.feed(bytes(48_001))
+    assert 0 < converter.held_samples == 16_000 - len(first)
+    assert len(converter.flush()) == 16_000 - len(first)
+    assert (converter.pending_bytes, converter.held_samples) == (1, 0)
+    assert len(converter.feed(bytes(47_999))) + len(converter.flush()) == 16_000
+
+
 def test_clean_mono_passes_without_a_copy() -> None:
     """At 16 kHz mono, float32 comes out as the memory that went in."""
     samples = chirp()

@@ -120,6 +120,47 @@ async def test_what_the_converter_holds_goes_before_a_gap() -> None:
     assert (done.received_s, done.dropped_s) == (1.5, 0.5)
 
 
+async def test_a_flush_takes_what_the_converter_holds() -> None:
+    """It is about all that came, to the sample; the audio behind it goes on there."""
+    said: list[protocol.ServerMessage] = []
+    session = _at_24_khz(said)
+    fed: list[int] = []
+    feed = session._session.feed
+    session._session.feed = lambda samples: (fed.append(len(samples)), feed(samples))[1]  # type: ignore[method-assign]
+    for _ in range(3):
+        session.state.received += 24_001
+        session.take(protocol.Audio(bytes(2 * 24_001), 0))
+        session.take(protocol.Flush())
+        assert sum(fed) == round(session.state.received * 2 / 3)
+        assert session.pending_s == session._session.pending_samples / 16_000
+    session.take(protocol.Finish(session.state.received))
+    while not session.done:
+        await asyncio.sleep(0)
+    session.close()
+    done = said[-1]
+    assert isinstance(done, protocol.Done)
+    assert done.received_s == 48_002 / 16_000
+    check_account(done)
+
+
+async def test_what_the_converter_holds_is_given_up() -> None:
+    """Of a session that nobody waits for, all that came is accounted for."""
+    session = _at_24_khz([])
+    session.take(protocol.Audio(bytes(2 * 24_000), 0))
+    session.abandon()
+    session.close()
+    account = session.account
+    assert account.received_samples == 16_000
+    assert account.dropped_samples + account.speech_samples + account.silence_samples == 16_000
+
+
+def _at_24_khz(said: list[protocol.ServerMessage]) -> LiveSession:
+    start = protocol.Start(protocol.AudioFormat("pcm_s16le", 24_000, 1))
+    state = protocol.ServerSession("s", "t", start, 10**7)
+    surroundings = Surroundings(time.monotonic, said.append)
+    return LiveSession(state, LevelDetector(), StreamOptions(), instant(), Bounds(), surroundings)
+
+
 async def test_a_session_whose_task_dies_is_ended() -> None:
     """An exception nobody foresaw closes the session's socket with 1011; the reason is kept for the log."""
 

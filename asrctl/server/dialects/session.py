@@ -53,7 +53,7 @@ class DialectSession(ServedSession):
 
     def discard(self, reason: str, *, open_only: bool) -> None:
         """Drop what came since the last flush and is not final, or only the utterance that is open."""
-        self.feed_gathered()
+        self._feed_held()
         self._do(Cleared(reason, open_only))
 
     def check_room(self) -> None:

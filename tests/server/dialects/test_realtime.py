@@ -68,6 +68,19 @@ def test_commits(shared: Running) -> None:
     client.socket.close()
 
 
+@pytest.mark.parametrize("kind", ["clear", "commit"])
+def test_what_the_converter_holds(shared: Running, kind: str) -> None:
+    """At 24 kHz a resampler holds audio back: a commit takes that too, and nothing of it outlives a clear."""
+    client = RealtimeClient(shared)
+    client.append(bytes(48_000))
+    client.send(f"input_audio_buffer.{kind}")
+    client.until("committed" if kind == "commit" else "cleared")
+    [session] = shared.server.hub.sessions
+    assert session._converter.held_samples == 0
+    client.socket.close()
+    until(lambda: not shared.server.hub.sessions)
+
+
 def test_one_message_of_fifteen_mebibytes(shared: Running) -> None:
     """It is taken whole; the socket answers pings, and nothing is lost."""
     client = RealtimeClient(shared)
