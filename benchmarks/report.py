@@ -68,7 +68,7 @@ SECTIONS = {
         "files_beside": "Ten sessions without and with ten files beside them",
         "serve_faults": "Sessions under connection faults and server restarts",
         "faults": "A server and its client under attacks, lies and faults of processes, in the short form",
-        "faults_floods": "Strangers and greedy clients, each kind alone, with the bounds that the server ships with",
+        "faults_floods": "Strangers and greedy clients, each kind alone, with the server's own bounds",
         "faults_long": "Sessions through a bad network and faults of processes",
         "faults_hours": "Two sessions of an hour each, and a worker that is killed each minute",
         "cluster": "A cluster behind HAProxy under kills, drains and additions",
