@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from asrctl.audio.isolated import DecoderCrashed, IsolatedDecoder
 from asrctl.audio.mangled import REMOVED, has_lost_returns, how_mangled
-from asrctl.audio.parts import Part, parts_of, promised_s
+from asrctl.audio.parts import Part, foreign_bytes, parts_of, promised_s
 from asrctl.audio.sniff import HEAD_BYTES, explain, kind_of, refuse_no_audio
 from asrctl.audio.stream import Request
 from asrctl.audio.surviving import SurvivingDecoder
@@ -129,6 +129,8 @@ def open_decoder(path: Path, resources: ExitStack, track: int | None = None) -> 
     decoder = _First(real_path, kind, track).open(resources)
     if kind == "ogg" and not _has_ogg_end(path):
         decoder.notes.append("truncated: the Ogg stream has no end mark")
+    if unread_bytes := foreign_bytes(real_path, kind):
+        decoder.notes.append(f"not all read: {unread_bytes} bytes follow that are a file of another kind")
     return decoder
 
 

@@ -111,13 +111,14 @@ def joined_starts(data: Buffer) -> Iterator[int]:
     begin = first_frame(data)
     if begin is None:
         return
-    tags = [at for at in _found(data, b"ID3") if at > begin and _is_tag(data, at)]
+    tags = [at for at in _found(data, b"ID3") if at > begin and is_tag(data, at)]
     behind_tags = {at + id3_bytes(data, at) for at in tags}
     xings = [at for at in _xing_frames(data) if at > begin and at not in behind_tags]
     yield from sorted({*tags, *xings})
 
 
-def _is_tag(data: Buffer, at: int) -> bool:
+def is_tag(data: Buffer, at: int) -> bool:
+    """True if a tag stands at this place, and a frame behind it."""
     behind = at + id3_bytes(data, at)
     return behind > at and parse_frame(data, behind) is not None
 

@@ -14,9 +14,18 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from asrctl.audio.mpeg import first_frame, format_changes, id3_bytes, joined_starts, parse_frame, xing_s
+from asrctl.audio.mpeg import (
+    first_frame,
+    format_changes,
+    id3_bytes,
+    is_tag,
+    joined_starts,
+    parse_frame,
+    xing_s,
+)
 
 MAX_PARTS = 10_000
+_FOREIGN = re.compile(rb"RIFF.{4}WAVEfmt |ID3[\x02-\x04]\x00", re.DOTALL)
 
 
 class Part(NamedTuple):
@@ -53,6 +62,23 @@ def promised_s(path: str, part: Part) -> float | None:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = first_frame(data, part.start)
         return None if at is None else xing_s(data, at)
+
+
+def foreign_bytes(path: str, kind: str) -> int:
+    """Bytes behind the place where a WAV, or MP3 with a tag, was joined to a file of another kind; 0 if none.
+
+    Raw frames of MP3 are not looked for: what is coded may look like them.
+    """
+    if kind not in {"flac", "ogg", "mp4"}:
+        return 0
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if kind == "mp4":
+            *_, (last, _) = _boxes(data)
+            starts = [last] if _FOREIGN.match(data, last) else []
+        else:  # all of them: a search that is left half-way keeps the file open
+            starts = [match.start() for match in _FOREIGN.finditer(data)]
+        found = (at for at in starts if data[at : at + 4] == b"RIFF" or is_tag(data, at))
+        return len(data) - next(found, len(data))
 
 
 def _is_layer_two(data: mmap.mmap) -> bool:
@@ -133,11 +159,14 @@ def _flac(data: mmap.mmap) -> Iterator[int]:
 
 def _mp4(data: mmap.mmap) -> Iterator[int]:
     """A second `ftyp` among the boxes of the top level."""
+    return (at for at, name in _boxes(data) if name == b"ftyp")
+
+
+def _boxes(data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
     at = 0
     while len(head := data[at : at + 16]) >= 8:
         size = int.from_bytes(head[:4], "big")
-        if head[4:8] == b"ftyp":
-            yield at
+        yield at, head[4:8]
         if size == 1 and len(head) == 16:
             size = int.from_bytes(head[8:], "big")
         if size < 8:  # 0: up to the end of the file

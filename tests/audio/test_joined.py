@@ -148,6 +148,19 @@ def test_joined_wav_of_another_codec_is_read(tmp_path: Path) -> None:
     assert warnings == []
 
 
+@pytest.mark.parametrize("second", ["a.mp3", "a.wav"])
+@pytest.mark.parametrize("first", ["a.flac", "a.ogg", "a.m4a"])
+def test_a_file_of_another_kind_behind_is_said(first: str, second: str, tmp_path: Path) -> None:
+    """It is not read; the file alone is not complained about."""
+    path = MADE[first](tmp_path / first, 16_000)
+    assert read(str(path))[1] == []
+    tag = b"ID3\x04" + bytes(6) if second == "a.mp3" else b""
+    behind = tag + MADE[second](tmp_path / second, 16_000).read_bytes()
+    path.write_bytes(path.read_bytes() + behind)
+    expected = f"not all read: {len(behind)} bytes follow that are a file of another kind"
+    assert expected in read(str(path))[1]
+
+
 def test_a_second_format_within_a_wav_takes_effect(tmp_path: Path) -> None:
     """Two chunks of data, the second after a format of its own; one that we do not read is said."""
     first, second = (_wav(tmp_path / "part.wav", rate_hz).read_bytes()[12:] for rate_hz in (16_000, 48_000))
