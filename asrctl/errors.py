@@ -9,6 +9,7 @@
     │   ├── WorkerCrashed           4   native code died; the audio is still held
     │   ├── WorkerTimeout           4   a decode passed its deadline and was killed
     │   ├── DecodeError             4   the recogniser refused this audio, and said so
+    │   ├── StreamRefused           4   a server that will not do what a stream asks for
     │   └── NothingTranscribed      4   all speech of an input was lost; other inputs go on
     ├── QueueFull                   1   as many decodes wait as may
     ├── Superseded                  1   a decode made way for a more urgent one
@@ -66,6 +67,10 @@ class WorkerTimeout(ProviderError):
 
 class DecodeError(ProviderError):
     """The recogniser reported a failure for this audio; the worker lives on."""
+
+
+class StreamRefused(ProviderError):
+    """A server does not do what this stream asks for, and would say so again."""
 
 
 class NothingTranscribed(ProviderError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from asrctl.errors import ProviderError
+from asrctl.errors import ProviderError, StreamRefused
 from asrctl.providers.recognizer import (
     Completed,
     Failed,
@@ -104,6 +104,7 @@ class FailoverStream:
         self._waiting: deque[_Utterance] = deque()
         self._losses: Counter[str] = Counter()
         self._not_before_s: dict[str, float] = {}
+        self._refused: dict[str, ProviderError] = {}
         self._reason = ""
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -168,17 +169,15 @@ class FailoverStream:
         self._open = utterance = _Utterance(self._next)
         self._next += 1
         self._place(utterance)
-        idle = [
-            inner for inner in self._inner.values() if not inner.pending and inner.provider != self._provider
-        ]
-        for inner in idle:
-            inner.stream.close()
-            del self._inner[inner.provider]
+        for inner in list(self._inner.values()):
+            if not inner.pending and inner.provider != self._provider:
+                inner.stream.close()
+                del self._inner[inner.provider]
         return utterance
 
     def _place(self, utterance: _Utterance) -> None:
         """Give an utterance to a provider, from its first sample on; where there is none now, it waits."""
-        if not self._fallback.candidates(utterance.failures):
+        if not self._candidates(utterance):
             self._give_up(utterance)
             return
         inner = self._stream_for(utterance)
@@ -195,11 +194,15 @@ class FailoverStream:
         if utterance.ended:
             self._do(inner, lambda stream: stream.end())
 
+    def _candidates(self, utterance: _Utterance) -> list[Recognizer]:
+        left = self._fallback.candidates(utterance.failures)
+        return [member for member in left if member.name not in self._refused]
+
     def _stream_for(self, utterance: _Utterance) -> _Inner | None:
         """The stream of the best provider that is well and has one open, or can have one now."""
         reasons = {name: why for name in utterance.failures if (why := self._fallback.why_not(name))}
         now_s = self._fallback.clock()
-        for member in self._fallback.candidates(utterance.failures):
+        for member in self._candidates(utterance):
             name = member.name
             if name in self._inner:
                 return self._inner[name]
@@ -265,7 +268,8 @@ class FailoverStream:
             return
         if utterance in self._waiting:
             self._waiting.remove(utterance)
-        error = utterance.error or ProviderError(self._reason or "the providers are closed")
+        refused = next(iter(self._refused.values()), None)
+        error = utterance.error or refused or ProviderError(self._reason or "the providers are closed")
         self._answer(Failed(utterance.number, error))
 
     # What providers say
@@ -313,6 +317,8 @@ class FailoverStream:
         with contextlib.suppress(Exception):  # it is broken already
             inner.stream.close()
         self._fallback.failed(name, lost.error)
+        if isinstance(lost.error, StreamRefused):
+            self._refused[name] = lost.error
         self._not_before_s[name] = self._fallback.clock() + _PAUSES_S[self._losses[name]]
         self._losses[name] = min(self._losses[name] + 1, len(_PAUSES_S) - 1)
         pending = inner.pending

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
-from asrctl.errors import ProviderError, UsageError
+from asrctl.errors import ProviderError, StreamRefused, UsageError
 from asrctl.protocol.wyoming import encode
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote import link
@@ -17,7 +18,7 @@ from asrctl.providers.scripted import speak
 from .brains import DeepgramBrain, WyomingBrain
 from .ears import in_loop, until
 from .http_server import HttpServer, serving_http
-from .remote_server import RealtimeServer, Refuse, serving
+from .remote_server import RealtimeServer, Refuse, Say, serving
 from .remote_streams import KEY, open_stream, recognizer, settings
 from .test_remote_windows import decode, decoder
 from .wyoming_server import WyomingServer, serving_wyoming
@@ -186,3 +187,23 @@ async def test_a_refusal_is_told_in_the_servers_words(refusal: Refuse, reason: s
         with pytest.raises(ProviderError) as caught:
             await remote.wait_ready()
     assert str(caught.value) == f"{url}: {reason}"
+
+
+NO_GERMAN = "no German here"
+
+
+@pytest.mark.parametrize("path", ["/v1/realtime", "/v1/listen", "wyoming"])
+@in_loop
+async def test_what_is_refused_at_the_beginning_is_not_asked_again(path: str) -> None:
+    """Whoever has the stream is told that it is for good."""
+    error = {"type": "invalid_request_error", "code": "unsupported_language", "message": NO_GERMAN}
+    said = json.dumps({"type": "error", "error": error})
+    realtime = RealtimeServer(faults=[Refuse(400, body=NO_GERMAN) if "listen" in path else Say(said)])
+    wyoming = WyomingServer(greeting=encode("error", {"text": NO_GERMAN, "code": "bad_request"}))
+    async with serving(realtime) as ws, serving_wyoming(wyoming) as tcp:
+        url = tcp if path == "wyoming" else f"{ws}{path}"
+        async with open_stream(settings(url), DecodeOptions(language="de")) as stream:
+            stream.utter(1)
+            lost = await stream.ear.wait_lost()
+    assert isinstance(lost.error, StreamRefused) and NO_GERMAN in str(lost.error)
+    assert realtime.handshakes + len(wyoming.brains) == 1

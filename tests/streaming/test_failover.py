@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.errors import DecodeError, ModelError, ProviderError, QueueFull, WorkerCrashed
+from asrctl.errors import DecodeError, ModelError, ProviderError, QueueFull, StreamRefused, WorkerCrashed
 from asrctl.events import Dropped, Event, Final, Finished, Partial, SpeechEnded, SpeechStarted
 from asrctl.policy.chain import ChainOptions
 from asrctl.policy.endpointing import EndpointerOptions
@@ -124,6 +124,19 @@ async def test_what_a_lost_stream_says_late_is_ignored(rig: RigOf) -> None:
     await run.finish()
     assert run.said.words == words(1) and len(run.said.changes) == 1
     assert not [partial for partial in run.said.of(Partial) if "late" in partial.stable]
+
+
+async def test_a_stream_that_is_refused_is_not_opened_again(rig: RigOf) -> None:
+    """Its utterances fail at once, as do those that come later: it would be refused again."""
+    run = rig(("stream",))
+    await run.play(joined(speak([1]), PAUSE, speak([2]), PAUSE), answering=False)
+    run.puppets["stream"].stream.say(Lost(StreamRefused("no German here"), 0))
+    await settle()
+    assert len(run.said.of(Dropped)) == 2
+    await run.play(joined(speak([3]), PAUSE))
+    assert ["no German here" in each.reason for each in run.said.of(Dropped)] == [True] * 3
+    assert len(run.puppets["stream"].streams) == 1
+    await run.finish()
 
 
 async def test_a_lone_stream_that_is_lost_is_opened_again(rig: RigOf) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from asrctl.errors import ProviderError
+from asrctl.errors import ProviderError, StreamRefused
 from asrctl.network.failures import LinkFailure
 from asrctl.network.retry import Attempts, GaveUp
 from asrctl.policy.backoff import BackoffOptions
@@ -47,6 +47,7 @@ class Realtime:
         self._attempts = attempts_for(settings, backoff)
         self._patience = Patience(settings)
         self._lost_before = False
+        self._served = False
 
     async def run(self) -> None:
         """Carry the stream until the server is given up, which is raised as a ProviderError."""
@@ -64,6 +65,8 @@ class Realtime:
                 await self._one_link(outage)
         except LinkFailure as failure:
             self._lost_before = True
+            if failure.fatal and not self._served:
+                raise StreamRefused(failure.reason) from None
             raise self._patience.judged(failure) from None
         except TimeoutError:
             limit_s = self._settings.outage_s
@@ -84,6 +87,8 @@ class Realtime:
             except LinkFailure as failure:  # there are servers that close the connection after each utterance
                 failure.at_once = bool(conversation.completed) and not conversation.owed
                 raise
+            finally:
+                self._served = self._served or bool(conversation.completed)
 
 
 class _Progress:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from asrctl.errors import DecodeError, ProviderError
+from asrctl.errors import DecodeError, ProviderError, StreamRefused
 from asrctl.network.failures import LinkFailure
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
@@ -103,7 +103,7 @@ class RemoteRecognizer:
             return DecodeError(message)
         self._why = message
         self._breaker.failed()
-        return ProviderError(message)
+        return StreamRefused(message) if isinstance(error, StreamRefused) else ProviderError(message)
 
     def _says(self, reason: str) -> str:
         return f"{self._address.place}: {self._redact(reason)}"
