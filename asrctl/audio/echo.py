@@ -71,12 +71,6 @@ class EchoFilter:
         self._learn(spectrum)
         return left
 
-    def origin(self) -> float:
-        """Mean square of what the last frame would be echo of, at the delays that were learnt."""
-        shares = self._path.real**2 + self._path.imag**2
-        shares /= shares.sum(axis=0) + np.float32(1e-20)
-        return float(2 * np.einsum("pb,pb->", shares, self._powers)) / (2 * FRAME_SAMPLES) ** 2
-
     def _learn(self, spectrum: NDArray[np.complex64]) -> None:
         sure = np.einsum("pb,pb->b", self._doubt, self._powers) + 2 * self._left + np.float32(1e-10)
         gain = self._doubt / sure
@@ -110,7 +104,7 @@ class EchoFinder:
         self._rest = np.zeros((tracks, 0), np.float32)
         quiet = np.zeros((tracks, FRAME_SAMPLES), np.float32)
         self._early = deque([quiet] * _EARLY_FRAMES)
-        self._recent: deque[NDArray[np.float32]] = deque(maxlen=_PARTITIONS)
+        self._others: deque[NDArray[np.float32]] = deque(maxlen=_PARTITIONS)
         self._frames = 0
 
     def feed(self, parts: Sequence[Samples]) -> None:
@@ -128,37 +122,26 @@ class EchoFinder:
         self.feed([*late])
         for _ in range(_EARLY_FRAMES):
             self._take(np.zeros((len(self.echoes), FRAME_SAMPLES), np.float32))
-        self._decide([judge.flush() for judge in self._judges])
+        for echoes, judge in zip(self.echoes, self._judges, strict=True):
+            echoes.extend(judge.flush())
 
     def _take(self, frames: NDArray[np.float32]) -> None:
         self._early.append(frames)
         heard = self._early.popleft()
         others = frames.sum(axis=0) - frames
-        shares = self._shares(frames, others)
-        lefts = [each.left_of(*pair) for each, *pair in zip(self._filters, heard, others, strict=True)]
+        self._others.append((others**2).mean(axis=1))
+        loudest = np.max(self._others, axis=0)
         self._frames += 1
-        if self._frames <= _EARLY_FRAMES:
-            return
-        verdicts = []
+        decided = 0
         for index, judge in enumerate(self._judges):
-            origin = self._filters[index].origin() * float(shares[index])
-            verdicts.append(judge.push(Powers(_power(heard[index]), _power(lefts[index]), origin)))
-        self._decide(verdicts)
-
-    def _shares(self, frames: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How much of the power of all others, of late, is one track's: the same on each adds up to more."""
-        self._recent.append(np.stack(((frames**2).mean(axis=1), (others**2).mean(axis=1))))
-        tracks, sums = np.mean(self._recent, axis=0)
-        loudest = np.where(np.eye(len(tracks), dtype=bool), 0, tracks).max(axis=1)
-        shares: NDArray[np.float32] = np.minimum(1, loudest / (sums + 1e-12))
-        return shares
-
-    def _decide(self, verdicts: list[list[bool]]) -> None:
-        for frame in zip(*verdicts, strict=True):
-            is_lost = all(frame)  # one of them must be the origin
-            for echoes, is_echo in zip(self.echoes, frame, strict=True):
-                echoes.append(is_echo and not is_lost)
-            self.decided_samples += FRAME_SAMPLES
+            left = self._filters[index].left_of(heard[index], others[index])
+            if self._frames <= _EARLY_FRAMES:
+                continue
+            powers = Powers(_power(heard[index]), _power(left), float(loudest[index]))
+            verdicts = judge.push(powers)
+            self.echoes[index].extend(verdicts)
+            decided = len(verdicts)
+        self.decided_samples += decided * FRAME_SAMPLES
 
 
 def _power(frame: Samples) -> float:

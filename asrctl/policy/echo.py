@@ -33,7 +33,7 @@ class EchoOptions:
 
 @dataclass(frozen=True, slots=True)
 class Powers:
-    """Of one frame: mean squares of the track, of what the filter left, and of what it would be echo of."""
+    """Of one frame: mean squares of the track, of what the filter left of it, and of the other track."""
 
     heard: float
     left: float

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from asrctl.audio.echo import EchoFinder, WithoutEcho
@@ -45,25 +44,6 @@ def test_an_echo_may_come_before_its_origin() -> None:
     far = noise(6, 1)
     mic, origin = found(0.2 * np.concatenate((far[1600:], np.zeros(1600, np.float32))), far)
     assert mic[60:170].mean() > 0.9 and not origin.any()
-
-
-def bursts(seconds: float) -> Samples:
-    """Loud and quiet by turns, as speech is."""
-    loudness = np.repeat([0.05, 1, 0.3, 0, 0.6, 0.1, 0.8, 0.2], 1500)
-    return (noise(seconds, 1) * np.resize(loudness, round(seconds * S))).astype(np.float32)
-
-
-@pytest.mark.parametrize("delay", [0, 400, 4000])
-@pytest.mark.parametrize("levels", [(1.0, 1.0), (1.0, -1.0), (1.0, 1.0, 1.0), (1.0, 0.5), (1.0, 0.2)])
-def test_what_two_tracks_share_is_kept_in_one(levels: tuple[float, ...], delay: int) -> None:
-    """At the same level neither is an echo; else the louder one is kept, its quiet frames too."""
-    speech = bursts(6)
-    late = np.concatenate((np.zeros(delay, np.float32), speech))[: len(speech)]
-    first, *copies = found(speech, *(np.float32(level) * late for level in levels[1:]))
-    assert first.mean() < 0.02
-    for level, copy in zip(levels[1:], copies, strict=True):
-        assert copy[40:180].mean() > 0.6 if abs(level) < 1 else copy.mean() < 0.02
-        assert not (first & copy).any()
 
 
 def test_the_cut_leaves_no_trace_and_every_frame_has_a_verdict() -> None:
