@@ -13,11 +13,10 @@ _M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 def return_what_is_free() -> None:
-    """Give back to the system what nothing needs any more; takes some milliseconds in a server.
+    """Give back to the system what nothing needs any more.
 
     Python keeps what refers to itself in circles, such as a session that is over with its audio, until many
-    objects are made; glibc keeps what is free between small blocks. Attacks left a server's parent 10 to 90
-    MB larger.
+    objects are made; glibc keeps what is free between small blocks.
     """
     gc.collect()
     if sys.platform == "linux":

@@ -99,7 +99,7 @@ child.main()
 
 
 def test_a_worker_does_without_asyncio() -> None:
-    """Importing it would cost 25 ms of each start and 6 MB of each worker."""
+    """Importing it would cost time at each start, and memory in each worker."""
     code = "import asrctl.workers.child, sys; print('asyncio' in sys.modules)"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
