@@ -33,7 +33,7 @@ ALLOWED = {
     "models": {"transcript", "errors", "policy"},
     "speakers": {"transcript", "errors", "policy", "models", "audio"},
     "end_of_turn": {"transcript", "errors", "policy", "models", "audio"},
-    "client": {"transcript", "errors", "policy", "protocol", "network"},
+    "client": {"transcript", "errors", "policy", "protocol", "network", "audio"},
     "providers": {*LOW, "protocol", "network", "audio", "models", "client"},
     "workers": {*LOW, "providers"},
     "streaming": {*LOW, "audio", "speakers", "providers", "workers"},

@@ -58,6 +58,12 @@ def samples_from_bytes(data: bytes, encoding: PcmEncoding) -> NDArray[np.float32
             return g711.decoded(data, encoding)
 
 
+def s16le_of(samples: NDArray[np.float32]) -> bytes:
+    """Floats of any shape as 16-bit PCM, clipped to full scale; NaN becomes silence."""
+    scaled = np.rint(np.nan_to_num(samples).clip(-1.0, 1.0) * np.float32(1 << 15))
+    return scaled.clip(max=(1 << 15) - 1).astype("<i2").tobytes()
+
+
 def scale_s16(samples: NDArray[np.int16]) -> NDArray[np.float32]:
     """16-bit integers as float32 in [-1, 1), same shape."""
     return _scaled(samples, 1 << 15)

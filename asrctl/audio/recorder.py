@@ -125,7 +125,9 @@ class Recorder:
 def _pcm(item: NDArray[np.float32] | Step) -> bytes:
     import numpy as np
 
+    from asrctl.audio.pcm import s16le_of
+
     tracks = item.samples() if isinstance(item, Step) else [item]
     length = max(map(len, tracks))
     samples = np.stack([np.pad(track, (0, length - len(track))) for track in tracks], axis=1)
-    return np.rint(np.clip(samples, -1.0, 32767 / 32768) * 32768).astype("<i2").tobytes()
+    return s16le_of(samples)

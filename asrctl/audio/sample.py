@@ -19,8 +19,7 @@ SAMPLE_WORDS = frozenset({"call", "monday", "morning", "meeting"})
 
 def sample_speech() -> NDArray[np.float32]:
     """The sample, shape (n,), mono float32 at 16 kHz, about 3 s."""
-    import numpy as np
+    from asrctl.audio.pcm import samples_from_bytes
 
     with files("asrctl.assets").joinpath("monday.wav").open("rb") as raw, wave.open(raw) as wav:
-        pcm = wav.readframes(wav.getnframes())
-    return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
+        return samples_from_bytes(wav.readframes(wav.getnframes()), "s16le")

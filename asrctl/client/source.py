@@ -37,10 +37,9 @@ def pcm_of(samples: Audio) -> bytes:
         if len(samples) % 2:
             raise ValueError("16-bit audio comes in whole samples of two bytes")
         return samples
-    import numpy as np
+    from asrctl.audio.pcm import s16le_of
 
-    scaled = np.rint(np.nan_to_num(samples).clip(-1.0, 1.0) * np.float32(32768))
-    return scaled.clip(max=32767).astype("<i2").tobytes()
+    return s16le_of(samples)
 
 
 async def chunks_of(source: Source) -> AsyncIterator[bytes]:

@@ -15,6 +15,7 @@ from asrctl.audio.pcm import (
     PcmEncoding,
     PcmFramer,
     block_frames,
+    s16le_of,
     samples_from_bytes,
 )
 
@@ -36,6 +37,15 @@ def test_floats_are_left_as_they_are() -> None:
     """Also beyond full scale; what float32 cannot hold becomes infinite and is the converter's to count."""
     values = [0.5, -3.0, 1e300]
     assert samples_from_bytes(np.array(values, "<f8").tobytes(), "f64le").tolist() == [0.5, -3.0, np.inf]
+
+
+@given(st.lists(st.floats(width=32)))
+def test_any_float_is_a_16_bit_sample(values: list[float]) -> None:
+    """Numbers beyond full scale are clipped, and NaN is silence."""
+    samples = np.array(values, np.float32)
+    back = samples_from_bytes(s16le_of(samples), "s16le")
+    clean = np.clip(np.nan_to_num(samples), -1, 1)
+    assert np.all(np.abs(back - clean) <= 1.01 / 32768)
 
 
 @given(

@@ -1,32 +1,12 @@
-"""Samples as the bytes that servers take: signed 16 bit, little-endian, at the server's rate."""
+"""16-bit PCM at the rate that a server takes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asrctl.transcript import SAMPLE_RATE_HZ
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 SAMPLE_BYTES = 2
-
-
-def pcm_of(samples: NDArray[np.float32]) -> bytes:
-    """Samples in [-1, 1], shape (n,), as PCM; no number becomes silence, what is beyond is clipped."""
-    import numpy as np
-
-    scaled = np.rint(np.nan_to_num(samples).clip(-1.0, 1.0) * np.float32(32768))
-    return scaled.clip(max=32767).astype("<i2").tobytes()
-
-
-def samples_of(pcm: bytes) -> NDArray[np.float32]:
-    """PCM as samples in [-1, 1), shape (n,)."""
-    import numpy as np
-
-    samples: NDArray[np.float32] = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
-    return samples
 
 
 class Resampler:
@@ -51,4 +31,6 @@ class Resampler:
     def _convert(self, pcm: bytes, *, last: bool) -> bytes:
         if self._stream is None:
             return pcm
-        return pcm_of(self._stream.resample_chunk(samples_of(pcm), last=last))
+        from asrctl.audio.pcm import s16le_of, samples_from_bytes
+
+        return s16le_of(self._stream.resample_chunk(samples_from_bytes(pcm, "s16le"), last=last))

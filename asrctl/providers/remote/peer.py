@@ -22,7 +22,7 @@ from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.link import allow
 from asrctl.providers.remote.patience import NOBODY_THERE
-from asrctl.providers.remote.pcm import SAMPLE_BYTES, samples_of
+from asrctl.providers.remote.pcm import SAMPLE_BYTES
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
 
@@ -95,7 +95,7 @@ class Peer:
         while self._sent_bytes < len(utterance.pcm) or not utterance.ended:
             self._wake.clear()
             while piece := bytes(utterance.pcm[self._sent_bytes : self._sent_bytes + _PIECE_BYTES]):
-                client.feed(samples_of(piece))
+                client.feed(piece)
                 self._sent_bytes += len(piece)
             if not utterance.ended:
                 await self._wake.wait()

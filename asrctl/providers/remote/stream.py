@@ -11,7 +11,6 @@ from asrctl.errors import ProviderError
 from asrctl.providers.outbox import Outbox
 from asrctl.providers.recognizer import Lost
 from asrctl.providers.remote.backlog import Backlog
-from asrctl.providers.remote.pcm import pcm_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,10 +59,12 @@ class RemoteStream:
 
     def feed(self, samples: NDArray[np.float32]) -> None:
         """See `UtteranceStream.feed`."""
+        from asrctl.audio.pcm import s16le_of
+
         if self._outbox.is_over:
             return
         try:
-            self._backlog.feed(pcm_of(samples))
+            self._backlog.feed(s16le_of(samples))
         except ProviderError as error:
             self._lose(error)
             self._task.cancel()

@@ -28,7 +28,7 @@ from asrctl.providers.remote.answer import hypothesis_of, message_of
 from asrctl.providers.remote.form import file_field, form_of, url_of
 from asrctl.providers.remote.key import Redactor, find_key
 from asrctl.providers.remote.patience import BACKOFF, Patience, attempts_for, failure_of
-from asrctl.providers.remote.pcm import SAMPLE_BYTES, pcm_of
+from asrctl.providers.remote.pcm import SAMPLE_BYTES
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 
@@ -151,7 +151,7 @@ class RemoteWindows:
             started_s = self._clock()
             duration_s = len(samples) / SAMPLE_RATE_HZ
             try:
-                answer = await self._understood(_wav(pcm_of(samples)), options)
+                answer = await self._understood(_wav(samples), options)
                 inference_s = self._clock() - started_s
                 return hypothesis_of(answer.body, duration_s, options.language, inference_s)
             except DecodeError as error:
@@ -288,14 +288,16 @@ def _client(settings: RemoteSettings, key: str) -> httpx.AsyncClient:
     )
 
 
-def _wav(pcm: bytes) -> bytes:
-    """PCM (mono, 16 kHz, 16 bit) as a WAV file."""
+def _wav(samples: NDArray[np.float32]) -> bytes:
+    """Samples, shape (n,), at 16 kHz as a WAV file."""
+    from asrctl.audio.pcm import s16le_of
+
     file = io.BytesIO()
     with wave.open(file, "wb") as wav:
         wav.setnchannels(1)
         wav.setsampwidth(SAMPLE_BYTES)
         wav.setframerate(SAMPLE_RATE_HZ)
-        wav.writeframes(pcm)
+        wav.writeframes(s16le_of(samples))
     return file.getvalue()
 
 

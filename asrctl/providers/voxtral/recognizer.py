@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from asrctl.providers.voxtral.resident import Resident
 
-_FULL_SCALE = 32_768
-_LARGEST = 32_767
 _RESTARTS = BackoffOptions(max_attempts=5)
 
 
@@ -103,11 +101,10 @@ class VoxtralStream:
 
     def feed(self, samples: NDArray[np.float32]) -> None:
         """See `UtteranceStream.feed`."""
-        import numpy as np
+        from asrctl.audio.pcm import s16le_of
 
         if len(samples):
-            scaled = np.rint(samples * _FULL_SCALE).clip(-_FULL_SCALE, _LARGEST)
-            self._resident.feed(scaled.astype("<i2").tobytes())
+            self._resident.feed(s16le_of(samples))
 
     def pause(self, silence_s: float) -> None:
         """It hears by itself that nothing is said."""
