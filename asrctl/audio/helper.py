@@ -35,6 +35,11 @@ class Helper:
             self._process.stdin.write(data)
             await self._process.stdin.drain()
 
+    def end_input(self) -> None:
+        """Close its standard input, which tells it that this was all."""
+        assert self._process.stdin
+        self._process.stdin.close()
+
     async def said(self, kind: type[T], timeout_s: float | None) -> T:
         """Its next line, which is to be of a kind.
 
@@ -57,8 +62,7 @@ class Helper:
 
     async def end(self) -> None:
         """Kill it."""
-        assert self._process.stdin
-        self._process.stdin.close()
+        self.end_input()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()

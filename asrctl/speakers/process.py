@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
-import tempfile
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from asrctl import errors
-from asrctl.audio.isolated import OWN_GROUP, how_ended
+from asrctl.audio.helper import Helper, helper
 from asrctl.errors import AudioError, ModelError
 from asrctl.policy.turns import Turn
 from asrctl.speakers.child import STUCK_S
@@ -46,8 +44,7 @@ class SpeakersProcess:
         self.known = {*options.samples}
         """Names of speakers that are not numbered."""
         self._request = json.dumps({**asdict(options), "models_dir": str(models_dir)})
-        self._resources = ExitStack()
-        self._process: asyncio.subprocess.Process
+        self._process: Helper
         self._is_stuck = False
 
     async def __aenter__(self) -> Self:
@@ -58,87 +55,41 @@ class SpeakersProcess:
             ModelError: The networks do not load, or the process cannot be started.
             UsageError: In the sample of a known speaker nobody speaks.
         """
-        # not a pipe: that could fill up and block the process
-        self._complaints = self._resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        pipe = asyncio.subprocess.PIPE
-        command = [*COMMAND, self._request]
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=pipe, stdout=pipe, stderr=self._complaints, limit=_LINE_BYTES, **OWN_GROUP
-            )
-        except OSError as error:
-            self._resources.close()
-            raise ModelError(f"{_NAME} does not start: {error}") from error
-        try:
-            if (said := await self._said()) is None:
-                raise ModelError(await self._ended())
-            if said:
+        async with AsyncExitStack() as resources:
+            running = helper([*COMMAND, self._request], _NAME, _LINE_BYTES)
+            try:
+                self._process = await resources.enter_async_context(running)
+            except OSError as error:
+                raise ModelError(f"{_NAME} does not start: {error}") from error
+            if said := await self._process.said(dict, _ANSWER_S):
                 raise getattr(errors, said["kind"])(said["error"])
-        except BaseException:
-            await self.__aexit__(None, None, None)
-            raise
+            self._resources = resources.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._kill()
-        await self._process.wait()
-        self._resources.close()
-
-    def _give_up(self) -> None:
-        self._is_stuck = True
-        self._kill()
-
-    def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        await self._resources.aclose()
 
     async def feed(self, samples: NDArray[np.float32]) -> None:
         """Give it the next samples, and wait if it is behind; if it has died, `turns` says so."""
-        assert self._process.stdin
+        if self._is_stuck:
+            return
         try:
             async with asyncio.timeout(_ANSWER_S):
-                self._process.stdin.write(samples.tobytes())
-                await self._process.stdin.drain()
+                await self._process.send(samples.tobytes())
         except TimeoutError:
-            self._give_up()
-        except ConnectionError:
-            pass
+            self._is_stuck = True
 
     async def turns(self) -> list[Turn]:
         """Who spoke when in all that was fed.
 
         Raises:
-            AudioError: It has died.
+            AudioError: It has died, or does not answer.
         """
-        assert self._process.stdin
-        self._process.stdin.close()
-        if (said := await self._said()) is None:
-            raise AudioError(f"speakers are unknown: {await self._ended()}")
+        self._process.end_input()
+        try:
+            said = await self._process.said(list, 0 if self._is_stuck else _ANSWER_S)
+        except ModelError as error:
+            raise AudioError(f"speakers are unknown: {error}") from None
         return [Turn(*each) for each in said]
-
-    async def _said(self) -> Any:
-        """Its next line; None if it has died, says something else, or nothing for too long."""
-        assert self._process.stdout
-        try:
-            async with asyncio.timeout(_ANSWER_S):
-                return json.loads(await self._process.stdout.readline())
-        except TimeoutError:
-            self._give_up()
-        except (ValueError, ConnectionError):
-            pass
-        return None
-
-    async def _ended(self) -> str:
-        """How, in words; one that says what makes no sense is ended first."""
-        if self._is_stuck:
-            return f"{_NAME} does not answer"
-        try:
-            async with asyncio.timeout(1.0):
-                code = await self._process.wait()
-        except TimeoutError:
-            return f"{_NAME} sent nonsense"
-        return f"{_NAME} {how_ended(code, self._complaints)}"
