@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from asrctl.errors import ModelError
 
 if TYPE_CHECKING:
     from asrctl.providers.base import ListeningModel, ModelSpec, WindowedModel
-    from asrctl.providers.recognizer import Recognizer, WindowDecoder
+    from asrctl.providers.recognizer import Recognizer, WindowService
 
 
 def number(default: Any, least: Any, most: Any) -> Any:
@@ -99,45 +99,6 @@ class Weights:
         if self.problems:
             raise ModelError(f"{'; '.join(self.problems)}: {how}")
         return self.path
-
-
-class WindowService(Protocol):
-    """A provider at work that only decodes windows: a `Recognizer` without `open`.
-
-    `asrctl.streaming.adapter` makes streams of it.
-    """
-
-    @property
-    def name(self) -> str:
-        """See `Recognizer`."""
-        ...
-
-    @property
-    def model(self) -> str:
-        """See `Recognizer`."""
-        ...
-
-    @property
-    def description(self) -> str:
-        """See `Recognizer`."""
-        ...
-
-    @property
-    def windows(self) -> WindowDecoder:
-        """What decodes."""
-        ...
-
-    async def wait_ready(self) -> None:
-        """See `Recognizer`."""
-        ...
-
-    def pids(self) -> list[int]:
-        """See `Recognizer`."""
-        ...
-
-    async def close(self) -> None:
-        """See `Recognizer`."""
-        ...
 
 
 def nothing_missing(setup: Setup) -> str:

@@ -164,9 +164,8 @@ class WindowDecoder(Protocol):
         ...
 
 
-@runtime_checkable
-class Recognizer(Protocol):
-    """A provider at work, shared by all sessions."""
+class Service(Protocol):
+    """What every provider at work has; shared by all sessions."""
 
     @property
     def name(self) -> str:
@@ -181,23 +180,6 @@ class Recognizer(Protocol):
     @property
     def description(self) -> str:
         """Where it runs, in a few words, such as "CPU, 2 threads"."""
-        ...
-
-    @property
-    def windows(self) -> WindowDecoder | None:
-        """What decodes whole windows, as files want it; None for one that only listens to streams."""
-        ...
-
-    def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
-        """Open a stream at once, with what was prepared for it.
-
-        Args:
-            request: What the session wants.
-            say: Takes what the stream says, in order, in the event loop's thread; must not raise.
-
-        Raises:
-            ProviderError: No stream can be had at this moment, and why; one may be later.
-        """
         ...
 
     async def wait_ready(self) -> None:
@@ -215,4 +197,35 @@ class Recognizer(Protocol):
 
     async def close(self) -> None:
         """Close all streams, end all processes, free everything; whoever waits gets an error."""
+        ...
+
+
+class WindowService(Service, Protocol):
+    """A provider that only decodes windows; `asrctl.streaming.adapter` makes streams of it."""
+
+    @property
+    def windows(self) -> WindowDecoder:
+        """What decodes."""
+        ...
+
+
+@runtime_checkable
+class Recognizer(Service, Protocol):
+    """A provider that listens to streams."""
+
+    @property
+    def windows(self) -> WindowDecoder | None:
+        """What decodes whole windows, as files want it; None for one that only listens to streams."""
+        ...
+
+    def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
+        """Open a stream at once, with what was prepared for it.
+
+        Args:
+            request: What the session wants.
+            say: Takes what the stream says, in order, in the event loop's thread; must not raise.
+
+        Raises:
+            ProviderError: No stream can be had at this moment, and why; one may be later.
+        """
         ...
