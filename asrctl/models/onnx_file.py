@@ -1,4 +1,4 @@
-"""ONNX files, written byte by byte: what `models.campplus` needs of the format, and no more.
+"""ONNX files: loaded for one thread, and written byte by byte, as far as `models.campplus` needs the format.
 
 A file is a protocol buffer; field numbers are those of onnx.proto3. Written here, and not by the package
 `onnx`, so that the same weights always give the same bytes, whose checksum the catalogue knows.
@@ -8,15 +8,35 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asrctl.errors import ModelError
+
 _IR_VERSION, _OPSET = 8, 17
 _FLOAT, _INT64 = 1, 7
 _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_INTS = 1, 2, 7
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5
+
+
+def open_onnx(path: Path) -> Any:
+    """An `InferenceSession` of onnxruntime's, whose calls use one thread.
+
+    Raises:
+        ModelError: The file does not load.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # calls are seldom; what one needs is given back in between
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base of their own
+        raise ModelError(f"{path} does not load: {error}") from error
 
 
 def _varint(value: int) -> bytes:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.errors import ModelError
 from asrctl.models.campplus import MAX_FRAMES
+from asrctl.models.onnx_file import open_onnx
 from asrctl.speakers.features import Features
 
 LOCAL = 3
@@ -34,8 +34,8 @@ class Networks:
         Raises:
             ModelError: A file does not load.
         """
-        self._segmentation = _session(segmentation)
-        self._embedding = _session(embedding)
+        self._segmentation = open_onnx(segmentation)
+        self._embedding = open_onnx(embedding)
 
     def activity(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities that local speakers speak, shape (frames, 3); see `SPEECH_STEP_SAMPLES`."""
@@ -67,15 +67,3 @@ def distances(
         return [[] for _ in vectors]
     table: list[list[float]] = (1.0 - np.stack(vectors) @ np.stack(others).T).tolist()
     return table
-
-
-def _session(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # windows come seldom; what they need is given back in between
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base of their own
-        raise ModelError(f"{path} does not load: {error}") from error
