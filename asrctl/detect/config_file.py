@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import textwrap
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import tomli_w
 
 from asrctl.errors import AsrctlError, UsageError
 from asrctl.policy.recommend import Recommendation
+from asrctl.settings.reading import dotted
 
 MARK = "Written by asrctl detect"
 """The beginning of every config of ours."""
@@ -65,7 +66,7 @@ def read_existing(path: Path) -> Existing:
     except OSError as error:
         raise UsageError(f"cannot read the config file {path}: {error.strerror or error}") from error
     try:
-        return Existing(text, dict(_dotted(tomllib.loads(text))))
+        return Existing(text, dict(dotted(tomllib.loads(text))))
     except ValueError as error:
         return Existing(text, {}, f"{path} is not valid TOML: {error}")
 
@@ -207,11 +208,3 @@ def _backup(path: Path) -> Path:
 
 def _comment(text: str) -> list[str]:
     return [f"# {line}" for line in textwrap.wrap(" ".join(text.split()), _WIDTH)]
-
-
-def _dotted(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tables.items():
-        if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

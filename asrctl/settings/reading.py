@@ -96,7 +96,7 @@ def _from_file(path: Path, required: bool) -> Iterator[tuple[str, _Given]]:
         raise UsageError(f"cannot read the config file {path}: {error.strerror}") from error
     except ValueError as error:  # not TOML, or not even UTF-8
         raise UsageError(f"{path} is not valid TOML: {error}") from error
-    for key, value in _dotted(tables):
+    for key, value in dotted(tables):
         if key not in (known := _known(key)):
             raise UsageError(f"{path}: {_unknown(key, known)}")
         yield key, _Given(value, str(path))
@@ -116,10 +116,11 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, _Given]
         yield key, _Given([part.strip() for part in text.split(",")] if is_list else text, name)
 
 
-def _dotted(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def dotted(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Values of nested tables by dotted key, such as ("vad.onset", 0.5)."""
     for key, value in tables.items():
         if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
+            yield from dotted(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 
