@@ -7,6 +7,7 @@ tiny.en and base (f16, q5_1, q8_0) were seen on files, the others follow from th
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asrctl.errors import ModelError
@@ -141,6 +142,11 @@ def lookup(name: str) -> CatalogEntry:
     """
     if entry := CATALOG.get(ALIASES.get(name, name)):
         return entry
-    near = difflib.get_close_matches(name.lower(), [*CATALOG, *ALIASES], n=3)
+    raise no_such_model(name, [*CATALOG, *ALIASES])
+
+
+def no_such_model(name: str, known: Sequence[str]) -> ModelError:
+    """The error for a name that is not among those known; says what is near."""
+    near = difflib.get_close_matches(name.lower(), known, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "`asrctl models list` shows what there is"
-    raise ModelError(f"there is no model {name!r}: {hint}")
+    return ModelError(f"there is no model {name!r}: {hint}")

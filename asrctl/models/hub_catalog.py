@@ -5,10 +5,9 @@ Sizes are rounded, for display; the hub tells exact ones, and the SHA-256 that d
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
-from asrctl.errors import ModelError
+from asrctl.models.catalog import no_such_model
 
 OWNER = "handy-computer"
 """Whose repositories they are; each is called after its model, with "-gguf" behind."""
@@ -138,6 +137,4 @@ def hub_lookup(name: str) -> HubEntry:
     """
     if entry := HUB_CATALOG.get(name.lower()):
         return entry
-    near = difflib.get_close_matches(name.lower(), HUB_CATALOG, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`asrctl models list` shows what there is"
-    raise ModelError(f"there is no model {name!r}: {hint}")
+    raise no_such_model(name, [*HUB_CATALOG])
