@@ -134,7 +134,8 @@ class Running:
         return session
 
     def wait_ready(self) -> None:
-        """Wait for /ready."""
+        """Wait for /ready. Asking all the time would take the processor from the worker that starts."""
+        until(lambda: not self.server.hub.why_not_ready)
         until(lambda: self.get("/ready")[0] == 200)
 
     @property

@@ -45,7 +45,7 @@ class Subscriber(threading.Thread):
 
     def run(self) -> None:
         with (
-            httpx.Client(trust_env=False, timeout=PATIENCE_S) as http,
+            httpx.Client(trust_env=False, verify=False, timeout=PATIENCE_S) as http,
             http.stream("GET", self._url, headers=self._headers) as answer,
         ):
             for line in answer.iter_lines():
@@ -185,7 +185,7 @@ def test_a_session_that_is_behind_is_waited_for_within_bounds(shared: Running, g
 def test_subscribers_are_bounded(shared: Running, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One too many is told to come back; one that has left makes room, and leaves no group behind."""
     monkeypatch.setattr(groups, "MAX_SUBSCRIBERS", 1)
-    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as http:
+    with httpx.Client(trust_env=False, verify=False, timeout=PATIENCE_S) as http:
         url = events_url(shared.url, group)
         until(lambda: not shared.call(lambda: shared.server.hub.groups.subscribers))
         with http.stream("GET", url):
@@ -198,7 +198,7 @@ def test_subscribers_are_bounded(shared: Running, group: str, monkeypatch: pytes
 
 def test_the_door(shared: Running) -> None:
     """Strange origins, names and methods are refused like everywhere."""
-    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as http:
+    with httpx.Client(trust_env=False, verify=False, timeout=PATIENCE_S) as http:
         url = events_url(shared.url, "g")
         assert http.get(url, headers={"Origin": "https://example.org"}).status_code == 403
         assert http.post(url).status_code == 405

@@ -46,7 +46,7 @@ def connected(server: Running) -> Iterator[deepgram.DeepgramClient]:
     environment = DeepgramClientEnvironment(
         base=f"http://{at}", production=f"ws://{at}", agent=f"ws://{at}", agent_rest=f"http://{at}"
     )
-    with httpx.Client(trust_env=False, timeout=60.0) as http:
+    with httpx.Client(trust_env=False, verify=False, timeout=60.0) as http:
         yield deepgram.DeepgramClient(api_key="any", environment=environment, httpx_client=http)
 
 
