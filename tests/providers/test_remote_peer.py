@@ -35,10 +35,10 @@ SILENCE = np.zeros(16_000, np.float32)
 NOWHERE = "ws://127.0.0.1:9"
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server that hears everything."""
-    with running(options_for(script(tmp_path / "plain.json"))) as server:
+    with running(options_for(script(tmp_path_factory.mktemp("script") / "plain.json"))) as server:
         yield server
 
 

@@ -28,7 +28,7 @@ from asrctl.providers.base import ModelSpec
 from asrctl.server.dialects import wyoming
 from asrctl.server.options import ServeOptions
 
-from ..servers import PATIENCE_S, Running, options_for, pcm, running, spoken, until
+from ..servers import PATIENCE_S, Running, options_for, pcm, running, script, spoken, until
 
 Scripted = Callable[..., ModelSpec]
 MONO = {"rate": 16_000, "width": 2, "channels": 1}
@@ -42,8 +42,16 @@ def serving(spec: ModelSpec, *, ready: bool = True, **changes: Any) -> AbstractC
     return running(options_for(spec, wyoming_port=0, **changes), ready=ready)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """For tests that do it no harm."""
+    with serving(script(tmp_path_factory.mktemp("script") / "plain.json")) as server:
+        yield server
+
+
 @pytest.fixture
-def server(scripted: Scripted) -> Iterator[Running]:
+def own(scripted: Scripted) -> Iterator[Running]:
+    """A server whose places, log and metrics are of one test."""
     with serving(scripted()) as server:
         yield server
 
@@ -97,9 +105,9 @@ def chunks(audio: bytes, size: int = 2048, **format_: int) -> bytes:
     return b"".join(encode("audio-chunk", MONO | format_, audio[at : at + size]) for at in pieces)
 
 
-def test_utterances_on_one_socket(server: Running) -> None:
+def test_utterances_on_one_socket(own: Running) -> None:
     """Each has its transcript, whose chunks together are its text; a place is held only meanwhile."""
-    with closing(Wyomingly(server)) as client:
+    with closing(Wyomingly(own)) as client:
         for numbers in ((1, 2), (3,)):
             client.send(encode("audio-start", MONO), chunks(spoken(*numbers)), STOP)
             text = client.until("transcript")["text"]
@@ -107,11 +115,11 @@ def test_utterances_on_one_socket(server: Running) -> None:
             assert "".join(e.data["text"] for e in client.heard if e.type == "transcript-chunk") == text
             client.until("transcript-stop")
             client.heard.clear()
-            until(lambda: not server.sessions and not len(server.server.hub.admission))
-    log = server.log.getvalue()
+            until(lambda: not own.sessions and not len(own.server.hub.admission))
+    log = own.log.getvalue()
     assert log.count("event=session.done") == 2 and "dropped_s=0.000" in log and "dialect=wyoming" in log
     assert "url=tcp://127.0.0.1:" in log
-    assert server.metric('asrctl_results_total{kind="final"}') == 3
+    assert own.metric('asrctl_results_total{kind="final"}') == 3
 
 
 def test_utterances_that_are_sent_all_at_once(server: Running) -> None:
@@ -181,21 +189,21 @@ def test_a_server_that_loads_is_described_and_refuses(scripted: Scripted) -> Non
         assert client.ended() == "overloaded"
 
 
-def test_a_full_server_is_described_and_refuses(server: Running) -> None:
+def test_a_full_server_is_described_and_refuses(own: Running) -> None:
     """Those who are in are not touched; the place of one who leaves is free at once."""
-    inside = [Wyomingly(server) for _ in range(2)]
+    inside = [Wyomingly(own) for _ in range(2)]
     for client in inside:
         client.send(chunks(spoken(1, pause_s=0.0)))
-    until(lambda: server.sessions == 2)
-    with closing(Wyomingly(server)) as late:
+    until(lambda: own.sessions == 2)
+    with closing(Wyomingly(own)) as late:
         late.send(encode("describe"))
         late.until("info")
         late.send(chunks(spoken(2)))
         assert late.ended() == "overloaded"
-    assert server.metric('asrctl_rejected_total{reason="capacity"}') == 1
+    assert own.metric('asrctl_rejected_total{reason="capacity"}') == 1
     inside[0].close()
-    until(lambda: server.sessions == 1)
-    with closing(Wyomingly(server)) as next_one:
+    until(lambda: own.sessions == 1)
+    with closing(Wyomingly(own)) as next_one:
         next_one.send(chunks(spoken(3)), STOP)
         assert next_one.until("transcript")["text"] == "w3"
     inside[1].send(STOP)
@@ -203,15 +211,15 @@ def test_a_full_server_is_described_and_refuses(server: Running) -> None:
     inside[1].close()
 
 
-def test_a_client_that_vanishes(server: Running) -> None:
+def test_a_client_that_vanishes(own: Running) -> None:
     """Its session ends at once, and the account of the server balances."""
-    with closing(Wyomingly(server)) as client:
+    with closing(Wyomingly(own)) as client:
         client.send(chunks(spoken(1, 2) + spoken(3, pause_s=0.0)))
         client.until("transcript-chunk")
-    until(lambda: not server.sessions and not len(server.server.hub.admission))
-    received = server.metric("asrctl_audio_received_seconds_total")
+    until(lambda: not own.sessions and not len(own.server.hub.admission))
+    received = own.metric("asrctl_audio_received_seconds_total")
     outcomes = ("finalised", "silent", "dropped")
-    parts = [server.metric(f'asrctl_audio_seconds_total{{outcome="{each}"}}') for each in outcomes]
+    parts = [own.metric(f'asrctl_audio_seconds_total{{outcome="{each}"}}') for each in outcomes]
     assert received > 0 and received == pytest.approx(sum(parts))
 
 
@@ -268,17 +276,17 @@ def test_too_many_connections(scripted: Scripted) -> None:
             client.close()
 
 
-def test_a_client_that_does_not_read(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read(own: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is cut off when too much waits for it."""
     monkeypatch.setattr(wyoming, "_MAX_UNSENT_BYTES", 1 << 14)
-    with closing(Wyomingly(server)) as client:
+    with closing(Wyomingly(own)) as client:
         client.socket.settimeout(PATIENCE_S)
         client.send(chunks(spoken(1)))
-        until(lambda: server.sessions == 1)
+        until(lambda: own.sessions == 1)
         with pytest.raises(OSError):
             for _ in range(10_000):
                 client.send(encode("describe") * 100)
-    assert "reason=slow_reader" in server.log.getvalue()
+    assert "reason=slow_reader" in own.log.getvalue()
 
 
 def test_questions_without_end(server: Running) -> None:
