@@ -104,7 +104,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> Plan:
     order = settings.providers
     if names_gguf(settings.model):
         order = tuple(name for name, plugin in PROVIDERS.items() if plugin.weights == "gguf")
-    chosen, *others = line_up(settings.provider, order, lambda plugin: setup_of(settings, plugin))
+    chosen, *others = line_up(settings.provider, order, settings.setup_of)
     settings = settings.overridden(vocabulary=fitting_terms(settings.vocabulary))
     reserves = tuple(Reserve(other.name, partial(_prepared, settings, other)) for other in others)
     return replace(_prepared(settings, chosen, progress), reserves=reserves)
@@ -122,25 +122,20 @@ def fitting_terms(vocabulary: Iterable[str]) -> tuple[str, ...]:
     return found.kept
 
 
-def setup_of(settings: Settings, plugin: Plugin) -> Setup:
-    """What the settings say to a provider."""
-    return Setup(settings.of(plugin), settings.model, settings.models_dir)
-
-
 def _prepared(settings: Settings, plugin: Plugin, progress: Progress | None = None) -> Plan:
-    if settings.translate and not plugin.translates(setup_of(settings, plugin)):
+    if settings.translate and not plugin.translates(settings.setup_of(plugin)):
         raise UsageError(f"{plugin.name} cannot translate: take another provider")
-    if settings.vocabulary and (reason := plugin.no_vocabulary(setup_of(settings, plugin))):
+    if settings.vocabulary and (reason := plugin.no_vocabulary(settings.setup_of(plugin))):
         _log.warning("vocabulary: %s works without: %s", plugin.name, reason)
     if not plugin.is_pooled:
-        setup = setup_of(settings, plugin)
+        setup = settings.setup_of(plugin)
         model = plugin.model(setup) or plugin.name
         decode = _decoding(settings, model, multilingual=True)
         return Plan(model, ModelSpec(plugin.name, Path(model)), decode, workers=1, setup=setup)
     found = _weights(settings, plugin, progress)
     if settings.translate and not found.multilingual:
         raise UsageError(f"{found.name} cannot translate: it knows English only; take one such as base")
-    suited, setup = defaults(settings.workers), setup_of(settings, plugin)
+    suited, setup = defaults(settings.workers), settings.setup_of(plugin)
     decode = _decoding(settings, found.name, found.multilingual)
     serving = plugin.serving(setup) if found.streams else None
     wanted = settings.threads or (1 if serving else suited.threads)  # of each stream, or of each worker
@@ -173,7 +168,7 @@ class _Found(NamedTuple):
 
 def _weights(settings: Settings, plugin: Plugin, progress: Progress | None) -> _Found:
     if plugin.weights == "own":
-        path = plugin.locate(setup_of(settings, plugin))
+        path = plugin.locate(settings.setup_of(plugin))
         return _Found(path.name, path)
     store = ModelStore(settings.models_dir)
     wanted = getattr(settings.of(plugin), "model", "") or settings.model

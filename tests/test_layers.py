@@ -159,6 +159,20 @@ def test_importing_the_command_line_is_light(module: str) -> None:
     assert done.stdout == "[]\n"
 
 
+def test_listing_models_is_light() -> None:
+    """It decodes nothing."""
+    code = "; ".join(
+        (
+            "import atexit, sys",
+            "from asrctl.cli.main import main",
+            "atexit.register(lambda: print('numpy' in sys.modules))",
+            "main(['models', 'list'])",
+        )
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_the_main_module_imports_nothing_of_the_command_line() -> None:
     """Worker processes import their parent's main module again; that must cost them nothing."""
     code = "import sys, asrctl.__main__; print('typer' in sys.modules)"

@@ -159,13 +159,12 @@ def _hub_entry(name: str) -> HubEntry | None:
 
 def _provider_weights() -> Iterator[tuple[str, Weights]]:
     """Weights that providers look after themselves, by the provider's name."""
-    from asrctl.assembly import setup_of
     from asrctl.providers.registry import PROVIDERS
 
     settings = _settings()
     for name, plugin in PROVIDERS.items():
         if plugin.own_weights is not None:
-            yield name, plugin.own_weights(setup_of(settings, plugin))
+            yield name, plugin.own_weights(settings.setup_of(plugin))
 
 
 def _weights_of(name: str) -> Weights | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asrctl.render import Format
 
 if TYPE_CHECKING:
-    from asrctl.providers.plugin import Plugin
+    from asrctl.providers.plugin import Plugin, Setup
 
 Number = TypeVar("Number", int, float)
 
@@ -204,6 +204,12 @@ class Settings:
     def of(self, plugin: Plugin) -> Any:
         """The settings of a provider, an object of its settings class."""
         return self.provider_settings.get(plugin.name) or plugin.settings()
+
+    def setup_of(self, plugin: Plugin) -> Setup:
+        """What is said to a provider."""
+        from asrctl.providers.plugin import Setup
+
+        return Setup(self.of(plugin), self.model, self.models_dir)
 
     def overridden(self, **flags: Any) -> Settings:
         """These settings with the flags that were given; a flag that is None was not."""
