@@ -22,6 +22,8 @@ REMOVED = f"its bytes were changed as if it were text (CR LF became line feeds):
 RECODED = f"its bytes were changed as if it were text (in another character encoding): {_CURE}"
 _MAGIC = ("RIFF", "OggS", "fLaC", "ID3", "FORM")
 _LOOKED_AT_BYTES = 1 << 16
+_SEARCHED_BYTES = 1 << 26
+"""Audio has a line feed in every few hundred bytes; only silence has none, which may be hours."""
 _IN_TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
 _LOST_SHARE = 1 / 1000  # of loud speech one byte in 20,000; of compressed audio one in 65,536
 
@@ -57,14 +59,17 @@ def _mapped(path: str) -> mmap.mmap:
 
 
 def has_added_returns(data: bytes | mmap.mmap) -> bool:
-    """True if there are enough line feeds outside of text, and none without a carriage return before it."""
-    count, at = 0, data.find(b"\n")
+    """True if there are enough line feeds outside of text, and none without a carriage return before it.
+
+    Behind silence of `_SEARCHED_BYTES` they are not looked for.
+    """
+    count, at = 0, data.find(b"\n", 0, _SEARCHED_BYTES)
     while at >= 0:
         if data[max(0, at - 1) : at] != b"\r":
             return False
         beside = data[max(0, at - 2) : at - 1] + data[at + 1 : at + 2]
         count += not _IN_TEXT.issuperset(beside)
-        at = data.find(b"\n", at + 1)
+        at = data.find(b"\n", at + 1, at + _SEARCHED_BYTES)
     return count >= _ENOUGH
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from asrctl.audio.files import open_audio
-from asrctl.audio.mangled import how_mangled
+from asrctl.audio.mangled import has_added_returns, how_mangled
 from asrctl.audio.sample import sample_speech
 from asrctl.errors import AudioError
 
@@ -100,6 +100,13 @@ def test_what_is_only_cut_or_quiet_is_read(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.wav"
         path.write_bytes(content)
         assert len(read(str(path))[0]) >= 30_000, name
+
+
+def test_silence_is_not_searched_for_hours() -> None:
+    """A muted recording has no line feed at all: the rest of it is not read for the next one."""
+    changed = b"\x80\r\n\x80" * 20
+    assert has_added_returns(changed)
+    assert not has_added_returns(bytes(1 << 26) + changed)
 
 
 def test_titles_in_other_scripts_are_no_recoding(tmp_path: Path) -> None:
