@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from asrctl.audio.files import OpenAudio
+from asrctl.audio.replay import Replay
 from asrctl.audio.vad import SileroVad
 from asrctl.providers.scripted import speak
 from tests.streaming.speech import LevelDetector, silence
@@ -55,6 +58,22 @@ def speech(tmp_path: Path) -> Path:
     samples = np.concatenate([silence(0.5), speak(range(5)), silence(1), speak(range(5, 10)), silence(0.5)])
     soundfile.write(path, samples, 16_000, subtype="FLOAT")
     return path
+
+
+class _Swift(Replay):
+    """Four times as fast as it was spoken."""
+
+    def __init__(self, audio: OpenAudio) -> None:
+        super().__init__(audio, clock=lambda: 4 * time.monotonic())
+
+    def _wait_for_stop(self, duration_s: float) -> bool:
+        return super()._wait_for_stop(duration_s / 4)
+
+
+@pytest.fixture
+def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `--live` plays in this process takes a quarter of its time; for tests that do not judge time."""
+    monkeypatch.setattr("asrctl.audio.replay.Replay", _Swift)
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ WORDS = [f"w{n}" for n in range(10)]
 
 
 @pytest.fixture
-def live(speech: Path, options: Options) -> list[str]:
-    """A file at its own pace, through the scripted provider."""
+def live(speech: Path, options: Options, swift: None) -> list[str]:
+    """A file at four times its own pace, through the scripted provider."""
     return ["transcribe", "--live", str(speech), *options()]
 
 

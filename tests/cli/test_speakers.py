@@ -51,6 +51,7 @@ def test_speakers_by_voice(
     assert captured.err == ""
 
 
+@pytest.mark.usefixtures("swift")
 def test_live_speakers(
     speech: Path,
     options: Options,
@@ -72,6 +73,7 @@ def test_live_speakers(
     assert not any(segment.get("words") for segment in document["segments"])
 
 
+@pytest.mark.usefixtures("swift")
 def test_a_crash_costs_live_speakers_only(
     speech: Path,
     options: Options,
