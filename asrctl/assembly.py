@@ -141,7 +141,7 @@ def _prepared(settings: Settings, plugin: Plugin, progress: Progress | None = No
     wanted = settings.threads or (1 if serving else suited.threads)  # of each stream, or of each worker
     threads = min(wanted, available_cpus())
     if threads < wanted:  # they wait for each other without sleeping: 999 took minutes for a sentence
-        _log.warning("threads: %d instead of %d, since there are no more processors", threads, wanted)
+        _log.warning("threads: %d instead of %d: no more processors are available", threads, wanted)
     spec = ModelSpec(plugin.name, found.path, threads, options=plugin.options(setup))
     return Plan(found.name, spec, decode, suited.workers, serving=serving, multilingual=found.multilingual)
 

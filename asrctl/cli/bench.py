@@ -105,7 +105,7 @@ def bench_coldstart(
     as_json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """Measure how long it takes from nothing to words, and where the time goes.
+    """Measure the time from launch to the first words, and where it goes.
 
     Ready is when a worker has decoded a sentence and understood it; the parts add up to it. "By command" is a
     whole `asrctl transcribe` of that sentence until its first letter. With cold weights the model's file is

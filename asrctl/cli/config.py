@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--config", metavar="FILE", envvar="ASRCTL_CONFIG", help="Read this file instead of the platform's."
+        "--config",
+        metavar="FILE",
+        envvar="ASRCTL_CONFIG",
+        help="Config file to read instead of the default one.",
     ),
 ]
 """The `--config` option, alike in every command that has it."""

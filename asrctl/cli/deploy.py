@@ -33,7 +33,7 @@ _Output = Annotated[
 
 @app.command()
 def deploy(name: _Name = None, output: _Output = None) -> None:
-    """Give out files for running a server: container, systemd, cluster, monitoring.
+    """Write files for running a server: container, systemd, cluster, monitoring.
 
     A file is printed, or written to -o; a folder is written into it. Without a name they are listed, or all
     written. What is there already and differs is not overwritten.

@@ -19,7 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "bench": "Measure: speed, cold start, live latency.",
     "config": "Show the settings in force.",
     "models": "List, fetch, check and remove models.",
-    "deploy": "Give out files for running a server: container, systemd, cluster, monitoring.",
+    "deploy": "Write files for running a server: container, systemd, cluster, monitoring.",
 }
 """Each command in a line. Its module in this room has its name, and an `app`."""
 
@@ -31,10 +31,10 @@ _OF_COMPLETION = {
 
 EXIT_CODES = """\b
 Exit codes:
-  0    good
+  0    success
   1    some input failed (the others are written), or an output cannot be written
-  2    options or settings make no sense
-  3    no such model, or it does not load
+  2    invalid options or settings
+  3    model not found, or it does not load
   4    the provider cannot run
   5    the server cannot be reached, or was given up on
   70   a bug in asrctl: please report it

@@ -249,8 +249,8 @@ def _behind(first: Plan, settings: Settings) -> Settings:
 
     if first.is_windowed:
         raise UsageError(
-            f"asrctl serve cannot use a server that takes windows, as {first.provider} is set up:"
-            " set it up for streams, with a url that begins with ws:// or wss://, or take another --provider"
+            f"{first.provider} is set up for a server without streaming, which asrctl serve cannot use:"
+            " give it a url that begins with ws:// or wss://, or take another --provider"
         )
     pooled = tuple(name for name in settings.providers if name in PROVIDERS and PROVIDERS[name].is_pooled)
     return settings.overridden(

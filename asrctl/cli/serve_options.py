@@ -18,7 +18,7 @@ Port = Annotated[
 ]
 Node = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Its name among other servers, for session ids, log and metrics."),
+    typer.Option(metavar="NAME", help="Node name, for session IDs, log and metrics."),
 ]
 Wyoming = Annotated[
     int | None,
@@ -70,7 +70,7 @@ Language = Annotated[
     str | None,
     typer.Option(
         metavar="CODE",
-        help="Default language for clients that send none; 'auto' detects it, en,es which of these it is.",
+        help="Default language for clients that send none; 'auto' detects it, en,es chooses between these.",
     ),
 ]
 Threads = Annotated[

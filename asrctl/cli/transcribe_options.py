@@ -45,7 +45,7 @@ Jobs = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say which model is taken, and why.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show which model was chosen, and why.")]
 Provider = Annotated[
     str | None,
     typer.Option(
@@ -72,19 +72,21 @@ Language = Annotated[
         "--language",
         "-l",
         metavar="CODE",
-        help="Such as en or de; auto detects it, en,es which of these it is.",
+        help="Language code such as en or de; auto detects it, en,es chooses between these.",
         rich_help_panel=_RECOGNITION,
         autocompletion=completion.languages,
     ),
 ]
 Translate = Annotated[
     bool | None,
-    typer.Option("--translate/--no-translate", help="Into English.", rich_help_panel=_RECOGNITION),
+    typer.Option("--translate/--no-translate", help="Translate into English.", rich_help_panel=_RECOGNITION),
 ]
 Prompt = Annotated[
     str | None,
     typer.Option(
-        metavar="TEXT", help="Text as it might have come before: sets style.", rich_help_panel=_RECOGNITION
+        metavar="TEXT",
+        help="Initial prompt: text as if it came before; sets the style.",
+        rich_help_panel=_RECOGNITION,
     ),
 ]
 Vocabulary = Annotated[
@@ -128,7 +130,7 @@ WordTimestamps = Annotated[
     bool | None,
     typer.Option(
         "--word-timestamps/--no-word-timestamps",
-        help="Times of words: in JSON, WebVTT (karaoke) and TSV (a row a word).",
+        help="Word timestamps in JSON, WebVTT (karaoke) and TSV (one row per word).",
         rich_help_panel=_RECOGNITION,
     ),
 ]
@@ -138,7 +140,7 @@ Threads = Annotated[
         metavar="N",
         min=1,
         max=1024,
-        help="For each worker; all cores by default.",
+        help="Threads of each worker (default: all cores).",
         rich_help_panel=_RECOGNITION,
     ),
 ]
@@ -148,20 +150,24 @@ Workers = Annotated[
         metavar="N",
         min=1,
         max=64,
-        help="Processes; 2 are faster on long files, each loads the model.",
+        help="Worker processes, each with the model; 2 are faster on long files.",
         rich_help_panel=_RECOGNITION,
     ),
 ]
 BeamSize = Annotated[
     int | None,
     typer.Option(
-        metavar="N", min=1, max=16, help="1 is greedy, 5 a little better.", rich_help_panel=_RECOGNITION
+        metavar="N",
+        min=1,
+        max=16,
+        help="Beam size: 1 is greedy, 5 slightly more accurate.",
+        rich_help_panel=_RECOGNITION,
     ),
 ]
 Vad = Annotated[
     bool,
     typer.Option(
-        "--vad/--no-vad", help="Find speech first, or decode everything.", rich_help_panel=_RECOGNITION
+        "--vad/--no-vad", help="Detect speech first, or decode everything.", rich_help_panel=_RECOGNITION
     ),
 ]
 Mic = Annotated[
@@ -205,7 +211,7 @@ ListDevices = Annotated[
 Source = Annotated[
     Literal["mic", "system"] | None,
     typer.Option(
-        help="Whose audio a server gets; where it is busy, system yields to mic, the default.",
+        help="What the audio is, for a server (default mic): under load, system yields to mic.",
         rich_help_panel=SERVER,
     ),
 ]
@@ -224,7 +230,7 @@ Cluster = Annotated[
     typer.Option(
         "--cluster",
         metavar="[ray://]HOST:PORT|local",
-        help="Have a Ray cluster do it, whose machines find the inputs at the same path.",
+        help="Transcribe on a Ray cluster; its machines must have the inputs at the same paths.",
         rich_help_panel=SERVER,
     ),
 ]
@@ -233,7 +239,7 @@ Server = Annotated[
     typer.Option(
         "--server",
         metavar="URL",
-        help="Have a server do it: ws://127.0.0.1:8765; wyoming://host:10300; or by its path one of "
+        help="Transcribe on a server: ws://127.0.0.1:8765; wyoming://host:10300; or by its path one of "
         "OpenAI's kind (http://host/v1, ws://host/v1/realtime) or Deepgram's (wss://host/v1/listen).",
         rich_help_panel=SERVER,
     ),

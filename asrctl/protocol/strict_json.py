@@ -26,4 +26,4 @@ def _finite(number: str) -> float:
 
 
 def _refuse(number: str) -> NoReturn:
-    raise ValueError(f"{number[:20]} is no number in JSON")
+    raise ValueError(f"{number[:20]} is not a JSON number")

@@ -178,7 +178,7 @@ def check_node(name: str) -> None:
         UsageError: It has other characters than names of hosts, or is too long.
     """
     if name and not _NODE.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a node: letters, digits, '.', '_' and '-', at most 63")
+        raise UsageError(f"invalid node name {name!r}: use up to 63 letters, digits, '.', '_' and '-'")
 
 
 def check_exposure(host: str, api_key: str, insecure: bool, *, wyoming: bool = False) -> None:

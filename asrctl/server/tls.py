@@ -53,7 +53,7 @@ def check_certificate(certificate: Path, private_key: Path | None) -> None:
             raise UsageError(f"cannot use the certificate {certificate}: {path}: {error.strerror}") from error
 
     def refuse() -> str:
-        raise UsageError(f"cannot use the key {key}: it has a pass phrase, which nobody is there to give")
+        raise UsageError(f"cannot use the key {key}: it is encrypted; passphrases are not supported")
 
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, refuse)
@@ -63,5 +63,5 @@ def check_certificate(certificate: Path, private_key: Path | None) -> None:
 
 def _reason(error: ssl.SSLError, key: Path) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
-        return f"{key} is the key of another"
-    return f"PEM of a certificate is wanted there, and PEM of its key in {key}"
+        return f"private key {key} does not match it"
+    return f"expected a PEM certificate there and its PEM key in {key}"

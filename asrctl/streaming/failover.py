@@ -297,7 +297,7 @@ class FailoverStream:
         if isinstance(spoken, Heard):
             self._answer(replace(spoken, utterance=utterance.number))
         elif not utterance.ended:
-            broken = ProviderError("it answered for an utterance that had not ended")
+            broken = ProviderError("it completed an utterance that had not ended")
             self._lose(inner, Lost(broken, number))
         elif isinstance(spoken, Completed):
             inner.forget(utterance)

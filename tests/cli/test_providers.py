@@ -236,7 +236,7 @@ def test_a_server_needs_streams(config: Path) -> None:
     """One that takes windows would have no limits and no health check; what to give instead is said."""
     with config.open("a") as file:
         file.write('provider = "remote"\n[remote]\nurl = "http://127.0.0.1:9"\n')
-    with pytest.raises(UsageError, match="cannot use a server that takes windows"):
+    with pytest.raises(UsageError, match="set up for a server without streaming"):
         options_of(load(config).settings)
 
 

@@ -268,7 +268,7 @@ def test_no_more_threads_than_processors(
     settings = Settings(provider="their_windows", model=str(tmp_path / "weights"))
     for asked, given in ((3, 3), (999, 4)):
         assert prepare(settings.overridden(threads=asked)).spec.threads == given
-    assert caplog.messages == ["threads: 4 instead of 999, since there are no more processors"]
+    assert caplog.messages == ["threads: 4 instead of 999: no more processors are available"]
 
 
 def test_a_plug_in_is_light(site: Path) -> None:

@@ -43,14 +43,14 @@ def test_without_a_name_ids_have_no_dot(shared: Running) -> None:
 @pytest.mark.parametrize("name", ["a b", "-a", "ä", "a/b", "a" * 64, 'a"'])
 def test_a_name_that_does_not_fit(name: str) -> None:
     """It has to stand in addresses, labels and lines of the log as it is."""
-    with pytest.raises(UsageError, match="no name for a node"):
+    with pytest.raises(UsageError, match="invalid node name"):
         check_node(name)
 
 
 def test_the_option_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--node` with a name that does not fit is a usage error, before anything is loaded."""
     assert run("serve", "--node", "a b", "--model", str(tmp_path / "none")) == 2
-    assert "no name for a node" in capsys.readouterr().err
+    assert "invalid node name" in capsys.readouterr().err
 
 
 def test_a_full_server_is_ready_without_room(scripted: Scripted) -> None:

@@ -65,11 +65,11 @@ def test_a_client_that_does_not_shake_hands_is_cut(scripted: Scripted, pems: Pat
         ("none.pem", None, "none.pem: No such file"),
         ("cert.pem", "none.pem", "none.pem: No such file"),
         (".", None, "Is a directory"),
-        ("cert.pem", None, "PEM of its key in .*cert.pem"),
-        ("junk.pem", "key.pem", "PEM of a certificate is wanted"),
-        ("cert.pem", "junk.pem", "PEM of its key in .*junk.pem"),
-        ("cert.pem", "other.pem", "other.pem is the key of another"),
-        ("cert.pem", "locked.pem", "locked.pem: it has a pass phrase"),
+        ("cert.pem", None, "its PEM key in .*cert.pem"),
+        ("junk.pem", "key.pem", "expected a PEM certificate"),
+        ("cert.pem", "junk.pem", "its PEM key in .*junk.pem"),
+        ("cert.pem", "other.pem", "private key .*other.pem does not match it"),
+        ("cert.pem", "locked.pem", "locked.pem: it is encrypted"),
     ],
 )
 def test_certificates_that_are_none(

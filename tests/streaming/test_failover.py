@@ -507,7 +507,7 @@ async def test_a_stream_that_answers_for_an_open_utterance_is_lost(rig: RigOf, k
     stream.say(kind(0, heard_in(silence(0)) if kind is Completed else DecodeError("no")))
     await settle()
     assert stream.closed
-    assert run.said.changes == [("windows", "it answered for an utterance that had not ended")]
+    assert run.said.changes == [("windows", "it completed an utterance that had not ended")]
     await run.play(PAUSE)
     await run.finish()
     assert run.said.words == words(1)

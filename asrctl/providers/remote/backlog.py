@@ -154,7 +154,7 @@ class Backlog:
             DecodeError: There is no end to it.
         """
         if len(text) > _MAX_TEXT:
-            raise DecodeError("the server finds no end")
+            raise DecodeError("the server's text for one utterance is too long")
         utterance = self._utterances[number]
         utterance.heard = text
         if len(text) > len(utterance.told) and text.startswith(utterance.told):

@@ -130,5 +130,5 @@ class Conversation:
     def _asked_for(self, number: int) -> int:
         """The backlog's number of an utterance, by this socket's."""
         if not 0 <= number < len(self._asked):
-            raise LinkFailure("the server speaks of audio that it was not sent")
+            raise LinkFailure("the server referred to audio that it was not sent")
         return self._asked[number]

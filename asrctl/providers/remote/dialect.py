@@ -106,7 +106,7 @@ def decode(message: str | bytes) -> Event:
     except (ValueError, RecursionError):
         event = None
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-        raise LinkFailure("the server sends what is no event")
+        raise LinkFailure("the server sent a message that is not an event")
     return event
 
 

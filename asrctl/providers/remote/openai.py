@@ -148,7 +148,7 @@ class OpenAiDialect:
     def _number(self, item: str) -> int:
         number = self._items.setdefault(item, len(self._items))
         if number > self._commits:
-            raise LinkFailure("the server speaks of audio that it was not sent")
+            raise LinkFailure("the server referred to audio that it was not sent")
         return number
 
     def _transcribed(self, what: str, event: Event) -> list[News]:

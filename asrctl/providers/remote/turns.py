@@ -61,7 +61,7 @@ class Turns:
         if item in self._ignored or what not in ("completed", "failed"):
             return []
         if item not in self._texts:
-            raise LinkFailure("the server speaks of audio that it was not sent")
+            raise LinkFailure("the server referred to audio that it was not sent")
         if what == "failed":
             return [Refused(number, str(mapping(event.get("error")).get("message") or "no reason given"))]
         text = self._texts[item] = text_in(event, "transcript")

@@ -94,7 +94,7 @@ class VllmDialect:
 
     def _need_generation(self) -> None:
         if self._phase not in (_Phase.RUNNING, _Phase.ENDING):
-            raise LinkFailure("the server speaks of audio that it was not sent")
+            raise LinkFailure("the server referred to audio that it was not sent")
 
     def _done(self, text: str) -> list[News]:
         self._need_generation()

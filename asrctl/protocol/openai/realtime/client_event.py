@@ -177,7 +177,7 @@ class LongEvent:
             whole = len(content) if is_last else len(content) - len(content) % _GROUP
             piece = base64.b64decode(content[:whole], validate=True)
             if self._is_padded and content:
-                raise binascii.Error("nothing comes behind the padding")
+                raise binascii.Error("nothing may follow the padding")
         except ValueError:
             self._audio = None
             return
