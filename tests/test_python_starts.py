@@ -18,7 +18,8 @@ def starts() -> list[tuple[str, list[str]]]:
     """(place, further literal arguments) of each list or tuple that begins with `sys.executable`."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)) if "sys.executable" in text else ():
             if (
                 isinstance(node, ast.List | ast.Tuple)
                 and node.elts
