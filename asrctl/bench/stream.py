@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Stage = Here | There
 
 MOST_SESSIONS = 64
-_PERCENTS = (50, 95, 99)
 _SPREAD_S = 5.0
 """Sessions begin over this time, about an utterance and a pause, so that their finals do not come at once."""
 

@@ -7,7 +7,6 @@ import os
 import sys
 
 from asrctl.detect.cgroup import Limits, read_limits
-from asrctl.policy.sizing import threads_for
 
 
 def available_cpus(limits: Limits | None = None) -> int:
@@ -16,11 +15,6 @@ def available_cpus(limits: Limits | None = None) -> int:
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota = (limits or read_limits()).cpus
     return max(1, min(count, math.ceil(quota)) if quota else count)
-
-
-def threads_per_worker(workers: int, cpus: int | None = None) -> int:
-    """Threads for each of `workers` processes so that together they fill the machine, slow cores left out."""
-    return threads_for(cpus or available_cpus(), fast_cpus(), workers)
 
 
 def fast_cpus() -> int | None:

@@ -12,7 +12,6 @@ FRAGMENT_BYTES = 1 << 15
 """A multiple of four."""
 _FIN = _MASKED = 0x80
 _CONTROL = 0x08
-_OPCODE = 0x0F
 _LENGTH = 0x7F
 _MASK_BYTES = 4
 

@@ -168,12 +168,6 @@ def _leans(atom: Atom) -> bool:
     return atom.text.casefold() in _LEANING
 
 
-def is_phrase_end(last: Atom, following: Atom) -> bool:
-    """Whether a listener hears a break between the two: punctuation, or a pause."""
-    ends = _SENTENCE_END.search(last.text) or _CLAUSE_END.search(last.text)
-    return bool(ends) or following.start_ms - last.end_ms >= _PAUSE_MS
-
-
 # Lines
 
 

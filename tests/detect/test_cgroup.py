@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asrctl.detect.cgroup import Limits, parse_membership, read_limits
-from asrctl.detect.cpus import available_cpus, fast_cpus, threads_per_worker
+from asrctl.detect.cpus import available_cpus, fast_cpus
 from tests.detect.recorded import recording
 
 MIB = 1 << 20
@@ -122,14 +122,6 @@ def test_a_quota_limits_the_processors() -> None:
     assert available_cpus(Limits(cpus=0.5)) == 1
     assert available_cpus(Limits(cpus=there + 5.0)) == there
     assert there == (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-
-
-@pytest.mark.parametrize(
-    ("workers", "cpus", "threads"), [(1, 2, 2), (2, 2, 1), (3, 2, 1), (1, 64, 8), (2, 12, 6), (4, 10, 2)]
-)
-def test_threads_fill_the_machine(workers: int, cpus: int, threads: int) -> None:
-    """All workers together have about as many threads as there are processors; none has more than helps."""
-    assert threads_per_worker(workers, cpus) == threads
 
 
 @pytest.mark.parametrize(("failed", "counted", "expected"), [(0, 4, 4), (-1, 4, None), (0, 0, None)])

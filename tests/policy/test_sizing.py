@@ -95,7 +95,15 @@ def test_languages() -> None:
 
 @pytest.mark.parametrize(
     ("cores", "fast", "workers", "threads"),
-    [(2, None, 1, 2), (10, 4, 1, 4), (10, 4, 2, 2), (1, None, 3, 1), (64, None, 1, 8), (2, 8, 1, 2)],
+    [
+        (2, None, 1, 2),
+        (10, 4, 1, 4),
+        (10, 4, 2, 2),
+        (1, None, 3, 1),
+        (64, None, 1, 8),
+        (12, None, 2, 6),
+        (2, 8, 1, 2),
+    ],
 )
 def test_slow_cores_are_left_out(cores: int, fast: int | None, workers: int, threads: int) -> None:
     """Threads wait for the slowest of them."""
