@@ -34,8 +34,8 @@ from benchmarks.common import (
     table,
 )
 
-LEVELS_DB: tuple[float | None, ...] = (-10.0, -20.0, -30.0, None)
-"""Of the echo, against the far track; None is no echo at all."""
+LEVELS_DB: tuple[float | None, ...] = (0.0, -3.0, -6.0, -10.0, -20.0, -30.0, None)
+"""Of the echo, against the far track; None is no echo at all. The first ones are microphones in one room."""
 _SPEECH_RMS = 0.06
 _ONSET = 0.5
 
@@ -80,9 +80,10 @@ def conversation(
 
 def measure(near: Array, far: Array, level_db: float | None, rng: np.random.Generator) -> dict[str, float]:
     """Frames of one mix: echo that would be speech, how much was found; own speech, how much was lost."""
-    echo = np.zeros_like(far)
+    echo, delay_s = np.zeros_like(far), 0.0
     if level_db is not None:
-        path = np.fft.rfft(room(rng, rng.uniform(0.15, 0.5), rng.uniform(0.02, 0.3)), 2 * len(far))
+        reverberation_s, delay_s = rng.uniform(0.15, 0.5), rng.uniform(0.02, 0.3)
+        path = np.fft.rfft(room(rng, reverberation_s, delay_s), 2 * len(far))
         heard = np.fft.irfft(np.fft.rfft(far, 2 * len(far)) * path)[: len(far)]
         gain = 10 ** (level_db / 20) * np.sqrt((far**2).mean() / (heard**2).mean())
         echo = (heard * gain).astype(np.float32)
@@ -99,6 +100,7 @@ def measure(near: Array, far: Array, level_db: float | None, rng: np.random.Gene
     seems, own, other = (
         SileroVad(weights).probabilities(each)[:frames] >= _ONSET for each in (microphone, near, far)
     )
+    late = np.roll(found, -round(delay_s * SAMPLE_RATE_HZ / FRAME_SAMPLES))
     recent = np.convolve(other, np.ones(16))[:frames] > 0
     is_echo = seems & recent & ~(np.convolve(own, np.ones(15), "same") > 0)
     return {
@@ -110,6 +112,7 @@ def measure(near: Array, far: Array, level_db: float | None, rng: np.random.Gene
         "double_lost": float((own & other & found).sum()),
         "far": float(other.sum()),
         "far_lost": float((other & back).sum()),
+        "far_nowhere": float((other & back & late).sum()),
         "cpu_s": cpu_s,
         "audio_s": len(near) / SAMPLE_RATE_HZ,
     }
@@ -145,7 +148,15 @@ def main(arguments: list[str] | None = None) -> int:
         ]
         for each in results
     ]
-    heads = ["echo", "echo taken for speech s", "found %", "own lost %", "double talk lost %", "far lost %"]
+    heads = [
+        "echo",
+        "echo taken for speech s",
+        "found %",
+        "own lost %",
+        "double talk lost %",
+        "far lost %",
+        "far nowhere %",
+    ]
     figures = table([*heads, "CPU s per s"], rows, "Echo")
     print(figures)
     if not options.settings:
@@ -153,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-KINDS = (("echo", "found"), ("own", "lost"), ("double", "lost"), ("far", "lost"))
+KINDS = (("echo", "found"), ("own", "lost"), ("double", "lost"), ("far", "lost"), ("far", "nowhere"))
 
 if __name__ == "__main__":
     sys.exit(main())

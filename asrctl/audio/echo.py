@@ -105,6 +105,7 @@ class EchoFinder:
         quiet = np.zeros((tracks, FRAME_SAMPLES), np.float32)
         self._early = deque([quiet] * _EARLY_FRAMES)
         self._others: deque[NDArray[np.float32]] = deque(maxlen=_PARTITIONS)
+        self._own = np.eye(tracks, dtype=bool)
         self._frames = 0
 
     def feed(self, parts: Sequence[Samples]) -> None:
@@ -122,8 +123,7 @@ class EchoFinder:
         self.feed([*late])
         for _ in range(_EARLY_FRAMES):
             self._take(np.zeros((len(self.echoes), FRAME_SAMPLES), np.float32))
-        for echoes, judge in zip(self.echoes, self._judges, strict=True):
-            echoes.extend(judge.flush())
+        self._decide([judge.flush() for judge in self._judges])
 
     def _take(self, frames: NDArray[np.float32]) -> None:
         self._early.append(frames)
@@ -131,17 +131,21 @@ class EchoFinder:
         others = frames.sum(axis=0) - frames
         self._others.append((others**2).mean(axis=1))
         loudest = np.max(self._others, axis=0)
+        lefts = [each.left_of(*pair) for each, *pair in zip(self._filters, heard, others, strict=True)]
         self._frames += 1
-        decided = 0
-        for index, judge in enumerate(self._judges):
-            left = self._filters[index].left_of(heard[index], others[index])
-            if self._frames <= _EARLY_FRAMES:
-                continue
-            powers = Powers(_power(heard[index]), _power(left), float(loudest[index]))
-            verdicts = judge.push(powers)
-            self.echoes[index].extend(verdicts)
-            decided = len(verdicts)
-        self.decided_samples += decided * FRAME_SAMPLES
+        if self._frames <= _EARLY_FRAMES:
+            return
+        alone = np.where(self._own, 0, (frames**2).mean(axis=1)).max(axis=1)
+        powers = zip(map(_power, heard), map(_power, lefts), alone, loudest, strict=True)
+        pushed = zip(self._judges, powers, strict=True)
+        self._decide([judge.push(Powers(*map(float, each))) for judge, each in pushed])
+
+    def _decide(self, verdicts: list[list[bool]]) -> None:
+        for frame in zip(*verdicts, strict=True):
+            is_lost = all(frame)  # one of them must be the origin
+            for echoes, is_echo in zip(self.echoes, frame, strict=True):
+                echoes.append(is_echo and not is_lost)
+            self.decided_samples += FRAME_SAMPLES
 
 
 def _power(frame: Samples) -> float:

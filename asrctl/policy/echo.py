@@ -2,7 +2,8 @@
 
 What decides is how much of a frame's power is left once all that a linear filter can make of the other track
 is taken away. Speech of the track's own is left whole; so it is only ever taken for echo where it is weaker
-than the echo that covers it.
+than the echo that covers it. Tracks of about one level that hold the same are no echo of each other: what the
+filter takes away is compared over a second too, since a quiet frame is weaker than a loud one before it.
 """
 
 from __future__ import annotations
@@ -20,24 +21,34 @@ class EchoOptions:
 
     Attributes:
         most_left: Share of the power that may be left of an echo.
-        weaker_by: An echo has at most this share of the other track's power.
+        weaker_by: An echo has at most this share of the other track's power, in a frame as over time.
         around_frames: Frames before and after that are judged together with each.
         floor_rise: How fast the noise floor follows louder frames, per frame.
+        kept: How much of the powers is kept a frame later, of those that are compared over time.
     """
 
     most_left: float = 0.4
     weaker_by: float = 0.5
     around_frames: int = 3
     floor_rise: float = 1.01
+    kept: float = 0.97
 
 
 @dataclass(frozen=True, slots=True)
 class Powers:
-    """Of one frame: mean squares of the track, of what the filter left of it, and of the other track."""
+    """Mean squares of one frame.
+
+    Attributes:
+        heard: Of the track.
+        left: Of what the filter left of it.
+        other: Of the loudest other track.
+        loudest: Of all others together, in their loudest frame lately.
+    """
 
     heard: float
     left: float
     other: float
+    loudest: float
 
 
 class EchoJudge:
@@ -47,12 +58,14 @@ class EchoJudge:
         self._options = options or EchoOptions()
         around = 2 * self._options.around_frames + 1
         self._recent: deque[Powers] = deque(maxlen=around)
-        self._floor = 0.0
+        self._floor = self._taken = self._other = 0.0
         self._pending = -self._options.around_frames
 
     def push(self, powers: Powers) -> list[bool]:
         """Take a frame; the verdict on an earlier one, once there is enough after it."""
         self._floor = min(powers.heard, max(self._floor * self._options.floor_rise, _SILENT))
+        self._taken = self._options.kept * self._taken + max(0.0, powers.heard - powers.left)
+        self._other = self._options.kept * self._other + powers.other
         self._recent.append(powers)
         self._pending += 1
         return [self._is_echo()] if self._pending > 0 else []
@@ -66,8 +79,10 @@ class EchoJudge:
         count = len(self._recent)
         heard = sum(each.heard for each in self._recent) / count
         left = sum(each.left for each in self._recent) / count
-        other = sum(each.other for each in self._recent) / count
+        loudest = sum(each.loudest for each in self._recent) / count
         own = heard - self._floor
-        if own <= _SILENT or heard > self._options.weaker_by * other:
+        if own <= _SILENT or heard > self._options.weaker_by * loudest:
+            return False
+        if self._taken > self._options.weaker_by * self._other:
             return False
         return max(0.0, left - self._floor) <= self._options.most_left * own

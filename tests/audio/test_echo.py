@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from asrctl.audio.echo import EchoFinder, WithoutEcho
@@ -44,6 +45,30 @@ def test_an_echo_may_come_before_its_origin() -> None:
     far = noise(6, 1)
     mic, origin = found(0.2 * np.concatenate((far[1600:], np.zeros(1600, np.float32))), far)
     assert mic[60:170].mean() > 0.9 and not origin.any()
+
+
+def bursts(seconds: float) -> Samples:
+    """Loud and quiet by turns, as speech is."""
+    loudness = np.repeat([0.05, 1, 0.3, 0, 0.6, 0.1, 0.8, 0.2], 1500)
+    return (noise(seconds, 1) * np.resize(loudness, round(seconds * S))).astype(np.float32)
+
+
+@pytest.mark.parametrize("delay", [0, 16, 400, 1600])
+@pytest.mark.parametrize("levels", [(1.0, 1.0), (1.0, -1.0), (1.0, 1.0, 1.0), (1.0, 0.7), (1.0, 0.5)])
+def test_what_two_tracks_share_is_kept_in_one(levels: tuple[float, ...], delay: int) -> None:
+    """Whole, or, while the filters still learn, by turns in one and the other."""
+    speech = bursts(6)
+    late = np.concatenate((np.zeros(delay, np.float32), speech))[: len(speech)]
+    tracks = found(speech, *(np.float32(level) * late for level in levels[1:]))
+    first, *copies = (
+        track[shift:][:180] for track, shift in zip(tracks, (0, *[_frames(delay)] * 2), strict=False)
+    )
+    assert first.mean() < 0.1
+    assert np.all([first, *copies], axis=0).sum() <= 1  # of 32 ms, no word
+
+
+def _frames(samples: int) -> int:
+    return round(samples / FRAME_SAMPLES)
 
 
 def test_the_cut_leaves_no_trace_and_every_frame_has_a_verdict() -> None:
