@@ -96,7 +96,7 @@ class Scribe:
         """Write the end of the format, and say what is to be known besides."""
         account = transcript.audio
         self._writer.finish(transcript)
-        for line in self._source.warnings:
+        for line in [*self._source.warnings, *self._writer.warnings]:
             self.warn(line)
         if self._losses > _LOSSES_SHOWN:
             dropped_s = account.dropped_samples / SAMPLE_RATE_HZ

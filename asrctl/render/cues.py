@@ -74,13 +74,15 @@ class SubtitleOptions:
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """A piece of text that is never broken, its times, and whether a space goes before it."""
+    """A piece of text that is never broken, its times, whether a space goes before it, and whether it goes on
+    with a word that is wider than a line."""
 
     text: str
     start_ms: int
     end_ms: int
     spaced: bool
     columns: int
+    parted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +120,13 @@ def atoms_of(segment: Segment, max_line_width: int) -> list[Atom]:
     atoms: list[Atom] = []
     for text, start_ms, end_ms, spaced in _timed_words(segment):
         pieces = list(_pieces(text, spaced, max_line_width))
-        widths = [columns(piece) for piece, _ in pieces]
+        widths = [columns(piece) for piece, _, _ in pieces]
         done, total = 0, sum(widths)
-        for (piece, piece_spaced), width in zip(pieces, widths, strict=True):
+        for (piece, piece_spaced, parted), width in zip(pieces, widths, strict=True):
             start = start_ms + (end_ms - start_ms) * done // total
             done += width
             end = start_ms + (end_ms - start_ms) * done // total
-            atoms.append(Atom(piece, start, end, piece_spaced, width))
+            atoms.append(Atom(piece, start, end, piece_spaced, width, parted))
     return atoms
 
 
@@ -148,22 +150,24 @@ def _timed_words(segment: Segment) -> list[tuple[str, int, int, bool]]:
     return [(text, start_ms, end_ms, False)] if text else []
 
 
-def _pieces(text: str, spaced: bool, max_line_width: int) -> Iterator[tuple[str, bool]]:
-    """Break a text at its spaces, around wide characters, and wherever it is longer than a line."""
+def _pieces(text: str, spaced: bool, max_line_width: int) -> Iterator[tuple[str, bool, bool]]:
+    """Break a text at its spaces, around wide characters, and wherever it is longer than a line.
+
+    Each piece, whether a space goes before it, and whether a word was parted there.
+    """
     for run in text.split():
-        piece = ""
+        piece, parted = "", False
         for char in run:
-            if piece and _may_break(piece, char, max_line_width):
-                yield piece, spaced
-                piece, spaced = "", False
+            may_break = bool(piece) and _may_break(piece, char)
+            if may_break or (piece and columns(piece + char) > max_line_width):
+                yield piece, spaced, parted
+                piece, spaced, parted = "", False, not may_break
             piece += char
-        yield piece, spaced
+        yield piece, spaced, parted
         spaced = True
 
 
-def _may_break(piece: str, char: str, max_line_width: int) -> bool:
-    if columns(piece + char) > max_line_width:
-        return True
+def _may_break(piece: str, char: str) -> bool:
     if char in _NO_LINE_START or piece[-1] in _NO_LINE_END or unicodedata.category(char)[0] == "M":
         return False
     return _stands_alone(char) or _stands_alone(piece[-1])

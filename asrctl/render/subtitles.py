@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from asrctl.render.cue_line import SHORTEST_MS, CueLine
 from asrctl.render.cues import Cue, SubtitleOptions, columns
+from asrctl.render.limits import BrokenLimits
 from asrctl.render.options import RenderOptions
 from asrctl.render.text import milliseconds, name_before, one_line
 from asrctl.render.writer import Sink, Writer
@@ -29,6 +30,12 @@ class SubtitleWriter(Writer):
         self._waiting: list[Cue] = []  # complete, in the order of their starts
         self._written = 0
         self._last_start_ms = 0
+        self._limits = BrokenLimits(self._style)
+
+    @property
+    def warnings(self) -> list[str]:
+        """The limits that could not be kept, in one line."""
+        return [told] if (told := self._limits.told()) else []
 
     def segment(self, segment: Segment) -> None:
         """Write the cues that are complete now, and that no other can come before."""
@@ -67,7 +74,9 @@ class SubtitleWriter(Writer):
             self._last_start_ms = start_ms
             self._written += 1
             end_ms = max(cue.end_ms, start_ms + SHORTEST_MS)
-            self._sink.write(self._cue(self._written, replace(cue, start_ms=start_ms, end_ms=end_ms)))
+            shown = replace(cue, start_ms=start_ms, end_ms=end_ms)
+            self._limits.look_at(shown)
+            self._sink.write(self._cue(self._written, shown))
 
     def _style_for(self, speaker: str) -> SubtitleOptions:
         """How the cues of a speaker are broken."""

@@ -30,6 +30,11 @@ class Writer(ABC):
         self._sink = sink
         self._options = options or RenderOptions()
 
+    @property
+    def warnings(self) -> list[str]:
+        """What could not be written as it was asked for, one line each; complete after `finish`."""
+        return []
+
     @abstractmethod
     def segment(self, segment: Segment) -> None:
         """Write a segment that will not change any more."""

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 
 from asrctl.render.cue_line import SHORTEST_MS
-from asrctl.render.cues import SubtitleOptions
+from asrctl.render.cues import Cue, SubtitleOptions
+from asrctl.render.limits import BrokenLimits
 from asrctl.render.options import RenderOptions
 from asrctl.render.subtitles import SrtWriter, VttWriter, clock
 from asrctl.render.text import one_line
@@ -183,3 +184,43 @@ def test_clock_goes_past_two_digits_of_hours() -> None:
     """A recording of a hundred hours keeps its times."""
     assert clock(0) == "00:00:00.000"
     assert clock(100 * 3_600_000 + 59_999) == "100:00:59.999"
+
+
+def warnings(*segments: Segment, **options: float | bool) -> list[str]:
+    writer = SrtWriter(io.StringIO(), RenderOptions(subtitles=SubtitleOptions(**options)))  # type: ignore[arg-type]
+    for each in segments:
+        writer.segment(each)
+    writer.finish(transcript(segments))
+    return writer.warnings
+
+
+def test_limits_that_are_kept_are_not_spoken_of() -> None:
+    """Nor is the length of cues where each word is to be one."""
+    slow = Segment(1.0, 5.0, "As slow as this.", 1.0)
+    assert warnings(slow) == []
+    assert warnings(Segment(1.0, 1.2, "A fast word.", 1.0), word_by_word=True) == []
+
+
+def test_limits_that_cannot_be_kept_are_told_in_one_line() -> None:
+    """How many cues break them, and where the first one is."""
+    slow = Segment(1.0, 5.0, "As slow as this.", 1.0)
+    fast = segment("As fast as nobody can read it. " * 2 + "And more of it.", 10.0, 10.5)
+    after = segment("And that was all that there was to say, slowly.", 12.0, 18.0)
+    assert warnings(slow, fast, after) == [
+        "subtitles: 1 of 3 go faster than 20 characters a second (first at 10.0 s)"
+    ]
+    assert warnings(slow, max_cps=2) == [
+        "subtitles: 1 of 1 go faster than 2 characters a second (first at 1.0 s)"
+    ]
+    wide = Segment(2.0, 9.0, "Hippopotamus.", 1.0)
+    assert warnings(wide, max_line_width=8) == [
+        "subtitles: 1 of 1 part a word wider than 8 columns (first at 2.0 s)"
+    ]
+
+
+def test_a_cue_that_is_shown_too_shortly_is_counted() -> None:
+    """However little it says."""
+    limits = BrokenLimits(SubtitleOptions())
+    for start_ms, end_ms in ((0, 830), (1000, 1829), (2000, 2200)):
+        limits.look_at(Cue(start_ms, end_ms, ("Yes.",)))
+    assert limits.told() == "subtitles: 1 of 3 stay less than 0.83 s (first at 2.0 s)"
