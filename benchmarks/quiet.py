@@ -14,12 +14,13 @@ import argparse
 import sys
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from asrctl.audio.raised import Raised
-from asrctl.audio.vad import SileroVad, SileroWeights
+from asrctl.audio.vad import FRAME_SAMPLES, SileroVad, SileroWeights
 from asrctl.streaming.stream import SpeechDetector
 from benchmarks.common import (
     CLEAN,
@@ -40,6 +41,8 @@ QUIETER_DB = (0, 10, 20, 30, 40, 50)
 NOISE_DBFS = (-20, -40, -60)
 _AROUND_S = 1.5
 _FLOOR = 10 ** (-90 / 20)
+_ROOM = 10 ** (-65 / 20)
+BESIDE_DB = (20, 30, 40)
 
 
 def heard_percent(detector: Callable[[], SpeechDetector], clips: list[Array], by_db: float) -> float:
@@ -53,6 +56,21 @@ def heard_percent(detector: Callable[[], SpeechDetector], clips: list[Array], by
         loud = voiced(SileroVad(_weights()).probabilities(whole))
         speech += int(loud.sum())
         both += int((loud & voiced(detector().probabilities(quiet))).sum())
+    return round(100 * both / max(1, speech), 1)
+
+
+def beside_percent(detector: Callable[[], SpeechDetector], clips: list[Array], by_db: float) -> float:
+    """The same of clips that each lie between louder ones, all in the noise of a room."""
+    rng, speech, both = np.random.default_rng(1), 0, 0
+    pause = np.zeros(round(_AROUND_S * SAMPLE_RATE_HZ), np.float32)
+    for loud, clip in pairwise(clips):
+        before, after = np.concatenate([loud, pause]), np.concatenate([pause, loud])
+        whole = np.concatenate([before, clip * np.float32(10 ** (-by_db / 20)), after])
+        noisy = whole + rng.normal(0, _ROOM, len(whole)).astype(np.float32)
+        own = voiced(SileroVad(_weights()).probabilities(np.concatenate([before, clip, after])))
+        there = slice(len(before) // FRAME_SAMPLES, (len(before) + len(clip)) // FRAME_SAMPLES)
+        speech += int(own[there].sum())
+        both += int((own & voiced(detector().probabilities(noisy)))[there].sum())
     return round(100 * both / max(1, speech), 1)
 
 
@@ -91,9 +109,11 @@ def main(arguments: list[str] | None = None) -> int:
         those = {key: every[key] for key in list(every)[number::2]}
         for when, detector in detectors.items():
             heard = [heard_percent(detector, spoken, by_db) for by_db in QUIETER_DB]
+            heard += [beside_percent(detector, spoken, by_db) for by_db in BESIDE_DB]
             false = [false_percent(detector, those, dbfs) for dbfs in NOISE_DBFS]
             rows.append([f"{half}, {when}", *heard, *false])
     heard_at = [f"heard % at -{each} dB" for each in QUIETER_DB]
+    heard_at += [f"heard % {each} dB below others, room at -65 dBFS" for each in BESIDE_DB]
     header = ["half", *heard_at, *(f"false % at {each} dBFS" for each in NOISE_DBFS)]
     found = table(header, rows)
     print(found)

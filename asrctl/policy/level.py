@@ -12,7 +12,7 @@ _ORDINARY_DB = -26.0
 """RMS of frames of ordinary speech, decibels below full scale."""
 _MAX_GAIN_DB = 40.0
 _FALL_DB_PER_S = 10.0
-_NOISE_DB = -60.0
+_NOISE_DB = -50.0
 _NOISE_RISE_DB_PER_S = 1.0
 _DIGITAL_SILENCE_DB = -95.0
 """Below it there is no noise either: a file's pauses, or a microphone that is muted."""

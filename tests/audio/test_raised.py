@@ -32,6 +32,17 @@ def test_quiet_speech_is_heard_like_loud_speech(weights: SileroWeights, by_db: f
     assert (loud & quiet).sum() >= 0.9 * loud.sum()
 
 
+def test_a_far_sentence_between_near_ones_is_heard(weights: SileroWeights) -> None:
+    """At 40 dB less, in a room that is as loud as the sentence."""
+    speech, pause = sample_speech(), np.zeros(16_000, np.float32)
+    mixed = np.concatenate([speech, pause, quieter(speech, 40), pause, speech])
+    room = np.random.default_rng(1).normal(0, 10 ** (-58 / 20), len(mixed)).astype(np.float32)
+    found = Raised(SileroVad(weights)).probabilities(mixed + room) >= SPEECH
+    loud = SileroVad(weights).probabilities(speech) >= SPEECH
+    start = (len(speech) + len(pause)) // FRAME_SAMPLES
+    assert found[start : start + len(loud)].sum() >= 0.8 * loud.sum()
+
+
 def test_cutting_changes_nothing(weights: SileroWeights) -> None:
     """Samples one by one or all at once, the probabilities are the same; so is the last, unfilled frame."""
     speech = quieter(sample_speech()[:20_100], 40)

@@ -42,7 +42,7 @@ def test_quiet_speech_is_raised(quieter_db: float) -> None:
     assert loudest[2:] == pytest.approx([quieter_db] * len(loudest[2:]))
 
 
-@pytest.mark.parametrize("level_db", [-60.0, -50.0, -30.0])
+@pytest.mark.parametrize("level_db", [-50.0, -40.0, -30.0])
 def test_noise_is_not_raised(level_db: float) -> None:
     """A steady level is noise: it is not raised above the bound, however long it lasts."""
     assert max(gains([level_db] * 2000)) == 0.0
@@ -50,7 +50,7 @@ def test_noise_is_not_raised(level_db: float) -> None:
 
 def test_faint_noise_is_raised_to_the_bound_at_most() -> None:
     """So that what is spoken above it is heard."""
-    assert max(gains([-80.0] * 500)) == pytest.approx(20.0)
+    assert max(gains([-80.0] * 500)) == pytest.approx(30.0)
 
 
 def test_after_loud_speech_quiet_speech_is_raised_soon() -> None:
