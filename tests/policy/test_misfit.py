@@ -12,7 +12,7 @@ def segments(*rated: tuple[float, float]) -> list[Segment]:
     """One after the other: duration in seconds, confidence."""
     found, at_s = [], 0.0
     for duration_s, confidence in rated:
-        found.append(Segment(at_s, at_s + duration_s, "what was heard", confidence))
+        found.append(Segment(at_s, at_s + duration_s, "what was heard of it", confidence))
         at_s += duration_s
     return found
 
@@ -32,6 +32,14 @@ def segments(*rated: tuple[float, float]) -> list[Segment]:
 def test_the_mean_over_time_decides(rated: list[tuple[float, float]], foreign: bool) -> None:
     """Long segments count for more than short ones, and a moment of speech for nothing."""
     assert seems_foreign(segments(*rated)) is foreign
+
+
+@pytest.mark.parametrize(
+    "text", ["777888899", "San", "Five, five. Five!", "555 555 1 2 four five", "No no no no."]
+)
+def test_few_words_again_and_again_tell_nothing(text: str) -> None:
+    """Digits and repetitions are unsure in any language."""
+    assert not seems_foreign([Segment(0.0, 5.0, text, 0.2)])
 
 
 def heard(speech_s: float, *shares: tuple[str, float]) -> LanguageEvidence:
