@@ -11,6 +11,7 @@ Decided by what the input holds and never by its name; asked from left to right 
     MP4, Matroska, WebM, ASF, FLV    PyAV         ffmpeg
     AAC, AC-3, DTS, AMR, TTA         PyAV         ffmpeg
     anything else                    PyAV         ffmpeg       libsndfile
+    files of several kinds, joined   the same, each part by itself
 
 Why: our own reader knows what the header promised, works on a pipe, and reads on where sizes lie. libsndfile
 knows the most formats of plain samples and reads them exactly, but at damage it loses what follows, and it
@@ -34,7 +35,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from asrctl.audio.isolated import DecoderCrashed, IsolatedDecoder
 from asrctl.audio.mangled import REMOVED, has_lost_returns, how_mangled
-from asrctl.audio.parts import Part, foreign_bytes, parts_of, promised_s
+from asrctl.audio.parts import Part, parts_of, promised_s
 from asrctl.audio.sniff import HEAD_BYTES, explain, kind_of, refuse_no_audio
 from asrctl.audio.stream import Request
 from asrctl.audio.surviving import SurvivingDecoder
@@ -129,8 +130,6 @@ def open_decoder(path: Path, resources: ExitStack, track: int | None = None) -> 
     decoder = _First(real_path, kind, track).open(resources)
     if kind == "ogg" and not _has_ogg_end(path):
         decoder.notes.append("truncated: the Ogg stream has no end mark")
-    if unread_bytes := foreign_bytes(real_path, kind):
-        decoder.notes.append(f"not all read: {unread_bytes} bytes follow that are a file of another kind")
     return decoder
 
 
@@ -182,13 +181,13 @@ def _open_coded(path: str, track: int | None, coded: _CodedWav, resources: ExitS
 
 
 def _reads_all(path: str) -> bool:
-    """False if another WAV was joined to this one that our own reader does not know."""
+    """False if something was joined to this WAV that our own reader does not know."""
     from asrctl.audio.wav import HeaderReader, read_wav_header
 
     with open(path, "rb") as file:
         for part in parts_of(path, "wav")[1:]:
             file.seek(part.start)
-            if read_wav_header(HeaderReader(file)) is None:
+            if part.is_foreign or read_wav_header(HeaderReader(file)) is None:
                 return False
     return True
 
@@ -208,7 +207,10 @@ class _First:
         self._track = track
         self._coded = coded
         self._reason = f"it holds {coded.name}, not samples" if coded else ""
-        self._names = iter(_ORDER.get(kind, _ORDER_ELSE))
+        end = os.stat(path).st_size
+        self._parts = [Part(coded.start, end)] if coded else parts_of(path, kind)
+        joined_kinds = any(part.is_foreign for part in self._parts)
+        self._names = iter(_ORDER_ELSE if joined_kinds else _ORDER.get(kind, _ORDER_ELSE))
         self._found_tool = False
         self._crash: DecoderCrashed | None = None
 
@@ -252,7 +254,7 @@ class _First:
             from asrctl.audio.ffmpeg import FfmpegDecoder
 
             self._found_tool = True
-            whole = [(part, self._stated_s(part)) for part in self._parts()]
+            whole = [(part, self._stated_s(part)) for part in self._parts]
             program = FfmpegDecoder(self._path, whole, self._track, self._kind)
             program.wait_open(resources)
             return program
@@ -261,16 +263,13 @@ class _First:
         if name == "libsndfile":
             refuse_track(self._track)
         self._found_tool |= name == "pyav"
-        found = self._parts(same_format=name == "libsndfile")
+        found = self._parts
+        if name == "libsndfile" and self._kind == "mpeg":
+            found = parts_of(self._path, self._kind, same_format=True)
         parts = [(part.start, part.end, self._stated_s(part)) for part in found]
         isolated = IsolatedDecoder(Request(self._path, name, parts, self._track), resources)
         isolated.wait_open()
         return isolated
-
-    def _parts(self, *, same_format: bool = False) -> list[Part]:
-        if self._coded:
-            return [Part(self._coded.start, os.stat(self._path).st_size)]
-        return parts_of(self._path, self._kind, same_format=same_format)
 
     def _stated_s(self, part: Part) -> float | None:
         return promised_s(self._path, part) if self._kind == "mpeg" else None

@@ -12,27 +12,27 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from asrctl.audio.foreign import foreign_starts
 from asrctl.audio.mpeg import (
     first_frame,
     format_changes,
     id3_bytes,
-    is_tag,
     joined_starts,
     parse_frame,
     xing_s,
 )
 
 MAX_PARTS = 10_000
-_FOREIGN = re.compile(rb"RIFF.{4}WAVEfmt |ID3[\x02-\x04]\x00", re.DOTALL)
 
 
 class Part(NamedTuple):
-    """A range of bytes that is a file by itself."""
+    """A range of bytes that is a file by itself; whether it is of another kind than the first."""
 
     start: int
     end: int
+    is_foreign: bool = False
 
 
 def parts_of(path: str, kind: str, *, same_format: bool = False) -> list[Part]:
@@ -49,8 +49,9 @@ def parts_of(path: str, kind: str, *, same_format: bool = False) -> list[Part]:
         if find is None or not n_bytes:
             return [Part(0, n_bytes)]
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            starts = [at for at in find(data) if at > 0][: MAX_PARTS - 1]
-            parts = [Part(*edges) for edges in pairwise([0, *starts, n_bytes])]
+            foreign = set() if find is _signed else set(foreign_starts(data, kind, _ENDS.get(kind)))
+            starts = sorted({0, *(at for at in find(data) if at < n_bytes), *foreign})[:MAX_PARTS]
+            parts = [Part(at, end, at in foreign) for at, end in pairwise([*starts, n_bytes])]
             if kind == "mpeg" and (same_format or _is_layer_two(data)):
                 parts = [piece for part in parts for piece in _of_one_format(data, part)]
     return parts
@@ -64,23 +65,6 @@ def promised_s(path: str, part: Part) -> float | None:
         return None if at is None else xing_s(data, at)
 
 
-def foreign_bytes(path: str, kind: str) -> int:
-    """Bytes behind the place where a WAV, or MP3 with a tag, was joined to a file of another kind; 0 if none.
-
-    Raw frames of MP3 are not looked for: what is coded may look like them.
-    """
-    if kind not in {"flac", "ogg", "mp4"}:
-        return 0
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if kind == "mp4":
-            *_, (last, _) = _boxes(data)
-            starts = [last] if _FOREIGN.match(data, last) else []
-        else:  # all of them: a search that is left half-way keeps the file open
-            starts = [match.start() for match in _FOREIGN.finditer(data)]
-        found = (at for at in starts if data[at : at + 4] == b"RIFF" or is_tag(data, at))
-        return len(data) - next(found, len(data))
-
-
 def _is_layer_two(data: mmap.mmap) -> bool:
     """True for MP2, whose rate FFmpeg takes from further on in the file if it changes."""
     at = first_frame(data)
@@ -89,7 +73,9 @@ def _is_layer_two(data: mmap.mmap) -> bool:
 
 
 def _of_one_format(data: mmap.mmap, part: Part) -> list[Part]:
-    changes = [at for at in format_changes(data, *part) if at > part.start]
+    if part.is_foreign:
+        return [part]
+    changes = [at for at in format_changes(data, part.start, part.end) if at > part.start]
     return [Part(*edges) for edges in pairwise([part.start, *changes, part.end])]
 
 
@@ -162,6 +148,14 @@ def _mp4(data: mmap.mmap) -> Iterator[int]:
     return (at for at, name in _boxes(data) if name == b"ftyp")
 
 
+def _mp4_end(data: mmap.mmap) -> int:
+    """Where what follows is no box: a name of four letters, and a size."""
+    return next((at for at, name in _boxes(data) if not _BOX_NAME.fullmatch(name)), len(data))
+
+
+_BOX_NAME = re.compile(rb"[a-zA-Z0-9 \xa9_-]{4}")
+
+
 def _boxes(data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
     at = 0
     while len(head := data[at : at + 16]) >= 8:
@@ -174,17 +168,32 @@ def _boxes(data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
-def _chunks(order: str, magic: bytes) -> Callable[[mmap.mmap], Iterator[int]]:
+def _matroska_end(data: mmap.mmap) -> int:
+    """Behind the segment, if it states its size; where it does not, as live recordings, that is not known."""
+    at = 0
+    while data[at : at + 4] in (b"\x1aE\xdf\xa3", b"\x18\x53\x80\x67"):
+        at += 4  # the identifier of the header, and of the segment
+        first = data[at] if at < len(data) else 0
+        width = 9 - first.bit_length()
+        size = int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1)
+        if width > 8 or size == (1 << 7 * width) - 1:
+            return len(data)
+        at += width + size
+    return at
+
+
+def _chunks(order: Literal["little", "big"], magic: bytes) -> _Edges:
     """RIFF and its kin: the next file begins where the first says that it ends."""
 
-    def find(data: mmap.mmap) -> Iterator[int]:
+    def edges(data: mmap.mmap) -> Iterator[int]:
         at = 0
         while data[at : at + 4] == magic:
             yield at
-            size = int.from_bytes(data[at + 4 : at + 8], "little" if order == "<" else "big")
+            size = int.from_bytes(data[at + 4 : at + 8], order)
             at += 8 + size + size % 2
+        yield at
 
-    return find
+    return edges
 
 
 def _au(data: mmap.mmap) -> Iterator[int]:
@@ -193,6 +202,7 @@ def _au(data: mmap.mmap) -> Iterator[int]:
     while data[at : at + 4] == b".snd":
         yield at
         at += int.from_bytes(data[at + 4 : at + 8], "big") + int.from_bytes(data[at + 8 : at + 12], "big")
+    yield at
 
 
 def _caf(data: mmap.mmap) -> Iterator[int]:
@@ -204,14 +214,49 @@ def _caf(data: mmap.mmap) -> Iterator[int]:
             at += 8
             continue
         size = int.from_bytes(head[4:], "big", signed=True)
-        if size < 0:
-            return
+        if head[:4] not in _CAF_CHUNKS or size < 0:
+            break
         at += 12 + size
+    yield at if data[at : at + 4] not in _CAF_CHUNKS else len(data)
 
 
-_FINDERS: dict[str, Callable[[mmap.mmap], Iterator[int]]] = {
+_CAF_CHUNKS = frozenset(
+    b"desc data pakt kuki chan free info strg mark regn inst midi ovvw peak edct umid uuid".split()
+)
+
+
+def _starts(edges: _Edges) -> _Edges:
+    return lambda data: iter([*edges(data)][:-1])
+
+
+def _end(edges: _Edges) -> Callable[[mmap.mmap], int]:
+    return lambda data: [*edges(data)][-1]
+
+
+def _ogg_end(data: mmap.mmap) -> int:
+    """Behind the last of the pages that follow each other."""
+    at = 0
+    while data[at : at + 4] == b"OggS" and len(page := data[at : at + 27]) == 27:
+        at += 27 + page[26] + sum(data[at + 27 : at + 27 + page[26]])
+    return at
+
+
+_Edges = Callable[[mmap.mmap], Iterator[int]]
+"""Where files begin; of formats with sizes, and where the last one ends."""
+_WAV, _AIFF = _chunks("little", b"RIFF"), _chunks("big", b"FORM")
+_ENDS = {
+    "wav": _end(_WAV),
+    "aiff": _end(_AIFF),
+    "au": _end(_au),
+    "caf": _end(_caf),
+    "mp4": _mp4_end,
+    "matroska": _matroska_end,
+    "ogg": _ogg_end,
+}
+_FINDERS: dict[str, _Edges] = {
     "other": _signed,
     "sndfile": _signed,
+    "stream": lambda data: iter(()),
     "mpeg": _mpeg,
     "ogg": _ogg,
     "flac": _flac,
@@ -221,8 +266,8 @@ _FINDERS: dict[str, Callable[[mmap.mmap], Iterator[int]]] = {
     "flv": _pattern(rb"FLV\x01[\x00-\x07]\x00\x00\x00\x09"),
     "tta": _pattern(rb"TTA[12][\x01-\x03]\x00"),
     "amr": _pattern(rb"#!AMR(?:-WB)?\n"),
-    "au": _au,
-    "caf": _caf,
-    "wav": _chunks("<", b"RIFF"),
-    "aiff": _chunks(">", b"FORM"),
+    "au": _starts(_au),
+    "caf": _starts(_caf),
+    "wav": _starts(_WAV),
+    "aiff": _starts(_AIFF),
 }

@@ -93,16 +93,17 @@ def test_what_is_not_read_behind_a_wav_is_said(way: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("way", ["file", "pipe"])
-def test_an_mp3_joined_behind_a_wav_is_said(way: str, tmp_path: Path) -> None:
-    """It is as short as a tag, and holds a sentence: it is neither read as samples nor passed over."""
+def test_an_mp3_joined_behind_a_wav_is_read_or_said(way: str, tmp_path: Path) -> None:
+    """It is as short as a tag, and holds a sentence: it is not read as samples; on a pipe it is named."""
     path = tmp_path / "a.wav"
     mp3 = write_sound(tmp_path / "b.mp3", sample_speech(), "MP3", "MPEG_LAYER_III").read_bytes()
     for tag in (b"", b"ID3\x03\0\0\0\0\0\x14" + bytes(20)):
         content = wav_bytes(S16) + tag + mp3
         path.write_bytes(content)
         with open_audio("-", stdin=io.BytesIO(content)) if way == "pipe" else open_audio(str(path)) as reader:
-            assert len(np.concatenate(list(reader))) == len(sample_speech())
-        assert [line[:12] for line in reader.warnings] == ["not all read"]
+            sentences = len(np.concatenate(list(reader))) / len(sample_speech())
+        assert sentences == pytest.approx(1 if way == "pipe" else 2, abs=0.05)
+        assert [line[:12] for line in reader.warnings] == ["not all read"] * (way == "pipe")
 
 
 PROMISES = {
