@@ -27,7 +27,7 @@ def main() -> None:
     standby = _standby(sys.argv[1:])
     try:
         from asrctl.cli.main import main
-        from asrctl.errors import EXIT_INTERRUPTED
+        from asrctl.errors import EXIT_INTERRUPTED, INTERRUPTED
 
         try:
             if heeded:
@@ -36,6 +36,7 @@ def main() -> None:
                 raise KeyboardInterrupt
             main(standby=standby)
         except KeyboardInterrupt:
+            print(INTERRUPTED, file=sys.stderr)
             sys.exit(EXIT_INTERRUPTED)
     finally:
         if standby is not None:

@@ -23,6 +23,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 EXIT_INTERRUPTED = 130
+INTERRUPTED = "asrctl: interrupted"
+"""What is said where there is no account to give yet."""
 
 
 class AsrctlError(Exception):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.sources import InputOptions
-from asrctl.cli.tally import REPORT_S, Tally
+from asrctl.cli.tally import REPORT_S, Tally, how_to_go_on
 from asrctl.cli.view import FileView
 from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, NothingTranscribed, OutputError
 from asrctl.render import Format
@@ -80,7 +80,7 @@ async def all_at_once(
     run = _Run(request, tally, view, transcribe)
     work = asyncio.create_task(run.all(jobs), name="files")
     reporting = asyncio.create_task(_report(tally, view), name="report")
-    go_on = _how_to_go_on(request)
+    go_on = how_to_go_on(request.outputs, request.skipped)
     with Interrupts(lambda: loop.call_soon_threadsafe(work.cancel)) as interrupts:
         try:
             await work
@@ -98,15 +98,6 @@ async def all_at_once(
     if len(request.inputs) + request.skipped > 1:
         view.inform(f"asrctl: {tally.summary()}")
     return 1 if tally.failed else 0
-
-
-def _how_to_go_on(request: FilesRequest) -> str:
-    """What does the rest: an input that was under way is begun again, those that are done are not."""
-    if not all(request.outputs):
-        return ""
-    if len(request.inputs) + request.skipped == 1:
-        return "; the same command begins it again"
-    return "; to go on from there: the same command with --skip-existing"
 
 
 async def _report(tally: Tally, view: FileView) -> None:

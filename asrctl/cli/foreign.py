@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from asrctl.errors import ProviderError, ServerError
+from asrctl.errors import AsrctlError, ProviderError, ServerError
+from asrctl.providers.registry import for_servers
 
 if TYPE_CHECKING:
+    from asrctl.api import AsyncEngine
+    from asrctl.assembly import Plan
     from asrctl.settings import Settings
 
 HERE = frozenset({"--translate", "--no-vad", "--jobs"})
 """Options that hold as without a server: speech is looked for here, and sent piece by piece."""
+SOON_S = 1.0
+"""A server that takes longer to answer at first is said to be waited for."""
 _SCHEMES = ("http", "https", "wyoming", "tcp")
 _ENDINGS = ("/realtime", "/listen")
 
@@ -41,13 +47,39 @@ def through(settings: Settings, url: str, api_key: str | None, model: str | None
     Raises:
         UsageError: The address is none.
     """
-    from asrctl.providers.registry import for_servers
-
     plugin = for_servers()
     assert plugin.through is not None
-    there = plugin.through(settings.of(plugin), url, model or "", api_key or "")
+    wait_s = settings.client.wait_for_server_s
+    there = plugin.through(settings.of(plugin), url, model or "", api_key or "", wait_s)
     mine = {**settings.provider_settings, plugin.name: there}
     return settings.overridden(provider=plugin.name, provider_settings=mine)
+
+
+def is_through_server(plan: Plan) -> bool:
+    """Whether it is a server that recognises."""
+    return plan.provider == for_servers().name
+
+
+def waits_for(engine: AsyncEngine) -> str:
+    """What an engine waits for until it is ready, in words."""
+    if is_through_server(engine.plan):
+        return f"{engine.recognizer.description} to answer"
+    return "the model to load"
+
+
+async def tell_of_waiting(engine: AsyncEngine, inform: Callable[[str], None]) -> None:
+    """Say that a server is waited for if it does not answer soon, and when it does."""
+    ready = asyncio.create_task(engine.wait_ready(), name="ready")
+    try:
+        done, _ = await asyncio.wait({ready}, timeout=SOON_S)
+        if not done:
+            inform(f"asrctl: waiting for {waits_for(engine)}")
+            with suppress(AsrctlError):  # whoever wants text from it says so
+                await ready
+                inform("asrctl: it does now")
+    finally:
+        ready.cancel()
+        await asyncio.gather(ready, return_exceptions=True)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from asrctl.errors import UsageError
+from asrctl.errors import INTERRUPTED, UsageError
 
 COMMANDS: Mapping[str, str] = {
     "transcribe": "Transcribe audio files, standard input, or live audio.",
@@ -55,6 +56,14 @@ class GroupedCommand(TyperCommand):
         if files := [arg for arg in given if os.path.isfile(arg)]:
             raise UsageError(f"{files[0]} looks like an option: write ./{files[0]} if the file is meant")
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """An interrupt that comes before there is anything to say of it is said, too."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print(INTERRUPTED, file=sys.stderr)
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Called when help is drawn."""

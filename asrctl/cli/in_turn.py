@@ -8,8 +8,9 @@ from pathlib import Path
 
 from asrctl.audio.live import LiveSource
 from asrctl.cli.live_view import LiveView
-from asrctl.cli.tally import Tally
-from asrctl.errors import EXIT_INTERRUPTED, AudioError, OutputError
+from asrctl.cli.sources import MICROPHONE
+from asrctl.cli.tally import Tally, how_to_go_on
+from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, OutputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ async def in_turn(
     """
     tally = Tally(inputs.names, inputs.skipped)
     several = len(inputs.names) + inputs.skipped > 1
+    go_on = "" if MICROPHONE in inputs.names else how_to_go_on(inputs.outputs, inputs.skipped)
     for index, (open_source, output) in enumerate(zip(inputs.sources, inputs.outputs, strict=True)):
         tally.begin(index)
         view.transcribed_s = 0.0
@@ -50,10 +52,15 @@ async def in_turn(
         except (AudioError, OutputError) as error:
             view.say(f"asrctl: error: {error}")
             failed = True
+        except (AsrctlError, OSError):
+            tally.at_s[index] = view.transcribed_s
+            if several:
+                view.say(f"asrctl: stopped: {tally.interrupted()}{go_on}")
+            raise
         tally.at_s[index] = view.transcribed_s
         if code:
-            if several and code == EXIT_INTERRUPTED:
-                view.say(f"asrctl: interrupted: {tally.interrupted()}")
+            if code == EXIT_INTERRUPTED:
+                view.say(f"asrctl: interrupted: {tally.interrupted()}{go_on}")
             return code
         tally.end(index, failed=failed)
     if several:

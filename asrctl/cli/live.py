@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from asrctl.audio.live import LiveSource, Lost
+from asrctl.cli.ear import Ear
+from asrctl.cli.foreign import SOON_S
 from asrctl.cli.interrupts import STOP_GRACE_S, TERMINATE_GRACE_S, Interrupts
 from asrctl.cli.live_view import REFRESH_S, LiveView, Status
 from asrctl.cli.scribe import Scribe
 from asrctl.cli.tally import REPORT_S
-from asrctl.errors import EXIT_INTERRUPTED, ProviderError
+from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, ProviderError
 from asrctl.events import (
     Dropped,
     Event,
@@ -31,9 +32,9 @@ from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
 from asrctl.render.output import Output
 from asrctl.render.text import name_before, one_line
-from asrctl.streaming.live import Feeder, Transcriber
+from asrctl.streaming.live import Feeder
 from asrctl.streaming.source import Reader
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Track, Transcript
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Transcript
 
 _FEED_GRACE_S = 1.0
 """How long it may take to count what came too late."""
@@ -76,53 +77,6 @@ class LiveRequest:
     by_voice: SpeakerOptions | None = None
 
 
-class Ear(Transcriber, Protocol):
-    """A transcriber that is at work, and what the command line wants to know of it."""
-
-    @property
-    def account(self) -> AudioAccount:
-        """Where the samples went that are answered for, or looked at."""
-        ...
-
-    @property
-    def tracks(self) -> tuple[Track, ...]:
-        """The account of each track; empty where there is one only, which has no speaker."""
-        ...
-
-    @property
-    def pending_samples(self) -> int:
-        """Samples fed that nothing was said of yet; of one track."""
-        ...
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        """What is heard; raises what makes it impossible to go on."""
-        ...
-
-    def waiting(self) -> list[Event]:
-        """Events that were not iterated over."""
-        ...
-
-    def note(self) -> str:
-        """What is going on besides, for the view; may be empty."""
-        ...
-
-    def names(self, providers: list[str]) -> tuple[str, str, str]:
-        """Model, provider and language, of those whose words they are."""
-        ...
-
-    def timing(self, wall_s: float) -> Timing:
-        """Where the time went."""
-        ...
-
-    def conclude(self, scribe: Scribe, heard_samples: int, interrupts: int, complete: bool) -> None:
-        """Say what a user should know at the end, of a source that was read to its end or not."""
-        ...
-
-    async def close(self) -> None:
-        """Stop at once."""
-        ...
-
-
 class Live:
     """One run: a feeder hears, an ear understands, this writes and draws."""
 
@@ -147,6 +101,7 @@ class Live:
         self._unread = False
         self._heard_all = False
         self._cut_short = False
+        self._failed = False
 
     async def run(self) -> int:
         """Listen until the source ends or is interrupted; returns the exit code.
@@ -195,6 +150,9 @@ class Live:
         except asyncio.CancelledError:
             if not self._cut_short:
                 raise
+        except AsrctlError:
+            self._failed = True
+            raise
         finally:
             self._hearing.cancel()
             drawing.cancel()
@@ -206,10 +164,15 @@ class Live:
 
     async def _draw(self) -> None:
         loop = asyncio.get_running_loop()
-        reported_s = loop.time()
+        started_s = reported_s = loop.time()
+        told = False
         while True:
             status = self._status()
             self._view.refresh(status)
+            if not told and loop.time() - started_s >= SOON_S:
+                told = True
+                if awaited := self._ear.awaited:
+                    self._view.report(f"waiting for {awaited}")
             if not self._request.paced and loop.time() - reported_s >= REPORT_S:
                 reported_s = loop.time()
                 done_s = status.heard_s - status.lag_s
@@ -224,7 +187,7 @@ class Live:
         self._feeder.stop()
         loop = asyncio.get_running_loop()
         loop.call_later(STOP_GRACE_S, self._feeder.end)
-        if self._interrupts.terminated:
+        if self._interrupts.terminated or self._ear.awaited:
             loop.call_later(TERMINATE_GRACE_S, self._cut)
 
     def _cut(self) -> None:
@@ -306,12 +269,15 @@ class Live:
             self._take(event)
         for turn in (turn for segment in self._held for turn in segment.turns()):
             self._put_down(turn)
+        if self._failed and not self._scribe.segments:
+            return  # nothing to show for it: the output goes too
         account = self._settled()
         transcribed_samples = account.received_samples - account.dropped_samples
         self._view.transcribed_s = transcribed_samples / self._width / SAMPLE_RATE_HZ
         if self._feeder.failure is not None and not account.received_samples:
-            return  # nothing to show for it: the output goes too
-        self._scribe.finish(self._transcript(account, started_s))
+            return
+        heard = self._heard_all or account.received_samples > 0
+        self._scribe.finish(self._transcript(account, started_s), heard=heard)
 
     def _settled(self) -> AudioAccount:
         """The account of all that came; what nobody answered for is declared dropped."""

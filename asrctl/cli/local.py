@@ -8,6 +8,7 @@ from pathlib import Path
 
 from asrctl.api import AsyncEngine
 from asrctl.audio.live import LiveSource
+from asrctl.cli.foreign import is_through_server, waits_for
 from asrctl.cli.in_turn import Inputs, in_turn
 from asrctl.cli.live import Live, LiveRequest
 from asrctl.cli.live_view import LiveView
@@ -66,7 +67,7 @@ async def listen(
 
             speakers: tuple[str, ...] = getattr(source, "speakers", ())
             stream = TracksStream(speakers, stream_of, echo=request.vad) if speakers else stream_of()
-            live = Live(_LocalEar(stream, engine), source, request, view, output)
+            live = Live(_LocalEar(stream, engine, paced=request.paced), source, request, view, output)
             return await live.run()
     finally:
         if live is None or not live.has_source:
@@ -74,7 +75,7 @@ async def listen(
 
 
 async def listen_to_all(engine: AsyncEngine, inputs: Inputs, request: LiveRequest, view: LiveView) -> int:
-    """Transcribe inputs as fast as they are taken, one after the other; returns the exit code.
+    """Transcribe inputs one after the other; returns the exit code.
 
     Raises:
         ProviderError: The provider cannot run, and nobody stands in.
@@ -82,24 +83,29 @@ async def listen_to_all(engine: AsyncEngine, inputs: Inputs, request: LiveReques
     """
 
     async def once(open_source: Callable[[], LiveSource], output: Path | None) -> int:
-        return await listen(engine, open_source, replace(request, output=output, paced=False), view)
+        return await listen(engine, open_source, replace(request, output=output), view)
 
-    await engine.wait_ready()
     return await in_turn(inputs, once, view)
 
 
 class _LocalEar:
     """An `Ear` on this machine."""
 
-    def __init__(self, stream: LiveStream | TracksStream, engine: AsyncEngine) -> None:
+    def __init__(self, stream: LiveStream | TracksStream, engine: AsyncEngine, *, paced: bool) -> None:
         self.feed = stream.feed
         self.skip = stream.skip
         self.finish = stream.finish
-        self.wait_for_room = stream.wait_for_room
         self.waiting = stream.waiting
         self._stream = stream
         self._recognizer = engine.recognizer
         self._plan = engine.plan
+        self._engine = engine
+        self._paced = paced
+
+    async def wait_for_room(self) -> None:
+        if not self._paced:  # nothing is read before it can be transcribed
+            await self._stream.wait_loaded()
+        await self._stream.wait_for_room()
 
     @property
     def account(self) -> AudioAccount:
@@ -116,8 +122,13 @@ class _LocalEar:
     def __aiter__(self) -> AsyncIterator[Event]:
         return aiter(self._stream)
 
+    @property
+    def awaited(self) -> str:
+        hopeful = self._paced and not is_through_server(self._engine.plan)  # a model of ours comes, and soon
+        return waits_for(self._engine) if self._stream.is_loading and not hopeful else ""
+
     def note(self) -> str:
-        return "loading the model" if self._stream.is_loading else ""
+        return f"waiting for {waits_for(self._engine)}" if self._stream.is_loading else ""
 
     def names(self, providers: list[str]) -> tuple[str, str, str]:
         at_work = providers or [self._recognizer.name]

@@ -137,10 +137,18 @@ class _RemoteEar:
     def _warn(self, line: str) -> None:
         self._view.say(f"asrctl: warning: {self._source.name}: {line}")
 
+    @property
+    def awaited(self) -> str:
+        phase = self._client.state.phase
+        if phase is Phase.CONNECTING:
+            return f"{self._request.url} to answer"
+        gone = phase is Phase.RECONNECTING and not self._request.live.paced  # a file can be read again
+        return f"{self._request.url} to be back" if gone else ""
+
     def note(self) -> str:
         state = self._client.state
         note = str(state)
-        if state.phase is Phase.RECONNECTING and state.reason:
+        if state.phase in (Phase.CONNECTING, Phase.RECONNECTING) and state.reason:
             note += f": {state.reason}"
         return f"{note}; the server is under load, level {self._level}" if self._level else note
 

@@ -92,8 +92,8 @@ class Scribe:
             _, _, reason = lost[0].partition(" s: ")
             raise NothingTranscribed(f"{self._source.name}: nothing could be transcribed: {reason}")
 
-    def finish(self, transcript: Transcript) -> None:
-        """Write the end of the format, and say what is to be known besides."""
+    def finish(self, transcript: Transcript, *, heard: bool = True) -> None:
+        """Write the end of the format, and say what is to be known besides, of an input that was heard."""
         account = transcript.audio
         self._writer.finish(transcript)
         for line in [*self._source.warnings, *self._writer.warnings]:
@@ -101,7 +101,7 @@ class Scribe:
         if self._losses > _LOSSES_SHOWN:
             dropped_s = account.dropped_samples / SAMPLE_RATE_HZ
             self.warn(f"dropped {dropped_s:.2f} s in {self._losses} places in all")
-        if not self.segments and not account.dropped_samples:
+        if heard and not self.segments and not account.dropped_samples:
             mixed = getattr(self._source, "mixed_channels", 0)  # only files know
             advice = "; its channels were mixed: if one is noise, try --channel N" if mixed > 1 else ""
             self.warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s{advice}")

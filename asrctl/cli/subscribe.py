@@ -7,17 +7,17 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
 
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.scribe import Scribe
 from asrctl.errors import ServerError, UsageError
+from asrctl.network.failures import network_failure
 from asrctl.network.text import safe_text
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS, format_of
@@ -38,6 +38,7 @@ def subscribed(
     path: Path | None,
     format: Format | None,
     how: RenderOptions,
+    wait_for_server_s: float,
 ) -> int:
     """Write what is said until the group ends or Ctrl-C; returns the exit code.
 
@@ -53,7 +54,7 @@ def subscribed(
         scribe = Scribe(_Source(group), view, writer(output, how))
         notes = _Notes(scribe, view)
         try:
-            for said in _events(url, api_key):
+            for said in _events(url, api_key, wait_for_server_s):
                 notes.take(said)
         except KeyboardInterrupt:
             pass
@@ -128,8 +129,8 @@ class _Source:
         self.warnings: list[str] = []
 
 
-def _events(url: str, api_key: str | None) -> Iterator[Mapping[str, Any]]:
-    """Events until the group ends.
+def _events(url: str, api_key: str | None, wait_for_server_s: float) -> Iterator[Mapping[str, Any]]:
+    """Events until the group ends; a server that says nothing at all is waited for so long.
 
     Raises:
         OSError: The server cannot be reached, refuses, or is gone.
@@ -137,9 +138,20 @@ def _events(url: str, api_key: str | None) -> Iterator[Mapping[str, Any]]:
         ValueError: It says something else than JSON.
     """
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    opener = build_opener(ProxyHandler({}))
-    answer: HTTPResponse
-    with opener.open(Request(url, headers=headers), timeout=_SILENT_S) as answer:
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    with closing(kind(parts.netloc.rpartition("@")[2], timeout=wait_for_server_s or _SILENT_S)) as connection:
+        try:
+            connection.connect()
+            socket = connection.sock
+            connection.request("GET", parts.path, headers=headers)
+            answer = connection.getresponse()
+        except TimeoutError:
+            advice = f"gave up after {wait_for_server_s:g} s (--wait-for-server waits longer)"
+            raise TimeoutError(f"no answer in time; {advice}") from None
+        if answer.status != 200:
+            raise ConnectionError(f"the server refuses: {answer.status} {answer.reason}")
+        socket.settimeout(_SILENT_S)
         for line in answer:
             if line.startswith(b"data: "):
                 said = json.loads(line[6:])
@@ -173,6 +185,6 @@ def _shown(text: object) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, HTTPError):
-        return f"the server refuses: {error.code} {error.reason}"
-    return str(error.reason if isinstance(error, URLError) else error)
+    if isinstance(error, OSError) and error.errno is not None:  # the system's
+        return network_failure(error).reason
+    return str(error)

@@ -92,6 +92,15 @@ class Tally:
         return f"{_time(self.audio_s)} of audio in {_time(wall_s)}, {speed:.1f} x real time"
 
 
+def how_to_go_on(outputs: Sequence[Path | None], skipped: int) -> str:
+    """What does the rest: an input that was under way is begun again, those that are done are not."""
+    if not all(outputs):
+        return ""
+    if len(outputs) + skipped == 1:
+        return "; the same command begins it again"
+    return "; to go on from there: the same command with --skip-existing"
+
+
 def _first(parts: list[str]) -> list[str]:
     """The first few, the last of which says how many more there are."""
     more = len(parts) - _NAMES_SHOWN

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from asrctl.errors import UsageError
+from asrctl.errors import EXIT_INTERRUPTED, UsageError
 from asrctl.render import Format
 
 if TYPE_CHECKING:
     from asrctl.assembly import Plan
     from asrctl.audio.live import LiveSource
+    from asrctl.cli.in_turn import Inputs
     from asrctl.cli.live import LiveRequest
+    from asrctl.cli.live_view import LiveView
     from asrctl.cli.sources import InputOptions
     from asrctl.protocol.endpointing import Endpointing
     from asrctl.render.options import RenderOptions
@@ -39,7 +41,6 @@ class Task:
         render: How it looks.
         settings: What is in force.
         vad: Whether speech is looked for.
-        interrupt_code: Exit code after one Ctrl-C.
         jobs: Inputs under way at once.
         skipped: Inputs that were left out, since their transcripts exist.
         quiet: Whether progress is not shown.
@@ -56,7 +57,6 @@ class Task:
     render: RenderOptions
     settings: Settings
     vad: bool
-    interrupt_code: int
     jobs: int = 1
     skipped: int = 0
     quiet: bool = False
@@ -101,22 +101,16 @@ def run_elsewhere(
             return run_here(replace(task, settings=through(task.settings, url, api_key, model)), None, None)
     if task.reading.has_tracks:
         raise UsageError("tracks are put together on this machine: this server takes one at a time")
-    from asrctl.cli.in_turn import Inputs
     from asrctl.cli.live_view import LiveView
     from asrctl.cli.remote import RemoteRequest, transcribe_remotely
-    from asrctl.cli.sources import MICROPHONE, whole_files
 
     refuse_local(local)
     client = client_options(task.settings, str(ours["--source"] or "mic"), model, api_key)
     client = replace(client, endpointing=task.wish, group=ours["--group"], speaker=ours["--speaker"])
     client = replace(client, speakers=_speakers(task.reading.by_voice))
-    live = replace(_live_request(task), paced=task.open_source is not None)
     view = LiveView(quiet=task.quiet)
-    files = whole_files(task.names, task.reading, view.inform)
-    sources = [task.open_source] if task.open_source else files
-    request = RemoteRequest(url, client, live)
-    inputs = Inputs(task.names or [MICROPHONE], sources, task.outputs, task.skipped)
-    return asyncio.run(transcribe_remotely(inputs, request, view))
+    request = RemoteRequest(url, client, _live_request(task))
+    return asyncio.run(transcribe_remotely(_in_turn(task, view), request, view))
 
 
 def _speakers(by_voice: SpeakerOptions | None) -> bool | int | None:
@@ -186,25 +180,17 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
     # Only live audio needs workers that are warm before the first word.
     pool = None if is_live else PoolOptions(workers=plan.workers)
     async with AsyncEngine.of(plan, task.settings, pool, standby) as engine:
-        if task.open_source is not None:
-            from asrctl.cli.live_view import LiveView
-            from asrctl.cli.local import listen
-
-            return await listen(engine, task.open_source, _live_request(task), LiveView(quiet=task.quiet))
-        if not plan.is_windowed:
-            if task.reading.has_tracks:
+        if is_live or not plan.is_windowed:
+            if not is_live and task.reading.has_tracks:
                 raise UsageError(f"{plan.provider} only listens to streams: it takes no tracks")
-            from asrctl.cli.in_turn import Inputs
             from asrctl.cli.live_view import LiveView
             from asrctl.cli.local import listen_to_all
-            from asrctl.cli.sources import whole_files
 
             screen = LiveView(quiet=task.quiet)
-            sources = whole_files(task.names, task.reading, screen.inform)
-            inputs = Inputs(task.names, sources, task.outputs, task.skipped)
-            return await listen_to_all(engine, inputs, _live_request(task), screen)
+            return await listen_to_all(engine, _in_turn(task, screen), _live_request(task), screen)
         from asrctl.cli.at_once import FilesRequest
         from asrctl.cli.files import transcribe_files
+        from asrctl.cli.foreign import is_through_server, tell_of_waiting
         from asrctl.cli.view import FileView
 
         request = FilesRequest(
@@ -218,7 +204,24 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
             skipped=task.skipped,
         )
         with FileView(quiet=task.quiet) as view:
-            return await transcribe_files(engine, request, view)
+            if not is_through_server(plan):
+                return await transcribe_files(engine, request, view)
+            telling = asyncio.create_task(tell_of_waiting(engine, view.inform), name="waiting")
+            try:
+                return await transcribe_files(engine, request, view)
+            finally:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
+
+
+def _in_turn(task: Task, view: LiveView) -> Inputs:
+    """A live source, or inputs that give their audio as fast as it is taken."""
+    from asrctl.cli.in_turn import Inputs
+    from asrctl.cli.sources import MICROPHONE, whole_files
+
+    files = whole_files(task.names, task.reading, view.inform)
+    sources = [task.open_source] if task.open_source else files
+    return Inputs(task.names or [MICROPHONE], sources, task.outputs, task.skipped)
 
 
 def _live_request(task: Task) -> LiveRequest:
@@ -230,7 +233,8 @@ def _live_request(task: Task) -> LiveRequest:
         words=task.settings.word_timestamps,
         render=task.render,
         vad=task.vad,
-        interrupt_code=task.interrupt_code,
+        interrupt_code=EXIT_INTERRUPTED if task.names else 0,  # it is how to end a microphone
+        paced=task.open_source is not None,
         append=task.append,
         whole=task.open_source is None,
         by_voice=task.reading.by_voice,

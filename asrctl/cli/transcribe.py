@@ -17,7 +17,7 @@ from asrctl.cli import speaker_options as spoken
 from asrctl.cli import transcribe_options as given
 from asrctl.cli.config import ConfigFile
 from asrctl.cli.help import EXIT_CODES, GroupedCommand
-from asrctl.errors import EXIT_INTERRUPTED, UsageError
+from asrctl.errors import UsageError
 from asrctl.render import Format
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def transcribe(
     if list_devices:
         return list_input_devices()
     if subscribe is not None:
-        raise typer.Exit(_subscribed(server, subscribe, api_key, output, format, paragraph_pause))
+        to = output, format, _rendering(False, paragraph_pause, {})
+        raise typer.Exit(_subscribed(server, subscribe, api_key, *to, wait_for_server))
     who, speaker = _who_speaks(speaker, server, group)
     raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, split=channels == "split")
     tracks = with_tracks(raw, track, speaker, inputs, mic=mic, system=system)
@@ -152,17 +153,16 @@ def transcribe(
     cues = {"max_line_width": max_line_width, "max_lines": max_lines, "max_cps": max_cps}
     cues |= {"min_gap_s": min_gap, "word_by_word": word_by_word}
     render = _rendering(settings.word_timestamps, paragraph_pause, cues)
-    code = 0 if mic else EXIT_INTERRUPTED
-    task = Task(names, reading, open_source, outputs, wanted, render, settings, vad, code)
+    task = Task(names, reading, open_source, outputs, wanted, render, settings, vad)
     task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append, cluster=cluster)
     if server is None:
         _refuse_what_needs_a_server(source, api_key)
         raise typer.Exit(run_here(task, context.obj, origins if verbose else None))
-    local: dict[str, object] = {"--provider": provider, "--threads": threads, "--workers": workers}
+    local: dict[str, object] = {"--provider": provider, "--beam-size": beam_size}
+    local |= {"--threads": threads, "--workers": workers}
     local |= {"--partial-interval": partial_interval, "--translate": translate or None, "--cluster": cluster}
     local |= {"--no-vad": None if vad else False, "--jobs": jobs if jobs > 1 else None}
-    local |= {"--beam-size": beam_size}
-    ours = {"--source": source, "--wait-for-server": wait_for_server, "--group": group, "--speaker": who}
+    ours = {"--source": source, "--group": group, "--speaker": who}
     task = replace(task, wish=endpointing.wished(endpoint_silence, end_of_turn))
     raise typer.Exit(run_elsewhere(task, server, api_key, model, local, ours))
 
@@ -179,12 +179,14 @@ def _subscribed(
     api_key: str | None,
     output: Path | None,
     format: Format | None,
-    paragraph_pause_s: float | None,
+    how: RenderOptions,
+    wait_for_server_s: float | None,
 ) -> int:
     from asrctl.cli.subscribe import subscribed
+    from asrctl.settings.values import ClientSettings
 
-    render = _rendering(False, paragraph_pause_s, {})
-    return subscribed(server, group, api_key, output, format, render)
+    wait_s = ClientSettings().wait_for_server_s if wait_for_server_s is None else wait_for_server_s
+    return subscribed(server, group, api_key, output, format, how, wait_s)
 
 
 def _who_speaks(

@@ -13,15 +13,13 @@ from asrctl.client.replay import ReplayBuffer
 from asrctl.client.state import Phase, State
 from asrctl.errors import ServerError
 from asrctl.network.failures import LinkFailure
-from asrctl.network.retry import Attempts, GaveUp
+from asrctl.network.retry import LAST_TRY_S, Attempts, GaveUp
 from asrctl.policy.breaker import CircuitBreaker
 from asrctl.protocol import AudioAck, ClientOutput, ClientProtocol, ClientState, Done, Opened, Ready
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 _BUFFERING_SAMPLES = SAMPLE_RATE_HZ
 """So much unsent audio is called buffering."""
-_LAST_TRY_S = 1.0
-"""A connection has at least so long to come about, also where patience is about to end."""
 
 
 class Connections:
@@ -134,7 +132,7 @@ class Connections:
         resuming = protocol.session_id is not None
         timeout_s = options.connect_timeout_s
         if left_s is not None:
-            timeout_s = min(timeout_s, max(left_s, _LAST_TRY_S))
+            timeout_s = min(timeout_s, max(left_s, LAST_TRY_S))
         socket = await open_socket(
             self._url, protocol.session_id, options.api_key, timeout_s, options.keepalive_s
         )

@@ -22,6 +22,9 @@ from asrctl.network.failures import LinkFailure
 from asrctl.policy.backoff import Backoff, BackoffOptions
 from asrctl.policy.breaker import BreakerState, CircuitBreaker
 
+LAST_TRY_S = 1.0
+"""An attempt should have at least so long, also where patience is about to end."""
+
 
 class GaveUp(Exception):
     """There shall be no further attempt; the text says why the last one failed, and what was tried."""
@@ -200,7 +203,8 @@ class Attempts:
         if left_s is not None and wait_s >= left_s:
             if left_s == 0.0 or asked:
                 reason = self.reason or "it failed too often to be tried"
-                raise GaveUp(f"{reason}; gave up after {self._patience_s:g} s")
+                advice = "" if self.answered else " (--wait-for-server waits longer)"
+                raise GaveUp(f"{reason}; gave up after {self._patience_s:g} s{advice}")
             wait_s = left_s
         if wait_s > 0.0:
             self._wait_until_s = self._clock() + wait_s

@@ -168,7 +168,7 @@ class Plugin:
         own_weights: Weights for `asrctl models` that are not in the store.
         requires: The module that `load` imports; empty for none.
         through: For one that has a server recognise: its settings with the server's URL, the model's name
-            there and the key, of which the last two may be empty.
+            there and the key, of which these two may be empty, and how many seconds it is waited for.
     """
 
     name: str
@@ -188,7 +188,7 @@ class Plugin:
     model: Callable[[Setup], str] = model_as_given
     own_weights: Callable[[Setup], Weights] | None = None
     requires: str = ""
-    through: Callable[[Any, str, str, str], Any] | None = None
+    through: Callable[[Any, str, str, str, float], Any] | None = None
 
     @property
     def is_pooled(self) -> bool:

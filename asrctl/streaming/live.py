@@ -99,6 +99,10 @@ class LiveStream:
         """Whether no provider is ready yet."""
         return not self._loading.done()
 
+    async def wait_loaded(self) -> None:
+        """Wait until a provider is ready, or none will be."""
+        await asyncio.wait({self._loading})
+
     @property
     def language(self) -> str:
         """What the last final was in; what was asked for until there is one."""

@@ -129,6 +129,10 @@ class TracksStream:
         """Whether no provider is ready yet."""
         return self._streams[0].is_loading
 
+    async def wait_loaded(self) -> None:
+        """Wait until a provider is ready, or none will be."""
+        await self._streams[0].wait_loaded()
+
     @property
     def language(self) -> str:
         """What was heard in the first track."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,6 +160,20 @@ def test_others_go_on_where_nothing_could_be_transcribed(
         assert run(*args, str(sentence), str(other)) == 1
     assert f"{sentence}: nothing could be transcribed" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["other.txt"]
+
+
+def test_a_server_that_comes_late(sentence: Path) -> None:
+    """With `--wait-for-server` it is waited for, which is said once, as is its answer."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    options = ["--server", f"http://127.0.0.1:{port}/v1", "--wait-for-server", "60", str(sentence)]
+    command = [sys.executable, "-m", "asrctl", "transcribe", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert process.stderr.readline() == f"asrctl: waiting for http://127.0.0.1:{port} to answer\n"
+        with serving_http(HttpServer([Reply(200, b'{"text": "well"}')] * 9), port):
+            out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "well\n", "asrctl: it does now\n")
 
 
 @pytest.mark.parametrize(

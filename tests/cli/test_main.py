@@ -195,7 +195,7 @@ def test_an_interrupt_while_a_worker_is_started() -> None:
         "main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (130, "")
+    assert (done.returncode, done.stderr) == (130, "asrctl: interrupted\n")
     with pytest.raises(ProcessLookupError):
         os.kill(int(done.stdout), 0)
 

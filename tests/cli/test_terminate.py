@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import asrctl
 from asrctl.cli import at_once, live
 from asrctl.providers.scripted import speak
 from tests.streaming.speech import silence
@@ -38,10 +39,12 @@ def started(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def terminated(process: subprocess.Popen[bytes]) -> tuple[float, str, str]:
-    """Send SIGTERM; seconds until its end, and the rest of its output and errors."""
+def terminated(
+    process: subprocess.Popen[bytes], sent: signal.Signals = signal.SIGTERM
+) -> tuple[float, str, str]:
+    """Send a signal; seconds until its end, and the rest of its output and errors."""
     started_s = time.monotonic()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(sent)
     assert process.stdout and process.stderr
     out, err = process.stdout.read().decode(), process.stderr.read().decode()
     process.wait(PATIENCE_S)
@@ -105,6 +108,55 @@ def test_a_terminal_that_is_closed(way: list[str], tmp_path: Path) -> None:
     records = [json.loads(line) for line in found.read_text().splitlines()]
     assert process.returncode == 130
     assert records[-1]["type"] == "summary" and records[-1]["audio"]["received_s"] > 0
+
+
+ANYWHERE = ["ws://{}", "http://{}/v1", "ws://{}/v1/realtime", "ws://{}/v1/listen", "wyoming://{}"]
+"""What `--server` takes: each form of address."""
+MONDAY = Path(asrctl.__file__).parent / "assets" / "monday.wav"
+"""Speech, without which a server of files is asked nothing."""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("form", ANYWHERE)
+def test_a_server_that_takes_the_connection_only(form: str, sent: signal.Signals) -> None:
+    """While it is waited for, one signal ends it: an account in one line, and the document."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_S)
+        url = form.format(f"127.0.0.1:{listener.getsockname()[1]}")
+        options = ["--server", url, "--wait-for-server", "600", "-f", "jsonl"]
+        with started(str(MONDAY), "other.wav", *options) as process:
+            assert process.stderr
+            connection, _ = listener.accept()
+            assert b"waiting for " in process.stderr.readline()
+            took_s, out, err = terminated(process, sent)
+            connection.close()
+    assert took_s < LIMIT_S and process.returncode == 130
+    assert err.splitlines()[-1] == "asrctl: interrupted: monday.wav up to 0.0 s; not begun: other.wav"
+    (record,) = [json.loads(line) for line in out.splitlines()]
+    audio = record["audio"]
+    assert record["type"] == "summary"
+    assert audio["received_s"] == pytest.approx(audio["speech_s"] + audio["silence_s"] + audio["dropped_s"])
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("form", ANYWHERE)
+def test_a_server_that_never_answers(form: str, live: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is given up as soon as was asked for, in whatever protocol; the error names the option."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = form.format(f"127.0.0.1:{listener.getsockname()[1]}")
+        options = ["--server", url, "--wait-for-server", "0.3", "-q", *(["--live"] if live else [])]
+        assert run("transcribe", str(MONDAY), *options) == 5
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.endswith("no answer in time; gave up after 0.3 s (--wait-for-server waits longer)\n")
+
+
+def test_a_group_of_a_server_that_never_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is given up likewise."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = ["--server", f"ws://127.0.0.1:{listener.getsockname()[1]}", "--wait-for-server", "0.3"]
+        assert run("transcribe", *server, "--subscribe", "standup") == 5
+    assert "gave up after 0.3 s (--wait-for-server waits longer)\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("closes", [False, True])

@@ -164,7 +164,10 @@ def test_a_storm_of_reconnects() -> None:
 def test_a_server_that_was_never_there() -> None:
     """It is given up within seconds, and the error says so; meanwhile the client is connecting."""
     heard = run(hear("ws://127.0.0.1:1", 100))
-    assert "connection refused; gave up after 5 s; the audio from 0.0 to 0.0 s" in str(heard.error)
+    assert (
+        "connection refused; gave up after 5 s (--wait-for-server waits longer); the audio from 0.0 to 0.0 s"
+        in str(heard.error)
+    )
     assert heard.error is not None and heard.error.exit_code == 5
     assert heard.time.now_s == pytest.approx(5.0)
     assert len(heard.time.slept_s) == 3

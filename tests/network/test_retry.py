@@ -249,7 +249,9 @@ def test_somebody_elses_trial() -> None:
 def test_never_answered(patience_s: float) -> None:
     """It is time that counts then, to the second; the last attempt is made when it is over."""
     run = Run(refused, wait_for_answer_s=patience_s)
-    assert run.fails() == f"connection refused; gave up after {patience_s:g} s"
+    assert (
+        run.fails() == f"connection refused; gave up after {patience_s:g} s (--wait-for-server waits longer)"
+    )
     assert run.time.now_s == patience_s
     assert run.changes[-1][1] == 0.0, "an attempt was the last thing"
 

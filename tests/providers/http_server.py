@@ -175,10 +175,10 @@ class _Listener(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving_http(server: HttpServer) -> Iterator[HttpServer]:
-    """Run a server in a thread."""
+def serving_http(server: HttpServer, port: int = 0) -> Iterator[HttpServer]:
+    """Run a server in a thread; 0 takes a free port."""
     handler = type("Handler", (_Handler,), {"owner": server})
-    listener = _Listener(("127.0.0.1", 0), handler)
+    listener = _Listener(("127.0.0.1", port), handler)
     server.url = f"http://127.0.0.1:{listener.server_address[1]}"
     thread = threading.Thread(target=listener.serve_forever, args=(0.01,))
     thread.start()

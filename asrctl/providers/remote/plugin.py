@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asrctl.errors import ProviderError
 from asrctl.providers.plugin import Plugin, Setup, missing_package
@@ -33,8 +33,11 @@ def _start(setup: Setup) -> RemoteRecognizer | RemoteWindows:
     return RemoteRecognizer(setup.settings)
 
 
-def _through(settings: RemoteSettings, url: str, model: str, api_key: str) -> RemoteSettings:
-    return replace(settings, url=url, dialect="auto", model=model, api_key=api_key)
+def _through(
+    settings: RemoteSettings, url: str, model: str, api_key: str, wait_for_server_s: float
+) -> RemoteSettings:
+    asked: dict[str, Any] = {"url": url, "model": model, "api_key": api_key}
+    return replace(settings, **asked, dialect="auto", wait_for_server_s=wait_for_server_s)
 
 
 PLUGIN = Plugin(

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from asrctl.errors import DecodeError, ProviderError, StreamRefused
-from asrctl.network.failures import LinkFailure
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
 from asrctl.protocol import SUBPROTOCOL
@@ -17,7 +16,7 @@ from asrctl.providers.recognizer import Completed, Spoken, StreamRequest, Window
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.key import Redactor, find_key
 from asrctl.providers.remote.link import open_socket
-from asrctl.providers.remote.patience import BACKOFF
+from asrctl.providers.remote.patience import BACKOFF, Meeting
 from asrctl.providers.remote.peer import Peer
 from asrctl.providers.remote.realtime import Realtime, probe
 from asrctl.providers.remote.settings import RemoteSettings
@@ -52,6 +51,7 @@ class RemoteRecognizer:
         self._key = find_key(settings)
         self._redact = Redactor(self._key, self._address.url, self._address.place)
         self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
+        self._meeting = Meeting(settings, self._greet)
         self._streams: set[RemoteStream] = set()
         self._why = ""
         self._closed = False
@@ -88,7 +88,8 @@ class RemoteRecognizer:
         backlog = Backlog(self._settings.buffer_s, request.decode.language, tell)
         wake = asyncio.Event()
         carrier = self._carrier(request.decode, backlog, wake)
-        stream = RemoteStream(outbox, backlog, carrier, wake, self._lost, self._streams.discard)
+        met = self._meeting.wait_over
+        stream = RemoteStream(outbox, backlog, met, carrier, wake, self._lost, self._streams.discard)
         self._streams.add(stream)
         return stream
 
@@ -111,12 +112,15 @@ class RemoteRecognizer:
     async def wait_ready(self) -> None:
         """See whether the server would take audio; see `Recognizer.wait_ready`."""
         try:
-            if self._address.dialect == "asrctl":
-                async with open_socket(self._settings, self._key, SUBPROTOCOL):
-                    return
-            await probe(self._settings, self._key)
-        except LinkFailure as failure:
-            raise ProviderError(self._says(failure.reason)) from None
+            await self._meeting.wait_ready()
+        except ProviderError as error:
+            raise ProviderError(self._says(str(error))) from None
+
+    async def _greet(self) -> None:
+        if self._address.dialect == "asrctl":
+            async with open_socket(self._settings, self._key, SUBPROTOCOL):
+                return
+        await probe(self._settings, self._key)
 
     def pids(self) -> list[int]:
         """It has no processes."""

@@ -28,6 +28,7 @@ class RemoteSettings:
         languages: Languages that may be spoken, for servers of OpenAI's kind.
         delay: How long OpenAI's live models wait for more audio; empty for their own choice.
         requests: HTTP requests at a time.
+        wait_for_server_s: How long a server is waited for that has never answered; 0 to ask once.
         connect_timeout_s: For the connection with its handshake.
         first_event_timeout_s: From then until the server is ready for audio.
         completion_timeout_s: Longest silence of a server that owes text; for HTTP, longest request.
@@ -50,6 +51,7 @@ class RemoteSettings:
     languages: tuple[str, ...] = ()
     delay: Literal["", "minimal", "low", "medium", "high", "xhigh"] = ""
     requests: int = number(2, 1, 64)
+    wait_for_server_s: float = number(0.0, 0.0, 86_400.0)
     connect_timeout_s: float = number(10.0, 0.01, 600.0)
     first_event_timeout_s: float = number(10.0, 0.01, 600.0)
     completion_timeout_s: float = number(30.0, 0.01, 3600.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.errors import ProviderError
@@ -34,6 +34,7 @@ class RemoteStream:
         self,
         outbox: Outbox,
         backlog: Backlog,
+        met: Callable[[], Awaitable[None]],
         carrier: Carrier,
         wake: asyncio.Event,
         lost: Callable[[ProviderError], ProviderError],
@@ -44,6 +45,7 @@ class RemoteStream:
         Args:
             outbox: Says what comes back.
             backlog: Fresh; says everything through the outbox.
+            met: Waits for the server before the carrier begins; raises ProviderError.
             carrier: Works on the backlog.
             wake: Set whenever the backlog grew.
             lost: Told why the stream was lost; gives the error for `Lost`.
@@ -51,6 +53,7 @@ class RemoteStream:
         """
         self._outbox = outbox
         self._backlog = backlog
+        self._met = met
         self._carrier = carrier
         self._wake = wake
         self._lost = lost
@@ -100,6 +103,7 @@ class RemoteStream:
 
     async def _carry(self) -> None:
         try:
+            await self._met()
             await self._carrier.run()
         except ProviderError as error:
             self._lose(error)

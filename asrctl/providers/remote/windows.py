@@ -27,7 +27,7 @@ from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.answer import hypothesis_of, message_of
 from asrctl.providers.remote.form import file_field, form_of, url_of
 from asrctl.providers.remote.key import Redactor, find_key
-from asrctl.providers.remote.patience import BACKOFF, Patience, attempts_for, failure_of
+from asrctl.providers.remote.patience import BACKOFF, Meeting, Patience, attempts_for, failure_of
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
@@ -100,6 +100,7 @@ class RemoteWindows:
         self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
         self._why = ""
         self._patience = Patience(settings, clock)
+        self._meeting = Meeting(settings, self._greet)
         self._verbose = True
         self._tasks: set[asyncio.Task[object]] = set()
         self._closed = False
@@ -151,6 +152,7 @@ class RemoteWindows:
             started_s = self._clock()
             duration_s = len(samples) / SAMPLE_RATE_HZ
             try:
+                await self._meeting.wait_over()
                 answer = await self._understood(_wav(samples), options)
                 inference_s = self._clock() - started_s
                 return hypothesis_of(answer.body, duration_s, options.language, inference_s)
@@ -162,11 +164,14 @@ class RemoteWindows:
     async def wait_ready(self) -> None:
         """See whether the server answers; see `Recognizer.wait_ready`."""
         try:
-            answer = await self._request("HEAD", self._address.url)
-        except LinkFailure as failure:
-            raise ProviderError(self._says(failure.reason)) from None
+            await self._meeting.wait_ready()
+        except ProviderError as error:
+            raise ProviderError(self._says(str(error))) from None
+
+    async def _greet(self) -> None:
+        answer = await self._request("HEAD", self._address.url)
         if answer.status in _REASONS:
-            raise ProviderError(self._says(answer.reason))
+            raise LinkFailure(answer.reason, fatal=True)
 
     def pids(self) -> list[int]:
         """It has no processes."""
