@@ -88,7 +88,8 @@ class _Run:
             raise
         finally:
             following.cancel()
-            if scribe.segments or not isinstance(failure, Exception):  # else there is nothing to show for it
+            something = scribe.segments or not isinstance(failure, Exception)
+            if something and not isinstance(failure, BrokenPipeError):  # `| head` has seen enough
                 self._finish(audio.name, work, scribe, time.perf_counter() - started_s)
         return work
 

@@ -128,7 +128,9 @@ class _LocalEar:
         return waits_for(self._engine) if self._stream.is_loading and not hopeful else ""
 
     def note(self) -> str:
-        return f"waiting for {waits_for(self._engine)}" if self._stream.is_loading else ""
+        if not self._stream.is_loading:
+            return ""
+        return f"waiting for {self.awaited}" if is_through_server(self._engine.plan) else "loading the model"
 
     def names(self, providers: list[str]) -> tuple[str, str, str]:
         at_work = providers or [self._recognizer.name]
