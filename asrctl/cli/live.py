@@ -189,6 +189,8 @@ class Live:
         loop.call_later(STOP_GRACE_S, self._feeder.end)
         if self._interrupts.terminated or self._ear.awaited:
             loop.call_later(TERMINATE_GRACE_S, self._cut)
+        elif not self._request.paced:  # a good deal may have been read ahead
+            self._view.report("transcribing what was read; another Ctrl-C stops that")
 
     def _cut(self) -> None:
         """Do not wait for what is still to be transcribed."""

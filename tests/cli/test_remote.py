@@ -394,7 +394,9 @@ def test_one_interrupt(serve: Serve) -> None:
     server = serve()
     code, out, err = interrupted(server, lambda heard: "w29" in heard)
     (session,) = server.sessions.values()
-    assert code == 130 and err.startswith("asrctl: interrupted: ") and "up to" in err
+    told, account = err.splitlines()
+    assert code == 130 and told == "asrctl: transcribing what was read; another Ctrl-C stops that"
+    assert account.startswith("asrctl: interrupted: ") and " up to " in account
     assert out.split() == words(session.state.received)
     assert session.state.finish_offset == session.state.received >= 48_000
 
