@@ -16,6 +16,7 @@ from asrctl.cli.scribe import Scribe
 from asrctl.cli.sources import open_tracks
 from asrctl.cli.tally import Tally
 from asrctl.errors import UsageError
+from asrctl.render import SUBTITLES
 
 if TYPE_CHECKING:
     from asrctl.cli.task import Task
@@ -62,7 +63,7 @@ def work_of(task: Task) -> Work:
 
     settings, reading = task.settings, task.reading
     model = os.path.abspath(settings.model) if os.path.exists(settings.model) else settings.model
-    words = settings.word_timestamps or task.format in ("srt", "vtt")
+    words = settings.word_timestamps or task.format in SUBTITLES
     settings = settings.overridden(
         model=model, workers=1, threads=settings.threads or 1, word_timestamps=words
     )

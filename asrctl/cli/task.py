@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from asrctl.errors import EXIT_INTERRUPTED, UsageError
-from asrctl.render import Format
+from asrctl.render import SUBTITLES, Format
 
 if TYPE_CHECKING:
     from asrctl.assembly import Plan
@@ -147,7 +147,7 @@ def run_here(task: Task, standby: Standby | None, origins: Mapping[str, str] | N
         if task.open_source is not None and task.settings.live.end_of_turn:
             resolve_turn(ModelStore(task.settings.models_dir).root, progress)
         plan = prepare(task.settings, progress)
-    if task.format in ("srt", "vtt"):
+    if task.format in SUBTITLES:
         plan = plan.with_words()
     if origins is not None:
         typer.echo(f"asrctl: {_choice(plan, task.settings, origins)}", err=True)

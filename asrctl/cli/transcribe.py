@@ -18,14 +18,14 @@ from asrctl.cli import transcribe_options as given
 from asrctl.cli.config import ConfigFile
 from asrctl.cli.help import EXIT_CODES, GroupedCommand
 from asrctl.errors import UsageError
-from asrctl.render import Format
+from asrctl.render import SUBTITLES, Format
 
 if TYPE_CHECKING:
     from asrctl.render.options import RenderOptions
     from asrctl.settings import Settings
 
 _APPENDABLE = ("txt", "jsonl")
-_ONE_FILE_EACH = ("srt", "vtt", "tsv")
+_ONE_FILE_EACH = (*SUBTITLES, "tsv")
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -130,7 +130,7 @@ WordTimestamps = Annotated[
     bool | None,
     typer.Option(
         "--word-timestamps/--no-word-timestamps",
-        help="Word timestamps in JSON, WebVTT (karaoke) and TSV (one row per word).",
+        help="Word timestamps in JSON, WebVTT and ASS (karaoke) and TSV (one row per word).",
         rich_help_panel=_RECOGNITION,
     ),
 ]

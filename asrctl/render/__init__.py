@@ -2,5 +2,8 @@
 
 from typing import Literal
 
-Format = Literal["txt", "srt", "vtt", "json", "jsonl", "tsv", "rttm", "md"]
+Format = Literal["txt", "srt", "vtt", "ass", "json", "jsonl", "tsv", "rttm", "md"]
 """The formats' names, which are also their files' extensions."""
+
+SUBTITLES: tuple[Format, ...] = ("srt", "vtt", "ass")
+"""Those that are shown with a film, for which the times of words are needed."""

@@ -36,7 +36,7 @@ class SubtitleOptions:
         min_gap_s: Shortest time between two cues: two frames at 25 frames a second.
         min_duration_s: Shortest time that a cue stays: 20 frames at 24 frames a second.
         word_by_word: A cue for each word.
-        karaoke: In WebVTT, a time for each word inside of the cues.
+        karaoke: In WebVTT and ASS, a time for each word inside of the cues.
 
     Raises:
         UsageError: A value makes no sense.

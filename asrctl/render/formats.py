@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from asrctl.errors import UsageError
 from asrctl.render import Format
+from asrctl.render.ass import AssWriter
 from asrctl.render.minutes import MinutesWriter
 from asrctl.render.plain import TextWriter, TsvWriter
 from asrctl.render.records import JsonLinesWriter, JsonWriter
@@ -18,6 +19,7 @@ WRITERS: Mapping[Format, type[Writer]] = {
     "txt": TextWriter,
     "srt": SrtWriter,
     "vtt": VttWriter,
+    "ass": AssWriter,
     "json": JsonWriter,
     "jsonl": JsonLinesWriter,
     "tsv": TsvWriter,

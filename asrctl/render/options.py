@@ -13,7 +13,7 @@ class RenderOptions:
     """What a writer is told besides its segments; each takes what concerns its format.
 
     Attributes:
-        words: TSV has a row for each word; for WebVTT, say `subtitles.karaoke`.
+        words: TSV has a row for each word; for WebVTT and ASS, say `subtitles.karaoke`.
         paragraph_pause_s: In plain text an empty line goes where nothing was said for so long; None for none.
         subtitles: How cues look.
 

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from asrctl.errors import UsageError
-from asrctl.render import Format
+from asrctl.render import SUBTITLES, Format
 from asrctl.render.formats import WRITERS, format_of
 from tests.render.samples import SPEECH, rendered, segment
 
@@ -20,7 +20,7 @@ def test_every_format_has_a_writer() -> None:
 
 def test_only_subtitles_need_word_times() -> None:
     """Word times cost decoding time, so only formats that are better for them ask."""
-    assert {name for name, writer in WRITERS.items() if writer.needs_words} == {"srt", "vtt"}
+    assert {name for name, writer in WRITERS.items() if writer.needs_words} == {*SUBTITLES}
 
 
 @pytest.mark.parametrize("name", get_args(Format))
