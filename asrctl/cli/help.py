@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -50,12 +51,21 @@ class GroupedCommand(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Files whose names look like options are told how they are written; `-o.wav` would be an output."""
+        """Files whose names look like options are told how they are written; `-o.wav` would be an output.
+
+        Raises:
+            UsageError: There is such a file, or a number is none.
+        """
         known = {option for parameter in self.get_params(ctx) for option in parameter.opts}
         given = [arg for arg in args[: [*args, "--"].index("--")] if arg[:1] == "-" and arg not in known]
         if files := [arg for arg in given if os.path.isfile(arg)]:
             raise UsageError(f"{files[0]} looks like an option: write ./{files[0]} if the file is meant")
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        for parameter in self.get_params(ctx):
+            value = ctx.params.get(parameter.name)
+            if isinstance(value, float) and math.isnan(value):  # no range keeps it out
+                raise UsageError(f"{parameter.opts[0]}: nan is not a number")
+        return rest
 
     def invoke(self, ctx: Any) -> Any:
         """An interrupt that comes before there is anything to say of it is said, too."""

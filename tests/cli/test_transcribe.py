@@ -130,6 +130,7 @@ def test_a_crash_of_native_code_is_survived(speech: Path, options: Options, tmp_
         (["{speech}", "--output", "/nowhere/a.txt"], 1, "cannot write /nowhere/a.txt"),
         (["{speech}", "--output", "{speech}"], 2, "overwrite"),
         (["{speech}", "--raw-rate", "3"], 2, "raw format"),
+        (["{speech}", "--wait-for-server", "nan"], 2, "--wait-for-server: nan is not a number"),
         (["{speech}", "--config", "/nowhere/c.toml"], 2, "/nowhere/c.toml"),
     ],
 )
