@@ -17,6 +17,8 @@ Distances = Sequence[Sequence[float]]
 """Cosine distances, 0 (the same) to 2: a row for each local speaker."""
 
 UNKNOWN = -1
+_APART = 2.0
+"""What two voices of one window are from each other: as far as can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,15 @@ class ClusteringOptions:
         speakers: How many there are at most; None if unknown.
         join: A voice nearer than this to a known one is that one, as windows come.
         merge: Groups nearer than this on average are one, at the end.
-        opening_s: A voice that was heard for less opens no new speaker.
+        opening_s: A voice that was heard for less opens no new speaker, as windows come.
+        lasting_s: A voice that was heard for less opens no group, at the end.
     """
 
     speakers: int | None = None
     join: float = 0.6
     merge: float = 0.6
     opening_s: float = 1.0
+    lasting_s: float = 1.5
 
     def has_room(self, known: int) -> bool:
         """Whether there may be one more than `known` speakers."""
@@ -85,8 +89,9 @@ def agglomerate(
 ) -> list[int]:
     """Group local speakers of all windows by average linkage.
 
-    Two of one window never come together. With a number of speakers given, groups are merged until there are
-    no more than that, as far as windows allow it; else while they are nearer than `merge`.
+    Two of one window are as far from each other as can be; where all else says that they are one speaker,
+    they are, since segmentation errs too. With a number of speakers given, groups are merged until there are
+    no more than that; else while they are nearer than `merge`.
 
     Args:
         distances: Between all of them, symmetric.
@@ -116,9 +121,11 @@ class _Groups:
         self.members = {index: [index] for index in range(len(weights))}
         self._weights = [*weights]
         self._far = [
-            array("f", (inf if windows[other] == window else far for other, far in enumerate(row)))
+            array("f", (_APART if windows[other] == window else far for other, far in enumerate(row)))
             for window, row in zip(windows, distances, strict=True)
         ]
+        for index, row in enumerate(self._far):
+            row[index] = inf
         self._heap = [self._nearest(index) for index in self.members]
         heapq.heapify(self._heap)
 
@@ -139,7 +146,6 @@ class _Groups:
         return False
 
     def _merge(self, a: int, b: int) -> None:
-        """What is kept apart from either is infinitely far from both."""
         weight_a, weight_b = self._weights[a], self._weights[b]
         total = self._weights[a] = weight_a + weight_b
         far_a, far_b = self._far[a], self._far[b]

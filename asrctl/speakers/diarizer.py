@@ -21,13 +21,11 @@ from asrctl.speakers.networks import (
     distances,
     unit,
 )
-from asrctl.speakers.parts import NOBODY, Vector, Voice, feature_mask, joined, parts_of, runs
+from asrctl.speakers.parts import NOBODY, Masks, Vector, Voice, joined, parts_of, runs, told_apart
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 WINDOW_SAMPLES = 10 * SAMPLE_RATE_HZ
 """What segmentation-3.0 was trained on."""
-_FEWEST_FRAMES = 20
-"""Of 10 ms: a voice heard alone for less is told by where it overlaps."""
 _MOST_AT_ONCE = 2000
 """Local speakers clustered again at the end; those heard for less beyond that go to the nearest group."""
 _AT_ONCE_FRAMES = 32_000
@@ -37,10 +35,12 @@ _ACTIVE = 0.5
 _SPOKEN = 0.7
 """From this probability on speech is part of a turn: with less, turns begin too early and end too late.
 Chosen, as `gap_s`, with `python -m benchmarks.speakers --half tune`."""
-_FRAME_S = SPEECH_STEP_SAMPLES / SAMPLE_RATE_HZ
 _FEWEST_SHARED_FRAMES = 5.0
 """Of segmentation, some 80 ms: a voice that was heard before shares more."""
 _FARTHEST = 2.0
+_UNITED = 0.35
+"""Speakers nearer than this are one: by what little was heard first, one was taken for two. Chosen, as
+`lasting_s`, with `python -m benchmarks.speakers --half tune`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,28 +176,23 @@ class Diarizer:
         features = log_mel(padded)
         start_frame = round((self.heard_samples - len(window)) / SPEECH_STEP_SAMPLES)
         alone = is_active & (is_active.sum(axis=1) == 1)[:, None]
-        old, new_frame = list[Voice](), kept - -(-new_samples // SPEECH_STEP_SAMPLES)
-        by_local = list[list[Voice]]()
-        is_whole = True
+        new_frame = max(0, kept - -(-new_samples // SPEECH_STEP_SAMPLES))
+        old, by_local, is_whole = list[Voice](), list[list[Voice]](), True
+        merge = self._options.clustering.merge
         for local in range(LOCAL):
-            new = list[Voice]()
-            parts = parts_of(is_active[:, local], alone[:, local])
-            for part in parts:
+            new, known = list[Voice](), list[Voice]()
+            for part in parts_of(is_active[:, local], alone[:, local]):
+                masks = Masks(is_active[:, local], alone[:, local]).within(part)
                 voice = Voice(-1, start_frame, activity[:, local] * part, 0.0, NOBODY)
-                if self._options.reuse and not (is_active[:, local] & part)[max(0, new_frame) :].any():
+                if self._options.reuse and not masks.active[new_frame:].any():
                     voice.speaker = self._known(voice)
                 if voice.speaker != UNKNOWN:
-                    old.append(voice)
-                    continue
-                chosen = features[feature_mask(alone[:, local] & part, len(features))]
-                if len(chosen) < _FEWEST_FRAMES:
-                    chosen = features[feature_mask(is_active[:, local] & part, len(features))]
-                if len(chosen) >= _FEWEST_FRAMES:
-                    voice.heard_s = float((alone[:, local] & part).sum()) * _FRAME_S
-                    voice.vector = self._networks.embedding(chosen)
-                    new.append(voice)
-            by_local.append(joined(new, self._options.clustering.merge))
-            is_whole = is_whole and len(parts) - len(new) + len(by_local[-1]) < 2
+                    known.append(voice)
+                else:
+                    new += told_apart(voice, masks, features, self._networks.embedding, merge)
+            old += known
+            by_local.append(joined(new, merge))
+            is_whole = is_whole and len(known) + len(by_local[-1]) < 2
         groups: list[list[Voice]] = [[]]
         for voice in chain.from_iterable(by_local):
             if not is_whole:
@@ -211,6 +206,7 @@ class Diarizer:
         for voices in sorted(groups, key=lambda voices: -sum(voice.heard_s for voice in voices)):
             self._assign(voices, others)
             self._voices += voices
+        self._unite()
 
     def _known(self, voice: Voice) -> int:
         """Whom a voice was taken for when it was heard before."""
@@ -241,12 +237,29 @@ class Diarizer:
                 speaker = self._speakers[voice.speaker]
                 speaker.total = speaker.total + voice.vector * np.float32(max(voice.heard_s, 0.1))
 
+    def _unite(self) -> None:
+        """Speakers that turn out to be one, now that more is heard of them."""
+        for later in reversed(range(len(self._speakers))):
+            speaker = self._speakers[later]
+            far = [1.0 - float(each.vector @ speaker.vector) for each in self._speakers[:later]]
+            if speaker.fixed or min(far, default=_FARTHEST) > _UNITED:
+                continue
+            number = int(np.argmin(far))
+            if not self._speakers[number].fixed:
+                self._speakers[number].total = self._speakers[number].total + speaker.total
+            del self._speakers[later]
+            for voice in self._voices:
+                if voice.speaker == later:
+                    voice.speaker = number
+                elif voice.speaker > later:
+                    voice.speaker -= 1
+
     # At the end
 
     def recluster(self) -> None:
         """Group all voices again, now that all were heard; names are given in the order of appearance."""
         options = self._options.clustering
-        lasting = [voice for voice in self._voices if voice.heard_s >= options.opening_s] or self._voices
+        lasting = [voice for voice in self._voices if voice.heard_s >= options.lasting_s] or self._voices
         lasting = sorted(lasting, key=lambda voice: -voice.heard_s)[:_MOST_AT_ONCE]
         lasting.sort(key=lambda voice: voice.group)
         if not lasting:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.models.campplus import MAX_FRAMES
 from asrctl.models.onnx_file import open_onnx
 from asrctl.speakers.features import Features
 
@@ -19,8 +18,6 @@ POWERSET = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
 """Its classes: who speaks at once."""
 SPEECH_FRAME_SAMPLES, SPEECH_STEP_SAMPLES = 991, 270
 """Field of view and step of its frames."""
-MAX_PIECES = 2
-"""Pieces of 2 s that an embedding is made of at most: more cost more, and change it little."""
 
 _MEMBERS = np.array([[local in each for local in range(LOCAL)] for each in POWERSET], np.float32)
 
@@ -44,14 +41,9 @@ class Networks:
         return shared
 
     def embedding(self, features: Features) -> NDArray[np.float32]:
-        """What the voice in these frames is like: a unit vector of shape (192,)."""
-        pieces = min(MAX_PIECES, -(-len(features) // MAX_FRAMES))
-        length = min(MAX_FRAMES, len(features) // pieces)
-        starts = np.linspace(0, len(features) - length, pieces).astype(int)
-        batch = np.stack([features[start : start + length] for start in starts])
-        batch -= batch.mean(axis=1, keepdims=True)
-        (vectors,) = self._embedding.run(None, {"features": batch})
-        return unit(sum(unit(vector) for vector in vectors))
+        """What the voice in these frames, 2 s at most, is like: a unit vector of shape (192,)."""
+        (vectors,) = self._embedding.run(None, {"features": (features - features.mean(axis=0))[None]})
+        return unit(vectors[0])
 
 
 def unit(vector: Any) -> NDArray[np.float32]:

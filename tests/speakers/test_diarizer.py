@@ -10,7 +10,7 @@ from asrctl.policy.clustering import ClusteringOptions
 from asrctl.policy.turns import Turn
 from asrctl.speakers.diarizer import Diarizer, DiarizerOptions
 from asrctl.speakers.features import Features, log_mel
-from asrctl.speakers.networks import LOCAL, SPEECH_STEP_SAMPLES
+from asrctl.speakers.networks import LOCAL, SPEECH_STEP_SAMPLES, unit
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 LOW_HZ, HIGH_HZ = 300.0, 3000.0
@@ -85,17 +85,51 @@ class Counting(TonesForVoices):
 
 def test_voices_that_say_nothing_new_are_not_compared_again() -> None:
     """They are who they were taken for; the others are compared, and are somebody else."""
-    samples = np.concatenate([tone(LOW_HZ, 3), tone(HIGH_HZ, 2), tone(LOW_HZ, 2)])
+    samples = np.concatenate([tone(LOW_HZ, 1.5), tone(HIGH_HZ, 1.5), tone(LOW_HZ, 1.5)])
     asked = {}
     for reuse in (False, True):
         networks = Counting()
         diarizer = Diarizer(networks, DiarizerOptions(reuse=reuse))
-        for start_s, end_s in ((0, 3), (3, 5), (5, 7)):
-            diarizer.feed(samples[start_s * SAMPLE_RATE_HZ : end_s * SAMPLE_RATE_HZ])
+        for start_s, end_s in ((0.0, 1.5), (1.5, 3.0), (3.0, 4.5)):
+            diarizer.feed(samples[int(start_s * SAMPLE_RATE_HZ) : int(end_s * SAMPLE_RATE_HZ)])
             diarizer.catch_up()
         assert [turn.speaker for turn in diarizer.turns()] == ["Speaker 1", "Speaker 2", "Speaker 1"]
         asked[reuse] = networks.asked
     assert asked == {False: 6, True: 3}
+
+
+class Scripted(TonesForVoices):
+    """Hears what it is told to, one vector after the other."""
+
+    def __init__(self, *vectors: tuple[float, float, float]) -> None:
+        self._vectors = iter(vectors)
+
+    def embedding(self, features: Features) -> NDArray[np.float32]:
+        return unit(np.array(next(self._vectors), np.float32))
+
+
+def test_one_person_who_was_taken_for_two_is_one_again() -> None:
+    """When more is heard of both; others keep their names."""
+    one, other, third = (1.0, 0.0, 0.0), (0.35, 0.94, 0.0), (0.0, 0.0, 1.0)
+    vectors = (one, other, third, (0.87, 0.49, 0.0), (0.65, 0.76, 0.0))
+    turn = np.pad(tone(LOW_HZ, 1.9), (0, round(8.1 * SAMPLE_RATE_HZ)))
+    diarizer = Diarizer(Scripted(*vectors), DiarizerOptions(step_s=10.0))
+    told = []
+    for _ in vectors:
+        diarizer.feed(turn)
+        told.append([each.speaker for each in diarizer.turns()])
+    assert told[3] == ["Speaker 1", "Speaker 2", "Speaker 3", "Speaker 1"]
+    assert told[4] == ["Speaker 1", "Speaker 1", "Speaker 3", "Speaker 1", "Speaker 1"]
+
+
+def test_who_is_hardly_heard_is_nobody_at_the_end() -> None:
+    """A voice opens a speaker as it comes, after a second; at the end, only after a second and a half."""
+    diarizer = Diarizer(TonesForVoices())
+    diarizer.feed(np.concatenate([tone(LOW_HZ, 4), tone(HIGH_HZ, 1.3)]))
+    diarizer.catch_up()
+    assert {turn.speaker for turn in diarizer.turns()} == {"Speaker 1", "Speaker 2"}
+    diarizer.recluster()
+    assert {turn.speaker for turn in diarizer.turns()} == {"Speaker 1"}
 
 
 def test_no_more_speakers_than_there_are() -> None:
