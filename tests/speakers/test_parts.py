@@ -13,6 +13,7 @@ from asrctl.speakers.parts import Voice, joined
 
 from .test_diarizer import HIGH_HZ, LOW_HZ, TonesForVoices, tone
 
+HIGHEST_HZ = 6000.0
 PAUSE = np.zeros(6400, np.float32)
 
 
@@ -27,7 +28,7 @@ class OneForTwo(TonesForVoices):
 
 
 class Elsewhere(OneForTwo):
-    """What comes after the last pause is another local speaker."""
+    """What comes after the last pause is another local speaker; the highest tone is nearly the high one."""
 
     def activity(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         found = super().activity(samples)
@@ -35,6 +36,10 @@ class Elsewhere(OneForTwo):
         silent = np.flatnonzero(found[: heard[-1], 0] == 0)
         found[silent[-1] :, 1], found[silent[-1] :, 0] = found[silent[-1] :, 0].copy(), 0.0
         return found
+
+    def embedding(self, features: Features) -> NDArray[np.float32]:
+        band = features.mean(axis=0).argmax()
+        return unit(np.array([1, 0, 0] if band < 40 else [0, 1, 0] if band < 65 else [0, 0.5, 0.87]))
 
 
 class Undecided(OneForTwo):
@@ -89,7 +94,7 @@ def test_two_who_do_not_pause_between_them_are_told_apart() -> None:
 def test_one_of_two_who_were_told_apart_may_be_another_local_speaker_too() -> None:
     """Who is cut out of one local speaker is not kept apart from the others of the window."""
     diarizer = Diarizer(Elsewhere())
-    diarizer.feed(np.concatenate([tone(LOW_HZ, 3), tone(HIGH_HZ, 3), PAUSE, tone(HIGH_HZ, 2)]))
+    diarizer.feed(np.concatenate([tone(LOW_HZ, 3), tone(HIGH_HZ, 3), PAUSE, tone(HIGHEST_HZ, 2)]))
     diarizer.catch_up()
     first, second, third = (turn.speaker for turn in diarizer.turns())
     assert first != second == third
