@@ -155,8 +155,10 @@ class HttpConnection(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self._in_body = has_body
-        if has_body and not self.parser.should_upgrade():
-            self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
+        if self.parser.should_upgrade():
+            return
+        self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
+        if has_body:
             self._closes = not self.cycle.keep_alive
             self.cycle.keep_alive = True  # it is closed here, when the body has been read
 

@@ -196,6 +196,18 @@ def test_subscribers_are_bounded(shared: Running, group: str, monkeypatch: pytes
         until(lambda: group not in shared.call(lambda: [*shared.server.hub.groups._groups]))
 
 
+def test_a_subscriber_may_wait_for_long(shared: Running, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that ask for nothing are cut after a while; one that waits for words is not."""
+    subscriber = Subscriber(shared, group)
+    doorkeeper = shared.server.doorkeeper
+    with monkeypatch.context() as patched:
+        patched.setattr(doorkeeper, "timeout_s", 0.0)
+        shared.call(doorkeeper.sweep)
+    with talker(shared, group, "Ann", 1) as ann:
+        ann.finish()
+    assert subscriber.said() == [("Ann", "w1")]
+
+
 def test_the_door(shared: Running) -> None:
     """Strange origins, names and methods are refused like everywhere."""
     with httpx.Client(trust_env=False, verify=False, timeout=PATIENCE_S) as http:
