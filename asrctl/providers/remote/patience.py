@@ -79,7 +79,9 @@ class Meeting:
         """
         try:
             await (self._ask() if self._over else self._ask_again())
-        except (LinkFailure, GaveUp) as error:
+        except LinkFailure as failure:
+            raise ProviderError(failure.reason) from None
+        except GaveUp as error:
             raise ProviderError(str(error)) from None
         self._over = True
 
