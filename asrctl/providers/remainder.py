@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asrctl.policy.agreement import prefix_distances
-from asrctl.policy.words import word_key
+from asrctl.policy.words import syllables, word_key
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, join_text
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ _UNHEARD_S = 2.0
 
 _UNHEARD_LOUD_S = 1.0
 """Nor even this long, if there is a pause about there, and behind it something as loud as what was heard."""
+
+_SPARSE_S = 3.0
+_SYLLABLES_PER_S = 1.0
+"""A last segment that takes longer and says less stands for words that were not heard: windows are speech."""
 
 _MAX_REMAINDERS = 4
 
@@ -36,7 +40,7 @@ def decode_whole(
     Whisper may end its text after the first of several utterances and say that there is no more: on 14
     minutes of joined recordings, 20 words of 1685 were lost in one such window, with all of the encoder too.
     It may as well give the last words a time that is too early; then the rest repeats words that are there
-    already, and these are left out.
+    already, and these are left out. Or it gives a syllable all the time that is left, and more.
 
     Args:
         decode: Decodes one window.
@@ -45,7 +49,7 @@ def decode_whole(
     Returns:
         What `decode` made of the window, and of what it left over at the end.
     """
-    hypothesis = decode(samples)
+    hypothesis = _with_dense_end(decode, samples, decode(samples))
     for _ in range(_MAX_REMAINDERS):
         heard_s = _unheard_from(samples, hypothesis)
         if heard_s is None:
@@ -62,6 +66,25 @@ def decode_whole(
         if not more:
             break
     return hypothesis
+
+
+def _with_dense_end(
+    decode: Callable[[NDArray[np.float32]], Hypothesis], samples: NDArray[np.float32], hypothesis: Hypothesis
+) -> Hypothesis:
+    """With the last segment decoded by itself, if it says too little for its time and says more then."""
+    *others, last = hypothesis.segments or (None,)
+    if not others or last is None:
+        return hypothesis
+    length_s = min(last.end_s, len(samples) / SAMPLE_RATE_HZ) - last.start_s
+    said = sum(syllables(word) for word in last.text.split())
+    if length_s < _SPARSE_S or said > _SYLLABLES_PER_S * length_s:
+        return hypothesis
+    start_s = _pause_before_speech(samples, last.start_s) or last.start_s
+    rest = decode(samples[round(start_s * SAMPLE_RATE_HZ) :])
+    if len(_keys(rest)) <= len(_keys(Hypothesis((last,), "", 0.0))):
+        return hypothesis
+    heard = tuple(segment.shifted(start_s) for segment in rest.segments)
+    return replace(hypothesis, segments=(*hypothesis.segments[:-1], *heard))
 
 
 def _unheard_from(samples: NDArray[np.float32], hypothesis: Hypothesis) -> float | None:

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from asrctl.audio.levelled import levelled
 from asrctl.errors import AudioError, DecodeError, ProviderError, UsageError, WorkerCrashed, WorkerTimeout
 from asrctl.languages import is_open
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
@@ -332,8 +333,8 @@ class FileTranscription:
 
     def _samples_of(self, window: Window) -> NDArray[np.float32]:
         pause = np.zeros(window.pause_samples, np.float32)
-        pieces = [piece for span in window.spans for piece in (self._buffer.read(span), pause)]
-        return np.concatenate(pieces[:-1])
+        utterances = levelled([self._buffer.read(span) for span in window.spans])
+        return np.concatenate([piece for each in utterances for piece in (each, pause)][:-1])
 
 
 def _edges(window: Window) -> tuple[int, int]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from asrctl.audio.sample import sample_speech
 from asrctl.providers.scripted import speak
 from asrctl.render.formats import WRITERS
 
@@ -252,6 +253,18 @@ def test_real_speech(tiny_en: Path, tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert document["text"] == "Please call me on Monday morning about the meeting."
     assert [word["text"].lower() for word in document["segments"][0]["words"]][:3] == ["please", "call", "me"]
+
+
+@pytest.mark.integration
+def test_a_far_speaker_beside_a_near_one(tiny_en: Path, tmp_path: Path) -> None:
+    """45 dB quieter, in the same window: heard as well."""
+    speech, pause, noise = sample_speech(), np.zeros(32_000, np.float32), np.random.default_rng(1)
+    audio = np.concatenate([pause, speech * np.float32(10 ** (-45 / 20)), pause, speech, pause])
+    soundfile.write(
+        tmp_path / "two.wav", audio + noise.normal(0, 10 ** (-85 / 20), len(audio)), 16_000, "PCM_24"
+    )
+    done = asrctl(["transcribe", str(tmp_path / "two.wav"), "--model", str(tiny_en)])
+    assert done.stdout == 2 * "Please call me on Monday morning about the meeting.\n"
 
 
 @pytest.mark.integration

@@ -118,3 +118,29 @@ def test_a_loud_rest_after_a_pause_is_decoded_from_one_second_on() -> None:
     assert decode_whole(Lazy(*answers), pausing).text == "Go, go! Run, run!"
     quiet, flowing = speech((0.0, 1.8), duration_s=3.4), speech((0.0, 3.4), duration_s=3.4)
     assert decode_whole(Lazy(*answers), quiet).text == decode_whole(Lazy(*answers), flowing).text == "Go, go!"
+
+
+def test_a_syllable_for_seconds_of_speech_is_decoded_by_itself() -> None:
+    """A decoder that gives up puts a token or two where a sentence was."""
+    decode = Lazy(
+        [(0.0, 5.0, "Margaret came back."), (5.0, 21.0, "A-c")], [(0.0, 6.5, "He should make inquiries.")]
+    )
+    hypothesis = decode_whole(decode, window(11.9))
+    assert hypothesis.text == "Margaret came back. He should make inquiries."
+    assert hypothesis.segments[-1].start_s == 5.0
+    assert decode.lengths_s == pytest.approx([11.9, 6.9])
+
+
+@pytest.mark.parametrize(
+    ("last", "decodes"),
+    [
+        ((8.0, 11.0, "Yes."), 2),
+        ((9.5, 12.0, "Yes."), 1),
+        ((5.0, 12.0, "one two three four five six seven"), 1),
+    ],
+)
+def test_few_words_stay_where_there_are_no_others(last: tuple[float, float, str], decodes: int) -> None:
+    """Noise that was taken for speech, a short word, slow speech."""
+    decode = Lazy([(0.0, 5.0, "Will you come?"), last], [(0.0, 1.0, "Yeah.")])
+    assert decode_whole(decode, window(12.0)).text == f"Will you come? {last[2]}"
+    assert len(decode.lengths_s) == decodes
