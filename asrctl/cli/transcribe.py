@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,8 @@ from asrctl.errors import UsageError
 from asrctl.render import SUBTITLES, Format
 
 if TYPE_CHECKING:
+    from asrctl.cli.folders import Found
+    from asrctl.cli.sources import InputOptions
     from asrctl.render.options import RenderOptions
     from asrctl.settings import Settings
 
@@ -115,7 +117,6 @@ def transcribe(
       asrctl transcribe --server ws://127.0.0.1:8765 --subscribe standup --output standup.md
       asrctl transcribe recordings --recursive --output-dir transcripts --cluster ray://head:10001
     """
-    from asrctl.cli.folders import look_through
     from asrctl.cli.sources import MICROPHONE, InputOptions, list_input_devices, live_source, recorded
     from asrctl.cli.task import Task, run_elsewhere, run_here
     from asrctl.cli.tracks import with_speakers, with_tracks
@@ -132,10 +133,8 @@ def transcribe(
     raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, split=channels == "split")
     tracks = with_tracks(raw, track, speaker, inputs, mic=mic, system=system)
     reading = replace(with_speakers(tracks, speakers, speaker_samples), recursive=recursive)
-    found = look_through(inputs or ([] if mic else [*reading.files][:1]), recursive=recursive)
+    found = _found(inputs or [], reading, partial(_inform, quiet), mic=mic)
     names = [each.name for each in found]
-    if not names and not mic:
-        raise UsageError("nothing to transcribe: name files, - for standard input, or --mic")
     open_source = live_source(names, reading, partial(_inform, quiet), mic=mic, live=live, device=device)
     open_source = recorded(open_source, record, output, append=append)
     chosen: dict[str, Any] = {"provider": provider, "model": model, "language": language, "prompt": prompt}
@@ -165,6 +164,19 @@ def transcribe(
     ours = {"--source": source, "--group": group, "--speaker": who}
     task = replace(task, wish=endpointing.wished(endpoint_silence, end_of_turn))
     raise typer.Exit(run_elsewhere(task, server, api_key, model, local, ours))
+
+
+def _found(
+    inputs: list[str], reading: InputOptions, inform: Callable[[str], None], *, mic: bool
+) -> list[Found]:
+    """What is to be transcribed; nothing but the microphone with `mic`, if nothing is named."""
+    from asrctl.cli.folders import look_through
+
+    named = inputs or ([] if mic else [*reading.files][:1])
+    found = look_through(named, inform, recursive=reading.recursive)
+    if not found and not mic:
+        raise UsageError("nothing to transcribe: name files, - for standard input, or --mic")
+    return found
 
 
 def _inform(quiet: bool, line: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from asrctl.cli.folders import look_through
+from asrctl.cli.folders import Found, look_through
 from asrctl.providers.scripted import speak
 
 from .commands import Options, run
@@ -42,18 +42,75 @@ def below(folder: Path) -> list[str]:
 
 def test_what_a_directory_holds(recordings: Path) -> None:
     """Recordings by extension, sorted, nothing hidden; `recursive` looks further down."""
-    direct = look_through(["x.mp3", str(recordings), "-"], recursive=False)
+    direct = look_through(["x.mp3", str(recordings), "-"], print, recursive=False)
     names = [os.path.relpath(each.name, recordings) if os.sep in each.name else each.name for each in direct]
     assert names == ["x.mp3", "a.WAV", "b.wav", "-"]
-    all_of_it = look_through([str(recordings)], recursive=True)
+    all_of_it = look_through([str(recordings)], print, recursive=True)
     assert [str(each.folder) for each in all_of_it] == [".", ".", "below"]
+
+
+MANY = """
+    3ga bwf divx ds2 dss dv eac3 ec3 f4v g722 gsm latm m2t m4r mp1 mpa mpc mxf nist nut oma qt
+    qta sln sph tak ulaw voc wavex weba wtv
+"""
+
+
+@pytest.mark.parametrize("extension", MANY.split())
+def test_what_is_read_by_its_name_is_read_from_a_directory(extension: str, tmp_path: Path) -> None:
+    """Recorders, cameras, telephones and broadcasters have extensions of their own."""
+    path = tmp_path / f"talk.{extension.upper()}"
+    path.touch()
+    assert look_through([str(tmp_path)], pytest.fail, recursive=False) == [Found(str(path))]
+
+
+def test_what_else_a_directory_holds_is_told(tmp_path: Path) -> None:
+    """In one line, without what nobody takes for a recording, hidden files and what lies below."""
+    (tmp_path / "below").mkdir()
+    for name in ("a.wav", "b.xyz", "c.XYZ", "d", "e.txt", "f.srt", "g.jpg", ".h.xyz", "below/i.abc"):
+        (tmp_path / name).touch()
+    said: list[str] = []
+    assert look_through([str(tmp_path)], said.append, recursive=False) == [Found(str(tmp_path / "a.wav"))]
+    assert said == [
+        f"asrctl: {tmp_path}: left out 3 other files (.xyz, no extension); to try them, name them"
+    ]
+    look_through([str(tmp_path)], said.append, recursive=True)
+    assert "left out 4 other files (.xyz, no extension, .abc)" in said[1]
+
+
+def test_of_many_kinds_left_out_a_few_are_named(tmp_path: Path) -> None:
+    """The line stays one."""
+    for kind in "abcdefg":
+        (tmp_path / f"file.{kind}1").touch()
+    said: list[str] = []
+    look_through([str(tmp_path)], said.append, recursive=False)
+    assert "left out 7 other files (.a1, .b1, .c1, .d1, .e1, …); " in said[0]
+
+
+@pytest.mark.parametrize("name", ["talk", "talk No.5", "Mr. Smith, whole", "a.\x1b[31m"])
+def test_a_dot_in_a_title_begins_no_extension(name: str, tmp_path: Path) -> None:
+    """Nor does anything get to a terminal that could move the cursor."""
+    (tmp_path / name).touch()
+    said: list[str] = []
+    look_through([str(tmp_path)], said.append, recursive=False)
+    assert "left out 1 other file (no extension); " in said[0]
+
+
+def test_a_directory_without_recordings_says_what_it_holds(
+    options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be audio under another name."""
+    (tmp_path / "talk.xyz").touch()
+    assert run("transcribe", str(tmp_path), *options()) == 1
+    said = capsys.readouterr().err
+    assert "left out 1 other file (.xyz); to try it, name it" in said
+    assert "no file in this directory has an extension of audio or video" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
 def test_a_link_back_up_ends(recordings: Path) -> None:
     """A directory that contains itself is looked through once."""
     (recordings / "below" / "up").symlink_to(recordings)
-    assert len(look_through([str(recordings)], recursive=True)) == 3
+    assert len(look_through([str(recordings)], print, recursive=True)) == 3
 
 
 def test_a_directory_that_cannot_be_read_is_told(
@@ -95,7 +152,7 @@ def test_a_pipe_in_a_directory_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "link.wav").symlink_to(tmp_path / "nothing.wav")
     (tmp_path / "file.wav").touch()
-    found = [Path(each.name).name for each in look_through([str(tmp_path)], recursive=False)]
+    found = [Path(each.name).name for each in look_through([str(tmp_path)], print, recursive=False)]
     assert found == ["file.wav", "link.wav"]
 
 
@@ -139,7 +196,7 @@ def test_a_broken_input_does_not_stop_other_jobs(
     assert run("transcribe", *arguments, "--output-dir", str(out)) == 1
     assert below(out) == ["a.txt", "b.txt"]
     said = capsys.readouterr().err
-    assert "a0.wav: " in said and "empty: it is a directory without audio or video files" in said
+    assert "a0.wav: " in said and "empty: no file in this directory has an extension" in said
     assert "2 of 4 inputs transcribed, 2 failed" in said
 
 
@@ -213,7 +270,7 @@ def test_looking_further_down_is_no_advice_after_it(
     """A directory that holds nothing is told either way."""
     assert run("transcribe", str(recordings / "empty"), *options(), *option) == 1
     said = capsys.readouterr().err
-    assert "a directory without audio or video files" in said and ("--recursive" in said) == hint
+    assert "no file in this directory has an extension" in said and ("--recursive" in said) == hint
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
