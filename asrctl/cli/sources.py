@@ -64,6 +64,11 @@ class InputOptions:
         """Whether several tracks are transcribed as one recording."""
         return self.split or bool(self.files)
 
+    @property
+    def has_speakers(self) -> bool:
+        """Whether it is told who spoke: by tracks, or by voice."""
+        return self.has_tracks or self.by_voice is not None
+
 
 def open_tracks(name: str, options: InputOptions) -> OpenAudio | Tracks:
     """Open an input, with its tracks if it is to have some.

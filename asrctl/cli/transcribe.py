@@ -127,7 +127,7 @@ def transcribe(
     if list_devices:
         return list_input_devices()
     if subscribe is not None:
-        to = output, format, _rendering(False, paragraph_pause, {})
+        to = output, format, _rendering(False, True, paragraph_pause, {})
         raise typer.Exit(_subscribed(server, subscribe, api_key, *to, wait_for_server))
     who, speaker = _who_speaks(speaker, server, group)
     raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, split=channels == "split")
@@ -151,7 +151,7 @@ def transcribe(
     names, outputs, skipped = _missing(names, outputs) if skip_existing else (names, outputs, 0)
     cues = {"max_line_width": max_line_width, "max_lines": max_lines, "max_cps": max_cps}
     cues |= {"min_gap_s": min_gap, "word_by_word": word_by_word}
-    render = _rendering(settings.word_timestamps, paragraph_pause, cues)
+    render = _rendering(settings.word_timestamps, reading.has_speakers, paragraph_pause, cues)
     task = Task(names, reading, open_source, outputs, wanted, render, settings, vad)
     task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append, cluster=cluster)
     if server is None:
@@ -279,11 +279,13 @@ def _refuse_appending(
         raise UsageError(f"a file of {wanted} cannot be added to: use {' or '.join(_APPENDABLE)}")
 
 
-def _rendering(words: bool, paragraph_pause_s: float | None, cues: Mapping[str, Any]) -> RenderOptions:
+def _rendering(
+    words: bool, speakers: bool, paragraph_pause_s: float | None, cues: Mapping[str, Any]
+) -> RenderOptions:
     from asrctl.render.cues import SubtitleOptions
     from asrctl.render.options import RenderOptions
 
-    return RenderOptions(words, paragraph_pause_s, SubtitleOptions(karaoke=words, **cues))
+    return RenderOptions(words, speakers, paragraph_pause_s, SubtitleOptions(karaoke=words, **cues))
 
 
 def _settled(

@@ -14,6 +14,7 @@ class RenderOptions:
 
     Attributes:
         words: TSV has a row for each word; for WebVTT and ASS, say `subtitles.karaoke`.
+        speakers: There are some: TSV has a column for them, from the first row on.
         paragraph_pause_s: In plain text an empty line goes where nothing was said for so long; None for none.
         subtitles: How cues look.
 
@@ -22,6 +23,7 @@ class RenderOptions:
     """
 
     words: bool = False
+    speakers: bool = False
     paragraph_pause_s: float | None = None
     subtitles: SubtitleOptions = field(default_factory=SubtitleOptions)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from asrctl.render.options import RenderOptions
 from asrctl.render.text import milliseconds, name_before, one_line
 from asrctl.render.writer import Sink, Writer
@@ -41,28 +39,35 @@ class TextWriter(Writer):
 class TsvWriter(Writer):
     """`start`, `end` in whole milliseconds, and `text`, separated by tabs, as whisper's own TSV.
 
-    A row for each segment, or, if words are wanted, for each word.
+    A row for each segment, or, if words are wanted, for each word. If there are speakers, as is said or as
+    the first segment shows, `speaker` follows, empty where it is unknown, and there is a row for each turn.
     """
 
     def __init__(self, sink: Sink, options: RenderOptions | None = None) -> None:
         super().__init__(sink, options)
-        self._header = "start\tend\ttext\n"
+        self._speakers = self._options.speakers
+        self._begun = False
 
     def segment(self, segment: Segment) -> None:
-        """Write the segment's row, or its words' rows."""
-        spans: Sequence[Segment | Word] = (segment,)
-        if self._options.words and segment.words:
-            spans = segment.words
-        for span in spans:
-            start_ms = milliseconds(span.start_s)
-            end_ms = max(start_ms, milliseconds(span.end_s))
-            self._write(f"{start_ms}\t{end_ms}\t{one_line(span.text)}\n")
+        """Write the rows of the segment's turns, or of its words."""
+        turns = segment.turns()
+        self._begin(speakers=any(turn.speaker for turn in turns))
+        for turn in turns if self._speakers else (segment,):
+            spans = turn.words if self._options.words and turn.words else (turn,)
+            self._sink.write("".join(self._row(span, turn.speaker) for span in spans))
 
     def finish(self, transcript: Transcript) -> None:
         """Write the header if there was no row to follow it."""
-        self._write("")
+        self._begin(speakers=False)
 
-    def _write(self, row: str) -> None:
-        if text := self._header + row:
-            self._sink.write(text)
-        self._header = ""
+    def _begin(self, *, speakers: bool) -> None:
+        if not self._begun:
+            self._begun = True
+            self._speakers = self._speakers or speakers
+            self._sink.write("start\tend\ttext" + "\tspeaker" * self._speakers + "\n")
+
+    def _row(self, span: Segment | Word, speaker: str) -> str:
+        start_ms = milliseconds(span.start_s)
+        end_ms = max(start_ms, milliseconds(span.end_s))
+        who = f"\t{one_line(speaker)}" if self._speakers else ""
+        return f"{start_ms}\t{end_ms}\t{one_line(span.text)}{who}\n"

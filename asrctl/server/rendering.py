@@ -11,6 +11,7 @@ from typing import Any
 
 from asrctl.errors import UsageError
 from asrctl.render.formats import WRITERS
+from asrctl.render.options import RenderOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Transcript
 
 MAX_BODY_BYTES = 4 << 20
@@ -47,7 +48,7 @@ def rendered(name: str, body: bytes) -> str:
         raise UsageError(f"there is no format {name!r}: known are {', '.join(WRITERS)}")
     transcript = _transcript(_object(body))
     sink = io.StringIO()
-    writer = writer_of(sink)
+    writer = writer_of(sink, RenderOptions(speakers=bool(transcript.speakers)))
     for segment in transcript.segments:
         writer.segment(segment)
     writer.finish(transcript)

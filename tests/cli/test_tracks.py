@@ -57,6 +57,17 @@ def test_channels_without_names(call: Path, options: Options, capsys: pytest.Cap
     assert "right: w5" in capsys.readouterr().out
 
 
+def test_a_table_says_who_spoke(call: Path, options: Options, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a column from its first line on, also for each word."""
+    for way in ([], ["--word-timestamps"]):
+        arguments = [str(call), "--channels", "split", "--format", "tsv", *way, *options()]
+        assert run("transcribe", *arguments) == 0
+        head, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+        assert head == ["start", "end", "text", "speaker"]
+        sides = ["left", "right", "left"] if not way else [*["left"] * 3, *["right"] * 5, "left"]
+        assert [row[3] for row in rows] == sides
+
+
 @pytest.mark.parametrize("provider", ["scripted", "scripted_stream"])
 def test_which_track_was_taken_is_said(
     provider: str, options: Options, capsys: pytest.CaptureFixture[str]

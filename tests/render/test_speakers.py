@@ -16,6 +16,7 @@ from asrctl.render import Format
 from asrctl.render.cues import SubtitleOptions, columns
 from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
+from asrctl.render.plain import TsvWriter
 from asrctl.render.subtitles import SrtWriter
 from asrctl.render.text import one_line
 from asrctl.transcript import Segment, Word
@@ -79,6 +80,33 @@ def test_text_is_a_dialogue() -> None:
         "Anna: Hello there, Ben.\nBen: How are you?\nWell.\n"
     )
     assert rendered("txt", [mixed()]) == "Anna: Hello there, Ben.\nBen: How are you?\n"
+
+
+def test_tsv_has_a_column_of_speakers() -> None:
+    """A row for each turn; who is unknown has an empty one, and a name cannot break a row."""
+    assert rendered("tsv", [ANNA, BEN.said_by(HOSTILE), segment("Well.", 5, 6)]) == (
+        "start\tend\ttext\tspeaker\n0\t2000\tHello there, Ben.\tAnna\n"
+        f"2500\t4000\tHow are you?\t{one_line(HOSTILE)}\n5000\t6000\tWell.\t\n"
+    )
+    assert rendered("tsv", [mixed()]) == (
+        "start\tend\ttext\tspeaker\n0\t2000\tHello there, Ben.\tAnna\n2500\t4000\tHow are you?\tBen\n"
+    )
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_tsv_has_the_column_from_the_beginning_where_speakers_will_come(words: bool) -> None:
+    """The first to speak may be unknown; words have the speaker of their turn."""
+    sink = io.StringIO()
+    writer = TsvWriter(sink, RenderOptions(words=words, speakers=True))
+    for each in (segment("Well.", 0, 1), BEN.labelled("Ben", ["Ben", "", "Anna"])):
+        writer.segment(each)
+    rows = [line.split("\t")[2:] for line in sink.getvalue().splitlines()]
+    said = (
+        [["How", "Ben"], ["are", "Ben"], ["you?", "Anna"]]
+        if words
+        else [["How are", "Ben"], ["you?", "Anna"]]
+    )
+    assert rows == [["text", "speaker"], ["Well.", ""], *said]
 
 
 def test_srt_has_names_before_the_text() -> None:

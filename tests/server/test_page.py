@@ -237,6 +237,8 @@ def test_render_takes_speakers() -> None:
     """A segment may say who spoke, in any format that shows it."""
     body = b'{"segments": [{"start_s": 0, "end_s": 1, "text": "Hi.", "speaker": "Anna"}]}'
     assert rendered("txt", body) == "Anna: Hi.\n"
+    then = body.replace(b"[", b'[{"start_s": 0, "end_s": 0.5, "text": "Oh."}, ')
+    assert rendered("tsv", then).splitlines()[1:] == ["0\t500\tOh.\t", "0\t1000\tHi.\tAnna"]
 
 
 def test_half_characters_become_question_marks() -> None:

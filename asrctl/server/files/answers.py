@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from asrctl.protocol.openai.answer import Result
 from asrctl.protocol.openai.request import AnswerFormat
 from asrctl.render.formats import WRITERS
+from asrctl.render.options import RenderOptions
 from asrctl.transcript import AudioAccount, Timing, Transcript
 
 Body = tuple[bytes, str]
@@ -37,20 +38,20 @@ def rendered(result: Result, answer: AnswerFormat, types: Mapping[str, str] | No
 def _text(result: Result, answer: AnswerFormat) -> str:
     if answer == "text":
         return f"{result.text}\n"
-    sink = io.StringIO()
-    writer = WRITERS["srt" if answer == "srt" else "vtt" if answer == "vtt" else "tsv"](sink)
-    for segment in result.segments:
-        writer.segment(segment)
-    writer.finish(
-        Transcript(
-            source="",
-            model="",
-            provider="",
-            language=result.language,
-            duration_s=result.duration_s,
-            segments=result.segments,
-            audio=AudioAccount(),
-            timing=Timing(0.0, 0.0, 0.0),
-        )
+    transcript = Transcript(
+        source="",
+        model="",
+        provider="",
+        language=result.language,
+        duration_s=result.duration_s,
+        segments=result.segments,
+        audio=AudioAccount(),
+        timing=Timing(0.0, 0.0, 0.0),
     )
+    sink = io.StringIO()
+    options = RenderOptions(speakers=bool(transcript.speakers))
+    writer = WRITERS["srt" if answer == "srt" else "vtt" if answer == "vtt" else "tsv"](sink, options)
+    for segment in transcript.segments:
+        writer.segment(segment)
+    writer.finish(transcript)
     return sink.getvalue()
