@@ -84,7 +84,7 @@ class Tally:
         return [f"{self.done} of {len(self._names)} inputs done{skipped}"]
 
     def _under_way(self) -> list[str]:
-        return _first([f"{self._names[index]} up to {at_s:.1f} s" for index, at_s in self.at_s.items()])
+        return _first([f"{self._names[index]} {_how_far(at_s)}" for index, at_s in self.at_s.items()])
 
     def _speed(self) -> str:
         wall_s = self._clock() - self._started_s
@@ -99,6 +99,11 @@ def how_to_go_on(outputs: Sequence[Path | None], skipped: int) -> str:
     if len(outputs) + skipped == 1:
         return "; the same command begins it again"
     return "; to go on from there: the same command with --skip-existing"
+
+
+def _how_far(at_s: float) -> str:
+    """Of an input that is decoded in one piece, or elsewhere, nothing else is known until it is done."""
+    return f"up to {at_s:.1f} s" if round(at_s, 1) else "begun"
 
 
 def _first(parts: list[str]) -> list[str]:

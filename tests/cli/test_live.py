@@ -550,7 +550,7 @@ def test_ctrl_c_while_standard_input_gives_nothing(tmp_path: Path) -> None:
         child.send_signal(signal.SIGINT)
         err = child.stderr.read().decode()
         assert child.wait(DEADLINE_S) == 130
-    assert "interrupted: standard input up to 0.0 s" in err and "Traceback" not in err
+    assert "interrupted: standard input begun" in err and "Traceback" not in err
 
 
 @pytest.mark.integration

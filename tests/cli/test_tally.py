@@ -28,7 +28,7 @@ def test_an_interruption_names_what_is_done_current_and_missing() -> None:
     tally.end(1, failed=False)
     tally.at_s[2] = 5.0
     assert tally.interrupted() == (
-        "1 of 8 inputs done (2 more skipped); 0.wav up to 0.0 s; 2.wav up to 5.0 s; "
+        "1 of 8 inputs done (2 more skipped); 0.wav begun; 2.wav up to 5.0 s; "
         "not begun: 3.wav, 4.wav, 5.wav and 2 more"
     )
 
@@ -38,7 +38,18 @@ def test_of_many_under_way_a_few_are_named() -> None:
     tally = Tally([f"{n}.wav" for n in range(5)])
     for index in range(5):
         tally.begin(index)
-    assert tally.interrupted() == "0.wav up to 0.0 s; 1.wav up to 0.0 s; 2.wav up to 0.0 s and 2 more"
+    assert tally.interrupted() == "0.wav begun; 1.wav begun; 2.wav begun and 2 more"
+
+
+def test_of_an_input_that_is_decoded_in_one_piece_nothing_is_known() -> None:
+    """It is begun; it is not said to be at its start, as if it stood still."""
+    tally = Tally(["a.wav", "b.wav"], clock=Clock())
+    tally.begin(0)
+    tally.end(0, failed=False)
+    tally.begin(1)
+    assert tally.progress().startswith("1 of 2 inputs done; b.wav begun; ")
+    tally.at_s[1] = 0.04
+    assert "b.wav begun; " in tally.progress()
 
 
 def test_the_summary_counts_and_gives_the_speed() -> None:

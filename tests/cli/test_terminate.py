@@ -131,7 +131,7 @@ def test_a_server_that_takes_the_connection_only(form: str, sent: signal.Signals
             took_s, out, err = terminated(process, sent)
             connection.close()
     assert took_s < LIMIT_S and process.returncode == 130
-    assert err.splitlines()[-1] == "asrctl: interrupted: monday.wav up to 0.0 s; not begun: other.wav"
+    assert err.splitlines()[-1] == "asrctl: interrupted: monday.wav begun; not begun: other.wav"
     (record,) = [json.loads(line) for line in out.splitlines()]
     audio = record["audio"]
     assert record["type"] == "summary"
@@ -182,7 +182,7 @@ def test_a_long_file_says_how_far_it_is(
     """Where standard error is no terminal, a line now and then; none with -q."""
     monkeypatch.setattr(at_once, "REPORT_S", 0.05)
     assert run("transcribe", str(speech), *options(delay_s=0.5)) == 0
-    assert "asrctl: speech.wav up to 0.0 s; " in capsys.readouterr().err
+    assert "asrctl: speech.wav begun; " in capsys.readouterr().err
     assert run("transcribe", "-q", str(speech), *options(delay_s=0.5)) == 0
     assert capsys.readouterr().err == ""
 
