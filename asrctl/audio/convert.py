@@ -170,6 +170,17 @@ def check_format(rate_hz: int, channels: int) -> None:
         raise AudioError(f"{channels} channels are outside 1 to {MAX_CHANNELS}")
 
 
+def check_header(rate_hz: int, channels: int, encoding: str) -> None:
+    """As `check_format`, of what a header says of samples that can be read without it: the error says how."""
+    try:
+        check_format(rate_hz, channels)
+    except AudioError as error:
+        options = {"s16le": "--raw-rate HZ", "f32le": "--raw-encoding f32le --raw-rate HZ"}.get(encoding)
+        options = options and options + " --raw-channels N" * (channels != 1)
+        advice = f": if you know better, {options} reads the samples without it" if options else ""
+        raise AudioError(f"{error}; its header is wrong{advice}") from error
+
+
 def _resampler(rate_hz: int, channels: int) -> Any:
     import soxr
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from struct import unpack, unpack_from
 from typing import BinaryIO, NamedTuple
 
-from asrctl.audio.convert import check_format
+from asrctl.audio.convert import check_header
 from asrctl.audio.mpeg import begins_mpeg
 from asrctl.audio.pcm import SAMPLE_BYTES, Block, PcmEncoding, PcmFramer, block_frames
 
@@ -225,7 +225,7 @@ class WavDecoder:
         Raises:
             AudioError: a rate or a number of channels that no speech recording has.
         """
-        check_format(header.rate_hz, header.channels)
+        check_header(header.rate_hz, header.channels, header.encoding)
         reader.seen = None
         self._reader = reader
         self.header = header
@@ -248,7 +248,7 @@ class WavDecoder:
                 framer, header = None, header or self._another(last)
 
     def _counted(self, header: WavHeader, framer: PcmFramer) -> Iterator[Block]:
-        check_format(header.rate_hz, header.channels)
+        check_header(header.rate_hz, header.channels, header.encoding)
         start = self._reader.position
         yield from _framed(self._reader, header, framer)
         heard_bytes = self._reader.position - start

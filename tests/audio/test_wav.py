@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from asrctl.audio.files import open_audio
 from asrctl.audio.sample import sample_speech
 from asrctl.audio.wav import MAX_HEADER_BYTES, HeaderReader, WavHeader, read_wav_header
+from asrctl.errors import AudioError
 from tests.audio.heard import SENTENCE_S, sentences_at_s
 from tests.audio.samples import FLOAT, chirp, rf64_bytes, s16_bytes, wav_bytes
 
@@ -92,6 +93,28 @@ def test_a_header_without_end_is_given_up() -> None:
     reader = HeaderReader(io.BytesIO(with_chunk(b"LIST", MAX_HEADER_BYTES)))
     assert read_wav_header(reader) is None
     assert len(reader.seen) < 100
+
+
+@pytest.mark.parametrize(
+    ("header", "options"),
+    [
+        ({"rate_hz": 0}, ": if you know better, --raw-rate HZ reads the samples without it"),
+        ({"rate_hz": 0, "channels": 2}, ", --raw-rate HZ --raw-channels N reads"),
+        ({"channels": 99}, ", --raw-rate HZ --raw-channels N reads"),
+        ({"rate_hz": 0, "bits": 32, "tag": FLOAT}, ", --raw-encoding f32le --raw-rate HZ reads"),
+        ({"rate_hz": 0, "bits": 24}, "outside 1000 to 768000 Hz; its header is wrong"),
+    ],
+)
+def test_a_header_that_cannot_be_right_is_told_with_the_cure(
+    header: dict[str, int], options: str, tmp_path: Path
+) -> None:
+    """The options that read the samples all the same, if there are some for their format."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_bytes(S16 * 3, **header))
+    with pytest.raises(AudioError) as refused:
+        open_audio(str(path))
+    assert options in str(refused.value)
+    assert ("--raw" in str(refused.value)) == ("--raw" in options)
 
 
 def test_large_cover_art_is_no_obstacle_in_a_file(tmp_path: Path) -> None:
