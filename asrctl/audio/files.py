@@ -91,8 +91,9 @@ class AudioReader:
         heard = self._sampler
         if not heard.received_s:
             raise AudioError(f"{self.name}: holds no audio (0 samples)")
-        self.warnings += _length_warnings(self._decoder, heard.received_s)
-        self.warnings += _level_warnings(heard, self._decoder.n_tracks)
+        lengths = _length_warnings(self._decoder, heard.received_s)
+        # A decoder notes the same of each part of a file.
+        self.warnings += dict.fromkeys([*lengths, *_level_warnings(heard, self._decoder.n_tracks)])
 
     @property
     def mixed_channels(self) -> int:

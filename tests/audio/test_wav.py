@@ -88,6 +88,16 @@ def test_a_frame_that_a_chunk_cuts_does_not_go_on_in_the_next(tmp_path: Path) ->
         assert audio.warnings == ["ends in the middle of a frame: 1 bytes left over"]
 
 
+def test_a_warning_is_said_once(tmp_path: Path) -> None:
+    """However often it was so: each of these chunks ends in the middle of a frame."""
+    path, odd = tmp_path / "odd.wav", S16 + b"\x01"
+    chunk = b"data" + struct.pack("<I", len(odd)) + odd + b"\0"
+    path.write_bytes(wav_bytes(odd, riff_size=36 + 3 * len(chunk) - 8) + b"\0" + chunk * 2)
+    with open_audio(str(path)) as audio:
+        assert sum(map(len, audio)) == 3 * len(S16) // 2
+        assert audio.warnings == ["ends in the middle of a frame: 1 bytes left over"]
+
+
 def test_a_header_without_end_is_given_up() -> None:
     """No more than MAX_HEADER_BYTES are held while looking for the data; files go to libsndfile then."""
     reader = HeaderReader(io.BytesIO(with_chunk(b"LIST", MAX_HEADER_BYTES)))
