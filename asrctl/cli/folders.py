@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 _EXTENSIONS = """
-    3g2 3ga 3gp 3gp2 3gpp 722 8svx aa aa3 aac ac3 ac4 act adts aea aif aifc aiff al alac alaw amr amv ape
-    apl aptx asf au avi avr awb bwf caf dav dff dif divx ds2 dsf dss dts dtshd dv eac3 ec3 f4a f4b f4v fap
-    flac flv g722 g729 gsm gxf iff ircam isma ismv kux latm lc3 loas m1a m2a m2t m2ts m4a m4b m4r m4v
-    mk3d mka mkv mlp mmf mov mp1 mp2 mp3 mp4 mpa mpc mpe mpeg mpg mpga mpp mts mxf nist nsv nut nuv oga ogg
-    ogm ogv ogx oma omg opus osq paf pvf qcp qoa qt qta ra rf64 rka rm rmvb sbc sds sf shn sln snd sph
-    spx svx tak thd tod tp trp ts tta ty ul ulaw vob voc vqf vro w64 wav wave wavex weba webm wma wmv
-    wtv wv wve xvid xwma
+    3g2 3ga 3gp 3gp2 3gpp 722 8svx aa aa3 aac ac3 ac4 act adts aea aif aifc aiff alac alaw amr amv ape apl
+    asf au avi avr awb bwf caf dav dff dif divx ds2 dsf dss dts dtshd dv eac3 ec3 f4a f4b f4v fap flac flv
+    g722 g729 gsm gxf htk iff ircam isma ismv kux latm lc3 loas m1a m2a m2t m2ts m4a m4b m4r m4v mk3d mka
+    mkv mlp mmf mov mp1 mp2 mp3 mp4 mpa mpc mpe mpeg mpg mpga mpp mts mxf nist nsv nut nuv oga ogg ogm ogv
+    ogx oma omg opus osq paf pvf qcp qoa qt qta ra rf64 rka rm rmvb sbc sds sf shn sln snd sox sph spx svx
+    tak thd tod tp trp ts tta ty ulaw vob voc vqf vro w64 wav wave wavex weba webm wma wmv wtv wv wve xvid
+    xwma
 """
 RECORDINGS = frozenset(_EXTENSIONS.split())
 """Extensions of files that are taken from a directory; a file that is named itself may be called anything.
 
-They are those of audio, and of video with sound, that libsndfile or FFmpeg reads, without those of games.
+They are those of audio, and of video with sound, that libsndfile or FFmpeg reads, without those of games,
+and without samples of a rate that FFmpeg would guess.
 """
 _OTHERS = """
     ass bak bat bmp cfg conf css csv cue db doc docx eml epub gif heic htm html ico idx ini ipynb jpeg jpg
