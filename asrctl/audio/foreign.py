@@ -57,13 +57,13 @@ def foreign_starts(data: mmap, kind: str, end_of: Callable[[mmap], int] | None) 
     bare: Iterator[int] = iter(())
     if not any(data[at : at + 3] == b"ID3" for at in heads):
         bare = chain(_frames_at(data, begin) if end_of else (), _row_at_the_end(data, begin, kind))
-    found_foreign, last = False, -1
+    found_foreign, last = False, -_MAX_PAD
     for at in sorted({*bare, *heads}):
         found = kind_of(data[at : at + 64])
         found_foreign |= found != kind and at > 0
         if found_foreign and not (found == "ogg" and 0 <= at - last < _MAX_PAD):
             yield at
-        last = at if found == "ogg" else -1
+        last = at if found == "ogg" else -_MAX_PAD
 
 
 def _follows(data: mmap, end: int) -> bool:

@@ -66,18 +66,22 @@ def id3_bytes(data: Buffer, at: int = 0) -> int:
     return 10 + size + (10 if head[5] & 0x10 else 0)
 
 
+def tags_end(data: Buffer, at: int = 0) -> int:
+    """Where the ID3v2 tags end that begin at this place, one behind the other."""
+    while skipped := id3_bytes(data, at):
+        at += skipped
+    return at
+
+
 def xing_s(data: Buffer, at: int) -> float | None:
     """Length in seconds by the Xing or Info header in the frame at this place, None if it has none.
 
     Less what LAME's extension says was added before and after the sound, which players leave out.
     """
     frame = parse_frame(data, at)
-    if frame is None or not frame.side_bytes:
+    if frame is None or not (xing := _xing(data, at, frame)):
         return None
     start = at + frame.side_bytes
-    xing = data[start : start + 12]
-    if xing[:4] not in (b"Xing", b"Info") or len(xing) < 12 or not xing[7] & 1:
-        return None
     n_frames = int.from_bytes(xing[8:12], "big")
     fields_bytes = sum(n_bytes for bit, n_bytes in _XING_FIELDS if xing[7] & bit)
     lame = start + 8 + fields_bytes + _LAME_DELAYS_AT
@@ -86,11 +90,24 @@ def xing_s(data: Buffer, at: int) -> float | None:
     return max(0, n_frames * frame.samples - added) / frame.rate_hz
 
 
+def xing_bytes(data: Buffer, at: int) -> int | None:
+    """Length in bytes by the same header, counted from its frame's first; None if it states none."""
+    frame = parse_frame(data, at)
+    xing = b"" if frame is None else _xing(data, at, frame)
+    return int.from_bytes(xing[12:16], "big") if len(xing) == 16 and xing[7] & 2 else None
+
+
+def _xing(data: Buffer, at: int, frame: Frame) -> bytes:
+    """The first 16 bytes of a Xing or Info header with the number of frames; nothing if there is none."""
+    start = at + frame.side_bytes
+    xing = data[start : start + 16] if frame.side_bytes else b""
+    is_header = xing[:4] in (b"Xing", b"Info") and len(xing) >= 12 and xing[7] & 1
+    return xing if is_header else b""
+
+
 def first_frame(data: Buffer, start: int = 0) -> int | None:
     """Where the first frame that is followed by another begins, behind tags and rubbish."""
-    at = start
-    while skipped := id3_bytes(data, at):
-        at += skipped
+    at = tags_end(data, start)
     for candidate in range(at, min(at + _RESYNC_BYTES, len(data))):
         if data[candidate] == 0xFF and (frame := parse_frame(data, candidate)):
             follower = candidate + frame.n_bytes

@@ -21,6 +21,7 @@ from asrctl.audio.mpeg import (
     id3_bytes,
     joined_starts,
     parse_frame,
+    tags_end,
     xing_s,
 )
 
@@ -51,6 +52,8 @@ def parts_of(path: str, kind: str, *, same_format: bool = False) -> list[Part]:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             foreign = set() if find is _signed else set(foreign_starts(data, kind, _ENDS.get(kind)))
             starts = sorted({0, *(at for at in find(data) if at < n_bytes), *foreign})[:MAX_PARTS]
+            if len(starts) > 1 and tags_end(data) == starts[1]:  # a tag alone is no file
+                del starts[0]
             parts = [Part(at, end, at in foreign) for at, end in pairwise([*starts, n_bytes])]
             if kind == "mpeg" and (same_format or _is_layer_two(data)):
                 parts = [piece for part in parts for piece in _of_one_format(data, part)]
@@ -145,24 +148,25 @@ def _flac(data: mmap.mmap) -> Iterator[int]:
 
 def _mp4(data: mmap.mmap) -> Iterator[int]:
     """A second `ftyp` among the boxes of the top level."""
-    return (at for at, name in _boxes(data) if name == b"ftyp")
+    return (at for at, name, _ in boxes(data) if name == b"ftyp")
 
 
 def _mp4_end(data: mmap.mmap) -> int:
     """Where what follows is no box: a name of four letters, and a size."""
-    return next((at for at, name in _boxes(data) if not _BOX_NAME.fullmatch(name)), len(data))
+    return next((at for at, name, _ in boxes(data) if not _BOX_NAME.fullmatch(name)), len(data))
 
 
 _BOX_NAME = re.compile(rb"[a-zA-Z0-9 \xa9_-]{4}")
 
 
-def _boxes(data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
+def boxes(data: mmap.mmap) -> Iterator[tuple[int, bytes, int]]:
+    """Where each box of the top level of an MP4 begins, its name, and where it says that it ends."""
     at = 0
     while len(head := data[at : at + 16]) >= 8:
         size = int.from_bytes(head[:4], "big")
-        yield at, head[4:8]
         if size == 1 and len(head) == 16:
             size = int.from_bytes(head[8:], "big")
+        yield at, head[4:8], at + size
         if size < 8:  # 0: up to the end of the file
             return
         at += size

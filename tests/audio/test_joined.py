@@ -179,6 +179,24 @@ def test_a_second_format_within_a_wav_takes_effect(tmp_path: Path) -> None:
         assert ["not all read" in warning for warning in warnings] == [True] * (2 - times)
 
 
+@pytest.mark.parametrize("n_bytes", [300, 4000, 300_000])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".opus", ".m4a"])
+def test_a_tag_in_front_is_no_file(suffix: str, n_bytes: int, tool: str, tmp_path: Path) -> None:
+    """ID3 tags, as some programs put before any file, however long: all is read, no complaint."""
+    path = tmp_path / f"tagged{suffix}"
+    if suffix in {".wav", ".flac"}:
+        write_sound(path, sample_speech(), suffix[1:].upper())
+    else:
+        write_media(path, sample_speech(), "libopus" if suffix == ".opus" else "aac")
+    tag = b"ID3\x03\0\0" + bytes(n_bytes >> shift & 127 for shift in (21, 14, 7, 0)) + bytes(n_bytes)
+    path.write_bytes(tag * 2 + path.read_bytes())
+    if tool == "libsndfile" and suffix == ".m4a":
+        return refused(path)
+    samples, warnings = read(str(path))
+    assert sentences_at_s(samples) == pytest.approx([0], abs=0.05)
+    assert warnings == []
+
+
 def test_a_part_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     """The parts before and behind it are decoded."""
     good = write_sound(tmp_path / "good.flac", sample_speech(), "FLAC").read_bytes()
