@@ -39,12 +39,12 @@ from asrctl.audio.parts import Part, parts_of, promised_s
 from asrctl.audio.sniff import HEAD_BYTES, explain, kind_of, refuse_no_audio
 from asrctl.audio.stream import Request
 from asrctl.audio.surviving import SurvivingDecoder
+from asrctl.audio.truncated import how_truncated, is_whole
 from asrctl.errors import AudioError
 
 if TYPE_CHECKING:
     from asrctl.audio.pcm import Block
 
-OGG_TAIL_BYTES = 1 << 17  # a page is at most 65 kB
 INSTALL_HINT = "install PyAV (pip install 'asrctl[media]') or ffmpeg"
 NO_TRACK = "no audio track"
 
@@ -74,6 +74,7 @@ class Decoder(Protocol):
         promised_s: Length that the file states and has to keep, None if it states none; known when `blocks`
             has ended.
         tolerance: Share of it that may be missing without anything being lost.
+        is_whole: All bytes that the file states are there: what is missing of its length is damage.
         n_tracks: How many audio tracks there are to choose from.
         track: Which of them it is, from 1.
         notes: Things the user should know; complete when `blocks` has ended.
@@ -85,6 +86,8 @@ class Decoder(Protocol):
     def promised_s(self) -> float | None: ...
     @property
     def tolerance(self) -> float: ...
+    @property
+    def is_whole(self) -> bool: ...
     @property
     def n_tracks(self) -> int: ...
     @property
@@ -128,8 +131,8 @@ def open_decoder(path: Path, resources: ExitStack, track: int | None = None) -> 
         if found is not None:
             return found
     decoder = _First(real_path, kind, track).open(resources)
-    if kind == "ogg" and not _has_ogg_end(path):
-        decoder.notes.append("truncated: the Ogg stream has no end mark")
+    if truncated := how_truncated(path, kind):
+        decoder.notes.append(truncated)
     return decoder
 
 
@@ -226,7 +229,8 @@ class _First:
         # what a WAV states of coded samples is the length of the samples they stand for, and not exact
         lead_s = self._coded.start_s if self._coded else None
         why = partial(explain, self._path, self._kind)
-        return SurvivingDecoder(decoder, self._next, resources, lead_s, why)
+        whole = self._kind == "mpeg" and is_whole(self._path, self._parts[-1])
+        return SurvivingDecoder(decoder, self._next, resources, lead_s, why, is_whole=whole)
 
     def _next(self, resources: ExitStack) -> Decoder | None:
         for name in self._names:
@@ -292,14 +296,3 @@ class _First:
             return f"{self._reason}; {INSTALL_HINT}"
         because = f" ({self._reason})" if self._reason else ""
         return f"not audio that is read without help{because}; if it is audio, {INSTALL_HINT}"
-
-
-def _has_ogg_end(path: Path) -> bool:
-    """True if the last page is whole and carries the end-of-stream flag (RFC 3533, section 6)."""
-    with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - OGG_TAIL_BYTES))
-        tail = file.read()
-    page = tail[max(0, tail.rfind(b"OggS")) :]
-    if len(page) < 27 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
-        return False
-    return bool(page[5] & 4)

@@ -39,6 +39,7 @@ class FfmpegDecoder:
     """
 
     library = "ffmpeg"
+    is_whole = False
 
     def __init__(
         self, path: str, parts: list[tuple[Part, float | None]], track: int | None, kind: str
@@ -52,7 +53,8 @@ class FfmpegDecoder:
             kind: As `sniff.kind_of` says.
         """
         filters = _FILL_GAPS if kind == "matroska" else f"{_FORWARD},{_FILL_GAPS}"
-        self._filters = [] if kind in WITHOUT_CLOCK else ["-af", filters]
+        self._has_clock = kind not in WITHOUT_CLOCK
+        self._filters = ["-af", filters] if self._has_clock else []
         self._path = path
         self._parts = parts
         self._track = track
@@ -100,8 +102,10 @@ class FfmpegDecoder:
         if failed:
             where = f"part {number + 1} of {len(self._parts)} joined files"
             self.notes.append(f"not all read: {where}: {run.reason()}")
-        elif complaint and (note := f"damaged: {complaint}") not in self.notes:
-            self.notes.append(note)
+        elif complaint:
+            early = "" if self._has_clock else "; times after it may be too early"
+            if (note := f"damaged: {complaint}{early}") not in self.notes:
+                self.notes.append(note)
 
     def _run(self, part: Part) -> _Run:
         program = shutil.which("ffmpeg")

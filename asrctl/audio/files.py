@@ -117,7 +117,9 @@ def _length_warnings(decoder: Decoder, received_s: float) -> list[str]:
     promised_s = decoder.promised_s or 0.0
     if promised_s - received_s <= max(decoder.tolerance * promised_s, TRUNCATED_S):
         return decoder.notes
-    return [*decoder.notes, f"truncated: the header promised {promised_s:.1f} s, got {received_s:.1f} s"]
+    notes = [note for note in decoder.notes if not note.startswith("truncated")]  # seconds say more
+    what = "damaged" if decoder.is_whole else "truncated"
+    return [*notes, f"{what}: the header promised {promised_s:.1f} s, got {received_s:.1f} s"]
 
 
 def _level_warnings(heard: Sampler, n_tracks: int) -> list[str]:

@@ -44,6 +44,7 @@ class IsolatedDecoder:
 
     promised_s: float | None = None
     tolerance = 0.0
+    is_whole = False
 
     def __init__(self, request: Request, resources: ExitStack) -> None:
         """Starts the process.

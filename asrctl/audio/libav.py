@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -25,6 +26,7 @@ GUESSED_LENGTHS = {"aac", "mpegts", "mpeg", "mp3", "ac3", "eac3", "dts", "amr", 
 WITHOUT_CLOCK = {"aac", "mp3", "ac3", "eac3", "dts", "dtshd", "amr", "loas", "truehd"}
 """Formats that carry no times: FFmpeg counts samples at the first rate, which is wrong where it changes."""
 
+_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 SEEN_PACKETS = 4096  # over a minute of packets of 20 ms
 
 
@@ -96,15 +98,19 @@ class LibavStream:
         self._repeats = _Repeats() if container.format.name == "matroska,webm" else None
         self._has_clock = container.format.name not in WITHOUT_CLOCK
         self._damaged_packets = 0
+        self._early_s = 0.0  # when damage came first whose length nothing tells
         self._resampler: Any = None
         self._resampler_input: tuple[str, str, int] | None = None
 
     def pieces(self) -> Iterator[Pieces]:
         """As OpenStream.pieces; a damaged packet is left out and noted, what follows is still read."""
         origin_s = (self._container.start_time or 0) / 1e6
-        position_s, lead_s, filled_s = 0.0, 0.0, 0.0
+        position_s, lead_s, filled_s, damaged = 0.0, 0.0, 0.0, 0
         try:
             for start_s, piece in self._timed():
+                if self._damaged_packets > damaged and not self._has_clock:
+                    self._early_s = self._early_s or position_s
+                damaged = self._damaged_packets
                 gap_s = 0.0 if start_s is None or not self._has_clock else start_s - origin_s - position_s
                 if gap_s > self._max_silence_s - lead_s - filled_s:
                     self.notes.append(
@@ -129,7 +135,8 @@ class LibavStream:
         if filled_s:
             self.notes.append(f"gaps: {filled_s:.1f} s are missing in between and became silence")
         if self._damaged_packets:
-            self.notes.append(f"damaged: {self._damaged_packets} packets could not be decoded")
+            early = f"; times after {self._early_s:.1f} s are too early" if self._early_s else ""
+            self.notes.append(f"damaged: {self._damaged_packets} packets could not be decoded{early}")
         if self._repeats and self._repeats.dropped:
             count = self._repeats.dropped
             self.notes.append(f"repeated: {count} packets came a second time and were left out")
@@ -220,6 +227,11 @@ def _promised_s(container: Any, stream: Any) -> float | None:
     if container.format.name in GUESSED_LENGTHS:
         return None
     first_s = max(0.0, (container.start_time or 0) / 1e6)
+    if container.format.name == "matroska,webm":  # where FFmpeg takes the file's length for each track's
+        stated_s = _tagged_s(stream.metadata)
+        if stated_s is None and len(container.streams) == 1 and container.duration is not None:
+            stated_s = float(container.duration / 1e6)
+        return None if stated_s is None else stated_s - first_s
     if stream.duration:
         end_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
         if container.format.name not in EXACT_LENGTHS:  # whole packets are counted, and the last may be cut
@@ -229,6 +241,13 @@ def _promised_s(container: Any, stream: Any) -> float | None:
     if len(container.streams) == 1 and container.duration is not None:
         return float(container.duration / 1e6) - first_s
     return None
+
+
+def _tagged_s(tags: Mapping[str, str]) -> float | None:
+    """A track's own length, which is written as a tag in Matroska."""
+    # a language may be appended to the name
+    stated = (_DURATION.match(tags[name]) for name in tags if name.partition("-")[0] == "DURATION")
+    return next((3600 * int(at[1]) + 60 * int(at[2]) + float(at[3]) for at in stated if at), None)
 
 
 def _silence(gap_s: float, like: Pieces) -> Iterator[Pieces]:

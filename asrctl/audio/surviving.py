@@ -24,7 +24,10 @@ class SurvivingDecoder:
         resources: ExitStack,
         lead_s: float | None = None,
         explain: Callable[[], str | None] = lambda: None,
+        *,
+        is_whole: bool = False,
     ) -> None:
+        self.is_whole = is_whole
         self._lead_s = lead_s
         self._explain = explain
         self._decoder = decoder

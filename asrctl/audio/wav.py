@@ -211,7 +211,7 @@ class WavDecoder:
     See `Decoder` for the attributes.
     """
 
-    tolerance = 0.0
+    tolerance, is_whole = 0.0, False
     n_tracks = track = 1
 
     def __init__(self, reader: HeaderReader, header: WavHeader, file_bytes: int | None = None) -> None:

@@ -92,6 +92,7 @@ def write_media(
     picture_s: float = 0.0,
     audio_from_s: float = 0.0,
     skipped: range = range(0),
+    options: Mapping[str, str] | None = None,
 ) -> Path:
     """Through PyAV; the name's end chooses the container.
 
@@ -100,9 +101,11 @@ def write_media(
         picture_s: Length of a video track, 0 for none.
         audio_from_s: Where in the file the sound begins.
         skipped: Numbers of audio frames of 1024 samples that are left out, as a lossy recording does.
+        options: Of FFmpeg's muxer.
     """
-    options = {"movflags": "+faststart"} if path.suffix in {".m4a", ".mp4"} else {}
-    with av.open(str(path), "w", options=options) as container:
+    if options is None:
+        options = {"movflags": "+faststart"} if path.suffix in {".m4a", ".mp4"} else {}
+    with av.open(str(path), "w", options=dict(options)) as container:
         picture = container.add_stream("mpeg4", rate=10) if picture_s else None
         sound = container.add_stream(codec, rate=rate_hz, layout="mono") if samples is not None else None
         if picture:
