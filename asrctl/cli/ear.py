@@ -15,6 +15,11 @@ class Ear(Transcriber, Protocol):
     """A transcriber that is at work, and what the command line wants to know of it."""
 
     @property
+    def through_server(self) -> bool:
+        """Whether a server has to answer for what is heard."""
+        ...
+
+    @property
     def account(self) -> AudioAccount:
         """Where the samples went that are answered for, or looked at."""
         ...

@@ -19,6 +19,9 @@ STOP_GRACE_S = 1.0
 TERMINATE_GRACE_S = 1.0
 """After SIGTERM, what was said may take so long to be transcribed: whoever sent it waits 3 s, say, in all."""
 
+SILENCE_S = 5.0
+"""After Ctrl-C, a server may say nothing for so long: one that hangs is not waited for."""
+
 
 _HANG_UP: int | None = getattr(signal, "SIGHUP", None)
 """Windows has none."""

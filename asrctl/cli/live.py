@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from asrctl.audio.live import LiveSource, Lost
 from asrctl.cli.ear import Ear
 from asrctl.cli.foreign import SOON_S
-from asrctl.cli.interrupts import STOP_GRACE_S, TERMINATE_GRACE_S, Interrupts
+from asrctl.cli.interrupts import SILENCE_S, STOP_GRACE_S, TERMINATE_GRACE_S, Interrupts
 from asrctl.cli.live_view import REFRESH_S, LiveView, Status
 from asrctl.cli.scribe import Scribe
 from asrctl.cli.tally import REPORT_S
@@ -97,6 +97,7 @@ class Live:
         self._place_of: dict[int, int] = {}  # among them, by utterance
         self._at_work: dict[str, None] = {}  # whose words they are, in order
         self._account: AudioAccount | None = None
+        self._events = 0
         self._reason = ""
         self._unread = False
         self._heard_all = False
@@ -107,7 +108,7 @@ class Live:
         """Listen until the source ends or is interrupted; returns the exit code.
 
         The first interrupt stops the source and lets what was said be transcribed; the second stops that, as
-        does SIGTERM soon.
+        does SIGTERM soon, and a server that says nothing any more.
 
         Raises:
             AudioError: The source failed; what it had given is written.
@@ -160,15 +161,22 @@ class Live:
 
     async def _hear(self) -> None:
         async for event in self._ear:
+            self._events += 1
             self._take(event)
 
     async def _draw(self) -> None:
         loop = asyncio.get_running_loop()
-        started_s = reported_s = loop.time()
+        started_s = reported_s = answered_s = loop.time()
+        answers = self._answers()
         told = False
         while True:
             status = self._status()
             self._view.refresh(status)
+            if not self._interrupts.count or self._answers() != answers:
+                answers, answered_s = self._answers(), loop.time()
+            elif self._ear.through_server and loop.time() - answered_s >= SILENCE_S:
+                self._scribe.warn(f"the server said nothing for {SILENCE_S:g} s")
+                self._cut()
             if not told and loop.time() - started_s >= SOON_S:
                 told = True
                 if awaited := self._ear.awaited:
@@ -180,6 +188,10 @@ class Live:
                 self._view.report(f"{self._source.name}: {done_s:.1f} s transcribed{note}")
             await asyncio.sleep(REFRESH_S)
 
+    def _answers(self) -> tuple[int, AudioAccount]:
+        """Differs from what it was once something has come back."""
+        return self._events, self._ear.account
+
     def _interrupted(self) -> None:
         if self._interrupts.count > 1:
             self._cut()
@@ -189,8 +201,8 @@ class Live:
         loop.call_later(STOP_GRACE_S, self._feeder.end)
         if self._interrupts.terminated or self._ear.awaited:
             loop.call_later(TERMINATE_GRACE_S, self._cut)
-        elif not self._request.paced:  # a good deal may have been read ahead
-            self._view.report("transcribing what was read; another Ctrl-C stops that")
+        elif self._ear.through_server or not self._request.paced:  # it may take a while
+            self._view.report("finishing what was read; another Ctrl-C stops now")
 
     def _cut(self) -> None:
         """Do not wait for what is still to be transcribed."""

@@ -101,6 +101,7 @@ class _LocalEar:
         self._plan = engine.plan
         self._engine = engine
         self._paced = paced
+        self.through_server = is_through_server(engine.plan)
 
     async def wait_for_room(self) -> None:
         if not self._paced:  # nothing is read before it can be transcribed
@@ -124,13 +125,13 @@ class _LocalEar:
 
     @property
     def awaited(self) -> str:
-        hopeful = self._paced and not is_through_server(self._engine.plan)  # a model of ours comes, and soon
+        hopeful = self._paced and not self.through_server  # a model of ours comes, and soon
         return waits_for(self._engine) if self._stream.is_loading and not hopeful else ""
 
     def note(self) -> str:
         if not self._stream.is_loading:
             return ""
-        return f"waiting for {self.awaited}" if is_through_server(self._engine.plan) else "loading the model"
+        return f"waiting for {self.awaited}" if self.through_server else "loading the model"
 
     def names(self, providers: list[str]) -> tuple[str, str, str]:
         at_work = providers or [self._recognizer.name]

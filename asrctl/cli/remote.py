@@ -45,7 +45,8 @@ class RemoteRequest:
 async def transcribe_remotely(inputs: Inputs, request: RemoteRequest, view: LiveView) -> int:
     """Have inputs transcribed, one after the other; returns the exit code.
 
-    The first Ctrl-C ends the source and lets what was said be transcribed; the second stops that.
+    The first Ctrl-C ends the source and lets what was said be transcribed; the second stops that, as does
+    a server that says nothing any more.
 
     Raises:
         AsrctlError: Standard output cannot be written.
@@ -108,6 +109,7 @@ class _RemoteEar:
         return self._client.fed_samples - self._client.account.received_samples
 
     tracks: tuple[Track, ...] = ()
+    through_server = True
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         async for event in self._client:

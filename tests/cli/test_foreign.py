@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +25,7 @@ from asrctl.server.options import Models, NamedModel, ServeOptions
 from asrctl.settings import Settings
 from asrctl.workers.options import HealthCheck, PoolOptions
 
-from ..providers.http_server import HttpServer, Reply, serving_http
+from ..providers.http_server import Hang, HttpServer, Reply, serving_http
 from ..server import servers
 from ..server.servers import Running, running
 from .commands import run
@@ -160,6 +163,34 @@ def test_others_go_on_where_nothing_could_be_transcribed(
         assert run(*args, str(sentence), str(other)) == 1
     assert f"{sentence}: nothing could be transcribed" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["other.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_ctrl_c_where_the_server_hangs(
+    sentence: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not waited for beyond a while of silence, and what is lost is told."""
+    monkeypatch.setattr("asrctl.cli.live.SILENCE_S", 0.25, raising=False)
+    asked = threading.Event()
+
+    class Hanging(HttpServer):
+        def next_fault(self) -> Hang:
+            asked.set()
+            return Hang()
+
+    def press() -> None:
+        assert asked.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    with serving_http(Hanging()) as server:
+        thread.start()
+        code = run("transcribe", "--live", str(sentence), "--server", server.url)
+        thread.join()
+    told, silent, lost, account = capsys.readouterr().err.splitlines()
+    assert code == 130 and told == "asrctl: finishing what was read; another Ctrl-C stops now"
+    assert "the server said nothing for 0.25 s" in silent and "stopped: the last " in lost
+    assert "interrupted: " in account
 
 
 def test_a_server_that_comes_late(sentence: Path) -> None:

@@ -395,7 +395,7 @@ def test_one_interrupt(serve: Serve) -> None:
     code, out, err = interrupted(server, lambda heard: "w29" in heard)
     (session,) = server.sessions.values()
     told, account = err.splitlines()
-    assert code == 130 and told == "asrctl: transcribing what was read; another Ctrl-C stops that"
+    assert code == 130 and told == "asrctl: finishing what was read; another Ctrl-C stops now"
     assert account.startswith("asrctl: interrupted: ") and " up to " in account
     assert out.split() == words(session.state.received)
     assert session.state.finish_offset == session.state.received >= 48_000
@@ -421,6 +421,34 @@ def test_two_interrupts(serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "stopped: the last 3.12 of 3.12 s are not transcribed" in err
     (saved,) = tmp_path.glob("asrctl-unsent-*.wav")
     assert f"the audio from 0.0 to 3.1 s is not transcribed; it is kept in {saved}" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_one_interrupt_where_the_server_hangs(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that says nothing any more is not waited for, which is said, as is what is lost."""
+    monkeypatch.setattr("asrctl.cli.live.SILENCE_S", 0.25, raising=False)
+    answers = iter(range(20))  # what still comes after the interrupt
+    come = lambda live: next(answers, None) if live._interrupts.count else 0  # noqa: E731
+    monkeypatch.setattr("asrctl.cli.live.Live._answers", come, raising=False)
+    server = serve([Stall(32_000)])
+    source = Heard([sound(0, SAMPLES)], stays=True)
+    screen = Screen()
+    sent: list[int] = []
+
+    def seen(status: Status) -> None:
+        if not sent and any(session.state.received > 48_000 for session in server.sessions.values()):
+            sent.append(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    screen.seen = seen
+    options = ClientOptions(salvage_dir=tmp_path, finish_timeout_s=10.0)
+    assert listen(server, source, screen, client=options) == 130
+    err = capsys.readouterr().err
+    assert not [*answers]
+    assert "heard: the server said nothing for 0.25 s" in err and "s are not transcribed" in err
+    assert len([*tmp_path.glob("asrctl-unsent-*.wav")]) == 1
 
 
 def test_files_that_no_server_heard_are_one_line(tmp_path: Path) -> None:

@@ -150,7 +150,8 @@ async def test_an_outage_ends_before_a_longer_time_out(name: str) -> None:
     chosen = {"first_event_timeout_s": 2 * PATIENCE_S, "outage_s": 0.3}
     async with serving(given) as url, open_stream(settings(url, name, **chosen)) as stream:
         stream.utter(1, 2)
-        assert "0.3 s" in await lost(stream)
+        # No number: whoever waits may have seen several streams end like this.
+        assert (await lost(stream)).endswith(": no text came, although it was tried again")
 
 
 @in_loop

@@ -69,8 +69,7 @@ class Realtime:
                 raise StreamRefused(failure.reason) from None
             raise self._patience.judged(failure) from None
         except TimeoutError:
-            limit_s = self._settings.outage_s
-            raise ProviderError(f"no text came for {limit_s:g} s of trying") from None
+            raise ProviderError("no text came, although it was tried again") from None
 
     async def _one_link(self, outage: asyncio.Timeout) -> None:
         async with connected(self._settings, self._key, self._decode) as socket:
