@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.sources import InputOptions
-from asrctl.cli.tally import REPORT_S, Tally, how_to_go_on
+from asrctl.cli.tally import REPORT_S, Tally
 from asrctl.cli.view import FileView
 from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, NothingTranscribed, OutputError
 from asrctl.render import Format
@@ -40,7 +40,7 @@ class FilesRequest:
         render: How the format looks.
         vad: Whether speech is looked for; False decodes everything.
         jobs: Inputs that are under way at once.
-        skipped: Further inputs that were left out, since their transcripts exist.
+        skipped: Further inputs that were left out, since their transcripts exist; see `Tally`.
     """
 
     inputs: Sequence[str]
@@ -50,7 +50,7 @@ class FilesRequest:
     render: RenderOptions = field(default_factory=RenderOptions)
     vad: bool = True
     jobs: int = 1
-    skipped: int = 0
+    skipped: int | None = None
 
     def writer(self, sink: Sink) -> Writer:
         """What writes the format."""
@@ -80,22 +80,25 @@ async def all_at_once(
     run = _Run(request, tally, view, transcribe)
     work = asyncio.create_task(run.all(jobs), name="files")
     reporting = asyncio.create_task(_report(tally, view), name="report")
-    go_on = how_to_go_on(request.outputs, request.skipped)
+
+    def left() -> str:
+        return f"{tally.interrupted()}{tally.how_to_go_on(request.outputs)}"
+
     with Interrupts(lambda: loop.call_soon_threadsafe(work.cancel)) as interrupts:
         try:
             await work
         except asyncio.CancelledError:
             if not interrupts.count:
                 raise
-            view.say(f"asrctl: interrupted: {tally.interrupted()}{go_on}")
+            view.say(f"asrctl: interrupted: {left()}")
             return EXIT_INTERRUPTED
         except (AsrctlError, OSError):
-            if len(request.inputs) > 1:
-                view.say(f"asrctl: stopped: {tally.interrupted()}{go_on}")
+            if tally.several:
+                view.say(f"asrctl: stopped: {left()}")
             raise
         finally:
             reporting.cancel()
-    if len(request.inputs) + request.skipped > 1:
+    if tally.several:
         view.inform(f"asrctl: {tally.summary()}")
     return 1 if tally.failed else 0
 

@@ -14,6 +14,7 @@ from asrctl.cli.scribe import Scribe
 from asrctl.cli.sources import open_tracks
 from asrctl.cli.tally import Tally
 from asrctl.cli.view import FileView
+from asrctl.errors import AudioError
 from asrctl.languages import is_open
 from asrctl.streaming.source import in_thread
 from asrctl.transcript import SAMPLE_RATE_HZ
@@ -90,7 +91,8 @@ class _Run:
             following.cancel()
             something = scribe.segments or not isinstance(failure, Exception)
             if something and not isinstance(failure, BrokenPipeError):  # `| head` has seen enough
-                self._finish(audio.name, work, scribe, time.perf_counter() - started_s)
+                length_s = None if failure is None or isinstance(failure, AudioError) else audio.duration_s
+                self._finish(audio.name, work, scribe, time.perf_counter() - started_s, length_s)
         return work
 
     async def _follow(self, index: int, work: Transcription) -> None:
@@ -103,14 +105,22 @@ class _Run:
         self._tally.at_s[index] = done_samples / SAMPLE_RATE_HZ
         self._view.advance(index, done_samples / SAMPLE_RATE_HZ)
 
-    def _finish(self, name: str, work: Transcription, scribe: Scribe, wall_s: float) -> None:
-        """Write the end of the format, and what was lost."""
+    def _finish(
+        self, name: str, work: Transcription, scribe: Scribe, wall_s: float, length_s: float | None
+    ) -> None:
+        """Write the end of the format, and what was lost; `length_s` is of an input that was left early."""
         for segment in work.waiting():
             scribe.write(segment)
         for line in work.lost:
             scribe.warn(line)
         account = work.account
-        scribe.balance(account, account.received_samples, account.pending_samples, work.done_samples)
+        done_s, lost_s = work.done_samples / SAMPLE_RATE_HZ, account.pending_samples / SAMPLE_RATE_HZ
+        where = (
+            f"not transcribed from {done_s:.2f} s on, where {lost_s:.2f} s may be speech" if lost_s else ""
+        )
+        if length_s is not None and length_s > done_s:
+            where = f"not transcribed from {done_s:.2f} s of {length_s:.1f} s on"
+        scribe.balance(account, account.received_samples, account.pending_samples, where)
         scribe.finish(self._engine.transcript(name, work, scribe.segments, wall_s))
         plan = self._engine.plan
         if not plan.multilingual and not set(work.providers) - {plan.provider}:

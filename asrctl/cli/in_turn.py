@@ -9,7 +9,7 @@ from pathlib import Path
 from asrctl.audio.live import LiveSource
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.sources import MICROPHONE
-from asrctl.cli.tally import Tally, how_to_go_on
+from asrctl.cli.tally import Tally
 from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, OutputError
 
 
@@ -21,13 +21,13 @@ class Inputs:
         names: What they are called.
         sources: What opens each.
         outputs: A file for each; None is standard output.
-        skipped: Further inputs that were left out, since their transcripts exist.
+        skipped: Further inputs that were left out, since their transcripts exist; see `Tally`.
     """
 
     names: Sequence[str]
     sources: Sequence[Callable[[], LiveSource]]
     outputs: Sequence[Path | None]
-    skipped: int = 0
+    skipped: int | None = None
 
 
 async def in_turn(
@@ -41,8 +41,11 @@ async def in_turn(
         view: Where that is shown, and it is said what became of the inputs, if they are several.
     """
     tally = Tally(inputs.names, inputs.skipped)
-    several = len(inputs.names) + inputs.skipped > 1
-    go_on = "" if MICROPHONE in inputs.names else how_to_go_on(inputs.outputs, inputs.skipped)
+
+    def left() -> str:
+        go_on = "" if MICROPHONE in inputs.names else tally.how_to_go_on(inputs.outputs)
+        return f"{tally.interrupted()}{go_on}"
+
     for index, (open_source, output) in enumerate(zip(inputs.sources, inputs.outputs, strict=True)):
         tally.begin(index)
         view.transcribed_s = 0.0
@@ -54,15 +57,15 @@ async def in_turn(
             failed = True
         except (AsrctlError, OSError):
             tally.at_s[index] = view.transcribed_s
-            if several:
-                view.say(f"asrctl: stopped: {tally.interrupted()}{go_on}")
+            if tally.several:
+                view.say(f"asrctl: stopped: {left()}")
             raise
         tally.at_s[index] = view.transcribed_s
         if code:
             if code == EXIT_INTERRUPTED:
-                view.say(f"asrctl: interrupted: {tally.interrupted()}{go_on}")
+                view.say(f"asrctl: interrupted: {left()}")
             return code
         tally.end(index, failed=failed)
-    if several:
+    if tally.several:
         view.inform(f"asrctl: {tally.summary()}")
     return 1 if tally.failed else 0

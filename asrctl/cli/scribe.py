@@ -58,7 +58,7 @@ class Scribe:
             self.warn(f"dropped {start_s:.2f}-{end_s:.2f} s: {reason}")
 
     def balance(
-        self, account: AudioAccount, received_samples: int, lost_samples: int, done_samples: int | None = None
+        self, account: AudioAccount, received_samples: int, lost_samples: int, where: str = ""
     ) -> AudioAccount:
         """The account at the end: of all that was received, the last was lost, and is said to be dropped.
 
@@ -66,15 +66,13 @@ class Scribe:
             account: Before that.
             received_samples: What was received.
             lost_samples: Of these, what nobody answered for.
-            done_samples: Up to where all is transcribed, if silence may lie between that and what was lost.
+            where: What is not transcribed, in words; "" if that is all that was lost, at the end.
         """
-        if lost_samples:
+        if lost_samples or where:
             lost_s, received_s = lost_samples / SAMPLE_RATE_HZ, received_samples / SAMPLE_RATE_HZ
-            what = f"the last {lost_s:.2f} of {received_s:.2f} s are not transcribed"
-            if done_samples is not None:
-                done_s = done_samples / SAMPLE_RATE_HZ
-                what = f"not transcribed from {done_s:.2f} s on, where {lost_s:.2f} s may be speech"
-            self.warn(f"stopped: {what}")
+            self.warn(
+                f"stopped: {where or f'the last {lost_s:.2f} of {received_s:.2f} s are not transcribed'}"
+            )
         dropped_samples = account.dropped_samples + lost_samples
         return replace(account, received_samples=received_samples, dropped_samples=dropped_samples)
 

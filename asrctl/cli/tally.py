@@ -22,20 +22,22 @@ class Tally:
     """
 
     def __init__(
-        self, inputs: Sequence[str], skipped: int = 0, clock: Callable[[], float] = time.monotonic
+        self, inputs: Sequence[str], skipped: int | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Start the clock.
 
         Args:
             inputs: Paths, or "-".
-            skipped: Further inputs that were left out, since their transcripts exist.
+            skipped: Further inputs that were left out, since their transcripts exist; None where it was not
+                looked for transcripts.
             clock: Seconds.
         """
         self.failed = 0
         self.done = 0
         self.at_s: dict[int, float] = {}
         self._names = ["standard input" if name == "-" else Path(name).name for name in inputs]
-        self._skipped = skipped
+        self._skipped = skipped or 0
+        self._skipping = skipped is not None
         self._waiting = dict.fromkeys(range(len(inputs)))
         self._finished_s = 0.0
         self._clock = clock
@@ -53,6 +55,11 @@ class Tally:
         self.failed += failed
 
     @property
+    def several(self) -> bool:
+        """Whether there is more than one input, those that were left out among them."""
+        return len(self._names) + self._skipped > 1
+
+    @property
     def audio_s(self) -> float:
         """Audio transcribed so far."""
         return self._finished_s + sum(self.at_s.values())
@@ -68,6 +75,22 @@ class Tally:
             parts.append("not begun: " + ", ".join(_first(missing)))
         return "; ".join(parts)
 
+    def how_to_go_on(self, outputs: Sequence[Path | None]) -> str:
+        """Where the text of the current inputs is, and what does the rest; `outputs` are all files."""
+        from asrctl.render.output import left_of
+
+        files = [path for path in outputs if path is not None]
+        if len(files) < len(outputs):
+            return ""
+        parts = [str(part) for index in self.at_s if (part := left_of(files[index])) is not None]
+        kept = f"; partial text: {', '.join(_first(parts))}" if parts else ""
+        if not self.several:
+            return f"{kept}; the same command begins it again"
+        command = "the same command" if self._skipping else "the same command with --skip-existing"
+        current = [self._names[index] for index in self.at_s]
+        again = f"begins {', '.join(_first(current))} anew and " if current else ""
+        return f"{kept}; {command} {again}goes on"
+
     def summary(self) -> str:
         """What became of all inputs."""
         parts = [f"{self.done - self.failed} of {len(self._names)} inputs transcribed"]
@@ -75,7 +98,8 @@ class Tally:
             parts.append(f"{self.failed} failed")
         if self._skipped:
             parts.append(f"{self._skipped} skipped, whose transcripts exist")
-        return "; ".join([", ".join(parts), self._speed()])
+        speed = [self._speed()] if self.failed < self.done else []
+        return "; ".join([", ".join(parts), *speed])
 
     def _counts(self) -> list[str]:
         skipped = f" ({self._skipped} more skipped)" if self._skipped else ""
@@ -90,15 +114,6 @@ class Tally:
         wall_s = self._clock() - self._started_s
         speed = self.audio_s / wall_s if wall_s > 0 else 0.0
         return f"{_time(self.audio_s)} of audio in {_time(wall_s)}, {speed:.1f} x real time"
-
-
-def how_to_go_on(outputs: Sequence[Path | None], skipped: int) -> str:
-    """What does the rest: an input that was under way is begun again, those that are done are not."""
-    if not all(outputs):
-        return ""
-    if len(outputs) + skipped == 1:
-        return "; the same command begins it again"
-    return "; to go on from there: the same command with --skip-existing"
 
 
 def _how_far(at_s: float) -> str:

@@ -42,7 +42,7 @@ class Task:
         settings: What is in force.
         vad: Whether speech is looked for.
         jobs: Inputs under way at once.
-        skipped: Inputs that were left out, since their transcripts exist.
+        skipped: Inputs that were left out, since their transcripts exist; None where it was not looked.
         quiet: Whether progress is not shown.
         append: Whether text goes behind what the file holds.
         wish: How a server is to cut live audio; None for its own way.
@@ -58,7 +58,7 @@ class Task:
     settings: Settings
     vad: bool
     jobs: int = 1
-    skipped: int = 0
+    skipped: int | None = None
     quiet: bool = False
     append: bool = False
     wish: Endpointing | None = None

@@ -148,7 +148,7 @@ def transcribe(
     wanted = format or format_of(output) or settings.format
     _refuse_mixing(names, output_dir, wanted, "--cluster" if cluster else "--jobs" if jobs > 1 else None)
     _refuse_appending(append, open_source is not None, output, record, wanted)
-    names, outputs, skipped = _missing(names, outputs) if skip_existing else (names, outputs, 0)
+    names, outputs, skipped = _missing(names, outputs) if skip_existing else (names, outputs, None)
     cues = {"max_line_width": max_line_width, "max_lines": max_lines, "max_cps": max_cps}
     cues |= {"min_gap_s": min_gap, "word_by_word": word_by_word}
     render = _rendering(settings.word_timestamps, reading.has_speakers, paragraph_pause, cues)

@@ -35,6 +35,9 @@ class Output:
     With `whole`, text goes to the part even where nothing was before, and an interrupt leaves it there, so
     that a file of that name is complete.
 
+    A part that an earlier run left is set aside as "NAME.part.old" meanwhile. Where this run ends before the
+    text is complete, the longer of the two stays as the part.
+
     Args:
         path: The file, which is opened at once, so that what cannot be written is known before an hour of
             audio is transcribed; None for standard output.
@@ -53,6 +56,8 @@ class Output:
         self._whole = whole
         self._append = append
         self._target: Path | None = None  # what the part becomes
+        self._older: Path | None = None  # the part of an earlier run
+        self._incomplete = False
         self._written_bytes = 0
         try:
             self._file = self._opened(path) if path else _stdout()
@@ -74,6 +79,8 @@ class Output:
             _open(path, "a").close()  # only to know that it may be written
         self._target = path.resolve()  # a link to a file stays one
         self._path = part_of(self._target)
+        self._older = _older_of(self._path)
+        _keep_longer(self._path, self._older)
         part = _open(self._path, "w")
         if existed:
             self._path.chmod(self._target.stat().st_mode & 0o7777)
@@ -95,7 +102,7 @@ class Output:
     def leave_incomplete(self) -> None:
         """What was written is not all: with `whole`, the file does not get its name."""
         if self._whole:
-            self._target = None
+            self._target, self._incomplete = None, True
 
     def __enter__(self) -> Self:
         return self
@@ -110,19 +117,50 @@ class Output:
             return
         # KeyboardInterrupt, or in an event loop CancelledError
         interrupted = error is not None and not isinstance(error, Exception)
-        if error and not self._written_bytes:
-            if self._path.is_file():
-                self._path.unlink()
-        elif self._target and (not error or (interrupted and not self._whole)):
-            try:
+        try:
+            if (error or self._incomplete) and not self._written_bytes:
+                if self._path.is_file():
+                    self._path.unlink()
+            elif self._target and (not error or (interrupted and not self._whole)):
                 self._path.replace(self._target)
-            except OSError as failure:
-                raise self._error(_reason(failure)) from failure
+            if self._older is not None and self._older.is_file():
+                self._settle(complete=not error and not self._incomplete)
+        except OSError as failure:
+            raise self._error(_reason(failure)) from failure
+
+    def _settle(self, *, complete: bool) -> None:
+        """The part of an earlier run goes if the text is complete; else the longer one stays."""
+        assert self._path is not None and self._older is not None
+        if complete:
+            self._older.unlink()
+        else:
+            _keep_longer(self._path, self._older)
+            self._older.replace(self._path)
 
 
 def part_of(path: Path) -> Path:
     """Where text grows that will take the place of an older file."""
     return path.with_name(f"{path.name}.part")
+
+
+def _older_of(part: Path) -> Path:
+    return part.with_name(f"{part.name}.old")
+
+
+def _keep_longer(part: Path, older: Path) -> None:
+    """Set a part aside, unless what was set aside before is longer, as where the run after it was killed."""
+    if _bytes_at(part) > _bytes_at(older):
+        part.replace(older)
+
+
+def left_of(path: Path) -> Path | None:
+    """What a run has left of a file that it could not complete; None if there is nothing."""
+    part = part_of(path.resolve() if path.is_symlink() else path)
+    return part if _bytes_at(part) else None
+
+
+def _bytes_at(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def destinations(
@@ -211,7 +249,7 @@ def _unique(directories: Sequence[Path], inputs: Sequence[str], extension: str) 
 
 def _fitting(stem: str, extension: str) -> str:
     """As much of it as leaves room for a number, the extension, and the ending of a part."""
-    room_bytes = _LONGEST_NAME_BYTES - len(part_of(Path(f"-9999.{extension}")).name)
+    room_bytes = _LONGEST_NAME_BYTES - len(_older_of(part_of(Path(f"-9999.{extension}"))).name)
     encoded = os.fsencode(stem)
     return stem if len(encoded) <= room_bytes else encoded[:room_bytes].decode(errors="ignore")
 

@@ -188,7 +188,7 @@ async def test_an_interrupt_says_what_is_done(out: Path, capsys: pytest.CaptureF
     assert not {"b.txt", "b.txt.part"} & {path.name for path in out.iterdir()}
     said = capsys.readouterr().err
     assert "interrupted: " in said and " of 4 inputs done" in said
-    assert "to go on from there: the same command with --skip-existing" in said
+    assert "; the same command with --skip-existing " in said
 
 
 def test_machines_are_told_where_everything_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -289,7 +290,9 @@ def test_an_interrupted_output_does_not_pass_for_done(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
-    assert "the same command begins it again" in said and "--skip-existing" not in said
+    assert f"; partial text: {part}; the same command begins it again" in said
+    assert "--skip-existing" not in said
+    assert re.search(r"stopped: not transcribed from [\d.]+ s of [\d.]+ s on\n", said)
     assert part.read_text().startswith("w0 w1") and not output.exists()
     script.write_text("{}")
     assert subprocess.run([*command, "--skip-existing"], timeout=PATIENCE_S).returncode == 0
@@ -323,6 +326,8 @@ def test_an_interrupted_run_is_gone_on_with(name: str, tmp_path: Path) -> None:
     assert time.monotonic() - signalled_s < PATIENCE_S / 4
     assert process.returncode == 130
     assert "interrupted: 1 of 3 inputs done; b.wav up to " in said and "not begun: c.wav" in said
+    rest = "the same command with --skip-existing begins b.wav anew and goes on"
+    assert f"; partial text: {part}; {rest}\n" in said
     assert below(out) == ["a.txt", "b.txt.part"] and part.read_text().startswith("w0 w1")
     script.write_text("{}")
     done = subprocess.run([*command, "--skip-existing"], capture_output=True, text=True, timeout=PATIENCE_S)
@@ -340,7 +345,7 @@ def test_outputs_that_cannot_be_written(recordings: Path, options: Options, tmp_
     assert done.returncode == 1
     first, second, summary = done.stderr.splitlines()
     assert first.endswith("a.json: File too large") and second.endswith("b.json: File too large")
-    assert "0 of 2 inputs transcribed, 2 failed" in summary
+    assert summary == "asrctl: 0 of 2 inputs transcribed, 2 failed"
 
 
 @pytest.mark.parametrize("provider", ["scripted", "scripted_stream"])

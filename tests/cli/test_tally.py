@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from asrctl.cli.tally import Tally
 
 
@@ -80,3 +82,28 @@ def test_progress_is_one_line_with_what_is_under_way() -> None:
     assert tally.progress() == (
         "1 of 2 inputs done; standard input up to 30.0 s; 1:30 of audio in 30.0 s, 3.0 x real time"
     )
+
+
+def test_what_does_the_rest_is_said_as_the_command_was(tmp_path: Path) -> None:
+    """With --skip-existing already there is nothing to add; what is current begins anew."""
+    outputs = [tmp_path / f"{n}.txt" for n in range(3)]
+    for skipped, command in ((None, "the same command with --skip-existing"), (0, "the same command")):
+        tally = Tally([f"{n}.wav" for n in range(3)], skipped)
+        assert tally.how_to_go_on(outputs) == f"; {command} goes on"
+        tally.begin(0)
+        assert tally.how_to_go_on(outputs) == f"; {command} begins 0.wav anew and goes on"
+        tally.begin(1)
+        assert tally.how_to_go_on(outputs) == f"; {command} begins 0.wav, 1.wav anew and goes on"
+        assert tally.how_to_go_on([None, *outputs[1:]]) == ""
+    (tmp_path / "1.txt.part").write_text("so far")
+    assert tally.how_to_go_on(outputs).startswith(f"; partial text: {tmp_path / '1.txt.part'}; the same")
+    assert Tally(["a.wav"]).how_to_go_on(outputs[:1]) == "; the same command begins it again"
+
+
+def test_where_nothing_was_transcribed_there_is_no_speed() -> None:
+    """Of inputs that all failed."""
+    tally = Tally(["a", "b"])
+    for index in range(2):
+        tally.begin(index)
+        tally.end(index, failed=True)
+    assert tally.summary() == "0 of 2 inputs transcribed, 2 failed"

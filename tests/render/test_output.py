@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from asrctl.errors import AsrctlError, UsageError
-from asrctl.render.output import Output, destinations, part_of
+from asrctl.render.output import Output, destinations, left_of, part_of
 
 
 def test_text_is_there_while_the_file_is_open(tmp_path: Path) -> None:
@@ -275,6 +275,41 @@ def test_a_whole_file_has_its_name_only_once_it_is_complete(tmp_path: Path) -> N
     with Output(path, whole=True) as output:
         output.write("all")
     assert path.read_text() == "all" and not part_of(path).exists()
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_the_longer_part_stays_until_the_text_is_complete(existed: bool, tmp_path: Path) -> None:
+    """Whatever ended the run that left it, and whatever ends this one, before or after its first words."""
+    path = tmp_path / "a.txt"
+    if existed:
+        path.write_text("complete\n")
+    part_of(path).write_text("a good deal\n")
+    for said in ("", "little\n"):
+        with pytest.raises(ValueError), Output(path, whole=True) as output:
+            output.write(said)
+            raise ValueError
+        with Output(path, whole=True) as output:
+            output.write(said)
+            output.leave_incomplete()
+        Output(path, whole=True)._file.close()  # killed
+        assert left_of(path) in (part_of(path), None)
+    with pytest.raises(KeyboardInterrupt), Output(path, whole=True) as output:
+        raise KeyboardInterrupt
+    assert left_of(path) == part_of(path) and part_of(path).read_text() == "a good deal\n"
+    with pytest.raises(KeyboardInterrupt), Output(path, whole=True) as output:
+        output.write("more than that there was\n")
+        raise KeyboardInterrupt
+    assert part_of(path).read_text() == "more than that there was\n"
+    with Output(path, whole=True) as output:
+        output.write("all\n")
+    assert path.read_text() == "all\n" and [*tmp_path.iterdir()] == [path] and left_of(path) is None
+
+
+def test_nothing_is_left_where_there_was_no_text(tmp_path: Path) -> None:
+    """Of a source that was left before its first words, say."""
+    with Output(tmp_path / "a.txt", whole=True) as output:
+        output.leave_incomplete()
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_cancelled_task_keeps_what_was_transcribed_as_an_interrupt_does(tmp_path: Path) -> None:
