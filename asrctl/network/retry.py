@@ -183,7 +183,8 @@ class Attempts:
             self.heard()
         if self._working:
             self._working, self._away_since_s = False, self._clock()
-        if failure.at_once or self._ready_s >= self._options.forgive_after_s:
+        asked = failure.retry_after_s is not None  # by a server that is well, and full
+        if failure.at_once or asked or self._ready_s >= self._options.forgive_after_s:
             self._breaker.succeeded()
         else:
             self._breaker.failed()
@@ -195,7 +196,7 @@ class Attempts:
                 raise GaveUp(f"{failure.reason}; gave up after {self.number} attempts")
             wait_s = self._options.max_s
         if not failure.at_once:
-            await self._wait(max(wait_s, self._breaker.wait_s()), asked=failure.retry_after_s is not None)
+            await self._wait(max(wait_s, self._breaker.wait_s()), asked=asked)
 
     async def _wait(self, wait_s: float, *, asked: bool = False) -> None:
         """Wait, but no longer than there is time for another attempt, unless the server asked for it."""

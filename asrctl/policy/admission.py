@@ -25,7 +25,7 @@ class AdmissionOptions:
         max_by_source: Bounds for single sources; those that are not named have only `max_sessions`.
         target_load: Share of the workers' time that sessions are let in up to.
         session_s: How long a session is taken to last before any has ended.
-        max_retry_after_s: The longest time anybody is told to wait.
+        max_retry_after_s: The longest time anybody is told to wait: who asks seldom finds the places taken.
 
     Raises:
         UsageError: A value that makes no sense.
@@ -35,7 +35,7 @@ class AdmissionOptions:
     max_by_source: Mapping[Source, int] = field(default_factory=dict)
     target_load: float = 0.8
     session_s: float = 300.0
-    max_retry_after_s: int = 120
+    max_retry_after_s: int = 5
 
     def __post_init__(self) -> None:
         """Validate once, at the edge."""

@@ -118,6 +118,17 @@ def test_what_the_server_asks_for() -> None:
     assert Run(outcome, random=lambda: 0.0).go() == [7.0]
 
 
+def test_a_full_server_is_well() -> None:
+    """Who is told when to come again comes then, however often: the breaker keeps nobody from it."""
+
+    def outcome(*_: object) -> None:
+        raise LinkFailure("the server is full", 5.0, answered=True)
+
+    run = Run(outcome, random=lambda: 0.0, breaker=BreakerOptions())
+    assert run.fails() == "the server is full; gave up after 15 attempts"
+    assert run.time.slept_s == [5.0] * 14
+
+
 def test_without_a_wait() -> None:
     """Where a new session is all that is missing, it is asked for at once, and the server is well."""
 
