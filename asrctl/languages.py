@@ -66,7 +66,8 @@ def _checked(language: str, multilingual: bool, model: str) -> str:
             if near
             else 'give a code such as en, de or zh, several as en,es, or "auto"'
         )
-        raise UsageError(f"there is no language {language!r}: {hint}")
+        missing = f"there is no language {language!r}" if code else "a language is missing"
+        raise UsageError(f"{missing}: {hint}")
     if multilingual:
         return code
     if code not in (AUTO, "en"):

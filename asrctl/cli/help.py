@@ -63,8 +63,8 @@ class GroupedCommand(TyperCommand):
         rest = super().parse_args(ctx, args)
         for parameter in self.get_params(ctx):
             value = ctx.params.get(parameter.name)
-            if isinstance(value, float) and math.isnan(value):  # no range keeps it out
-                raise UsageError(f"{parameter.opts[0]}: nan is not a number")
+            if isinstance(value, float) and not math.isfinite(value):  # a range may let it in
+                raise UsageError(f"{parameter.opts[0]}: {value:g} is not a finite number")
         return rest
 
     def invoke(self, ctx: Any) -> Any:

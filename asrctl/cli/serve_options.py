@@ -69,6 +69,8 @@ FallbackProvider = Annotated[str | None, provider("Provider of the fallback mode
 Language = Annotated[
     str | None,
     typer.Option(
+        "--language",
+        "-l",
         metavar="CODE",
         help="Default language for clients that send none; 'auto' detects it, en,es chooses between these.",
     ),

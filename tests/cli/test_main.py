@@ -369,3 +369,20 @@ def test_a_file_whose_name_looks_like_an_option(
     assert run("transcribe", "--help") == 0
     assert run("transcribe", "--", "-talk.wav") == 1
     assert "-talk.wav: it is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["serve", "-m", "nothing"], 3, "there is no model"),
+        (["serve", "-l", "xx"], 2, "there is no language 'xx'"),
+        (["bench", "stream", "-m", "nothing"], 3, "there is no model"),
+        (["bench", "coldstart", "-m", "nothing"], 3, "there is no model"),
+    ],
+)
+def test_short_options_are_the_same_for_all_commands(
+    args: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `transcribe` has them."""
+    assert run(*args) == code
+    assert message in capsys.readouterr().err

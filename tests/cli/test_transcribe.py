@@ -131,7 +131,9 @@ def test_a_crash_of_native_code_is_survived(speech: Path, options: Options, tmp_
         (["{speech}", "--output", "/nowhere/a.txt"], 1, "cannot write /nowhere/a.txt"),
         (["{speech}", "--output", "{speech}"], 2, "overwrite"),
         (["{speech}", "--raw-rate", "3"], 2, "raw format"),
-        (["{speech}", "--wait-for-server", "nan"], 2, "--wait-for-server: nan is not a number"),
+        (["{speech}", "--wait-for-server", "nan"], 2, "--wait-for-server: nan is not a finite number"),
+        (["{speech}", "--paragraph-pause", "inf"], 2, "--paragraph-pause: inf is not a finite number"),
+        (["{speech}", "--language", ","], 2, "a language is missing: give a code such as en"),
         (["{speech}", "--config", "/nowhere/c.toml"], 2, "/nowhere/c.toml"),
     ],
 )
@@ -217,6 +219,7 @@ def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
     audio = records[-1]["audio"]
     known = audio["speech_s"] + audio["silence_s"] + audio["dropped_s"]
     assert known == pytest.approx(audio["received_s"]) and known > 0
+    # A pipe's length is not known.
     said = re.findall(r"stopped: not transcribed from ([\d.]+) s on, where ([\d.]+) s may be speech", errors)
     assert [float(each) for each in said[0]] == pytest.approx(
         [audio["speech_s"], audio["dropped_s"]], abs=0.01
