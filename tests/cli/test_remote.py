@@ -478,7 +478,7 @@ def test_another_language_is_noticed_by_the_servers_model(
     ear = _RemoteEar(client, Heard([]), view, RemoteRequest("", QUICK, LiveRequest()))  # type: ignore[arg-type]
     scribe = Scribe(Heard([]), view, WRITERS["txt"](io.StringIO(), RenderOptions()))
     for number in range(8):
-        scribe.write(Segment(2.0 * number, 2.0 * number + 2, "Good Heaven", 0.1))
+        scribe.write(Segment(2.0 * number, 2.0 * number + 2, "Go to modern, the tefamun", 0.1))
     ear.conclude(scribe, 0, 0, True)
     assert ("seems not to be English" in capsys.readouterr().err) == doubted
 
