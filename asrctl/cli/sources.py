@@ -99,7 +99,9 @@ def open_input(name: str, options: InputOptions) -> AudioReader:
         except OSError as error:
             raise AudioError(f"{name}: it is a directory that cannot be read: {error.strerror}") from error
         hint = "" if options.recursive else "; --recursive looks further down"
-        raise AudioError(f"{name}: no file in this directory has an extension of audio or video{hint}")
+        raise AudioError(
+            f"{name}: it is a directory, and no file in it has an extension of audio or video{hint}"
+        )
 
     return open_audio(
         name,

@@ -195,8 +195,7 @@ class WorkerProcess:
             self._kill()
 
     def _kill(self) -> None:
-        # Not by `Process.kill`, which may reap the process before asyncio's watcher does; that would then
-        # report a wrong exit code, and warn of it.
+        # Not by `Process.kill`: it may reap the process before asyncio's watcher, which warns of that.
         with contextlib.suppress(ProcessLookupError):
             if self._process.returncode is None:
                 os.kill(self.pid, signal.SIGKILL) if os.name == "posix" else self._process.kill()
@@ -219,9 +218,10 @@ class WorkerProcess:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(_REAP_S):
                 await self._process.wait()
+                await self._stdin.wait_closed()  # Python 3.11.2 logs an error that nobody asks for
 
     async def _ask(self, request: Request, payload: bytes, deadline_s: float) -> Reply:
         assert self._reply is None, "one request at a time"

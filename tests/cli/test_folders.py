@@ -104,7 +104,7 @@ def test_a_directory_without_recordings_says_what_it_holds(
     assert run("transcribe", str(tmp_path), *options()) == 1
     said = capsys.readouterr().err
     assert "left out 1 other file (.xyz); to try it, name it" in said
-    assert "no file in this directory has an extension of audio or video" in said
+    assert "no file in it has an extension of audio or video" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
@@ -197,7 +197,7 @@ def test_a_broken_input_does_not_stop_other_jobs(
     assert run("transcribe", *arguments, "--output-dir", str(out)) == 1
     assert below(out) == ["a.txt", "b.txt"]
     said = capsys.readouterr().err
-    assert "a0.wav: " in said and "empty: no file in this directory has an extension" in said
+    assert "a0.wav: " in said and "empty: it is a directory, and no file in it has an extension" in said
     assert "2 of 4 inputs transcribed, 2 failed" in said
 
 
@@ -271,7 +271,7 @@ def test_looking_further_down_is_no_advice_after_it(
     """A directory that holds nothing is told either way."""
     assert run("transcribe", str(recordings / "empty"), *options(), *option) == 1
     said = capsys.readouterr().err
-    assert "no file in this directory has an extension" in said and ("--recursive" in said) == hint
+    assert "no file in it has an extension" in said and ("--recursive" in said) == hint
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
