@@ -22,6 +22,7 @@ SECTIONS = {
     },
     "Files": {
         "comparison": "Long file: speed against word errors",
+        "comparison_hard": "The same of hard speech, the half that is reported",
         "shortfile": "Short files, exec to exit, warm page cache, medians in seconds",
         "memory": "Memory of `asrctl transcribe`, default settings",
         "growth": "Resident memory of whisper.cpp alone after 10, 50 and 100 % of the decodes",
@@ -57,6 +58,7 @@ SECTIONS = {
     "Server": {
         "serve_table": "One to sixteen sessions, by provider",
         "serve_table_hard": "The same of hard speech, the half that is reported, on a faster machine",
+        "serve_minutes": "Ten sessions of hard speech for ten minutes, the half that is reported",
         "serve_load": "Ten sessions",
         "serve_load_hard": "Ten sessions of hard speech, the half that is reported",
         "serve_latency": "Latency that the server adds to the engine",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _QUIETER_DB = 20.0
-"""Whisper hears a sentence that is 30 dB below the next one in its window, and none at 40."""
+"""Whisper hears a sentence that is so far below the next one in its window, and none that is twice as far."""
 _MAX_GAIN_DB = 40.0
 
 
