@@ -49,6 +49,7 @@ SECTIONS = {
     },
     "Speakers by voice": {
         "speakers": "Who spoke, in conversations made of clips of LibriSpeech",
+        "speakers_live": "What that costs live sessions",
     },
     "Vocabulary": {
         "vocabulary_whisper_cpp_tiny_en": "Rare terms with a vocabulary and without: whisper.cpp, tiny.en",
