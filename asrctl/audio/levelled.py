@@ -19,11 +19,11 @@ def levelled(utterances: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float
         utterances: Each of shape (n,), mono float32.
     """
     levels_db = [
-        10 * np.log10(max(1e-12, float(np.mean(each**2)))) if len(each) else -120.0 for each in utterances
+        10 * np.log10(max(1e-12, float(np.var(each)))) if len(each) else -120.0 for each in utterances
     ]
     least_db = max(levels_db) - _QUIETER_DB
     gains_db = [min(_MAX_GAIN_DB, max(0.0, least_db - level_db)) for level_db in levels_db]
     return [
-        each * np.float32(10 ** (gain_db / 20)) if gain_db else each
+        (each - each.mean()) * np.float32(10 ** (gain_db / 20)) if gain_db and len(each) else each
         for each, gain_db in zip(utterances, gains_db, strict=True)
     ]

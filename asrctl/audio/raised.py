@@ -38,10 +38,12 @@ class Raised:
         whole = len(joined) - len(joined) % FRAME_SAMPLES
         self._rest = joined[whole:].copy()
         frames = np.nan_to_num(joined[:whole].reshape(-1, FRAME_SAMPLES), posinf=1.0, neginf=-1.0)
-        powers = np.mean(np.clip(frames, -1.0, 1.0) ** 2, axis=1)
+        frames = np.clip(frames, -1.0, 1.0)
+        offsets = frames.mean(axis=1, keepdims=True)  # a constant is no sound, and would be raised with it
+        powers = frames.var(axis=1)
         levels_db = 10 * np.log10(powers + _FLOOR_POWER)
         gains = [10 ** (self._level.gain_db(float(level), _FRAME_S) / 20) for level in levels_db]
-        raised = frames * np.array(gains, np.float32).reshape(-1, 1)
+        raised = offsets + (frames - offsets) * np.array(gains, np.float32).reshape(-1, 1)
         return self._tones.silenced(frames, self._detector.probabilities(raised.reshape(-1)))
 
     def flush(self) -> NDArray[np.float32]:

@@ -43,6 +43,16 @@ def test_a_far_sentence_between_near_ones_is_heard(weights: SileroWeights) -> No
     assert found[start : start + len(loud)].sum() >= 0.8 * loud.sum()
 
 
+def test_a_constant_offset_hides_no_quiet_sentence(weights: SileroWeights) -> None:
+    """As cheap sound cards add it; the sentence is 42 dB below the one before."""
+    speech, pause = sample_speech(), np.zeros(24_000, np.float32)
+    mixed = np.concatenate([speech, pause, quieter(speech, 42)]) + np.float32(0.02)
+    found = Raised(SileroVad(weights)).probabilities(mixed) >= SPEECH
+    loud = SileroVad(weights).probabilities(speech) >= SPEECH
+    start = (len(speech) + len(pause)) // FRAME_SAMPLES
+    assert found[start : start + len(loud)].sum() >= 0.8 * loud.sum()
+
+
 def test_cutting_changes_nothing(weights: SileroWeights) -> None:
     """Samples one by one or all at once, the probabilities are the same; so is the last, unfilled frame."""
     speech = quieter(sample_speech()[:20_100], 40)
