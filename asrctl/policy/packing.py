@@ -50,10 +50,22 @@ class Window:
     """Audio to decode at once: the samples of `spans`, with `pause_samples` of silence between each two.
 
     Spans are in order and do not touch; one span may cover several utterances and the short pauses between.
+    It is `doubtful` whether anybody speaks in a window that no detector took for speech.
     """
 
     spans: tuple[Span, ...]
     pause_samples: int
+    doubtful: bool = False
+
+    @property
+    def start_sample(self) -> int:
+        """Where its audio begins in the source."""
+        return self.spans[0].start_sample
+
+    @property
+    def end_sample(self) -> int:
+        """Where its audio ends in the source."""
+        return self.spans[-1].end_sample
 
     @property
     def length_samples(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -25,6 +26,9 @@ _SYLLABLES_PER_S = 7
 """Healthy adults asked to repeat a syllable as fast as they can say 5 to 7 a second (the diadochokinetic
 rate of speech pathology). A loop that fills `token_budget` has 7 tokens a second and ten more."""
 _SYLLABLES_MORE = 1
+_PIECES = re.compile(r"[^\s,/\u2010-\u2015-]+")
+"""A loop may be one word, "C-C-C-C"; letters with signs, as Hindi has them, are not parted."""
+_LOOP_IN_A_WORD = re.compile(r"(.{1,16}?)\1{4,}")
 
 
 class Effort(StrEnum):
@@ -105,15 +109,21 @@ def loop_free(words: Sequence[str], duration_s: float) -> list[int]:
     return kept
 
 
+def word_without_loop(word: str) -> str:
+    """A word with one round of what comes five times in a row within it, "C-C-C-C-C"."""
+    return _LOOP_IN_A_WORD.sub(r"\1", word)
+
+
 def has_loop(text: str) -> bool:
     """Whether the same one to eight words come at least three times in a row, said or not."""
-    keys = [word_key(word) for word in text.split()]
+    keys = [word_key(piece) for piece in _PIECES.findall(text)]
     return any(_loop_at(keys, at, _SUSPICIOUS_REPEATS)[1] > 1 for at in range(len(keys)))
 
 
 def is_sayable(words: Sequence[str], duration_s: float) -> bool:
     """Whether somebody could say these words in this time, repeating one after the other."""
-    return sum(syllables(word) for word in words) <= _SYLLABLES_PER_S * duration_s + _SYLLABLES_MORE
+    said = sum(syllables(piece) for word in words for piece in _PIECES.findall(word))
+    return said <= _SYLLABLES_PER_S * duration_s + _SYLLABLES_MORE
 
 
 def _loop_at(keys: list[str], at: int, least_repeats: int) -> tuple[int, int]:

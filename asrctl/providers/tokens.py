@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-from asrctl.policy.window import loop_free
+from asrctl.policy.window import is_sayable, loop_free, word_without_loop
 from asrctl.transcript import Hypothesis, Segment, Word
 
 _UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue", "km", "bo"})
@@ -115,7 +115,12 @@ def _inside(span: Segment | Word, floor_s: float, ceiling_s: float) -> tuple[flo
 def _without_loops(segment: Segment, duration_s: float) -> Segment:
     texts = segment.text.split()
     kept = loop_free(texts, duration_s)
-    if len(kept) == len(texts):
+    said = [texts[at] for at in kept]
+    if not is_sayable(said, duration_s):
+        said = [word_without_loop(text) for text in said]
+    if said == texts:
         return segment
-    words = tuple(segment.words[at] for at in kept) if len(segment.words) == len(texts) else segment.words
-    return replace(segment, text=" ".join(texts[at] for at in kept), words=words)
+    words = segment.words
+    if len(words) == len(texts):
+        words = tuple(replace(words[at], text=text) for at, text in zip(kept, said, strict=True))
+    return replace(segment, text=" ".join(said), words=words)

@@ -6,35 +6,36 @@ At most a few windows are in memory at once, however long the input is.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.audio.levelled import levelled
 from asrctl.errors import AudioError, DecodeError, ProviderError, UsageError, WorkerCrashed, WorkerTimeout
 from asrctl.languages import is_open
-from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
+from asrctl.policy.endpointing import EndpointerOptions, Span
 from asrctl.policy.language import LanguageBelief, changes_within
-from asrctl.policy.packing import Packer, PackingOptions, Window
+from asrctl.policy.packing import PackingOptions, Window
 from asrctl.policy.placing import place
 from asrctl.policy.priority import Kind, Source, Ticket
-from asrctl.policy.voiced import VoicedFrames
+from asrctl.policy.words import words_of
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import WindowDecoder
-from asrctl.streaming.buffer import SampleBuffer
 from asrctl.streaming.in_language import corrected
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
+from asrctl.streaming.windowing import Windowing
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, LanguageEvidence, Segment, Track
 
 _AHEAD = 2
 """Windows submitted ahead for each worker, so that none waits for the reader."""
 _TELLING_WINDOWS = 3
 """So many tell which language is spoken, so that a wrong choice is noticed; each costs a detection."""
+_SURE = 0.45
+"""Least confidence in a segment where no detector heard speech; 0.4 to 0.5 were as good on the audio of
+`LoudGaps`, and below are words that nobody said."""
 _ABOUT_ONE_WINDOW = (DecodeError, WorkerCrashed, WorkerTimeout)
 """Errors after which the other windows may still be decoded."""
 
@@ -103,7 +104,7 @@ class FileTranscription:
         """
         self._chunks = chunks
         self._decoder = decoder
-        self._detector = detector
+        self._windowing = Windowing(detector, options.endpointing, options.packing)
         self._decode = options.decode
         self._belief = LanguageBelief(options.decode.language)
         self._likely = options.decode.language
@@ -111,15 +112,12 @@ class FileTranscription:
         self._knows_nothing = self._belief.is_open
         self._windows = 0
         self._ticket = Ticket(session=name, kind=Kind.FINAL, source=source)
-        self._buffer = SampleBuffer()
-        self._voiced = VoicedFrames()
-        self._packer = Packer(options.packing)
-        self._endpointer = Endpointer(options.endpointing)
         self._results: asyncio.Queue[_Submitted | Exception | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(_AHEAD * decoder.width)
         self._under_way: set[asyncio.Task[Hypothesis]] = set()
-        self._uncollected: deque[Span] = deque()
         self._speech_samples = 0
+        self._doubtful_samples = 0
+        """What no detector took for speech, and is in another part of the account than silence."""
         self._dropped_samples = 0
         self.language = ""
         self.evidence: tuple[LanguageEvidence, ...] = ()
@@ -133,21 +131,21 @@ class FileTranscription:
     def account(self) -> AudioAccount:
         """Where every sample read so far went; speech that is not transcribed yet is pending."""
         return AudioAccount(
-            received_samples=self._buffer.end_sample,
+            received_samples=self._windowing.end_sample,
             speech_samples=self._speech_samples,
-            silence_samples=self._endpointer.account.silence_samples,
+            silence_samples=self._windowing.account.silence_samples - self._doubtful_samples,
             dropped_samples=self._dropped_samples,
         )
 
     @property
     def length_samples(self) -> int:
         """How much was read so far."""
-        return self._buffer.end_sample
+        return self._windowing.end_sample
 
     @property
     def settled_sample(self) -> int:
         """No segment that is still to come starts before this sample."""
-        return self._uncollected[0].start_sample if self._uncollected else self._endpointer.settled_sample
+        return self._windowing.settled_sample
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -194,11 +192,14 @@ class FileTranscription:
             parts = await self._in_their_languages(submitted, task.result())
         except _ABOUT_ONE_WINDOW as error:
             self._dropped_samples += self._settle(window)
-            start_s, end_s = (edge / SAMPLE_RATE_HZ for edge in _edges(window))
+            start_s, end_s = window.start_sample / SAMPLE_RATE_HZ, window.end_sample / SAMPLE_RATE_HZ
             self.lost.append(f"dropped {start_s:.1f}-{end_s:.1f} s: {error}")
             return []
+        self.done_samples = window.end_sample
+        if window.doubtful and not any(hypothesis.segments for _, hypothesis in parts):
+            self._windowing.settle(window)
+            return []
         self._speech_samples += self._settle(window)
-        self.done_samples = window.spans[-1].end_sample
         return [segment for part, hypothesis in parts for segment in self._take(part, hypothesis, submitted)]
 
     def _take(self, window: Window, hypothesis: Hypothesis, submitted: _Submitted) -> Iterator[Segment]:
@@ -211,7 +212,7 @@ class FileTranscription:
         voiced = [
             span
             for span in submitted.voiced
-            if span.end_sample > window.spans[0].start_sample and span.start_sample < _edges(window)[1]
+            if span.end_sample > window.start_sample and span.start_sample < window.end_sample
         ]
         for segment in place(hypothesis.segments, window, voiced):
             yield replace(segment, language=hypothesis.language)
@@ -221,6 +222,9 @@ class FileTranscription:
     ) -> list[tuple[Window, Hypothesis]]:
         """What a window says; if its language changes within, each of its parts by itself."""
         window, belief = submitted.window, self._belief
+        if window.doubtful:
+            sure = [each for each in first.segments if each.confidence >= _SURE and words_of(each.text)]
+            return [(window, replace(first, segments=tuple(sure)))]
         if not belief.is_open:
             self.evidence += first.evidence
         if len(window.spans) > 1 and changes_within(belief, first.evidence):
@@ -258,11 +262,9 @@ class FileTranscription:
         self._likely = self._belief.language
 
     def _settle(self, window: Window) -> int:
-        """Samples of the utterances in a window, which are pending no more."""
-        _, end_sample = _edges(window)
-        settled = 0
-        while self._uncollected and self._uncollected[0].end_sample <= end_sample:
-            settled += self._uncollected.popleft().length_samples
+        """Samples of the utterances in a window, which are pending no more, and no silence."""
+        settled = self._windowing.settle(window)
+        self._doubtful_samples += settled * window.doubtful
         return settled
 
     # Reading
@@ -271,10 +273,9 @@ class FileTranscription:
         """Submit windows as they fill; whatever goes wrong is handed to whoever takes the segments."""
         try:
             async for chunk in self._chunks:
-                for window in self._look_at(chunk):
+                for window in self._windowing.push(chunk):
                     await self._submit(window)
-                self._forget()
-            for window in self._look_at_the_end():
+            for window in self._windowing.flush():
                 await self._submit(window)
             self._results.put_nowait(None)
         except Exception as error:
@@ -282,15 +283,17 @@ class FileTranscription:
 
     async def _submit(self, window: Window) -> None:
         await self._room.acquire()
-        samples = self._samples_of(window)
+        samples = self._windowing.samples_of(window)
         tell_language = self._belief.is_open or self._windows < _TELLING_WINDOWS
-        self._windows += 1
+        self._windows += not window.doubtful
         decode = self._decode_in(samples, self._likely, tell_language=tell_language)
         task = asyncio.create_task(decode, name="window")
         self._under_way.add(task)
         task.add_done_callback(self._done)
-        self._results.put_nowait(_Submitted(window, samples, self._voiced.between(*_edges(window)), task))
-        if self._knows_nothing:  # later windows are most likely in the language of the first
+        self._results.put_nowait(_Submitted(window, samples, self._windowing.voiced_in(window), task))
+        if (
+            self._knows_nothing and not window.doubtful
+        ):  # later windows are most likely in the language of the first
             await asyncio.wait([task])
             if not task.cancelled() and task.exception() is None:
                 self._knows_nothing = False
@@ -300,42 +303,3 @@ class FileTranscription:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # which nobody else may ask for, if an earlier window ends the iteration
-
-    def _look_at(self, chunk: NDArray[np.float32]) -> Iterator[Window]:
-        self._buffer.append(chunk)
-        for probability in self._detector.probabilities(chunk):
-            yield from self._packed(self._push(float(probability), FRAME_SAMPLES))
-
-    def _look_at_the_end(self) -> Iterator[Window]:
-        for probability in self._detector.flush():
-            rest = self._buffer.end_sample % FRAME_SAMPLES
-            yield from self._packed(self._push(float(probability), rest))
-        yield from self._packed(self._endpointer.flush())
-        yield from self._packer.flush()
-
-    def _push(self, probability: float, frame_samples: int) -> list[Event]:
-        self._voiced.push(probability, frame_samples)
-        return self._endpointer.push(probability, frame_samples)
-
-    def _packed(self, events: Iterable[Event]) -> Iterator[Window]:
-        spans = [event.span for event in events if isinstance(event, SpeechEnded)]
-        self._uncollected += spans
-        for span in spans:
-            yield from self._packer.push(span)
-        yield from self._packer.settle(self._endpointer.settled_sample)
-
-    def _forget(self) -> None:
-        """Let go of all audio but that of the window being packed and of the utterance being heard."""
-        waiting = self._packer.start_sample
-        needed = self._endpointer.settled_sample if waiting is None else waiting
-        self._buffer.forget(needed)
-        self._voiced.forget(needed)
-
-    def _samples_of(self, window: Window) -> NDArray[np.float32]:
-        pause = np.zeros(window.pause_samples, np.float32)
-        utterances = levelled([self._buffer.read(span) for span in window.spans])
-        return np.concatenate([piece for each in utterances for piece in (each, pause)][:-1])
-
-
-def _edges(window: Window) -> tuple[int, int]:
-    return window.spans[0].start_sample, window.spans[-1].end_sample

@@ -11,9 +11,11 @@ from asrctl.policy.window import (
     Effort,
     audio_context,
     has_loop,
+    is_sayable,
     loop_free,
     second_audio_context,
     token_budget,
+    word_without_loop,
 )
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "D.", "é", "...", "7"]), max_size=40)
@@ -83,11 +85,29 @@ def test_token_budget(duration_s: float, tokens: int) -> None:
         ("a b c d e f g h i " * 3, False),
         ("- - -", False),
         ("go - go - go -", True),
+        ("the C-C-C-C", True),
+        ("twenty-one, twenty-two, twenty-three", False),
+        ("1,000,000", False),
+        ("का की के को कि", False),
     ],
 )
 def test_has_loop(text: str, loops: bool) -> None:
     """One to eight words three times in a row, whatever their case and punctuation; dashes are no words."""
     assert has_loop(text) is loops
+
+
+@pytest.mark.parametrize(
+    ("word", "kept"),
+    [
+        ("-".join("C" * 90), "C-C"),
+        ("ha-ha-ha", "ha-ha-ha"),
+        ("twenty-one,", "twenty-one,"),
+        ("1,1,1,1,1,1,1", "1,1"),
+    ],
+)
+def test_word_without_loop(word: str, kept: str) -> None:
+    """A decoder may loop within a word."""
+    assert word_without_loop(word) == kept
 
 
 @pytest.mark.parametrize(
@@ -117,6 +137,7 @@ def test_loop_free(text: str, duration_s: float, kept: str) -> None:
         ("No, no, no, no, no, no, no, no, no.", 1.3),
         ("はい はい はい はい はい はい", 2.0),
         ("जय जय जय जय जय जय", 2.0),
+        ("ha-ha-ha-ha-ha-ha", 1.0),
     ],
 )
 def test_spoken_repetitions_stay(text: str, duration_s: float) -> None:
@@ -149,3 +170,9 @@ def test_a_loop_that_fills_the_token_budget_is_cut(duration_s: float) -> None:
     """A word is a token at least, and a decoder that loops goes on until its budget is spent."""
     words = ["the"] * token_budget(duration_s)
     assert len(loop_free(words, duration_s)) == 1
+
+
+def test_a_loop_within_a_word_takes_time_too() -> None:
+    """Nobody says ninety letters in twelve seconds."""
+    assert not is_sayable(["Amken,", "-".join("C" * 90)], 12.0)
+    assert is_sayable(["A-B-C,", "twenty-five"], 1.0)

@@ -101,6 +101,16 @@ def test_loops_are_cut_with_their_words() -> None:
     assert (cut.text, cut.words) == ("go", words[:2])
 
 
+def test_a_loop_within_a_word_is_cut() -> None:
+    """Text and words alike; what can be said in the time stays."""
+    looped = "-".join("C" * 60)
+    words = (Word(0.0, 1.0, "Amken,", 0.9), Word(1.0, 4.0, looped, 0.9))
+    (segment,) = tidy((Segment(0.0, 4.0, f"Amken, {looped}", 0.9, words),), 4.0)
+    assert segment.text == "Amken, C-C"
+    assert [word.text for word in segment.words] == ["Amken,", "C-C"]
+    assert tidy((Segment(0.0, 4.0, "ha-ha-ha-ha-ha", 0.9),), 4.0)[0].text == "ha-ha-ha-ha-ha"
+
+
 def test_spoken_repetitions_have_until_the_next_segment() -> None:
     """A segment whose end came early is no loop if its words fit before the next, or before the end."""
     said = " ".join(["five"] * 8)

@@ -194,6 +194,57 @@ async def test_silence_is_never_decoded() -> None:
     assert_balanced(work, 60 * SAMPLE_RATE_HZ)
 
 
+class Deaf(LevelDetector):
+    """Hears nothing between the second and the ninth second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frames = 0
+
+    def probabilities(self, samples: Samples) -> Samples:
+        heard = super().probabilities(samples)
+        times_s = (self._frames + np.arange(len(heard))) * FRAME_SAMPLES / SAMPLE_RATE_HZ
+        self._frames += len(heard)
+        return np.where((times_s > 2) & (times_s < 9), 0.0, heard).astype(np.float32)
+
+
+class Unsure(Faulty):
+    """Is as sure of what it hears as it is told to be."""
+
+    def __init__(self, confidence: float) -> None:
+        super().__init__()
+        self._confidence = confidence
+
+    async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
+        heard = await super().decode(samples, options, ticket)
+        unsure = (replace(segment, confidence=self._confidence) for segment in heard.segments)
+        return replace(heard, segments=tuple(unsure))
+
+
+@pytest.mark.parametrize(("confidence", "kept"), [(1.0, True), (0.3, False)])
+async def test_loud_speech_that_is_not_detected(confidence: float, kept: bool) -> None:
+    """It is decoded where it is as loud as speech, and taken where the decoder is sure; all in order."""
+    audio = speak(range(69, -1, -1))
+    detected = texts(await all_of(transcription(audio, Unsure(1.0), WINDOWS)))
+    decoder = Unsure(confidence)
+    work = transcription(audio, decoder, WINDOWS, Deaf())
+    heard = texts(await all_of(work))
+    missing = [word for word in detected if word not in heard]
+    assert heard == [word for word in detected if word not in missing]
+    assert len(missing) <= 3 if kept else len(missing) > 20
+    assert (work.account.silence_samples < SAMPLE_RATE_HZ) == kept
+    assert_balanced(work, len(audio))
+
+
+async def test_undetected_speech_that_cannot_be_decoded_is_declared() -> None:
+    """Nobody knows that it was silence."""
+    audio = speak(range(69, -1, -1))
+    work = transcription(audio, Faulty(w30=DecodeError("no")), WINDOWS, Deaf())
+    await all_of(work)
+    assert work.account.dropped_samples > SAMPLE_RATE_HZ and len(work.lost) == 1
+    assert_balanced(work, len(audio))
+
+
 async def test_empty_input() -> None:
     """No samples at all: no segments, no language, an account of zeros."""
     work = transcription(silence(0), Faulty())
@@ -248,7 +299,8 @@ async def test_memory_is_bounded(talk_s: int) -> None:
         for number in range(40):
             async for chunk in sliced(block if number % 4 == 0 else silence(60), (16_000,)):
                 yield chunk
-            held.append(work._buffer.end_sample - work._buffer.start_sample)
+            buffer = work._windowing._buffer
+            held.append(buffer.end_sample - buffer.start_sample)
 
     work = transcription(long(), Faulty())
     assert len(texts(await all_of(work))) == 10 * 5 * talk_s
