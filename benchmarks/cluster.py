@@ -33,8 +33,8 @@ from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
 from asrctl.bench.paced import Talk
 from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.errors import ServerError
-from asrctl.providers.scripted import speak
 from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl_tests.scripted import speak
 from benchmarks.accuracy import Accuracy, accuracy
 from benchmarks.balancer import Balancer
 from benchmarks.cluster_nodes import Cluster, Fault, Kind, Node, plan

@@ -36,11 +36,10 @@ from asrctl.bench.setup import Samples
 from asrctl.bench.wer import WordErrors, word_errors
 from asrctl.client import Client, ClientOptions
 from asrctl.protocol import Final
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 from benchmarks.common import SAMPLE_RATE_HZ, Table, machine, note, save, table
 from benchmarks.serve_process import ServerProcess, Watch, end_on_sigterm
 from benchmarks.serve_sessions import wait_live
-from tests.plugins import install
 
 _LATENCY_GOAL_S, _MEMORY_GOAL_MB = 0.05, 10.0
 _HEAD_START_S = 0.2
@@ -303,7 +302,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", metavar="NAME", help="keep the raw figures as results/NAME.json")
     options = parser.parse_args(arguments)
     end_on_sigterm()
-    install()
     about = machine()
     with tempfile.TemporaryDirectory() as directory:
         script = Path(directory) / "script.json"

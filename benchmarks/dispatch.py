@@ -20,7 +20,6 @@ from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import SAMPLE_RATE_HZ
 from asrctl.workers.pool import WorkerPool
 from benchmarks.common import machine, save, table
-from tests.plugins import install
 
 _WARM_UP_JOBS = 10
 
@@ -49,7 +48,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the audio")
     parser.add_argument("--output", action="store_true", help="keep it in results/dispatch.json")
     options = parser.parse_args(arguments)
-    install()
     found = asyncio.run(overheads_ms(options.jobs, options.seconds))
     shares = [float(value) for value in np.percentile(found, (50, 95))]
     shown = table(["decodes", "of s", "p50 ms", "p95 ms"], [[options.jobs, options.seconds, *shares]])

@@ -27,15 +27,14 @@ import numpy as np
 from asrctl.events import Dropped, Event, Final, Finished, Partial, ProviderChanged
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.recognizer import Recognizer
-from asrctl.providers.scripted import speak
-from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.pool import WorkerPool
+from asrctl_tests.scripted import speak
+from asrctl_tests.scripted_stream import ScriptedStream, StreamScript
 from benchmarks.common import SAMPLE_RATE_HZ, machine, note, save, table
-from tests.plugins import install
 from tests.streaming.speech import LevelDetector
 
 _CHUNK_SAMPLES = SAMPLE_RATE_HZ // 50
@@ -180,7 +179,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", action="store_true", help="save under benchmarks/results")
     args = parser.parse_args()
-    install()
     results = asyncio.run(measure(args.losses, args.parallel, args.seed))
     whole, broken = results["whole"], results["broken"]
     found = table(["figure", "whole", "broken"], [[key, whole[key], broken[key]] for key in whole])

@@ -27,7 +27,6 @@ from asrctl.workers.listener import ListenerOptions
 from asrctl.workers.listeners import Listeners
 from benchmarks.common import machine, save, table
 from benchmarks.failover import Outcome, play, summary
-from tests.plugins import install
 
 _SESSIONS = 2
 _FAULTS = ("lost", "repeated", "out of order", "stable text changed", "unbalanced")
@@ -72,7 +71,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", action="store_true", help="save under benchmarks/results")
     options = parser.parse_args()
-    install()
     found = asyncio.run(measure(options.kills, options.seed))
     del found["taken up"]  # there is nobody else
     shown = table(["figure", "value"], [[key, value] for key, value in found.items()])

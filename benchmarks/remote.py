@@ -31,11 +31,10 @@ from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.recognizer import RemoteRecognizer
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.windows import RemoteWindows
-from asrctl.providers.scripted import speak
 from asrctl.workers.pool import BATCH
+from asrctl_tests.scripted import speak
 from benchmarks.common import machine, note, save, table
 from benchmarks.faults.proxy import FaultyProxy, seeded_plans
-from tests.plugins import install
 from tests.providers.brains import OpenAiBrain, VllmBrain
 from tests.providers.ears import Stream
 from tests.providers.http_server import HttpServer, serving_http
@@ -189,7 +188,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", action="store_true", help="save to benchmarks/results/remote.json")
     options = parser.parse_args(arguments)
-    install()
     results: dict[str, Any] = {"machine": machine(), "arguments": vars(options), "dialects": {}}
     latency, cuts, bad = [], [], 0
     for dialect in options.dialects:

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from asrctl.providers.recognizer import Completed, Heard, Lost, Spoken
-from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.settings import VoxtralSettings
+from asrctl_tests.scripted import speak
 from benchmarks.common import SAMPLE_RATE_HZ, machine, save, table
 from benchmarks.voxtral_deaths import deaths
 from benchmarks.voxtral_standin import LOAD_S, standin, text_of, utterances

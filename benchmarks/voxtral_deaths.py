@@ -15,7 +15,6 @@ from typing import Any
 from asrctl.events import Event, Final, Finished, ProviderChanged
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.recognizer import Voxtral
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import PooledRecognizer
@@ -23,6 +22,7 @@ from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import HealthCheck, PoolOptions
 from asrctl.workers.pool import WorkerPool
+from asrctl_tests.scripted import speak
 from benchmarks.voxtral_standin import Numbers, standin, text_of, utterances
 from tests.streaming.speech import LevelDetector, silence
 

@@ -22,8 +22,8 @@ from asrctl.assembly import health_check, prepare
 from asrctl.end_of_turn import process
 from asrctl.errors import AudioError, ModelError, ProviderError, UsageError
 from asrctl.providers.registry import PROVIDERS
-from asrctl.providers.scripted import speak
 from asrctl.settings import Settings
+from asrctl_tests.scripted import speak
 from tests.end_of_turn import children
 from tests.streaming.speech import LevelDetector, silence
 from tests.workers.conftest import Script

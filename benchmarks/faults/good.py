@@ -26,8 +26,8 @@ from asrctl.errors import AsrctlError, ServerError
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
 from asrctl.protocol import Dropped, Final
-from asrctl.providers.scripted import speak
 from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl_tests.scripted import speak
 
 SECOND = SAMPLE_RATE_HZ
 _CHUNK = 800

@@ -9,13 +9,11 @@ import sys
 from asrctl.cli import serve
 from asrctl.cli.main import main
 from asrctl.workers import standby
-from tests.plugins import install
 from tests.streaming.speech import LevelDetector
 
 _START = 'case $(cat "$BENCH_STARTS") in refuse) exit 1;; slow) sleep 3;; esac; exec "$@"'
 
 if __name__ == "__main__":
-    install()
     serve._detectors = LevelDetector
     if "BENCH_STARTS" in os.environ:
         standby.COMMAND[:] = ["sh", "-c", _START, "sh", *standby.COMMAND]

@@ -37,7 +37,7 @@ def victim(
 
     Args:
         serve: Settings of its section, beside the defaults.
-        script: Of the scripted provider; see asrctl/providers/scripted.py.
+        script: Of the scripted provider; see tests/plugins/site/asrctl_tests/scripted.py.
         model: A real one instead, and a real detector.
         starts: A file that says how worker processes start; see `processes.STARTS`.
     """

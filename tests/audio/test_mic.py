@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from asrctl.audio.live import Lost
 from asrctl.audio.mic import FULL, OVERFLOW, Microphone
 from asrctl.errors import AudioError
-from asrctl.providers.scripted import listen, speak
+from asrctl_tests.scripted import listen, speak
 from tests.audio.microphones import USB, FakePortAudio, Stream
 
 BLOCK = 800  # samples of 50 ms

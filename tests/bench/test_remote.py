@@ -20,7 +20,7 @@ from asrctl.errors import ServerError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 from benchmarks import promises
 from tests.server.servers import options_for, running, script
 from tests.streaming.speech import silence

@@ -17,10 +17,10 @@ from asrctl.bench.whisper_cli import contestant
 from asrctl.cli.bench_options import peers_of
 from asrctl.errors import AsrctlError, UsageError
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.providers.scripted import speak
 from asrctl.streaming.files import FileOptions
 from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.options import HealthCheck
+from asrctl_tests.scripted import speak
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 

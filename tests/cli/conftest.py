@@ -16,7 +16,7 @@ import soundfile
 from asrctl.audio.files import OpenAudio
 from asrctl.audio.replay import Replay
 from asrctl.audio.vad import SileroVad
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 from tests.streaming.speech import LevelDetector, silence
 
 from .commands import Options

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from asrctl.policy.admission import AdmissionOptions
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 from tests.streaming.speech import LevelDetector, silence
 
 from .commands import asrctl, run

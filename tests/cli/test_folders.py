@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from asrctl.cli.folders import Found, look_through
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 
 from .commands import Options, run
 

@@ -33,9 +33,9 @@ from asrctl.cli.local import listen
 from asrctl.errors import AsrctlError, AudioError, ModelError
 from asrctl.from_settings import stream_options
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.providers.scripted import speak
 from asrctl.settings import LiveSettings, Settings, VadSettings
 from asrctl.streaming.live import level_db
+from asrctl_tests.scripted import speak
 from tests.audio.microphones import USB, FakePortAudio, Stream
 from tests.streaming.speech import LevelDetector, silence
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from asrctl.audio import devices
 from asrctl.cli import live
-from asrctl.providers.scripted import speak
 from asrctl.streaming import live_tracks
+from asrctl_tests.scripted import speak
 from tests.audio.microphones import FakePortAudio, Stream, entry
 from tests.streaming.speech import silence
 

@@ -27,10 +27,10 @@ from asrctl.cli.view import FileView
 from asrctl.errors import UsageError
 from asrctl.protocol import Status
 from asrctl.providers.remote.settings import RemoteSettings
-from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.settings import VoxtralSettings
 from asrctl.settings import Settings, load
 from asrctl.workers.options import PoolOptions
+from asrctl_tests.scripted import speak
 from tests.streaming.speech import LevelDetector, silence
 
 from ..providers.brains import OpenAiBrain

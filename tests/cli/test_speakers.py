@@ -15,9 +15,9 @@ import asrctl
 from asrctl.audio.files import open_audio
 from asrctl.cli.view import FileView
 from asrctl.errors import AudioError, ModelError, UsageError
-from asrctl.providers.scripted import speak
 from asrctl.speakers import live_process, process
 from asrctl.speakers.options import SpeakerOptions
+from asrctl_tests.scripted import speak
 from tests.speakers import children
 from tests.streaming.speech import silence
 

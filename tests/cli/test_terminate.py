@@ -15,7 +15,7 @@ import pytest
 
 import asrctl
 from asrctl.cli import at_once, live
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 from tests.streaming.speech import silence
 
 from .commands import Options, run

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 from tests.audio.test_joined import DATA
 from tests.streaming.speech import silence
 

@@ -15,8 +15,8 @@ import pytest
 import soundfile
 
 from asrctl.audio.sample import sample_speech
-from asrctl.providers.scripted import speak
 from asrctl.render.formats import WRITERS
+from asrctl_tests.scripted import speak
 
 from .commands import Options, asrctl, run
 

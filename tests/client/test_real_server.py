@@ -19,7 +19,7 @@ from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
 from asrctl.protocol import Dropped, Final
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 from benchmarks.faults.proxy import FaultyProxy, Kind, seeded_plans
 from tests.client.clients import Heard, run
 from tests.server.servers import Running, options_for, running, script

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from asrctl.cluster.worker import LONG_S
-from asrctl.providers.scripted import WORD_SAMPLES, speak
 from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl_tests.scripted import WORD_SAMPLES, speak
 from tests.cli.commands import asrctl
 
 from .nodes import ADDRESS, isolated, why_not

@@ -19,9 +19,9 @@ from asrctl.cluster.batch import Batch
 from asrctl.cluster.pieces import PieceDecoder
 from asrctl.cluster.work import Failed, Work
 from asrctl.errors import AudioError, ModelError, ProviderError, UsageError
-from asrctl.providers.scripted import speak
 from asrctl.settings import Settings
 from asrctl.transcript import Transcript
+from asrctl_tests.scripted import speak
 from tests.cli.commands import Options
 from tests.streaming.speech import silence
 

@@ -24,12 +24,12 @@ from asrctl.providers.recognizer import Recognizer
 from asrctl.providers.remote.recognizer import RemoteRecognizer
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.windows import RemoteWindows
-from asrctl.providers.scripted import speak
-from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.streaming.pooled import PooledRecognizer, ServiceRecognizer
 from asrctl.workers.listeners import Listeners
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
+from asrctl_tests.scripted import speak
+from asrctl_tests.scripted_stream import ScriptedStream, StreamScript
 
 from . import voxtrals
 from .brains import OpenAiBrain, OwnTurnsBrain, VllmBrain

@@ -23,7 +23,7 @@ from asrctl.providers.recognizer import (
     StreamRequest,
     UtteranceStream,
 )
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 
 PATIENCE_S = 30.0
 SOON_S = 5.0

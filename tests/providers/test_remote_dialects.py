@@ -24,7 +24,7 @@ from asrctl.providers.remote.conversation import Conversation
 from asrctl.providers.remote.dialect import Dialect, Piece, Said
 from asrctl.providers.remote.pcm import Resampler
 from asrctl.providers.remote.settings import RemoteSettings
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 
 from .brains import (
     Brain,

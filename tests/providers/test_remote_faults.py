@@ -14,7 +14,7 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.conversation import Conversation
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 
 from .brains import OpenAiBrain, VllmBrain
 from .ears import PATIENCE_S, Ear, Stream, in_loop, request, until

@@ -13,7 +13,7 @@ from asrctl.protocol.wyoming import encode
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote import link
 from asrctl.providers.remote.address import address_of
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 
 from .brains import DeepgramBrain, WyomingBrain
 from .ears import in_loop, until

@@ -14,7 +14,7 @@ import pytest
 from asrctl.errors import DecodeError, ProviderError
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 
 from ..client.server import (
     WORD_SAMPLES,

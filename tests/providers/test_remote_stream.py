@@ -12,7 +12,7 @@ import pytest
 
 from asrctl.errors import ProviderError
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 
 from .brains import OwnTurnsBrain, VllmBrain
 from .ears import Ear, Stream, in_loop, request, until

@@ -21,8 +21,8 @@ from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.windows import RemoteWindows
-from asrctl.providers.scripted import speak
 from asrctl.transcript import Hypothesis
+from asrctl_tests.scripted import speak
 
 from .ears import SOON_S, in_loop, until
 from .http_server import Break, Hang, Hold, HttpFault, HttpServer, Reply, serving_http

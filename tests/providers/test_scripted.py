@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
-from asrctl.providers.scripted import WORD_SAMPLES, Scripted, listen, speak
+from asrctl_tests.scripted import WORD_SAMPLES, Scripted, listen, speak
 
 
 def scripted(tmp_path: Path, **script: Any) -> Scripted:
@@ -98,7 +98,7 @@ def test_crash(tmp_path: Path, script: dict[str, Any], code: int) -> None:
     path = tmp_path / "script.json"
     path.write_text(json.dumps(script))
     program = (
-        "from pathlib import Path; from asrctl.providers.scripted import *;"
+        "from pathlib import Path; from asrctl_tests.scripted import *;"
         f"m = Scripted(ModelSpec('scripted', Path({str(path)!r})));"
         "m.transcribe(speak([1]), DecodeOptions(), lambda: False)"
     )

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from asrctl.errors import ProviderError
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.blocks import (
     BLOCK_BYTES,
     HEAD_BYTES,
@@ -25,6 +24,7 @@ from asrctl.providers.voxtral.blocks import (
 )
 from asrctl.providers.voxtral.settings import VoxtralSettings
 from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl_tests.scripted import speak
 
 from .ears import Ear, in_loop, request, until, words
 from .voxtral_standin import install, make_weights

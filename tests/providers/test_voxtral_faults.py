@@ -17,9 +17,9 @@ import pytest
 
 from asrctl.errors import ProviderError
 from asrctl.providers.recognizer import Spoken
-from asrctl.providers.scripted import speak
 from asrctl.providers.voxtral.dialogue import Dialogue
 from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl_tests.scripted import speak
 
 from .ears import Stream, in_loop, request, until, words
 from .voxtral_standin import install, make_weights

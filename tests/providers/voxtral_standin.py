@@ -1,6 +1,6 @@
 """Stands in for the `voxtral` program: its options, pipes, blocks, delays and restarts, without its model.
 
-It writes the words that were spoken into its audio with `asrctl.providers.scripted.speak`, so that lost,
+It writes the words that were spoken into its audio with `asrctl_tests.scripted.speak`, so that lost,
 doubled and torn audio shows. It is a program of its own that needs the standard library only:
 
     python voxtral_standin.py SCRIPT -d DIR --stdin -I 0.5 --silent

@@ -37,7 +37,6 @@ from asrctl.protocol import (
     Start,
 )
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.providers.scripted import speak
 from asrctl.server.engine import Engine
 from asrctl.server.journal import Journal
 from asrctl.server.options import Models, NamedModel, ServeOptions
@@ -46,6 +45,7 @@ from asrctl.server.session import LiveSession
 from asrctl.server.tls import HandshakeLoop
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.workers.options import HealthCheck, PoolOptions
+from asrctl_tests.scripted import speak
 
 from ..streaming.speech import LevelDetector, silence
 
@@ -64,7 +64,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def script(path: Path, **faults: Any) -> ModelSpec:
-    """A script for the provider; see asrctl/providers/scripted.py."""
+    """A script for the provider; see tests/plugins/site/asrctl_tests/scripted.py."""
     path.write_text(json.dumps(faults))
     return ModelSpec("scripted", path, use_gpu=False)
 

@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed
 
 from asrctl.protocol import ClientState, Done, Dropped, Final, Opened
 from asrctl.providers.base import ModelSpec
-from asrctl.providers.scripted import speak
 from asrctl.workers.options import PoolOptions
+from asrctl_tests.scripted import speak
 
 from ..streaming.speech import silence
 from .servers import (

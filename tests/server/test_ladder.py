@@ -30,14 +30,14 @@ from asrctl.protocol import (
 )
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.recognizer import Recognizer
-from asrctl.providers.scripted import speak
-from asrctl.providers.scripted_stream import ScriptedStream
 from asrctl.server.options import Models, NamedModel
 from asrctl.server.session import Bounds, LiveSession, Surroundings
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.streaming.stream import StreamOptions
 from asrctl.transcript import Hypothesis
 from asrctl.workers.options import PoolOptions
+from asrctl_tests.scripted import speak
+from asrctl_tests.scripted_stream import ScriptedStream
 
 from ..streaming.speech import LevelDetector, heard_in, silence
 from .servers import HEALTH, Talker, check_account, options_for, pcm, running, spoken, until

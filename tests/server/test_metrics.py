@@ -13,7 +13,7 @@ from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.ladder import MEASURES, LadderOptions, Level
 from asrctl.protocol import Partial
 from asrctl.providers.base import ModelSpec
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 
 from ..streaming.speech import silence
 from .servers import Running, Talker, open_socket, options_for, pcm, running, spoken, until

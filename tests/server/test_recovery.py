@@ -14,10 +14,10 @@ import pytest
 from asrctl.errors import QueueFull
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.providers.scripted import speak
 from asrctl.server.engine import Engine
 from asrctl.server.session import LiveSession
 from asrctl.workers.options import PoolOptions
+from asrctl_tests.scripted import speak
 
 from .servers import HEALTH, Running, Talker, check_account, options_for, running, spoken, until
 

@@ -15,7 +15,7 @@ from asrctl.protocol import (
     SpeechEnded,
     SpeechStarted,
 )
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 
 from ..streaming.speech import silence
 from .servers import PCM, Running, Talker, check_account, pcm, spoken, until

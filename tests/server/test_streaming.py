@@ -12,9 +12,9 @@ import pytest
 from asrctl.policy.ladder import LadderOptions
 from asrctl.protocol import Opened, Partial, Status
 from asrctl.providers.base import ModelSpec
-from asrctl.providers.scripted import speak
-from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.server.options import NamedModel, ServeOptions, Streaming
+from asrctl_tests.scripted import speak
+from asrctl_tests.scripted_stream import ScriptedStream, StreamScript
 
 from ..streaming.speech import silence
 from .servers import Talker, check_account, options_for, pcm, running, script, spoken, until

@@ -15,9 +15,9 @@ from asrctl.events import Dropped, Event, Final, Finished, Partial, ProviderChan
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest, WindowDecoder
-from asrctl.providers.scripted import listen
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.transcript import Hypothesis, LanguageEvidence
+from asrctl_tests.scripted import listen
 from tests.streaming.speech import Samples, heard_in, until
 
 E = TypeVar("E", bound=Event)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.policy.endpointing import FRAME_SAMPLES
-from asrctl.providers.scripted import listen, speak
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
+from asrctl_tests.scripted import listen, speak
 
 Samples = NDArray[np.float32]
 PATIENCE_S = 30.0

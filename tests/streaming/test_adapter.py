@@ -18,9 +18,9 @@ from asrctl.policy.priority import Source
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Spoken, StreamRequest
-from asrctl.providers.scripted import speak
 from asrctl.streaming.adapter import WindowedStream
 from asrctl.transcript import LanguageEvidence
+from asrctl_tests.scripted import speak
 from tests.streaming.puppets import Decoder
 from tests.streaming.speech import Samples, heard_in, joined, silence, words
 from tests.streaming.virtual import VIRTUAL, others, settle

@@ -12,12 +12,12 @@ import pytest
 from asrctl.events import Dropped, Final, Partial, ProviderChanged
 from asrctl.policy.chain import ChainOptions
 from asrctl.providers.recognizer import Recognizer
-from asrctl.providers.scripted import speak
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import Pool, PooledRecognizer
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
 from asrctl.workers.slot import SlotState
+from asrctl_tests.scripted import speak
 from tests.streaming.puppets import Listener, assert_accounted
 from tests.streaming.speech import PATIENCE_S, LevelDetector, joined, silence, until, words
 from tests.workers.conftest import PoolOf, Script

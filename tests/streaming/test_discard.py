@@ -7,10 +7,10 @@ import pytest
 
 from asrctl.events import Dropped, Final, Finished, Flushed, SpeechEnded
 from asrctl.providers.recognizer import Completed
-from asrctl.providers.scripted import speak
 from asrctl.streaming.commands import Drop
 from asrctl.streaming.stream import Stream
 from asrctl.transcript import Hypothesis
+from asrctl_tests.scripted import speak
 
 from .speech import LevelDetector, silence
 

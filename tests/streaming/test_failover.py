@@ -18,12 +18,12 @@ from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.pacing import PacingOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest, Switched
-from asrctl.providers.scripted import speak
-from asrctl.providers.scripted_stream import ScriptedStream, StreamScript
 from asrctl.streaming.failover import FailoverStream
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
+from asrctl_tests.scripted import speak
+from asrctl_tests.scripted_stream import ScriptedStream, StreamScript
 from tests.streaming.puppets import Decoder, Listener, Puppet, assert_accounted, windowed
 from tests.streaming.rig import Rig
 from tests.streaming.speech import LevelDetector, heard_in, joined, silence, words

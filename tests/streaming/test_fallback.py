@@ -20,10 +20,10 @@ from asrctl.errors import (
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Recognizer
-from asrctl.providers.scripted import speak
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import DeferredRecognizer
 from asrctl.transcript import Hypothesis
+from asrctl_tests.scripted import speak
 from tests.streaming.puppets import Decoder, Puppet, windowed
 from tests.streaming.virtual import VIRTUAL, others, settle
 

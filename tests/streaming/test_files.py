@@ -23,13 +23,13 @@ from asrctl.policy.packing import PackingOptions
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Recognizer, WindowDecoder
-from asrctl.providers.scripted import WORD_SAMPLES, listen, speak
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.files import FileOptions, FileTranscription
 from asrctl.streaming.pooled import DeferredRecognizer
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Segment
+from asrctl_tests.scripted import WORD_SAMPLES, listen, speak
 from tests.streaming.puppets import Decoder, windowed
 from tests.streaming.speech import PATIENCE_S, LevelDetector, Samples, heard_in, joined, silence, until, words
 from tests.streaming.virtual import others

@@ -12,11 +12,11 @@ import pytest
 from asrctl.audio.live import Lost
 from asrctl.errors import AudioError, ModelError
 from asrctl.events import Dropped, Event, Final, Finished, Flushed, SpeechStarted
-from asrctl.providers.scripted import speak
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.live import Feeder, LiveStream, level_db
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import StreamOptions
+from asrctl_tests.scripted import speak
 from tests.streaming.puppets import Decoder, Puppet, windowed
 from tests.streaming.speech import PATIENCE_S, LevelDetector, Samples, joined, silence, until
 from tests.streaming.virtual import others

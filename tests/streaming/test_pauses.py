@@ -11,12 +11,12 @@ import pytest
 from asrctl.events import Final, SpeechEnded
 from asrctl.policy.end_of_turn import WINDOW_SAMPLES, TurnOptions
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.providers.scripted import speak
 from asrctl.streaming.commands import AskTurn, Pause
 from asrctl.streaming.pauses import hearing_turns
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import Stream, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl_tests.scripted import speak
 from tests.streaming.puppets import Decoder, Listener, assert_accounted, windowed
 from tests.streaming.speech import LevelDetector, Samples, joined, silence, words
 from tests.streaming.virtual import VIRTUAL

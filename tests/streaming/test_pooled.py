@@ -12,8 +12,8 @@ from asrctl.policy.pacing import PacingOptions
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Recognizer, Spoken, StreamRequest
-from asrctl.providers.scripted import speak
 from asrctl.streaming.pooled import DeferredRecognizer, ServiceRecognizer
+from asrctl_tests.scripted import speak
 from tests.streaming.puppets import Decoder, Puppet, windowed
 from tests.streaming.speech import heard_in
 from tests.streaming.virtual import VIRTUAL, others, settle

@@ -13,9 +13,9 @@ from asrctl.errors import DecodeError, ProviderError
 from asrctl.events import Dropped, Event, Final, Finished, Partial, SpeechStarted
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Spoken, StreamRequest
-from asrctl.providers.scripted import speak
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
+from asrctl_tests.scripted import speak
 from tests.streaming.puppets import Decoder, Listener, Puppet, assert_accounted, windowed
 from tests.streaming.rig import Rig
 from tests.streaming.speech import LevelDetector, Samples, joined, silence, words

@@ -6,10 +6,10 @@ import numpy as np
 
 from asrctl.events import Dropped, Final, Finished
 from asrctl.providers.recognizer import Completed
-from asrctl.providers.scripted import speak
 from asrctl.streaming.commands import Drop
 from asrctl.streaming.stream import Stream
 from asrctl.transcript import Hypothesis
+from asrctl_tests.scripted import speak
 from tests.streaming.speech import LevelDetector, silence
 
 WORD = np.concatenate((speak([1] * 5), silence(0.6)))

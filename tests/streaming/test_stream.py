@@ -26,9 +26,9 @@ from asrctl.events import (
 from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Switched
-from asrctl.providers.scripted import listen, speak
 from asrctl.streaming.stream import Drop, End, Feed, Output, Pause, Stream, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+from asrctl_tests.scripted import listen, speak
 from tests.streaming.puppets import Listener, assert_accounted
 from tests.streaming.speech import LevelDetector, Samples, heard_in, joined, silence, words
 

@@ -130,7 +130,7 @@ async def test_who_leaves_early_gets_what_is_known() -> None:
 
 
 def _heard(samples: Samples) -> str:
-    from asrctl.providers.scripted import listen
+    from asrctl_tests.scripted import listen
 
     return " ".join(word.text for word in listen(samples))
 

@@ -11,8 +11,8 @@ from asrctl.errors import ModelError
 from asrctl.events import Event, Final, Finished, SpeakerChanged, SpeakersLost
 from asrctl.policy.labels import KnownTurns
 from asrctl.policy.turns import Turn
-from asrctl.providers.scripted import speak
 from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl_tests.scripted import speak
 from tests.streaming.puppets import assert_accounted
 from tests.streaming.rig import Rig
 from tests.streaming.speech import Samples, joined, silence, words

@@ -18,11 +18,11 @@ import pytest
 from asrctl.errors import DecodeError, ModelError, ProviderError, WorkerTimeout
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.plugin import Serving
-from asrctl.providers.scripted import speak
 from asrctl.streaming.fallback import Fallback
 from asrctl.workers.listener import ListenerOptions, stable_words
 from asrctl.workers.listeners import Listeners
 from asrctl.workers.options import HealthCheck
+from asrctl_tests.scripted import speak
 from tests.providers.ears import Ear, Stream, in_loop, request, until
 
 CHUNK_SAMPLES = 1600

@@ -24,12 +24,12 @@ from asrctl.errors import (
 )
 from asrctl.policy.priority import Kind, Source, Ticket
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.providers.scripted import speak
 from asrctl.transcript import Hypothesis
 from asrctl.workers.options import HealthCheck, PoolOptions, SlotState
 from asrctl.workers.pool import BATCH, WorkerPool
 from asrctl.workers.process import CannotStart, WorkerProcess
 from asrctl.workers.standby import Standby
+from asrctl_tests.scripted import speak
 
 from .conftest import PoolOf, Script
 

@@ -9,8 +9,8 @@ import pytest
 
 from asrctl.errors import ModelError, ProviderError
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.providers.scripted import speak
 from asrctl.workers.switch import ModelSwitch
+from asrctl_tests.scripted import speak
 
 from .conftest import Script
 

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.providers.scripted import speak
+from asrctl_tests.scripted import speak
 
 from ...streaming.speech import silence
 from ..servers import PATIENCE_S, Running, pcm

@@ -28,8 +28,8 @@ from asrctl.providers.recognizer import (
     StreamRequest,
     WindowDecoder,
 )
-from asrctl.providers.scripted import listen
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment, Word
+from asrctl_tests.scripted import listen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -255,4 +255,3 @@ def _start(setup: Setup) -> ScriptedStream:
 
 
 PLUGIN = Plugin("scripted_stream", "words that were written into the audio, for tests", start=_start)
-"""Not a provider of asrctl: tests add it by an entry point."""

@@ -196,4 +196,3 @@ PLUGIN = Plugin(
     listen=ScriptedListening,
     weights="own",
 )
-"""Not a provider of asrctl: tests add it by an entry point."""

@@ -1,0 +1,1 @@
+"""Providers without a model, for tests: what `asrctl-tests` would install."""
