@@ -24,7 +24,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.assembly import Plan, fitting_terms, prepare, start
@@ -110,9 +109,7 @@ class AsyncEngine:
         self._recognizer = start(self._plan, self._pool, standby=self._standby)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._speakers.close()
         await self._turns.close()
         if self._recognizer is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.api import AsyncEngine
@@ -34,11 +33,9 @@ class Engine:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
-            self._runner.run(self._engine.__aexit__(kind, error, trace))
+            self._runner.run(self._engine.__aexit__())
         finally:
             self._runner.close()
 

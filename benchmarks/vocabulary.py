@@ -15,6 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     about = machine()
     sets = Sets.half(0 if options.choose else 1, options.corpus)
     rows = {}
-    with load(spec_of(options.provider, options.model)) as model:
+    with closing(load(spec_of(options.provider, options.model))) as model:
         for name in WAYS if options.choose else (WITHOUT, SHIPPED):
             way = WAYS[name]
             with patch(f"asrctl.providers.{options.provider}.context", way.format or context):

@@ -27,10 +27,6 @@ class StablePrefix:
         self._stable: tuple[Word, ...] = ()
         self._unstable: tuple[Word, ...] = ()
 
-    def reset(self) -> None:
-        """Start again, for the next utterance."""
-        self._stable = self._unstable = ()
-
     def update(self, words: Sequence[Word]) -> Agreement:
         """Take the newest run's words, from the utterance's start, and say what is stable now.
 

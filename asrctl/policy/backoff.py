@@ -53,11 +53,6 @@ class Backoff:
         """Connections tried since it last went well."""
         return self._attempts
 
-    @property
-    def max_attempts(self) -> int:
-        """How many there may be."""
-        return self._options.max_attempts
-
     def began(self) -> None:
         """A connection is being tried."""
         self._attempts += 1

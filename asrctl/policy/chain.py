@@ -63,11 +63,6 @@ class Chain:
         self._clock = clock
         self._health = {name: _Health() for name in attempts}
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All of them, best first."""
-        return tuple(self._attempts)
-
     def candidates(self, failures: Mapping[str, int]) -> list[str]:
         """Whom to ask for an utterance, best first; those that rest come last, since they beat losing it.
 

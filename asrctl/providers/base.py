@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from asrctl.languages import is_open
 from asrctl.policy.window import Effort
@@ -101,11 +100,6 @@ class WindowedModel(Protocol):
     def close(self) -> None:
         """Free the weights; the model cannot be used afterwards."""
         ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 class ListeningModel(Protocol):

@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import is_open
@@ -157,14 +156,6 @@ class FasterWhisper:
     def close(self) -> None:
         """Free the weights."""
         del self._model
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _segment(segment: Any) -> Segment:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asrctl.errors import ModelError
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from asrctl.providers.base import ListeningModel, ModelSpec, WindowedModel
     from asrctl.providers.recognizer import Recognizer, WindowService
 
+Number = TypeVar("Number", int, float)
 
-def number(default: Any, least: Any, most: Any) -> Any:
+
+def number(default: Number, least: Number, most: Number) -> Number:
     """A field of a settings class with bounds, both allowed; checked when settings are read."""
     return field(default=default, metadata={"least": least, "most": most})
 
@@ -101,36 +103,6 @@ class Weights:
         return self.path
 
 
-def nothing_missing(setup: Setup) -> str:
-    """For a provider that can run anywhere."""
-    return ""
-
-
-def takes_no_windows(setup: Setup) -> bool:
-    """For a provider that only listens to streams."""
-    return False
-
-
-def can_translate(setup: Setup) -> bool:
-    """For a provider that translates into English."""
-    return True
-
-
-def windows_only(setup: Setup) -> Serving | None:
-    """For a provider without models that listen."""
-    return None
-
-
-def no_options(setup: Setup) -> tuple[tuple[str, int | str], ...]:
-    """For a provider whose settings say nothing of its models."""
-    return ()
-
-
-def model_as_given(setup: Setup) -> str:
-    """The name of the model to show."""
-    return setup.model
-
-
 def path_as_given(setup: Setup) -> Path:
     """The weights of a provider that is given their path as the model.
 
@@ -174,18 +146,18 @@ class Plugin:
     name: str
     summary: str
     settings: type[Any] = NoSettings
-    missing: Callable[[Setup], str] = nothing_missing
-    translates: Callable[[Setup], bool] = can_translate
-    no_vocabulary: Callable[[Setup], str] = nothing_missing
+    missing: Callable[[Setup], str] = lambda setup: ""
+    translates: Callable[[Setup], bool] = lambda setup: True
+    no_vocabulary: Callable[[Setup], str] = lambda setup: ""
     load: Callable[[ModelSpec], WindowedModel] | None = None
     listen: Callable[[ModelSpec], ListeningModel] | None = None
-    serving: Callable[[Setup], Serving | None] = windows_only
-    options: Callable[[Setup], tuple[tuple[str, int | str], ...]] = no_options
+    serving: Callable[[Setup], Serving | None] = lambda setup: None
+    options: Callable[[Setup], tuple[tuple[str, int | str], ...]] = lambda setup: ()
     weights: str = ""
     locate: Callable[[Setup], Path] = path_as_given
     start: Callable[[Setup], Recognizer | WindowService] | None = None
-    takes_windows: Callable[[Setup], bool] = takes_no_windows
-    model: Callable[[Setup], str] = model_as_given
+    takes_windows: Callable[[Setup], bool] = lambda setup: False
+    model: Callable[[Setup], str] = lambda setup: setup.model
     own_weights: Callable[[Setup], Weights] | None = None
     requires: str = ""
     through: Callable[[Any, str, str, str, float], Any] | None = None

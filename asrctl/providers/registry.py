@@ -21,7 +21,7 @@ from asrctl.providers.whisper import FASTER_WHISPER, WHISPER_CPP
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["AUTO_ORDER", "PROVIDERS", "choose", "is_installed", "line_up", "load", "load_listening"]
+__all__ = ["AUTO_ORDER", "PROVIDERS", "is_installed", "line_up", "load", "load_listening"]
 
 GROUP = "asrctl.providers"
 """The group of entry points."""
@@ -97,20 +97,6 @@ def _loaded(name: str, point: EntryPoint) -> Plugin:
 
 def _broken(name: str, reason: str) -> Plugin:
     return Plugin(name, "a plug-in that does not load", missing=lambda setup: " ".join(reason.split()))
-
-
-def choose(
-    name: str,
-    order: Sequence[str] = AUTO_ORDER,
-    setup: Callable[[Plugin], Setup] = Plugin.setup,
-    providers: Mapping[str, Plugin] = PROVIDERS,
-) -> Plugin:
-    """The provider called `name`, or for "auto" the first of `order` that can run here.
-
-    Raises:
-        ProviderError: No such provider, or it cannot run here.
-    """
-    return line_up(name, order, setup, providers)[0]
 
 
 def line_up(

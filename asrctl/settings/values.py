@@ -6,30 +6,24 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from asrctl.providers.plugin import number
 from asrctl.render import Format
 
 if TYPE_CHECKING:
     from asrctl.providers.plugin import Plugin, Setup
-
-Number = TypeVar("Number", int, float)
-
-
-def _number(default: Number, least: Number, most: Number) -> Number:
-    """A field with bounds, both allowed."""
-    return field(default=default, metadata={"least": least, "most": most})
 
 
 @dataclass(frozen=True, slots=True)
 class VadSettings:
     """Voice activity: probabilities at which speech starts and ends, and times around it in seconds."""
 
-    onset: float = _number(0.5, 0.01, 0.99)
-    offset: float = _number(0.35, 0.01, 0.99)
-    trailing_silence_s: float = _number(0.5, 0.05, 10.0)
-    min_speech_s: float = _number(0.09, 0.0, 10.0)
-    speech_pad_s: float = _number(0.2, 0.0, 5.0)
+    onset: float = number(0.5, 0.01, 0.99)
+    offset: float = number(0.35, 0.01, 0.99)
+    trailing_silence_s: float = number(0.5, 0.05, 10.0)
+    min_speech_s: float = number(0.09, 0.0, 10.0)
+    speech_pad_s: float = number(0.2, 0.0, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +37,10 @@ class LiveSettings:
         unfinished_silence_s: With that, a pause this long ends an utterance that sounds unfinished.
     """
 
-    partial_interval_s: float = _number(1.0, 0.1, 60.0)
-    max_utterance_s: float = _number(15.0, 1.0, 29.0)
+    partial_interval_s: float = number(1.0, 0.1, 60.0)
+    max_utterance_s: float = number(15.0, 1.0, 29.0)
     end_of_turn: bool = False
-    unfinished_silence_s: float = _number(1.5, 0.2, 10.0)
+    unfinished_silence_s: float = number(1.5, 0.2, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +54,10 @@ class ClientSettings:
         disk_mib: Audio of a microphone that is held on disk meanwhile.
     """
 
-    wait_for_server_s: float = _number(5.0, 0.0, 86_400.0)
-    max_attempts: int = _number(15, 1, 1000)
-    max_wait_s: float = _number(60.0, 0.01, 3600.0)
-    disk_mib: int = _number(512, 0, 1 << 20)
+    wait_for_server_s: float = number(5.0, 0.0, 86_400.0)
+    max_attempts: int = number(15, 1, 1000)
+    max_wait_s: float = number(60.0, 0.01, 3600.0)
+    disk_mib: int = number(512, 0, 1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,37 +101,37 @@ class ServeSettings:
     """
 
     host: str = "127.0.0.1"
-    port: int = _number(8765, 0, 65_535)
+    port: int = number(8765, 0, 65_535)
     node: str = ""
     wyoming_port: int | None = field(default=None, metadata={"least": 0, "most": 65_535})
     zeroconf: bool = False
     page: bool = True
-    max_sessions: int = _number(10, 1, 1000)
-    max_system_sessions: int = _number(0, 0, 1000)
+    max_sessions: int = number(10, 1, 1000)
+    max_system_sessions: int = number(0, 0, 1000)
     api_key: str = ""
     allow_origins: tuple[str, ...] = ()
     small_model: str = "auto"
     fallback_model: str = ""
     fallback_provider: str = ""
-    window_s: float = _number(30.0, 1.0, 600.0)
-    hold_s: float = _number(60.0, 30.0, 3600.0)
-    spool_s: float = _number(600.0, 0.0, 86_400.0)
-    max_lag_s: float = _number(10.0, 1.0, 3600.0)
-    max_connections: int = _number(256, 16, 100_000)
-    max_connections_per_peer: int = _number(128, 0, 100_000)
-    resume_ttl_s: float = _number(60.0, 0.0, 3600.0)
-    handshake_timeout_s: float = _number(10.0, 0.1, 600.0)
-    idle_timeout_s: float = _number(60.0, 1.0, 86_400.0)
-    max_message_bytes: int = _number(1 << 20, 1024, 1 << 26)
-    max_messages_per_s: int = _number(500, 10, 100_000)
-    max_files: int = _number(2, 1, 1000)
-    max_waiting_files: int = _number(8, 0, 10_000)
-    max_upload_bytes: int = _number(1 << 30, 1 << 16, 1 << 40)
-    upload_idle_s: float = _number(12.0, 0.1, 3600.0)
-    drain_s: float = _number(0.0, 0.0, 3600.0)
-    grace_s: float = _number(10.0, 0.0, 3600.0)
-    watchdog_s: float = _number(30.0, 1.0, 3600.0)
-    retry_s: float = _number(60.0, 1.0, 86_400.0)
+    window_s: float = number(30.0, 1.0, 600.0)
+    hold_s: float = number(60.0, 30.0, 3600.0)
+    spool_s: float = number(600.0, 0.0, 86_400.0)
+    max_lag_s: float = number(10.0, 1.0, 3600.0)
+    max_connections: int = number(256, 16, 100_000)
+    max_connections_per_peer: int = number(128, 0, 100_000)
+    resume_ttl_s: float = number(60.0, 0.0, 3600.0)
+    handshake_timeout_s: float = number(10.0, 0.1, 600.0)
+    idle_timeout_s: float = number(60.0, 1.0, 86_400.0)
+    max_message_bytes: int = number(1 << 20, 1024, 1 << 26)
+    max_messages_per_s: int = number(500, 10, 100_000)
+    max_files: int = number(2, 1, 1000)
+    max_waiting_files: int = number(8, 0, 10_000)
+    max_upload_bytes: int = number(1 << 30, 1 << 16, 1 << 40)
+    upload_idle_s: float = number(12.0, 0.1, 3600.0)
+    drain_s: float = number(0.0, 0.0, 3600.0)
+    grace_s: float = number(10.0, 0.0, 3600.0)
+    watchdog_s: float = number(30.0, 1.0, 3600.0)
+    retry_s: float = number(60.0, 1.0, 86_400.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +147,10 @@ class LadderSettings:
     """
 
     up: tuple[float, float, float] = (0.8, 1.0, 1.2)
-    down: float = _number(0.7, 0.0, 100.0)
-    calm_s: float = _number(30.0, 0.0, 86_400.0)
-    min_stay_s: float = _number(10.0, 0.0, 86_400.0)
-    max_queue_delay_s: float = _number(2.0, 0.01, 3600.0)
+    down: float = number(0.7, 0.0, 100.0)
+    calm_s: float = number(30.0, 0.0, 86_400.0)
+    min_stay_s: float = number(10.0, 0.0, 86_400.0)
+    max_queue_delay_s: float = number(2.0, 0.01, 3600.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +180,9 @@ class Settings:
     provider: str = "auto"
     providers: tuple[str, ...] = ("whisper_cpp", "faster_whisper")
     language: str = "auto"
-    threads: int = _number(0, 0, 1024)
-    workers: int = _number(0, 0, 1024)
-    beam_size: int = _number(1, 1, 16)
+    threads: int = number(0, 0, 1024)
+    workers: int = number(0, 0, 1024)
+    beam_size: int = number(1, 1, 16)
     prompt: str = ""
     vocabulary: tuple[str, ...] = ()
     translate: bool = False

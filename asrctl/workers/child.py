@@ -72,7 +72,7 @@ class Worker:
         except Exception as error:
             self._say(load_failure(error))
             return
-        with model:
+        with contextlib.closing(model):
             self._say(Loaded(model.description()))
             threading.Thread(target=self._read, daemon=True, name="reader").start()
             while (job := self._jobs.get()) is not None:

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 
 class SlotState(StrEnum):
-    """Life of a slot, and of a pool: only a `READY` slot takes jobs; only a pool is `DRAINING`."""
+    """Life of a slot: only a `READY` one takes jobs."""
 
     LOADING = "loading"
     WARMING = "warming"
     READY = "ready"
     FAILED = "failed"
-    DRAINING = "draining"
     CLOSED = "closed"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from asrctl.errors import AsrctlError, ProviderError, Superseded
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 BATCH = Ticket(session="", kind=Kind.FINAL)
 """For jobs of a single user, such as a file."""
-
-_READINESS = [SlotState.READY, SlotState.WARMING, SlotState.LOADING, SlotState.FAILED, SlotState.CLOSED]
-"""Of several workers the first of these counts."""
 
 
 class WorkerPool:
@@ -124,15 +120,6 @@ class WorkerPool:
         """How long loading took, of the slowest worker."""
         return max(slot.load_s for slot in self.slots)
 
-    @property
-    def state(self) -> SlotState:
-        """The pool as a whole: ready once one worker is, failed once all have."""
-        if self._closed:
-            return SlotState.CLOSED
-        if self._draining:
-            return SlotState.DRAINING
-        return min((slot.state for slot in self.slots), key=_READINESS.index)
-
     async def drain(self) -> None:
         """Finish what was submitted, take nothing more, then close."""
         self._draining = True
@@ -152,9 +139,7 @@ class WorkerPool:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     # What the slots call.

@@ -84,15 +84,6 @@ def test_an_empty_or_shorter_run_takes_nothing_back() -> None:
     assert shown(prefix, "one two three four") == ("one two three", "four")
 
 
-def test_reset_forgets_the_utterance() -> None:
-    """After a reset the first run is again all unstable."""
-    prefix = StablePrefix()
-    shown(prefix, "one two")
-    shown(prefix, "one two")
-    prefix.reset()
-    assert shown(prefix, "one two") == ("", "one two")
-
-
 runs = st.lists(
     st.lists(st.sampled_from(["a", "b", "B.", "c", "-"]), max_size=8).map(" ".join), min_size=1, max_size=12
 )

@@ -31,7 +31,7 @@ def test_doubles_up_to_a_minute() -> None:
     """1, 2, 4 … 60 s, and fifteen attempts have fourteen waits between them."""
     backoff = Backoff(BackoffOptions(), MIDDLE)
     assert waits(backoff) == [1, 2, 4, 8, 16, 32, *[60] * 8]
-    assert backoff.attempts == backoff.max_attempts == 15
+    assert backoff.attempts == BackoffOptions().max_attempts == 15
 
 
 @given(st.integers(0, 2**32))

@@ -15,7 +15,7 @@ import pytest
 from asrctl.assembly import prepare, start
 from asrctl.errors import ProviderError, UsageError
 from asrctl.providers.plugin import Plugin
-from asrctl.providers.registry import PROVIDERS, choose
+from asrctl.providers.registry import PROVIDERS, line_up
 from asrctl.settings import Settings, flat, load
 
 from .ears import Stream, in_loop
@@ -130,12 +130,6 @@ class TheirModel:
 
     def close(self):
         pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
 """
 
 
@@ -169,7 +163,7 @@ def test_they_are_listed_after_those_of_asrctl() -> None:
     assert names.count("whisper_cpp") == 1
     assert PROVIDERS["whisper_cpp"].requires == "_pywhispercpp"
     with pytest.raises(ProviderError, match=r"no provider called 'x'; there are: .*their_stream"):
-        choose("x")
+        line_up("x")
 
 
 @pytest.mark.parametrize(
@@ -186,8 +180,8 @@ def test_they_are_listed_after_those_of_asrctl() -> None:
 def test_one_that_does_not_load_cannot_run(name: str, reason: str) -> None:
     """The others are not concerned; who asks for it is told why."""
     with pytest.raises(ProviderError, match=f"provider {name} cannot run: {reason}"):
-        choose(name)
-    assert choose("auto", (name, "their_windows")).name == "their_windows"
+        line_up(name)
+    assert line_up("auto", (name, "their_windows"))[0].name == "their_windows"
 
 
 def test_its_section_is_checked_like_any(tmp_path: Path) -> None:
@@ -275,7 +269,7 @@ def test_a_plug_in_is_light(site: Path) -> None:
     """Nothing of it is imported while a provider of asrctl is chosen."""
     code = (
         "import sys, json\nfrom asrctl.assembly import prepare\nfrom asrctl.settings import Settings\n"
-        "from asrctl.providers.registry import choose\nchoose('auto')\n"
+        "from asrctl.providers.registry import line_up\nline_up('auto')\n"
         "print(json.dumps([name for name in sys.modules if name.startswith('their')]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

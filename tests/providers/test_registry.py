@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from asrctl.errors import ProviderError
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.plugin import Plugin
-from asrctl.providers.registry import AUTO_ORDER, PROVIDERS, built_in, choose, is_installed, line_up, load
+from asrctl.providers.registry import AUTO_ORDER, PROVIDERS, built_in, is_installed, line_up, load
 
 
 def fake(name: str, missing: str = "") -> Plugin:
@@ -30,28 +31,28 @@ NONE = those(fake("whisper_cpp", "pip install x"), fake("faster_whisper", "pip i
 
 def test_auto_takes_the_first_that_can_run() -> None:
     """whisper.cpp before faster-whisper, whichever is installed."""
-    assert choose("auto", providers=BOTH).name == "whisper_cpp"
-    assert choose("auto", providers=ONE).name == "faster_whisper"
-    assert choose("auto", ("faster_whisper", "whisper_cpp"), providers=BOTH).name == "faster_whisper"
+    assert line_up("auto", providers=BOTH)[0].name == "whisper_cpp"
+    assert line_up("auto", providers=ONE)[0].name == "faster_whisper"
+    assert line_up("auto", ("faster_whisper", "whisper_cpp"), providers=BOTH)[0].name == "faster_whisper"
 
 
 def test_auto_with_nothing_installed() -> None:
     """The error names each candidate and what would enable it."""
     with pytest.raises(ProviderError, match=r"whisper_cpp: pip install x; faster_whisper: pip") as caught:
-        choose("auto", providers=NONE)
+        line_up("auto", providers=NONE)
     assert "\n" not in str(caught.value)
 
 
 def test_auto_with_an_empty_order() -> None:
     """An empty list of providers is said to be one."""
     with pytest.raises(ProviderError, match="list of providers is empty"):
-        choose("auto", (), providers=BOTH)
+        line_up("auto", (), providers=BOTH)
 
 
 def test_named_but_not_installed() -> None:
     """A provider asked for by name is not replaced by another: the error says how to install it."""
     with pytest.raises(ProviderError, match=r"provider whisper_cpp cannot run: the package .* pip install"):
-        choose("whisper_cpp", providers=ONE)
+        line_up("whisper_cpp", providers=ONE)
 
 
 @pytest.mark.parametrize("name", AUTO_ORDER)
@@ -59,7 +60,7 @@ def test_a_package_that_is_missing_is_named(name: str, monkeypatch: pytest.Monke
     """With the command that installs it; also to a worker that is told to load it."""
     monkeypatch.setattr("asrctl.providers.plugin.is_installed", lambda module: False)
     monkeypatch.setattr("asrctl.providers.registry.is_installed", lambda module: False)
-    for attempt in (lambda: choose(name), lambda: load(ModelSpec(name, Path("x")))):
+    for attempt in (lambda: line_up(name), lambda: load(ModelSpec(name, Path("x")))):
         with pytest.raises(ProviderError, match=f"provider {name} cannot run: the package .* pip install"):
             attempt()
 
@@ -67,9 +68,9 @@ def test_a_package_that_is_missing_is_named(name: str, monkeypatch: pytest.Monke
 def test_unknown_names() -> None:
     """A name nobody knows is answered with those there are, also in the order for "auto"."""
     with pytest.raises(ProviderError, match=r"no provider called 'vosk'; there are: auto, faster_whisper"):
-        choose("vosk")
+        line_up("vosk")
     with pytest.raises(ProviderError, match="'vosk'"):
-        choose("auto", ("vosk",))
+        line_up("auto", ("vosk",))
 
 
 def test_is_installed() -> None:
@@ -108,7 +109,7 @@ def test_load(tmp_path: Path) -> None:
     """The spec's provider loads the spec's weights."""
     script = tmp_path / "script.json"
     script.write_text("{}")
-    with load(ModelSpec("scripted", script)) as model:
+    with closing(load(ModelSpec("scripted", script))) as model:
         assert model.description() == "scripted"
     with pytest.raises(ProviderError, match="vosk"):
         load(ModelSpec("vosk", script))
@@ -125,10 +126,10 @@ def run(code: str) -> str:
 def test_the_providers_for_tests_are_not_offered_to_users() -> None:
     """Outside the tests nobody can choose them, and no message names them."""
     code = (
-        "from asrctl.providers.registry import PROVIDERS, choose\n"
+        "from asrctl.providers.registry import PROVIDERS, line_up\n"
         "from asrctl.errors import ProviderError\n"
         "print(*PROVIDERS)\n"
-        "try:\n    choose('scripted')\nexcept ProviderError as error:\n    print(error)"
+        "try:\n    line_up('scripted')\nexcept ProviderError as error:\n    print(error)"
     )
     names, message = run(code).splitlines()
     assert "scripted" not in names and "whisper_cpp" in names
@@ -139,7 +140,7 @@ def test_the_providers_for_tests_are_not_offered_to_users() -> None:
 def test_no_search_for_a_provider_of_asrctl() -> None:
     """Entry points are looked at for unknown names only, and no other provider is imported."""
     code = (
-        "import sys\nfrom asrctl.providers.registry import choose\nchoose('auto')\n"
+        "import sys\nfrom asrctl.providers.registry import line_up\nline_up('auto')\n"
         "print('importlib.metadata' in sys.modules, 'numpy' in sys.modules,"
         " [name for name in sys.modules if name.endswith('.plugin')])"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,7 +99,7 @@ def test_abort(tiny_en: Path) -> None:
     from asrctl.providers.base import Aborted
     from asrctl.providers.transcribe_cpp.windows import TranscribeCpp
 
-    with TranscribeCpp(ModelSpec("transcribe_cpp", tiny_en, use_gpu=False)) as model:
+    with closing(TranscribeCpp(ModelSpec("transcribe_cpp", tiny_en, use_gpu=False))) as model:
         with pytest.raises(Aborted):
             model.transcribe(np.tile(sample_speech(), 9), GREEDY, lambda: True)
         assert keys(model.transcribe(sample_speech(), GREEDY, lambda: False).text) == keys(SAMPLE_TEXT)
@@ -189,7 +190,7 @@ def test_another_model_identifies_the_language(
     options = TranscribeCppSettings(language_model=str(path)).options
     spec = ModelSpec("transcribe_cpp", weights, use_gpu=False, options=options)
     speech = sample_speech()
-    with TranscribeCpp(spec) as model:
+    with closing(TranscribeCpp(spec)) as model:
         assert model.transcribe(speech, replace(GREEDY, language="en"), lambda: False).evidence == ()
         open_ = replace(GREEDY, language="auto")
         assert model.transcribe(speech[:4000], open_, lambda: False).evidence == ()

@@ -330,9 +330,9 @@ async def test_weights_that_come_later(script: Script, pool_of: PoolOf) -> None:
     pool = pool_of(spec, retry_s=0.05)
     with pytest.raises(ModelError, match="not yet"):
         await pool.wait_ready()
-    assert pool.state is SlotState.FAILED
+    assert pool.slots[0].state is SlotState.FAILED
     spec.path.write_text("{}")
-    await until(lambda: pool.state is SlotState.READY)
+    await until(lambda: pool.slots[0].state is SlotState.READY)
     assert await words(pool, 3) == "w3"
 
 
@@ -369,7 +369,7 @@ async def test_health_check(script: Script, pool_of: PoolOf) -> None:
     """A worker is ready once it has understood known audio."""
     pool = pool_of(script(), health=HealthCheck(speak([5]), frozenset({"w5"}), GREEDY))
     await pool.wait_ready()
-    assert pool.state is SlotState.READY
+    assert pool.slots[0].state is SlotState.READY
 
 
 async def test_full_warm_up(script: Script, pool_of: PoolOf) -> None:
@@ -377,7 +377,7 @@ async def test_full_warm_up(script: Script, pool_of: PoolOf) -> None:
     health = HealthCheck(speak([1]), frozenset({"w1"}), GREEDY, long_samples=speak([2] * 60))
     pool = pool_of(script(), health=health)
     await pool.wait_ready()
-    assert pool.state is SlotState.READY
+    assert pool.slots[0].state is SlotState.READY
     with pytest.raises(ModelError, match=r"cannot decode its test speech .*refused"):
         await pool_of(script(refuse_on=["w2"]), health=health).wait_ready()
 
@@ -395,7 +395,7 @@ async def test_killed_idle(script: Script, pool_of: PoolOf) -> None:
     await pool.wait_ready()
     before = pool.pids()
     os.kill(before[0], signal.SIGKILL)
-    await until(lambda: pool.restarts == 1 and pool.state is SlotState.READY)
+    await until(lambda: pool.restarts == 1 and pool.slots[0].state is SlotState.READY)
     assert pool.pids() != before
     assert await words(pool, 1) == "w1"
 
@@ -448,7 +448,7 @@ async def test_jobs_wait_for_a_lost_worker_no_longer_than_their_deadline(
     await pool.wait_ready()
     spec.path.write_text('{"fail_load": "never again"}')
     os.kill(pool.pids()[0], signal.SIGKILL)
-    await until(lambda: pool.state is SlotState.LOADING)
+    await until(lambda: pool.slots[0].state is SlotState.LOADING)
     with pytest.raises(ModelError, match="never again"):
         await words(pool, 1)
 
@@ -548,7 +548,7 @@ async def test_no_worker_can_be_started(script: Script, pool_of: PoolOf) -> None
             await words(pool, 1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    await until(lambda: pool.state is SlotState.READY)
+    await until(lambda: pool.slots[0].state is SlotState.READY)
     assert await words(pool, 1) == "w1"
 
 
@@ -599,7 +599,7 @@ async def test_drain_finishes_what_was_asked(script: Script, pool_of: PoolOf) ->
     await asyncio.sleep(0)
     await pool.drain()
     assert [await outcome(task) for task in tasks] == ["w0", "w1", "w2"]
-    assert pool.state is SlotState.CLOSED
+    assert pool.slots[0].state is SlotState.CLOSED
     with pytest.raises(ProviderError, match="closed"):
         await words(pool, 1)
 

@@ -20,8 +20,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
@@ -106,14 +105,6 @@ class Scripted:
 
     def close(self) -> None:
         """Nothing to free."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class ScriptedListening(Scripted):
