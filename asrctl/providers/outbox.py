@@ -6,7 +6,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest
+from asrctl.providers.recognizer import (
+    Completed,
+    Failed,
+    Heard,
+    Lost,
+    Spoken,
+    StreamRequest,
+    UtteranceStream,
+)
 
 
 class Outbox:
@@ -67,6 +75,21 @@ class Outbox:
             self._dropped.discard(spoken.utterance)
             return wanted
         return True
+
+
+class OutboxStream(UtteranceStream):
+    """A stream that hears pauses by itself, and whose partials cost nothing: they are said, or left out."""
+
+    _outbox: Outbox
+
+    def pause(self, silence_s: float) -> None:
+        pass
+
+    def drop(self, utterance: int) -> None:
+        self._outbox.drop(utterance)
+
+    def want_partials(self, interval_factor: float | None) -> None:
+        self._outbox.want_partials(interval_factor is not None)
 
 
 def split_words(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asrctl.errors import DecodeError, ModelError, ProviderError, WorkerTimeout
 from asrctl.providers.base import ModelSpec
-from asrctl.providers.outbox import Outbox, split_words
+from asrctl.providers.outbox import Outbox, OutboxStream, split_words
 from asrctl.providers.plugin import Serving
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
@@ -56,8 +56,8 @@ class ListenerOptions:
     health: HealthCheck | None = None
 
 
-class ListenerStream:
-    """An `UtteranceStream` in a worker process."""
+class ListenerStream(OutboxStream):
+    """A stream in a worker process."""
 
     def __init__(
         self, worker: ListenerProcess, request: StreamRequest, say: Callable[[Spoken], None]
@@ -77,7 +77,6 @@ class ListenerStream:
         worker.send(Open(self.number, request.decode))
 
     def feed(self, samples: NDArray[np.float32]) -> None:
-        """See `UtteranceStream.feed`."""
         if self._outbox.is_over or not len(samples):
             return
         self._note_wait()
@@ -87,27 +86,14 @@ class ListenerStream:
         if self.waiting_samples > limit_s * SAMPLE_RATE_HZ:
             self.lose(ProviderError(f"it is more than {limit_s:.0f} s behind: it is too slow here"))
 
-    def pause(self, silence_s: float) -> None:
-        """It is asked for nothing before the end of the utterance."""
-
     def end(self) -> None:
-        """See `UtteranceStream.end`."""
         if self._outbox.is_over:
             return
         self._note_wait()
         self._fed.append(0)
         self._worker.send(End(self.number))
 
-    def drop(self, utterance: int) -> None:
-        """See `UtteranceStream.drop`."""
-        self._outbox.drop(utterance)
-
-    def want_partials(self, interval_factor: float | None) -> None:
-        """See `UtteranceStream.want_partials`; its text costs nothing more, so it is said or not."""
-        self._outbox.want_partials(interval_factor is not None)
-
     def close(self) -> None:
-        """See `UtteranceStream.close`."""
         self._outbox.close()
         if self._worker.detach(self):
             self._worker.send(Close(self.number))

@@ -10,7 +10,18 @@ from itertools import takewhile
 
 from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.remote.dialect import Event, Message, News, Piece, Ready, Said, encode, mapping, text_in
+from asrctl.providers.remote.dialect import (
+    Dialect,
+    Event,
+    Message,
+    News,
+    Piece,
+    Ready,
+    Said,
+    encode,
+    mapping,
+    text_in,
+)
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
@@ -31,33 +42,29 @@ def query_of(settings: RemoteSettings, options: DecodeOptions) -> list[tuple[str
     return given + [("keyterm", word) for word in (*settings.keywords, *options.vocabulary)]
 
 
-class DeepgramDialect:
-    """One socket; see the module's docstring and `dialect.Dialect`."""
+class DeepgramDialect(Dialect):
+    """One socket; see the module's docstring."""
 
     keep_alive = encode("KeepAlive")
     takes_audio = True
 
     def __init__(self) -> None:
-        """A socket of which nothing was heard yet."""
         self._number = 0
         self._finals: list[str] = []
         self._interim: list[str] = []
         self._told = ""
 
     def opened(self) -> list[News]:
-        """See `dialect.Dialect.opened`: what was asked was in the URL, and is granted."""
+        """What was asked was in the URL, and is granted."""
         return [Ready()]
 
     def audio(self, pcm: bytes) -> list[Message]:
-        """See `dialect.Dialect.audio`."""
         return [pcm]
 
     def end(self) -> list[Message]:
-        """See `dialect.Dialect.end`."""
         return [encode("Finalize")]
 
     def receive(self, event: Event) -> list[News]:
-        """See `dialect.Dialect.receive`; events that are not needed give nothing."""
         if event["type"] == "Results":
             return self._results(event, _transcript(event))
         if event["type"] == "Error":

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from asrctl.network.failures import LinkFailure
 
@@ -61,38 +62,36 @@ Message = str | bytes
 """What is sent in one go: a frame of a WebSocket, or bytes where the transport has no frames."""
 
 
-class Dialect(Protocol):
+class Dialect(ABC):
     """One socket's conversation; audio is PCM at 16 kHz, in whole samples."""
 
-    @property
-    def keep_alive(self) -> Message | None:
-        """What is sent now and then while there is nothing else to say; None where sockets may be silent."""
-        ...
+    keep_alive: Message | None = None
+    """What is sent now and then while there is nothing else to say; None where sockets may be silent."""
 
     def opened(self) -> list[News]:
-        """The socket is there."""
-        ...
+        """The socket is there; most servers speak first."""
+        return []
 
     @property
+    @abstractmethod
     def takes_audio(self) -> bool:
         """Whether audio may be sent now; asked again after each event."""
-        ...
 
+    @abstractmethod
     def audio(self, pcm: bytes) -> list[Message]:
         """The next piece of the current utterance; not empty."""
-        ...
 
+    @abstractmethod
     def end(self) -> list[Message]:
         """The current utterance, of which something was sent, has ended."""
-        ...
 
+    @abstractmethod
     def receive(self, event: Event) -> list[News]:
-        """Take what the server sent.
+        """Take what the server sent; events that are not needed give nothing.
 
         Raises:
             LinkFailure: The server does not keep to the dialect, or reported an error.
         """
-        ...
 
 
 def decode(message: str | bytes) -> Event:

@@ -14,20 +14,13 @@ from asrctl.providers.remote.wyoming import WyomingDialect
 _CREATED = ("session.created", "transcription_session.created")
 
 
-class GuessedDialect:
+class GuessedDialect(Dialect):
     """Becomes the dialect whose first event comes: OpenAI's holds the session, vLLM's only names it."""
 
     def __init__(self, settings: RemoteSettings, options: DecodeOptions) -> None:
-        """A socket of which nothing was heard yet."""
         self._settings = settings
         self._options = options
         self._known: Dialect | None = None
-
-    keep_alive = None
-
-    def opened(self) -> list[News]:
-        """See `dialect.Dialect.opened`; the server speaks first."""
-        return []
 
     @property
     def takes_audio(self) -> bool:
@@ -35,17 +28,14 @@ class GuessedDialect:
         return self._known is not None and self._known.takes_audio
 
     def audio(self, pcm: bytes) -> list[Message]:
-        """See `dialect.Dialect.audio`."""
         assert self._known is not None
         return self._known.audio(pcm)
 
     def end(self) -> list[Message]:
-        """See `dialect.Dialect.end`."""
         assert self._known is not None
         return self._known.end()
 
     def receive(self, event: Event) -> list[News]:
-        """See `dialect.Dialect.receive`."""
         if self._known is not None:
             return self._known.receive(event)
         if event["type"] in _CREATED:

@@ -20,6 +20,7 @@ from asrctl.network.failures import LinkFailure
 from asrctl.policy.vocabulary import context
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.dialect import (
+    Dialect,
     Event,
     Message,
     News,
@@ -52,11 +53,10 @@ _PERMANENT_CODES = frozenset({"insufficient_quota", "invalid_api_key", "model_no
 _PASSING_CODES = frozenset({"session_expired", "rate_limit_exceeded"})
 
 
-class OpenAiDialect:
-    """One socket; see the module's docstring and `dialect.Dialect`."""
+class OpenAiDialect(Dialect):
+    """One socket; see the module's docstring."""
 
     def __init__(self, settings: RemoteSettings, options: DecodeOptions) -> None:
-        """A socket of which nothing was heard yet."""
         self._transcription = _transcription(settings, options)
         self._rate_hz: int | None = None
         self._resampler: Resampler | None = None
@@ -65,26 +65,18 @@ class OpenAiDialect:
         self._items: dict[str, int] = {}
         self._turns: Turns | None = None
 
-    keep_alive = None
-
-    def opened(self) -> list[News]:
-        """See `dialect.Dialect.opened`; the server speaks first."""
-        return []
-
     @property
     def takes_audio(self) -> bool:
         """Since `session.updated`; not while the server's own utterances are awaited."""
         return self._rate_hz is not None and not (self._turns and self._turns.is_closing)
 
     def audio(self, pcm: bytes) -> list[Message]:
-        """See `dialect.Dialect.audio`."""
         assert self._rate_hz is not None
         if self._resampler is None:
             self._resampler, self._sent_bytes = Resampler(self._rate_hz), 0
         return self._append(self._resampler.feed(pcm))
 
     def end(self) -> list[Message]:
-        """See `dialect.Dialect.end`."""
         assert self._resampler is not None and self._rate_hz is not None
         messages = self._append(self._resampler.flush())
         if self._turns is None:
@@ -103,7 +95,6 @@ class OpenAiDialect:
         return messages
 
     def receive(self, event: Event) -> list[News]:
-        """See `dialect.Dialect.receive`; events that are not needed give nothing."""
         kind = event["type"]
         if kind in ("session.created", "transcription_session.created"):
             return [Send(_update(event, self._transcription))]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.errors import ProviderError
-from asrctl.providers.outbox import Outbox
+from asrctl.providers.outbox import Outbox, OutboxStream
 from asrctl.providers.recognizer import Lost
 from asrctl.providers.remote.backlog import Backlog
 
@@ -27,8 +27,8 @@ class Carrier(Protocol):
         ...
 
 
-class RemoteStream:
-    """See `UtteranceStream`; made by `RemoteRecognizer.open`."""
+class RemoteStream(OutboxStream):
+    """Made by `RemoteRecognizer.open`."""
 
     def __init__(
         self,
@@ -61,7 +61,6 @@ class RemoteStream:
         self._task = asyncio.create_task(self._carry(), name="remote")
 
     def feed(self, samples: NDArray[np.float32]) -> None:
-        """See `UtteranceStream.feed`."""
         from asrctl.audio.pcm import s16le_of
 
         if self._outbox.is_over:
@@ -73,26 +72,16 @@ class RemoteStream:
             self._task.cancel()
         self._wake.set()
 
-    def pause(self, silence_s: float) -> None:
-        """A pause changes nothing."""
-
     def end(self) -> None:
-        """See `UtteranceStream.end`."""
         if not self._outbox.is_over:
             self._backlog.end()
             self._wake.set()
 
     def drop(self, utterance: int) -> None:
-        """See `UtteranceStream.drop`."""
-        self._outbox.drop(utterance)
+        super().drop(utterance)
         self._backlog.drop(utterance)
 
-    def want_partials(self, interval_factor: float | None) -> None:
-        """See `UtteranceStream.want_partials`; the server sends its text anyway, so it is said or not."""
-        self._outbox.want_partials(interval_factor is not None)
-
     def close(self) -> None:
-        """See `UtteranceStream.close`."""
         self._outbox.close()
         self._task.cancel()
         self._ended(self)

@@ -14,6 +14,7 @@ from enum import Enum
 
 from asrctl.network.failures import LinkFailure
 from asrctl.providers.remote.dialect import (
+    Dialect,
     Event,
     Message,
     News,
@@ -42,21 +43,14 @@ class _Phase(Enum):
     ENDING = "ending"
 
 
-class VllmDialect:
-    """One socket; see the module's docstring and `dialect.Dialect`."""
+class VllmDialect(Dialect):
+    """One socket; see the module's docstring."""
 
     def __init__(self, model: str) -> None:
-        """A socket of which nothing was heard yet."""
         self._model = model
         self._phase = _Phase.NEW
         self._number = 0
         self._said_before: list[str] = []
-
-    keep_alive = None
-
-    def opened(self) -> list[News]:
-        """See `dialect.Dialect.opened`; the server speaks first."""
-        return []
 
     @property
     def takes_audio(self) -> bool:
@@ -64,7 +58,6 @@ class VllmDialect:
         return self._phase in (_Phase.IDLE, _Phase.RUNNING)
 
     def audio(self, pcm: bytes) -> list[Message]:
-        """See `dialect.Dialect.audio`."""
         messages: list[Message] = [encode_audio(pcm)]
         if self._phase is _Phase.IDLE:
             self._phase = _Phase.RUNNING
@@ -72,13 +65,11 @@ class VllmDialect:
         return messages
 
     def end(self) -> list[Message]:
-        """See `dialect.Dialect.end`."""
         silence = self.audio(bytes(_LEAST_BYTES)) if self._phase is _Phase.IDLE else []
         self._phase = _Phase.ENDING
         return [*silence, encode("input_audio_buffer.commit", final=True)]
 
     def receive(self, event: Event) -> list[News]:
-        """See `dialect.Dialect.receive`; events that are not needed give nothing."""
         kind = event["type"]
         if kind == "session.created" and self._phase is _Phase.NEW:
             self._phase = _Phase.IDLE

@@ -12,7 +12,18 @@ from __future__ import annotations
 from asrctl.network.failures import LinkFailure
 from asrctl.protocol.wyoming import encode
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.remote.dialect import Event, Message, News, Piece, Ready, Refused, Said, Send, text_in
+from asrctl.providers.remote.dialect import (
+    Dialect,
+    Event,
+    Message,
+    News,
+    Piece,
+    Ready,
+    Refused,
+    Said,
+    Send,
+    text_in,
+)
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ
@@ -20,13 +31,12 @@ from asrctl.transcript import SAMPLE_RATE_HZ
 _FORMAT = {"rate": SAMPLE_RATE_HZ, "width": SAMPLE_BYTES, "channels": 1}
 
 
-class WyomingDialect:
-    """One socket; see the module's docstring and `dialect.Dialect`."""
+class WyomingDialect(Dialect):
+    """One socket; see the module's docstring."""
 
     keep_alive = encode("ping")
 
     def __init__(self, settings: RemoteSettings, options: DecodeOptions) -> None:
-        """A socket of which nothing was heard yet."""
         wanted = {
             "name": settings.model,
             "language": "" if options.language == "auto" else options.language,
@@ -42,7 +52,7 @@ class WyomingDialect:
         self._number = 0
 
     def opened(self) -> list[News]:
-        """See `dialect.Dialect.opened`: the server is asked what it is."""
+        """The server is asked what it is."""
         return [Send(encode("describe"))]
 
     @property
@@ -51,18 +61,15 @@ class WyomingDialect:
         return self._known and not self._ending
 
     def audio(self, pcm: bytes) -> list[Message]:
-        """See `dialect.Dialect.audio`."""
         begin = [] if self._begun else self._begin
         self._begun = True
         return [*begin, encode("audio-chunk", _FORMAT, pcm)]
 
     def end(self) -> list[Message]:
-        """See `dialect.Dialect.end`."""
         self._ending = True
         return [encode("audio-stop")]
 
     def receive(self, event: Event) -> list[News]:
-        """See `dialect.Dialect.receive`; events that are not needed give nothing."""
         match event["type"]:
             case "info" if not self._known:
                 if not event.get("asr"):

@@ -1,4 +1,4 @@
-"""A voxtral process with the task that talks to it: first as a spare, then for one stream."""
+"""A voxtral process with the task that talks to it: first as a spare, then as one stream."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from asrctl.errors import ProviderError, WorkerCrashed
-from asrctl.providers.recognizer import Lost, Spoken
+from asrctl.providers.outbox import Outbox, OutboxStream
+from asrctl.providers.recognizer import Lost, Spoken, StreamRequest
 from asrctl.providers.voxtral.blocks import duration_s
 from asrctl.providers.voxtral.dialogue import Dialogue
 from asrctl.providers.voxtral.process import VoxtralProcess
 from asrctl.providers.voxtral.settings import VoxtralSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
 
@@ -30,14 +35,16 @@ class Owner(Protocol):
         ...
 
 
-class Resident:
-    """Started when made. None of its methods but `wait_gone` waits for the process."""
+class Resident(OutboxStream):
+    """Started when made; the stream of whoever it is attached to. Only `wait_gone` waits for the process."""
 
     def __init__(
         self, command: Sequence[str], settings: VoxtralSettings, owner: Owner, *, monitored: bool
     ) -> None:
         """Start the task, which starts the process."""
         self.monitored = monitored
+        self.is_closing = False
+        """Whether its stream is closed; the process may live on for a moment."""
         self.never_ran = False
         """Whether there was nothing that could be run."""
         self.exit_code: int | None = None
@@ -53,7 +60,6 @@ class Resident:
         self._inbox: deque[bytes | None] = deque()
         self._waiting_bytes = 0
         self._behind = False
-        self._closing = False
         self._say: Callable[[Spoken], None] | None = None
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="voxtral")
@@ -69,26 +75,31 @@ class Resident:
         return self._dialogue.completed > 0
 
     @property
-    def is_closing(self) -> bool:
-        """Whether its stream is closed; the process may live on for a moment."""
-        return self._closing
-
-    @property
     def refused_option(self) -> bool:
         """Whether the process ended because it does not know one of its options."""
         return self.ready_s is None and self._dialogue.status.refused_option
 
-    def attach(self, language: str, say: Callable[[Spoken], None]) -> bool:
-        """Begin the stream; False if the process has ended meanwhile."""
-        if self._task.done() or self._closing:
+    # A stream
+
+    def attach(self, request: StreamRequest, outbox: Outbox) -> bool:
+        """Begin the stream, which speaks through `outbox`; False if the process has ended meanwhile."""
+        if self._task.done() or self.is_closing:
             return False
-        self._say = say
-        self._dialogue.listen(language)
+        self._outbox, self._say = outbox, outbox.say
+        self._dialogue.listen(request.decode.language)
         return True
 
-    def feed(self, data: bytes | None) -> None:
-        """Take s16le audio at 16 kHz, or None for the end of the utterance."""
-        if self._task.done() or self._closing or self._behind:
+    def feed(self, samples: NDArray[np.float32]) -> None:
+        from asrctl.audio.pcm import s16le_of
+
+        if len(samples):
+            self._put(s16le_of(samples))
+
+    def end(self) -> None:
+        self._put(None)
+
+    def _put(self, data: bytes | None) -> None:
+        if self._task.done() or self.is_closing or self._behind:
             return
         self._waiting_bytes += len(data or b"")
         self._behind = duration_s(self._waiting_bytes) > self._settings.max_waiting_s
@@ -97,13 +108,15 @@ class Resident:
         self._wake.set()
 
     def drop(self, utterance: int) -> None:
-        """Nobody waits for this utterance."""
+        super().drop(utterance)
         self._dialogue.drop(utterance)
 
     def close(self) -> None:
-        """Kill the process."""
-        self._closing = True
-        self._say = None
+        """Stop at once; the process is killed, for it serves one stream."""
+        self.is_closing = True
+        if self._say is not None:
+            self._outbox.close()
+            self._say = None
         if self._process is not None:
             self._process.kill()
         self._wake.set()
@@ -127,7 +140,7 @@ class Resident:
             error = ProviderError(f"voxtral failed: {type(caught).__name__}: {caught}")
         if error is not None and self._say is not None:
             self._say(Lost(error, self._dialogue.utterance))
-        self._owner.ended(self, None if self._closing else error)
+        self._owner.ended(self, None if self.is_closing else error)
 
     async def _converse(self) -> None:
         try:
@@ -137,7 +150,7 @@ class Resident:
             raise
         try:
             process.watch(self._wake.set)
-            while not self._closing:
+            while not self.is_closing:
                 self._take_inbox()
                 await self._turn(process)
         except ProviderError as error:

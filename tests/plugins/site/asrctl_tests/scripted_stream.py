@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from asrctl.errors import DecodeError, ModelError, ProviderError
 from asrctl.languages import is_open
-from asrctl.providers.outbox import Outbox
+from asrctl.providers.outbox import Outbox, OutboxStream
 from asrctl.providers.plugin import Plugin, Setup, path_as_given
 from asrctl.providers.recognizer import (
     Completed,
@@ -124,8 +124,8 @@ class ScriptedStream:
             stream.close()
 
 
-class ScriptedUtterances:
-    """One stream, an `UtteranceStream`, which listens in a task of its own."""
+class ScriptedUtterances(OutboxStream):
+    """One stream, which listens in a task of its own."""
 
     def __init__(
         self,
@@ -157,28 +157,14 @@ class ScriptedUtterances:
         self._started_s = time.perf_counter()
 
     def feed(self, samples: NDArray[np.float32]) -> None:
-        """See `UtteranceStream.feed`."""
         self._inbox.append(samples)
         self._wake.set()
 
-    def pause(self, silence_s: float) -> None:
-        """A pause changes nothing."""
-
     def end(self) -> None:
-        """See `UtteranceStream.end`."""
         self._inbox.append(None)
         self._wake.set()
 
-    def drop(self, utterance: int) -> None:
-        """See `UtteranceStream.drop`."""
-        self._outbox.drop(utterance)
-
-    def want_partials(self, interval_factor: float | None) -> None:
-        """See `UtteranceStream.want_partials`; words are said when they end, or not at all."""
-        self._outbox.want_partials(interval_factor is not None)
-
     def close(self) -> None:
-        """See `UtteranceStream.close`."""
         self._outbox.close()
         self._stop()
 
