@@ -8,18 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from asrctl.errors import UsageError
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from asrctl.audio.files import OpenAudio
     from asrctl.audio.live import LiveSource, Lost
     from asrctl.audio.tracks import Tracks
 
-    Samples = NDArray[np.float32]
-    """Mono float32 at 16 kHz in [-1, 1], shape (n,)."""
     Recording = str | os.PathLike[str] | Samples
     """A file, or all of its samples."""
     Recordings = Recording | Mapping[str, Recording]

@@ -6,10 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SAMPLE_RATE_HZ = 16_000
-"""Rate of all audio inside asrctl: mono float32 in [-1, 1]."""
+"""Rate of all audio inside asrctl."""
+Samples: TypeAlias = "NDArray[np.float32]"
+"""Audio: mono float32 at 16 kHz in [-1, 1], shape (n,)."""
 
 
 @dataclass(frozen=True, slots=True)

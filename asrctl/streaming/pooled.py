@@ -11,7 +11,14 @@ from asrctl.errors import AsrctlError, ProviderError
 from asrctl.languages import AUTO, is_open
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest, UtteranceStream, WindowDecoder
+from asrctl.providers.recognizer import (
+    Recognizer,
+    Spoken,
+    StreamRequest,
+    UtteranceStream,
+    WindowDecoder,
+    WindowService,
+)
 from asrctl.streaming.adapter import WindowedStream
 from asrctl.transcript import Hypothesis
 
@@ -46,7 +53,10 @@ class PooledRecognizer:
         """
         self.name = name
         self.model = model
-        self.pool = pool
+        self.windows = pool
+        self.wait_ready = pool.wait_ready
+        self.pids = pool.pids
+        self.close = pool.close
         self._description = description
 
     @property
@@ -55,61 +65,31 @@ class PooledRecognizer:
         return self._description()
 
     @property
-    def windows(self) -> WindowDecoder:
-        """The pool."""
-        return self.pool
-
-    @property
     def load_s(self) -> float:
         """How long loading took, of the slowest worker."""
-        return self.pool.load_s
+        return self.windows.load_s
 
     @property
     def inference_s(self) -> float:
         """Time that the workers took for what was decoded."""
-        return self.pool.inference_s
+        return self.windows.inference_s
 
     def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
         """Open a stream; see `Recognizer.open`."""
-        return WindowedStream(self.pool, request, say)
-
-    async def wait_ready(self) -> None:
-        """Wait until a window can be decoded; see `Recognizer.wait_ready`."""
-        await self.pool.wait_ready()
-
-    def pids(self) -> list[int]:
-        """Process ids of the workers."""
-        return self.pool.pids()
-
-    async def close(self) -> None:
-        """Stop at once."""
-        await self.pool.close()
-
-
-class Service(Protocol):
-    """A provider at work that only decodes windows, such as a server that takes them."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def description(self) -> str: ...
-    @property
-    def windows(self) -> WindowDecoder: ...
-    async def wait_ready(self) -> None: ...
-    def pids(self) -> list[int]: ...
-    async def close(self) -> None: ...
+        return WindowedStream(self.windows, request, say)
 
 
 class ServiceRecognizer:
     """A `Recognizer` over a service; without partials, each of which would be a request that may cost."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: WindowService) -> None:
         """Wrap a service, which is closed with this."""
         self.name = service.name
         self.model = service.model
-        self.windows: WindowDecoder | None = service.windows
+        self.windows = service.windows
+        self.wait_ready = service.wait_ready
+        self.pids = service.pids
+        self.close = service.close
         self._service = service
 
     @property
@@ -119,19 +99,7 @@ class ServiceRecognizer:
 
     def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
         """Open a stream; see `Recognizer.open`."""
-        return WindowedStream(self._service.windows, replace(request, pacing=None), say)
-
-    async def wait_ready(self) -> None:
-        """Wait until a window can be decoded."""
-        await self._service.wait_ready()
-
-    def pids(self) -> list[int]:
-        """Process ids, if it has any."""
-        return self._service.pids()
-
-    async def close(self) -> None:
-        """Stop at once."""
-        await self._service.close()
+        return WindowedStream(self.windows, replace(request, pacing=None), say)
 
 
 class DeferredRecognizer:
@@ -187,15 +155,12 @@ class DeferredRecognizer:
         decoder = self._real.windows if self._real is not None else None
         return decoder.width if decoder is not None else 1
 
-    def start(self) -> None:
+    def start(self) -> asyncio.Task[Recognizer]:
         """Begin to make it ahead of need; what goes wrong is heard by whoever needs it.
 
         Raises:
             AsrctlError: That failed a moment ago; or this is closed.
         """
-        self._start()
-
-    def _start(self) -> asyncio.Task[Recognizer]:
         if self._closed:
             raise ProviderError(f"{self.name} is closed")
         if self._making is None:
@@ -219,7 +184,7 @@ class DeferredRecognizer:
     async def _ready(self) -> Recognizer:
         if self._real is not None:
             return self._real
-        making = self._start()
+        making = self.start()
         await asyncio.wait([making])
         if making.cancelled():  # by `close`; a bare cancellation would tell nobody
             raise ProviderError(f"{self.name} is closed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_cut_word_counts_on_one_side(number: int, at: int) -> None:
 
 def test_transcribe(tmp_path: Path) -> None:
     """One segment with the words' text and times, in the language that was asked for."""
-    with scripted(tmp_path) as model:
+    with closing(scripted(tmp_path)) as model:
         hypothesis = model.transcribe(speak([3, 5]), DecodeOptions(language="fr"), never)
         assert model.description() == "scripted"
     assert (hypothesis.text, hypothesis.language) == ("w3 w5", "fr")
