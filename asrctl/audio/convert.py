@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from asrctl.audio.mix import ChannelMixer
 from asrctl.audio.pcm import PcmFramer, scale_s16
 from asrctl.errors import AudioError
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 MIN_RATE_HZ = 1_000  # below this there is no speech to hear
 MAX_RATE_HZ = 768_000  # the fastest PCM that recorders make
@@ -149,11 +149,11 @@ class StreamConverter:
 
     def _resample(self, mono: NDArray[np.float32], *, last: bool) -> NDArray[np.float32]:
         assert self._resampler is not None
-        samples: NDArray[np.float32] = self._resampler.resample_chunk(mono, last=last)
+        samples: Samples = self._resampler.resample_chunk(mono, last=last)
         return np.clip(samples, -1, 1, out=samples)  # the filter may ring past full scale
 
 
-def _of_length(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+def _of_length(samples: Samples, count: int) -> NDArray[np.float32]:
     """Each part of a stream is rounded to whole samples: one may be too many, or missing for the whole."""
     missing = count - len(samples)
     if missing <= 0:

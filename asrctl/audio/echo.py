@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from asrctl.policy.echo import EchoJudge, Powers
 from asrctl.policy.endpointing import FRAME_SAMPLES
-
-Samples = NDArray[np.float32]
+from asrctl.transcript import Samples
 
 
 class Detector(Protocol):

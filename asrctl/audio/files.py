@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from typing import BinaryIO, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asrctl.audio.convert import StreamConverter, StreamEncoding
 from asrctl.audio.decoders import Decoder
@@ -18,6 +17,7 @@ from asrctl.audio.sampler import Sampler
 from asrctl.audio.sources import STDIN, open_source
 from asrctl.audio.wav import WavHeader
 from asrctl.errors import AudioError, UsageError
+from asrctl.transcript import Samples
 
 TRUNCATED_S = 0.1  # less is rounding and padding
 CLIPPED_SHARE = 0.01  # clean masters touch full scale now and then
@@ -38,7 +38,7 @@ class OpenAudio(Protocol):
 
     @property
     def duration_s(self) -> float | None: ...
-    def __iter__(self) -> Iterator[NDArray[np.float32]]: ...
+    def __iter__(self) -> Iterator[Samples]: ...
     def close(self) -> None: ...
 
 
@@ -66,7 +66,7 @@ class AudioReader:
         self._sampler = sampler
         self._resources = resources
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+    def __iter__(self) -> Iterator[Samples]:
         """Samples in chunks of a second or less, never empty: shape (n,), float32, mono, 16 kHz, in [-1, 1].
 
         Where channels are split, shape (n, channels).

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from asrctl.transcript import Samples
 
 _QUIETER_DB = 20.0
 """Whisper hears a sentence that is so far below the next one in its window, and none that is twice as far."""
 _MAX_GAIN_DB = 40.0
 
 
-def levelled(utterances: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+def levelled(utterances: Sequence[Samples]) -> list[Samples]:
     """The same utterances, those raised that are over 20 dB below the loudest, by 40 dB at most.
 
     Args:

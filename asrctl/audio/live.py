@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class LiveSource(Protocol):
     name: str
     warnings: list[str]
 
-    def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:
+    def __iter__(self) -> Iterator[Samples | Lost]:
         """Samples as they come, shape (n,), mono float32 at 16 kHz, which do not change afterwards.
 
         Raises:

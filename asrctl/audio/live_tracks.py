@@ -10,12 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from asrctl.audio.live import LiveSource, Lost
+from asrctl.transcript import Samples
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Part = NDArray[np.float32] | Lost
+    Part = Samples | Lost
 
 _NOTHING = Lost(0, "")
 _AHEAD = 4
@@ -32,7 +30,7 @@ class Step:
         """Samples of all tracks together."""
         return sum(map(length_of, self.parts))
 
-    def samples(self) -> list[NDArray[np.float32]]:
+    def samples(self) -> list[Samples]:
         """Of each track; gaps are silent."""
         import numpy as np
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.policy.endpointing import FRAME_SAMPLES
+from asrctl.transcript import Samples
 
 _FLOOR_DB = -80.0
 
@@ -16,7 +17,7 @@ class Loudness:
     def __init__(self) -> None:
         self._rest = np.zeros(0, np.float32)
 
-    def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probabilities(self, samples: Samples) -> NDArray[np.float32]:
         """From 0.5 (silence) to 1 (full scale) for each frame completed; see `SileroVad.probabilities`."""
         joined = np.concatenate((self._rest, samples))
         whole = len(joined) - len(joined) % FRAME_SAMPLES

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asrctl.audio.convert import StreamConverter
 from asrctl.audio.devices import Device, InputStream, PortAudio
 from asrctl.audio.live import Lost
 from asrctl.errors import AudioError
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 BLOCKS_PER_S = 20
 """A callback every 50 ms: seldom enough for Python, often enough for a meter and for partials."""
@@ -124,7 +123,7 @@ class Microphone:
 
     # The listener's thread
 
-    def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:
+    def __iter__(self) -> Iterator[Samples | Lost]:
         """Chunks of about 50 ms; see `LiveSource`.
 
         Raises:
@@ -188,7 +187,7 @@ class Microphone:
             self._stream.close()
 
 
-def _filled(samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+def _filled(samples: Samples) -> Iterator[Samples]:
     """The samples, if there are any: resamplers give nothing at times."""
     if len(samples):
         yield samples

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.audio import g711
+from asrctl.transcript import Samples
 
 PcmEncoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw"]
 
@@ -58,7 +59,7 @@ def samples_from_bytes(data: bytes, encoding: PcmEncoding) -> NDArray[np.float32
             return g711.decoded(data, encoding)
 
 
-def s16le_of(samples: NDArray[np.float32]) -> bytes:
+def s16le_of(samples: Samples) -> bytes:
     """Floats of any shape as 16-bit PCM, clipped to full scale; NaN becomes silence."""
     scaled = np.rint(np.nan_to_num(samples).clip(-1.0, 1.0) * np.float32(1 << 15))
     return scaled.clip(max=(1 << 15) - 1).astype("<i2").tobytes()

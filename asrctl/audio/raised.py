@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from asrctl.audio.tones import Tones
 from asrctl.policy.endpointing import FRAME_SAMPLES
 from asrctl.policy.level import LevelFollower
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 _FLOOR_POWER = 1e-12
 _FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
@@ -19,7 +19,7 @@ _FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
 class Detector(Protocol):
     """What judges frames, such as `SileroVad`."""
 
-    def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def probabilities(self, samples: Samples) -> NDArray[np.float32]: ...
 
 
 class Raised:
@@ -32,7 +32,7 @@ class Raised:
         self._tones = Tones()
         self._rest = np.zeros(0, np.float32)
 
-    def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probabilities(self, samples: Samples) -> NDArray[np.float32]:
         """A probability for each frame completed; see `SileroVad.probabilities`."""
         joined = np.concatenate((self._rest, samples))
         whole = len(joined) - len(joined) % FRAME_SAMPLES

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from asrctl.audio.live import LiveSource, Lost
 from asrctl.audio.live_tracks import Step
 from asrctl.errors import AudioError, UsageError
-from asrctl.transcript import SAMPLE_RATE_HZ
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 _HEADER = Struct("<4sI4s4sIHHIIHH4sI")
 _SAMPLE_BYTES = 2
@@ -79,12 +75,12 @@ class Recorder:
     def _frame_bytes(self) -> int:
         return _SAMPLE_BYTES * self._channels
 
-    def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:
+    def __iter__(self) -> Iterator[Samples | Lost]:
         for item in self._source:
             self._keep(item)
             yield item
 
-    def _keep(self, item: NDArray[np.float32] | Lost) -> None:
+    def _keep(self, item: Samples | Lost) -> None:
         """Write a chunk; a disk that is full ends the recording, and not what is heard."""
         if self._stopped_because is not None:
             return
@@ -122,7 +118,7 @@ class Recorder:
         self._file.close()
 
 
-def _pcm(item: NDArray[np.float32] | Step) -> bytes:
+def _pcm(item: Samples | Step) -> bytes:
     import numpy as np
 
     from asrctl.audio.pcm import s16le_of

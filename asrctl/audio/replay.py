@@ -6,12 +6,9 @@ import queue
 import time
 from collections.abc import Callable, Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from asrctl.audio.files import OpenAudio
 from asrctl.audio.live import Lost
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 CHUNK_SAMPLES = SAMPLE_RATE_HZ // 20
 """50 ms, as a microphone would give."""
@@ -44,7 +41,7 @@ class Replay:
         self._stops: queue.SimpleQueue[None] = queue.SimpleQueue()  # its `put` may be called in a signal
         self._stopped = False
 
-    def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:
+    def __iter__(self) -> Iterator[Samples | Lost]:
         """Chunks of 50 ms or less; see `LiveSource`."""
         started_s, given = self._clock(), 0
         for block in self._audio:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import wave
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Samples
 
 SAMPLE_TEXT = "Please call me on Monday morning about the meeting."
 """What the sample says. Spoken by espeak-ng, voice en-us, 165 words a minute."""
@@ -17,7 +14,7 @@ SAMPLE_WORDS = frozenset({"call", "monday", "morning", "meeting"})
 """Words that any whisper model, however small, gets right."""
 
 
-def sample_speech() -> NDArray[np.float32]:
+def sample_speech() -> Samples:
     """The sample, shape (n,), mono float32 at 16 kHz, about 3 s."""
     from asrctl.audio.pcm import samples_from_bytes
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asrctl.audio.files import OpenAudio
 from asrctl.errors import AudioError, UsageError
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
-Parts = Sequence[NDArray[np.float32]]
+Parts = Sequence[Samples]
 """The next samples of each track, about as many of each; none of one that has ended."""
 
 MAX_TRACKS = 16
@@ -120,7 +119,7 @@ def open_files(openers: Mapping[str, Callable[[], OpenAudio]]) -> FileTracks:
         return FileTracks(dict(zip(names, audio, strict=True)))
 
 
-def _steps(audio: OpenAudio) -> Iterator[NDArray[np.float32]]:
+def _steps(audio: OpenAudio) -> Iterator[Samples]:
     """The same samples in chunks of a second, of which only the last may be shorter."""
     rest = np.empty(0, np.float32)
     for chunk in audio:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from asrctl.models.convert import mel_filters
 from asrctl.policy.end_of_turn import WINDOW_SAMPLES
+from asrctl.transcript import Samples
 
 BANDS = 80
 _FFT, _STEP_SAMPLES = 400, 160
@@ -18,7 +19,7 @@ _RANGE = 8.0
 """Decades below the loudest that are told apart."""
 
 
-def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+def log_mel(samples: Samples) -> NDArray[np.float32]:
     """Features of shape (80, 800) of audio at 16 kHz: its last 8 s, silence before what is shorter."""
     window = np.zeros(WINDOW_SAMPLES, np.float32)
     last = samples[-WINDOW_SAMPLES:]

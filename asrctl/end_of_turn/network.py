@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from asrctl.end_of_turn.features import log_mel
 from asrctl.models.onnx_file import open_onnx
+from asrctl.transcript import Samples
 
 
 class SmartTurn:
@@ -22,7 +20,7 @@ class SmartTurn:
         """
         self._session = open_onnx(path)
 
-    def finished(self, samples: NDArray[np.float32]) -> float:
+    def finished(self, samples: Samples) -> float:
         """The probability that what was said in these samples, mono at 16 kHz, was all."""
         (found,) = self._session.run(None, {"input_features": log_mel(samples)[None]})
         return float(found.reshape(-1)[0])

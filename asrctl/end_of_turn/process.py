@@ -6,16 +6,11 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from asrctl.audio.helper import Helper, helper
 from asrctl.end_of_turn.child import LENGTH
 from asrctl.errors import ModelError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+from asrctl.transcript import Samples
 
 COMMAND = [sys.executable, "-P", "-m", "asrctl.end_of_turn.child"]
 """What is started; where weights are is its argument."""
@@ -57,7 +52,7 @@ class TurnProcess:
         """Its process id, while there is one."""
         return self._helper.pids if self._helper else []
 
-    async def finished(self, samples: NDArray[np.float32]) -> float | None:
+    async def finished(self, samples: Samples) -> float | None:
         """The probability that what was said in these samples, mono at 16 kHz, was all; None if that is not
         known in time: it is still loading, has too much to do, or has failed."""
         self.start()

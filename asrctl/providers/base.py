@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from asrctl.languages import is_open
 from asrctl.policy.window import Effort
-from asrctl.transcript import Hypothesis
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Hypothesis, Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ class WindowedModel(Protocol):
     """A loaded model: one thread at a time, stateless between windows."""
 
     def transcribe(
-        self, samples: NDArray[np.float32], options: DecodeOptions, should_abort: Callable[[], bool]
+        self, samples: Samples, options: DecodeOptions, should_abort: Callable[[], bool]
     ) -> Hypothesis:
         """Decode one window.
 
@@ -113,7 +109,7 @@ class ListeningModel(Protocol):
         """
         ...
 
-    def feed(self, samples: NDArray[np.float32]) -> tuple[str, str]:
+    def feed(self, samples: Samples) -> tuple[str, str]:
         """Take the next samples of the utterance, shape (n,), mono float32 at 16 kHz.
 
         Returns:

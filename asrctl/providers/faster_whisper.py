@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import is_open
@@ -22,11 +22,7 @@ from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.parts import PartTimer
 from asrctl.providers.remainder import decode_whole
 from asrctl.providers.tokens import confidence, is_unsure, tidy
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Part, Segment, Word
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Part, Samples, Segment, Word
 
 _LANGUAGES_TOLD = 10
 
@@ -65,7 +61,7 @@ class FasterWhisper:
         self._timer = PartTimer()
 
     def transcribe(
-        self, samples: NDArray[np.float32], options: DecodeOptions, should_abort: Callable[[], bool]
+        self, samples: Samples, options: DecodeOptions, should_abort: Callable[[], bool]
     ) -> Hypothesis:
         """Decode one window; aborts between segments. See `WindowedModel.transcribe`."""
         started = time.perf_counter()
@@ -87,7 +83,7 @@ class FasterWhisper:
             parts_s=self._timer.parts_s,
         )
 
-    def _evidence(self, samples: NDArray[np.float32]) -> tuple[LanguageEvidence, ...]:
+    def _evidence(self, samples: Samples) -> tuple[LanguageEvidence, ...]:
         """Which language is heard at the beginning and the end."""
         found = []
         for start, end in pieces(len(samples)) if len(samples) >= _SHORTEST_SAMPLES else ():
@@ -100,7 +96,7 @@ class FasterWhisper:
 
     def _decode_fitted(
         self,
-        samples: NDArray[np.float32],
+        samples: Samples,
         options: DecodeOptions,
         effort: Effort,
         should_abort: Callable[[], bool],
@@ -120,7 +116,7 @@ class FasterWhisper:
 
     def _decode(
         self,
-        samples: NDArray[np.float32],
+        samples: Samples,
         options: DecodeOptions,
         should_abort: Callable[[], bool],
         positions: int,

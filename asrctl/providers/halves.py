@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,9 +17,7 @@ SHORTEST_SAMPLES = 4 * SAMPLE_RATE_HZ
 _FRAME_SAMPLES = SAMPLE_RATE_HZ // 10
 
 
-def decode_in_halves(
-    decode: Callable[[NDArray[np.float32]], Hypothesis], samples: NDArray[np.float32]
-) -> Hypothesis:
+def decode_in_halves(decode: Callable[[NDArray[np.float32]], Hypothesis], samples: Samples) -> Hypothesis:
     """Decode a window in two parts, cut where it is quietest in its middle third.
 
     Args:
@@ -32,7 +30,7 @@ def decode_in_halves(
     return Hypothesis(first.segments + more, first.language, 0.0)
 
 
-def _quietest_sample(samples: NDArray[np.float32]) -> int:
+def _quietest_sample(samples: Samples) -> int:
     """The middle of the quietest frame of the middle third."""
     import numpy as np
 

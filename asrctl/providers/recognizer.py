@@ -10,17 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from asrctl.errors import ProviderError
 from asrctl.policy.pacing import PacingOptions
 from asrctl.policy.priority import Source, Ticket
 from asrctl.providers.base import DecodeOptions
-from asrctl.transcript import Hypothesis
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Hypothesis, Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +103,7 @@ class UtteranceStream(Protocol):
     What it says is said in a later turn of the event loop, never from within one of these calls.
     """
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         """Take the next samples of the current utterance, shape (n,), mono float32 at 16 kHz, not to be
         changed afterwards; the first ones begin it."""
         ...
@@ -142,9 +138,7 @@ class WindowDecoder(Protocol):
         """How many windows are decoded at a time."""
         ...
 
-    async def decode(
-        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
-    ) -> Hypothesis:
+    async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
         """Decode one window. Cancelling the call aborts the decode, wherever it is.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,12 +17,12 @@ _SILENT_PEAK = 1e-4
 """Below -80 dB, three steps of a 16-bit recording, no word is heard but "you", in short windows."""
 
 
-def is_wordless(samples: NDArray[np.float32]) -> bool:
+def is_wordless(samples: Samples) -> bool:
     """Whether clean samples are too short or too quiet to hold a word."""
     return len(samples) < _SHORTEST_WORD_S * SAMPLE_RATE_HZ or bool(abs(samples).max() < _SILENT_PEAK)
 
 
-def clean(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+def clean(samples: Samples) -> NDArray[np.float32]:
     """The same samples, contiguous (native code knows no strides), finite, in [-1, 1]."""
     import numpy as np
 

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from asrctl.policy.vocabulary import holds_term
 from asrctl.policy.window import is_sayable
 from asrctl.providers.base import DecodeOptions, WindowedModel
 from asrctl.providers.tokens import confidence
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
 _UNSURE = 0.7
 """Chosen after one word that was made up of noise; what it costs on speech was not measured."""
@@ -26,7 +21,7 @@ _UNSURE = 0.7
 
 def transcribe(
     model: WindowedModel,
-    samples: NDArray[np.float32],
+    samples: Samples,
     options: DecodeOptions,
     should_abort: Callable[[], bool],
 ) -> Hypothesis:

@@ -8,7 +8,6 @@ from itertools import chain
 from math import inf
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asrctl.policy.clustering import UNKNOWN, ClusteringOptions, agglomerate, assign
 from asrctl.policy.turns import Turn, numbered_names, smoothed
@@ -22,7 +21,7 @@ from asrctl.speakers.networks import (
     unit,
 )
 from asrctl.speakers.parts import NOBODY, Masks, Vector, Voice, joined, parts_of, runs, told_apart
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 WINDOW_SAMPLES = 10 * SAMPLE_RATE_HZ
 """What segmentation-3.0 was trained on."""
@@ -104,7 +103,7 @@ class Diarizer:
         self.looked_samples = 0
         """How far of it turns are known."""
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         """Take the next samples, and look at what windows they complete."""
         while len(samples):
             step_samples = round(self._options.step_s * SAMPLE_RATE_HZ)
@@ -167,7 +166,7 @@ class Diarizer:
 
     # Windows
 
-    def _look(self, window: NDArray[np.float32], new_samples: int) -> None:
+    def _look(self, window: Samples, new_samples: int) -> None:
         padded = np.pad(window, (0, max(0, WINDOW_SAMPLES - len(window))))
         activity = self._networks.activity(padded)
         kept = -(-len(window) // SPEECH_STEP_SAMPLES)

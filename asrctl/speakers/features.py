@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.models.campplus import FEATURES
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 FRAME_SAMPLES, STEP_SAMPLES = 400, 160
 """25 ms every 10 ms."""
@@ -20,7 +20,7 @@ _FLOOR = float(np.finfo(np.float32).eps)
 Features = NDArray[np.float32]
 
 
-def log_mel(samples: NDArray[np.float32]) -> Features:
+def log_mel(samples: Samples) -> Features:
     """Features of shape (frames, 80); frames that reach beyond the end are left out."""
     if len(samples) < FRAME_SAMPLES:
         return np.zeros((0, FEATURES), np.float32)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asrctl import errors
 from asrctl.audio.helper import Helper, helper
@@ -19,11 +19,7 @@ from asrctl.policy.labels import KnownTurns
 from asrctl.policy.turns import Turn
 from asrctl.speakers.live_child import ASKED, HEADER, LEAST_NEW_S, Message
 from asrctl.speakers.options import SpeakerOptions
-from asrctl.transcript import SAMPLE_RATE_HZ
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 COMMAND = [sys.executable, "-P", "-m", "asrctl.speakers.live_child"]
 """What is started; where weights are is its argument."""
@@ -83,7 +79,7 @@ class StreamSpeakers:
         self._answers: deque[asyncio.Future[dict[str, Any]]] = deque()
         self._ask(Message.OPEN, json.dumps(asdict(options)).encode())
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         """Take the next samples; a process that is too far behind is only told how many they were."""
         if self._behind_samples + len(samples) > _MOST_BEHIND_SAMPLES:
             return self.skip(len(samples))

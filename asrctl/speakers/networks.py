@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from asrctl.models.onnx_file import open_onnx
 from asrctl.speakers.features import Features
+from asrctl.transcript import Samples
 
 LOCAL = 3
 """Speakers that segmentation-3.0 tells apart in one window."""
@@ -34,7 +35,7 @@ class Networks:
         self._segmentation = open_onnx(segmentation)
         self._embedding = open_onnx(embedding)
 
-    def activity(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def activity(self, samples: Samples) -> NDArray[np.float32]:
         """Probabilities that local speakers speak, shape (frames, 3); see `SPEECH_STEP_SAMPLES`."""
         (scores,) = self._segmentation.run(None, {"input": samples[None, None]})
         shared: NDArray[np.float32] = np.exp(scores[0]) @ _MEMBERS

@@ -8,7 +8,7 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from asrctl import errors
 from asrctl.audio.helper import Helper, helper
@@ -16,10 +16,7 @@ from asrctl.errors import AudioError, ModelError
 from asrctl.policy.turns import Turn
 from asrctl.speakers.child import STUCK_S
 from asrctl.speakers.options import SpeakerOptions
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Samples
 
 _LINE_BYTES = 1 << 26
 """The turns of a recording of many days."""
@@ -68,7 +65,7 @@ class SpeakersProcess:
     async def __aexit__(self, *_: object) -> None:
         await self._resources.aclose()
 
-    async def feed(self, samples: NDArray[np.float32]) -> None:
+    async def feed(self, samples: Samples) -> None:
         """Give it the next samples, and wait if it is behind; if it has died, `turns` says so."""
         if self._is_stuck:
             return

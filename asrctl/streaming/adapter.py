@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +23,7 @@ from asrctl.policy.priority import Kind, Ticket
 from asrctl.policy.window import Effort
 from asrctl.providers.recognizer import Completed, Failed, Heard, Spoken, StreamRequest, WindowDecoder
 from asrctl.streaming.in_language import corrected
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
 _TELLING_SAMPLES = 2 * SAMPLE_RATE_HZ
 """Partials of an utterance that is as long tell its language, once: that costs as much as a partial."""
@@ -37,7 +34,7 @@ class _Utterance:
     """An utterance, and what is being decoded of it."""
 
     number: int
-    pieces: list[NDArray[np.float32]] = field(default_factory=list)
+    pieces: list[Samples] = field(default_factory=list)
     length_samples: int = 0
     asked_samples: int = 0
     """How much of it the last partial was asked for."""
@@ -55,7 +52,7 @@ class _Utterance:
     """What its partials have shown it to be in; "" until they have."""
     ended: bool = False
 
-    def audio(self) -> NDArray[np.float32]:
+    def audio(self) -> Samples:
         if len(self.pieces) > 1:
             self.pieces = [np.concatenate(self.pieces)]
         return self.pieces[0] if self.pieces else np.zeros(0, np.float32)
@@ -84,7 +81,7 @@ class WindowedStream:
         self._ended: dict[int, _Utterance] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         """Take audio; see `UtteranceStream`."""
         utterance = self._open
         utterance.pieces.append(samples)
@@ -161,7 +158,7 @@ class WindowedStream:
         is_guess = kind is Kind.FINAL and not utterance.ended
         return Ticket(self._request.session, kind, self._request.source, utterance.number, is_guess)
 
-    async def _decode_final(self, utterance: _Utterance, samples: NDArray[np.float32]) -> None:
+    async def _decode_final(self, utterance: _Utterance, samples: Samples) -> None:
         """Decode all there is; complete the utterance if it has ended by then, or show it as a partial."""
         try:
             hypothesis = await self._in_its_language(utterance, samples)
@@ -179,7 +176,7 @@ class WindowedStream:
             utterance.guess = hypothesis
             self._show(utterance, hypothesis, len(samples))
 
-    async def _in_its_language(self, utterance: _Utterance, samples: NDArray[np.float32]) -> Hypothesis:
+    async def _in_its_language(self, utterance: _Utterance, samples: Samples) -> Hypothesis:
         """Decode in the language that is likeliest; again, if another one turns out to be."""
         belief, options = self._belief, replace(self._decode, effort=Effort.LIGHT)
 
@@ -190,7 +187,7 @@ class WindowedStream:
         likeliest = utterance.language or belief.language
         return await corrected(await decode(likeliest, tell_language=belief.is_open), belief, decode)
 
-    async def _decode_partial(self, utterance: _Utterance, samples: NDArray[np.float32]) -> None:
+    async def _decode_partial(self, utterance: _Utterance, samples: Samples) -> None:
         """Decode what there is of an open utterance; one that made way, or failed, is asked for again."""
         if utterance.paused:  # which was said just after the last of `samples`: the guess will do
             utterance.asked_samples = utterance.shown_samples

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asrctl.policy.endpointing import Span
+from asrctl.transcript import Samples
 
 
 class SampleBuffer:
     """Samples from `start_sample` on; what is no longer needed is forgotten chunk by chunk."""
 
     def __init__(self) -> None:
-        self._chunks: deque[NDArray[np.float32]] = deque()
+        self._chunks: deque[Samples] = deque()
         self.start_sample = 0
         self.end_sample = 0
 
-    def append(self, chunk: NDArray[np.float32]) -> None:
+    def append(self, chunk: Samples) -> None:
         """Add the samples that follow, shape (n,), float32; the array must not change afterwards."""
         self._chunks.append(chunk)
         self.end_sample += len(chunk)
 
-    def read(self, span: Span) -> NDArray[np.float32]:
+    def read(self, span: Span) -> Samples:
         """The samples of a span, a copy of shape (n,).
 
         Raises:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feed:
     """For the recogniser: the next samples of the open utterance."""
 
-    samples: NDArray[np.float32]
+    samples: Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class AskTurn:
     """For whoever hears the ends of turns: is what was said before the pause that began there finished?"""
 
     pause_sample: int
-    samples: NDArray[np.float32]
+    samples: Samples
 
 
 Command = Feed | Pause | End | Drop | AskTurn

@@ -22,11 +22,9 @@ from asrctl.providers.recognizer import (
     Switched,
     UtteranceStream,
 )
+from asrctl.transcript import Samples
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from asrctl.streaming.fallback import Fallback
 
 _RETRY_S = 0.25
@@ -45,7 +43,7 @@ class _Utterance:
     """An utterance that is not complete, with its audio, so that another provider can take it up."""
 
     number: int
-    pieces: list[NDArray[np.float32]] = field(default_factory=list)
+    pieces: list[Samples] = field(default_factory=list)
     ended: bool = False
     failures: Counter[str] = field(default_factory=Counter)
     """How often providers failed with it."""
@@ -111,7 +109,7 @@ class FailoverStream:
 
     # An UtteranceStream
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         """Take audio; see `UtteranceStream`."""
         utterance = self._open
         if utterance is None:

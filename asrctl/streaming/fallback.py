@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from asrctl.errors import (
     AsrctlError,
@@ -26,11 +25,7 @@ from asrctl.policy.chain import Chain, ChainOptions
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest, UtteranceStream, WindowDecoder
-from asrctl.transcript import Hypothesis
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Hypothesis, Samples
 
 _STREAMED_ATTEMPTS = 3
 """A stream that broke says little about the audio: another one of the same provider may do."""
@@ -182,9 +177,7 @@ class FallbackDecoder:
         decoders = (member.windows for member in self._fallback.members.values())
         return next(decoder.width for decoder in decoders if decoder is not None)
 
-    async def decode(
-        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
-    ) -> Hypothesis:
+    async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
         """Decode one window with the first that can; see `WindowDecoder.decode`."""
         errors: dict[str, AsrctlError] = {}
         while (member := self._next(errors)) is not None:

@@ -12,12 +12,9 @@ from asrctl.audio.live_tracks import Step, length_of
 from asrctl.events import Event, Finished
 from asrctl.streaming.session import Session, TurnListener
 from asrctl.streaming.source import Reader
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Track
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Samples, Track
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from asrctl.providers.recognizer import Recognizer
     from asrctl.streaming.stream import SpeechDetector, StreamOptions
     from asrctl.streaming.who_speaks import SpeakerListener
@@ -234,7 +231,7 @@ async def events_while_fed(live: LiveStream, reader: Any) -> AsyncGenerator[Even
         raise feeder.failure
 
 
-def level_db(samples: NDArray[np.float32]) -> float:
+def level_db(samples: Samples) -> float:
     """Root mean square in dB of full scale; minus infinity for digital silence."""
     import numpy as np
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from asrctl.errors import AsrctlError, ProviderError
 from asrctl.languages import AUTO, is_open
@@ -20,11 +20,7 @@ from asrctl.providers.recognizer import (
     WindowService,
 )
 from asrctl.streaming.adapter import WindowedStream
-from asrctl.transcript import Hypothesis
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Hypothesis, Samples
 
 
 class Pool(WindowDecoder, Protocol):
@@ -190,9 +186,7 @@ class DeferredRecognizer:
             raise ProviderError(f"{self.name} is closed")
         return making.result()
 
-    async def decode(
-        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
-    ) -> Hypothesis:
+    async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
         """Decode one window; one whose language is to be detected, in the only one that this model knows."""
         decoder = (await self._ready()).windows
         assert decoder is not None

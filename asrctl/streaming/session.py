@@ -16,12 +16,9 @@ from asrctl.streaming.commands import AskTurn, Drop, End, Feed, Pause
 from asrctl.streaming.pauses import hearing_turns
 from asrctl.streaming.stream import Output, Stream, StreamOptions
 from asrctl.streaming.who_speaks import SpeakerListener, WhoSpeaks
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Samples
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from asrctl.streaming.stream import SpeechDetector
 
 _Step = Callable[[], list[Output]]
@@ -37,7 +34,7 @@ class TurnListener(Protocol):
         """Get ready."""
         ...
 
-    async def finished(self, samples: NDArray[np.float32]) -> float | None:
+    async def finished(self, samples: Samples) -> float | None:
         """The probability that these samples were all that was to be said; None if that is not known."""
         ...
 
@@ -130,7 +127,7 @@ class Session:
         """Whether nothing more will be emitted: it has finished, failed, or was closed."""
         return self._task.done()
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         """Take the next samples, shape (n,), mono float32 at 16 kHz; they must not change afterwards."""
         if self.ended:
             return
@@ -138,7 +135,7 @@ class Session:
         for at in range(0, len(samples), _SLICE_SAMPLES):
             self._put(partial(self._look_at, samples[at : at + _SLICE_SAMPLES]))
 
-    def _look_at(self, samples: NDArray[np.float32]) -> list[Output]:
+    def _look_at(self, samples: Samples) -> list[Output]:
         self._queued_samples -= len(samples)
         if self._who is not None:
             self._who.feed(samples)

@@ -7,9 +7,6 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from asrctl.errors import AsrctlError, AudioError
 from asrctl.policy.priority import Source
 from asrctl.policy.turns import Turn, labelled, numbered_names
@@ -18,7 +15,7 @@ from asrctl.speakers.process import SpeakersProcess
 from asrctl.streaming.files import FileOptions, FileTranscription
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
-from asrctl.transcript import Segment
+from asrctl.transcript import Samples, Segment
 
 
 class SpeakersTranscription(FileTranscription):
@@ -26,7 +23,7 @@ class SpeakersTranscription(FileTranscription):
 
     def __init__(
         self,
-        chunks: Reader[NDArray[np.float32]],
+        chunks: Reader[Samples],
         process: SpeakersProcess,
         decoder: WindowDecoder,
         detector: SpeechDetector,
@@ -93,9 +90,7 @@ class SpeakersTranscription(FileTranscription):
         return segment if self._words else replace(segment, words=())
 
     @staticmethod
-    async def _shared(
-        chunks: Reader[NDArray[np.float32]], process: SpeakersProcess
-    ) -> AsyncGenerator[NDArray[np.float32]]:
+    async def _shared(chunks: Reader[Samples], process: SpeakersProcess) -> AsyncGenerator[Samples]:
         async for chunk in chunks:
             await process.feed(chunk)
             yield chunk

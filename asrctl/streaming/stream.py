@@ -40,13 +40,13 @@ from asrctl.streaming.buffer import SampleBuffer
 from asrctl.streaming.commands import Command, Drop, End, Feed, Pause
 from asrctl.streaming.pauses import Pauses
 from asrctl.streaming.utterance import FlushMark, Gap, Utterance, merged
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Samples
 
 
 class SpeechDetector(Protocol):
     """Probabilities of speech, a frame at a time, such as `SileroVad`."""
 
-    def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def probabilities(self, samples: Samples) -> NDArray[np.float32]: ...
     def flush(self) -> NDArray[np.float32]: ...
 
 
@@ -128,7 +128,7 @@ class Stream:
         """Whether an utterance has ended and its final has not come."""
         return bool(self._closing)
 
-    def feed(self, samples: NDArray[np.float32]) -> list[Output]:
+    def feed(self, samples: Samples) -> list[Output]:
         """Take the next samples, shape (n,), mono float32 at 16 kHz; the array must not change afterwards."""
         self._buffer.append(samples)
         outputs: list[Output] = []

@@ -10,14 +10,11 @@ from contextlib import aclosing
 from dataclasses import replace
 from itertools import accumulate
 
-import numpy as np
-from numpy.typing import NDArray
-
 from asrctl.audio.echo import EchoFinder, WithoutEcho
 from asrctl.streaming.files import FileTranscription
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, LanguageEvidence, Segment, Track
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, LanguageEvidence, Samples, Segment, Track
 
 PAUSE_S = 1.0
 """A segment is parted at a pause so long: others may have spoken in it. A turn in conversation is rarely
@@ -28,7 +25,6 @@ _AHEAD = 4
 MOST_WITH_ECHO = 4
 """Tracks in which echo is looked for: 0.01 CPU seconds a second of each (benchmarks/echo.py)."""
 
-Samples = NDArray[np.float32]
 Gate = Callable[[SpeechDetector], SpeechDetector]
 """What is put around the detector of a track."""
 

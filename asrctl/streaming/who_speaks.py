@@ -12,12 +12,9 @@ from asrctl.errors import AsrctlError
 from asrctl.events import Final, SpeakerChanged, SpeakersLost, SpeechEnded
 from asrctl.policy.labels import TAIL_S, KnownTurns, SpeakerLabels
 from asrctl.streaming.commands import Pause
-from asrctl.transcript import SAMPLE_RATE_HZ
+from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from asrctl.streaming.stream import Output
 
 _ASK_AFTER_S = 0.2
@@ -36,7 +33,7 @@ class SpeakerListener(Protocol):
         """Names of speakers that are not numbered."""
         ...
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         """Take the next samples."""
         ...
 
@@ -75,7 +72,7 @@ class WhoSpeaks:
         self._asking = asyncio.create_task(self._ask(put), name="who speaks")
         self.wait_behind_below = listener.wait_behind_below
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         """Take the session's next samples."""
         self._received_samples += len(samples)
         self._listener.feed(samples)

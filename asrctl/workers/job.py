@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from asrctl.errors import AsrctlError
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
-from asrctl.transcript import Hypothesis
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Hypothesis, Samples
 
 
 def _future() -> asyncio.Future[Hypothesis]:
@@ -27,7 +22,7 @@ class Job:
 
     number: int
     ticket: Ticket
-    samples: NDArray[np.float32]
+    samples: Samples
     options: DecodeOptions
     future: asyncio.Future[Hypothesis] = field(default_factory=_future)
     attempts: int = 0

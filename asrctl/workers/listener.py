@@ -6,14 +6,13 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from asrctl.errors import DecodeError, ModelError, ProviderError, WorkerTimeout
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.outbox import Outbox, OutboxStream, split_words
 from asrctl.providers.plugin import Serving
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 from asrctl.workers.messages import (
     Close,
     End,
@@ -29,10 +28,6 @@ from asrctl.workers.messages import (
 from asrctl.workers.options import HealthCheck
 from asrctl.workers.process import WorkerProcess
 from asrctl.workers.wire import WireClosed, pack
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _NUMBERS = itertools.count(1)
 
@@ -76,7 +71,7 @@ class ListenerStream(OutboxStream):
         worker.attach(self)
         worker.send(Open(self.number, request.decode))
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         if self._outbox.is_over or not len(samples):
             return
         self._note_wait()

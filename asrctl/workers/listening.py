@@ -8,11 +8,11 @@ import queue
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from asrctl.errors import AsrctlError, ModelError
 from asrctl.providers.base import DecodeOptions, ListeningModel, ModelSpec
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 from asrctl.workers.messages import (
     Close,
     End,
@@ -29,10 +29,6 @@ from asrctl.workers.messages import (
     message_of,
 )
 from asrctl.workers.wire import WireClosed, read_frame, write_frame
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _STEP_SAMPLES = SAMPLE_RATE_HZ
 """Who is late catches up in such steps, and says after each how far it is."""
@@ -137,7 +133,7 @@ class _Stream:
     """A stream with its thread, which takes a model when it begins and puts it back when it is closed."""
 
     def __init__(self, opened: Open, models: _Models, listening: Listening) -> None:
-        self.inbox: queue.SimpleQueue[NDArray[np.float32] | None] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Samples | None] = queue.SimpleQueue()
         self._number = opened.stream
         self._options = opened.options
         self._models = models
@@ -194,7 +190,7 @@ class _Stream:
         if not self._closed.is_set():
             self._listening.say(reply)
 
-    def _next(self) -> tuple[NDArray[np.float32], bool]:
+    def _next(self) -> tuple[Samples, bool]:
         """All samples that wait, and whether the utterance ends behind them: who is late catches up."""
         import numpy as np
 
@@ -221,7 +217,7 @@ class _Utterance:
         self.samples = 0
         """How many were taken."""
 
-    def feed(self, samples: NDArray[np.float32]) -> tuple[str, str]:
+    def feed(self, samples: Samples) -> tuple[str, str]:
         """Take samples; the text so far."""
         begins = not self.samples
         self.samples += len(samples)

@@ -12,16 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.transcript import Hypothesis, LanguageEvidence, Part, Segment, Word
+from asrctl.transcript import Hypothesis, LanguageEvidence, Part, Samples, Segment, Word
 from asrctl.workers.wire import WireClosed
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +38,7 @@ class Decode:
 
     id: int
     options: DecodeOptions
-    samples: NDArray[np.float32]
+    samples: Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,7 @@ class Feed:
     """The next samples of a stream's open utterance, shape (n,), mono float32 at 16 kHz."""
 
     stream: int
-    samples: NDArray[np.float32]
+    samples: Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +182,7 @@ def _options(given: dict[str, Any]) -> DecodeOptions:
     return DecodeOptions(**{**given, **plain})
 
 
-def _samples(payload: bytes | bytearray) -> NDArray[np.float32]:
+def _samples(payload: bytes | bytearray) -> Samples:
     import numpy as np
 
     return np.frombuffer(payload, np.float32)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from asrctl.providers.base import DecodeOptions
+from asrctl.transcript import Samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ class HealthCheck:
             utterance finds everything built; None leaves that to the first one.
     """
 
-    samples: NDArray[np.float32]
+    samples: Samples
     words: frozenset[str]
     options: DecodeOptions
     long_samples: NDArray[np.float32] | None = None

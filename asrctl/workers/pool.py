@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from asrctl.errors import AsrctlError, ProviderError, Superseded
 from asrctl.policy.priority import JobQueue, Kind, Ticket
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.transcript import Hypothesis
+from asrctl.transcript import Hypothesis, Samples
 from asrctl.workers.job import Job
 from asrctl.workers.options import PoolOptions, SlotState
 from asrctl.workers.slot import Slot
 from asrctl.workers.standby import Standby
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 BATCH = Ticket(session="", kind=Kind.FINAL)
 """For jobs of a single user, such as a file."""
@@ -65,9 +61,7 @@ class WorkerPool:
         self.slots = [Slot(self, spec, fallback, options, standby) for _ in range(options.workers)]
         self._tasks = [asyncio.create_task(slot.run(), name="worker") for slot in self.slots]
 
-    async def decode(
-        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket = BATCH
-    ) -> Hypothesis:
+    async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket = BATCH) -> Hypothesis:
         """Decode one window; see `WindowDecoder.decode`."""
         if self._closed or self._draining:
             raise ProviderError("the recogniser is closed")

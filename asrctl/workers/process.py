@@ -9,11 +9,11 @@ import os
 import signal
 import subprocess
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
 from asrctl.errors import DecodeError, ModelError, ProviderError, WorkerCrashed, WorkerTimeout
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.transcript import Hypothesis
+from asrctl.transcript import Hypothesis, Samples
 from asrctl.workers.messages import (
     Abort,
     Decode,
@@ -31,10 +31,6 @@ from asrctl.workers.messages import (
 )
 from asrctl.workers.standby import COMMAND, environment
 from asrctl.workers.wire import WireClosed, pack, receive_frame
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _STDERR_LINES_KEPT = 20
 _STDERR_LINE_BYTES = 1 << 16
@@ -151,7 +147,7 @@ class WorkerProcess:
     async def decode(
         self,
         number: int,
-        samples: NDArray[np.float32],
+        samples: Samples,
         options: DecodeOptions,
         deadline_s: float,
         patience_s: float = math.inf,

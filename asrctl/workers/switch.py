@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.transcript import Hypothesis
+from asrctl.transcript import Hypothesis, Samples
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import BATCH, WorkerPool
 from asrctl.workers.standby import Standby
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class ModelSwitch:
@@ -72,9 +68,7 @@ class ModelSwitch:
         """Process ids of the live workers of all models."""
         return [pid for pool in self._pools for pid in pool.pids()]
 
-    async def decode(
-        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket = BATCH
-    ) -> Hypothesis:
+    async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket = BATCH) -> Hypothesis:
         """Decode one window; see `WindowDecoder.decode`."""
         return await self.pool.decode(samples, options, ticket)
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from asrctl.errors import ProviderError
 from asrctl.providers.outbox import Outbox, OutboxStream
 from asrctl.providers.recognizer import Lost
 from asrctl.providers.remote.backlog import Backlog
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Samples
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +57,7 @@ class RemoteStream(OutboxStream):
         self._ended = ended
         self._task = asyncio.create_task(self._carry(), name="remote")
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         from asrctl.audio.pcm import s16le_of
 
         if self._outbox.is_over:

@@ -11,7 +11,6 @@ import time
 import wave
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
@@ -30,11 +29,7 @@ from asrctl.providers.remote.key import Redactor, find_key
 from asrctl.providers.remote.patience import BACKOFF, Meeting, Patience, attempts_for, failure_of
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
 from asrctl.providers.remote.settings import RemoteSettings
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
 _MAX_INTERNAL_ERRORS = 3
 """HTTP 500 so often for one window, and it is not sent again: it may be what the server fails on."""
@@ -125,9 +120,7 @@ class RemoteWindows:
         """How many windows are decoded at a time."""
         return self._settings.requests
 
-    async def decode(
-        self, samples: NDArray[np.float32], options: DecodeOptions, ticket: Ticket
-    ) -> Hypothesis:
+    async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
         """Decode one window; see `WindowDecoder.decode`.
 
         Raises:
@@ -147,7 +140,7 @@ class RemoteWindows:
                 raise ProviderError("the provider was closed") from None
             raise
 
-    async def _decode(self, samples: NDArray[np.float32], options: DecodeOptions) -> Hypothesis:
+    async def _decode(self, samples: Samples, options: DecodeOptions) -> Hypothesis:
         async with self._free:
             started_s = self._clock()
             duration_s = len(samples) / SAMPLE_RATE_HZ
@@ -293,7 +286,7 @@ def _client(settings: RemoteSettings, key: str) -> httpx.AsyncClient:
     )
 
 
-def _wav(samples: NDArray[np.float32]) -> bytes:
+def _wav(samples: Samples) -> bytes:
     """Samples, shape (n,), at 16 kHz as a WAV file."""
     from asrctl.audio.pcm import s16le_of
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import transcribe_cpp
 
@@ -11,11 +10,7 @@ from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import CODES
 from asrctl.policy.language import pieces
 from asrctl.providers.samples import clean, is_wordless
-from asrctl.transcript import SAMPLE_RATE_HZ, LanguageEvidence
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import SAMPLE_RATE_HZ, LanguageEvidence, Samples
 
 
 class Identifier:
@@ -41,7 +36,7 @@ class Identifier:
         self._codes = {label: code for code, label in labels.items() if label is not None}
         """Our codes by its labels, which have other names: "iw" is Hebrew there."""
 
-    def evidence(self, samples: NDArray[np.float32]) -> tuple[LanguageEvidence, ...]:
+    def evidence(self, samples: Samples) -> tuple[LanguageEvidence, ...]:
         """What is heard at the beginning and at the end, unless it is too short or quiet there.
 
         Raises:

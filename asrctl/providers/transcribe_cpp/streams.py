@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import transcribe_cpp
 
@@ -18,11 +18,7 @@ from asrctl.providers.samples import clean
 from asrctl.providers.transcribe_cpp.library import Library
 from asrctl.providers.transcribe_cpp.results import hypothesis_of, hypothesis_of_text
 from asrctl.providers.transcribe_cpp.settings import MODELS_OWN
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
 _STEP_MS = 80
 """A step of Nemotron's encoder and of Voxtral's decoder, in which they count their delay."""
@@ -65,7 +61,7 @@ class ListeningTranscribeCpp:
                 raise
             return self._opened(options)
 
-    def feed(self, samples: NDArray[np.float32]) -> tuple[str, str]:
+    def feed(self, samples: Samples) -> tuple[str, str]:
         """See `ListeningModel.feed`."""
         self._samples += len(samples)
         self._timed(lambda: self._stream.feed(clean(samples)))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import transcribe_cpp
 
@@ -18,11 +18,7 @@ from asrctl.providers.transcribe_cpp.identifier import Identifier
 from asrctl.providers.transcribe_cpp.library import Library
 from asrctl.providers.transcribe_cpp.results import hypothesis_of
 from asrctl.providers.transcribe_cpp.watch import Watch
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
 
 class TranscribeCpp:
@@ -43,7 +39,7 @@ class TranscribeCpp:
         self._watch = Watch(self._session.cancel)
 
     def transcribe(
-        self, samples: NDArray[np.float32], options: DecodeOptions, should_abort: Callable[[], bool]
+        self, samples: Samples, options: DecodeOptions, should_abort: Callable[[], bool]
     ) -> Hypothesis:
         """Decode one window; aborts at the library's next step. See `WindowedModel.transcribe`."""
         started = time.perf_counter()
@@ -67,7 +63,7 @@ class TranscribeCpp:
         )
         return replace(hypothesis, evidence=evidence)
 
-    def _run(self, samples: NDArray[np.float32], options: DecodeOptions) -> tuple[Any, bool]:
+    def _run(self, samples: Samples, options: DecodeOptions) -> tuple[Any, bool]:
         """The library's result, and whether it is complete."""
         try:
             return self._session.run(samples, **self._library.arguments(options)), True

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from asrctl.errors import ProviderError, WorkerCrashed
 from asrctl.providers.outbox import Outbox, OutboxStream
@@ -15,10 +15,7 @@ from asrctl.providers.voxtral.blocks import duration_s
 from asrctl.providers.voxtral.dialogue import Dialogue
 from asrctl.providers.voxtral.process import VoxtralProcess
 from asrctl.providers.voxtral.settings import VoxtralSettings
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Samples
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +86,7 @@ class Resident(OutboxStream):
         self._dialogue.listen(request.decode.language)
         return True
 
-    def feed(self, samples: NDArray[np.float32]) -> None:
+    def feed(self, samples: Samples) -> None:
         from asrctl.audio.pcm import s16le_of
 
         if len(samples):
