@@ -89,7 +89,7 @@ def speech_detector(vad: VadSettings | None) -> SpeechDetector:
         from asrctl.audio.loudness import Loudness
 
         return Loudness()
-    from asrctl.audio.raised import Raised
+    from asrctl.audio.gain_control import GainControlled
     from asrctl.audio.vad import SileroVad, SileroWeights
 
-    return Raised(SileroVad(SileroWeights.load()))
+    return GainControlled(SileroVad(SileroWeights.load()))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asrctl.audio.raised import Raised
+from asrctl.audio.gain_control import GainControlled
 from asrctl.audio.vad import FRAME_SAMPLES, SileroVad, SileroWeights
 from asrctl.streaming.stream import SpeechDetector
 from benchmarks.common import (
@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     every = dict(noises(options.corpus))
     detectors: dict[str, Callable[[], SpeechDetector]] = {
         "before": lambda: SileroVad(_weights()),
-        "after": lambda: Raised(SileroVad(_weights())),
+        "after": lambda: GainControlled(SileroVad(_weights())),
     }
     rows = []
     for number, half in enumerate(HALVES):

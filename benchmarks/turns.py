@@ -23,7 +23,7 @@ from typing import Any
 import jiwer
 import numpy as np
 
-from asrctl.audio.raised import Raised
+from asrctl.audio.gain_control import GainControlled
 from asrctl.bench.cost import Cost
 from asrctl.bench.engine import Workers
 from asrctl.bench.paced import Heard, Talk, latencies
@@ -87,7 +87,7 @@ def pauses_of(network: SmartTurn, corpus: Path, clip: Clip) -> Iterator[PauseFou
     ask_frames = {round(ask_s * SAMPLE_RATE_HZ) // FRAME_SAMPLES: ask_s for ask_s in _ASK_S}
     asked: dict[float, float] = {}
     paused_frames = 0
-    for probability in Raised(detector()).probabilities(samples):
+    for probability in GainControlled(detector()).probabilities(samples):
         endpointer.push(float(probability))
         span = endpointer.open_span
         frames = endpointer.trailing_silence_samples // FRAME_SAMPLES if span else 0

@@ -3,7 +3,7 @@
 Decided by what the input holds and never by its name; asked from left to right until one can:
 
     text                             refused (playlists too: they can point anywhere)
-    audio changed as if it were text refused (mangled.py)
+    audio changed as if it were text refused (text_mode.py)
     WAV, PCM or float                our own reader
     the same, DTS or AC-3 inside     PyAV         ffmpeg        (as samples it would be noise)
     WAV else, AIFF, AU, CAF, W64     libsndfile   PyAV         ffmpeg
@@ -33,12 +33,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from asrctl.audio.failover import FailoverDecoder
 from asrctl.audio.isolated import DecoderCrashed, IsolatedDecoder
-from asrctl.audio.mangled import REMOVED, has_lost_returns, how_mangled
 from asrctl.audio.parts import Part, parts_of, promised_s
 from asrctl.audio.sniff import HEAD_BYTES, explain, kind_of, refuse_no_audio
 from asrctl.audio.stream import Request
-from asrctl.audio.surviving import SurvivingDecoder
+from asrctl.audio.text_mode import REMOVED, has_lost_returns, text_mode_damage
 from asrctl.audio.truncated import how_truncated, is_whole
 from asrctl.errors import AudioError
 
@@ -119,7 +119,7 @@ def open_decoder(path: Path, resources: ExitStack, track: int | None = None) -> 
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     refuse_no_audio(head)
-    if how := how_mangled(str(path)):
+    if how := text_mode_damage(str(path)):
         raise AudioError(how)
     # not "/dev/stdin": that is another file in another process
     real_path = os.path.realpath(path)
@@ -230,7 +230,7 @@ class _First:
         lead_s = self._coded.start_s if self._coded else None
         why = partial(explain, self._path, self._kind)
         whole = self._kind == "mpeg" and is_whole(self._path, self._parts[-1])
-        return SurvivingDecoder(decoder, self._next, resources, lead_s, why, is_whole=whole)
+        return FailoverDecoder(decoder, self._next, resources, lead_s, why, is_whole=whole)
 
     def _next(self, resources: ExitStack) -> Decoder | None:
         for name in self._names:

@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 from asrctl.audio.bitstreams import LOOKED_AT_BYTES, coded_in_pcm, may_be_coded
 from asrctl.audio.decoders import Decoder, open_decoder, refuse_track
-from asrctl.audio.mangled import ADDED, has_added_returns
 from asrctl.audio.sniff import HEAD_BYTES, refuse_no_audio
+from asrctl.audio.text_mode import ADDED, has_added_returns
 from asrctl.audio.wav import HeaderReader, WavDecoder, WavHeader, read_wav_header
 from asrctl.errors import AudioError
 

@@ -322,7 +322,7 @@ def _weights() -> SileroWeights:
 
 def _detectors() -> SpeechDetector:
     """A detector; all share their weights."""
-    from asrctl.audio.raised import Raised
+    from asrctl.audio.gain_control import GainControlled
     from asrctl.audio.vad import SileroVad
 
-    return Raised(SileroVad(_weights()))
+    return GainControlled(SileroVad(_weights()))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from asrctl.policy.allowance import Allowance
+from asrctl.policy.token_bucket import TokenBucket
 from asrctl.protocol.codec import decode_client, encode
 from asrctl.protocol.codes import CloseCode, Violation
 from asrctl.protocol.messages import (
@@ -84,7 +84,7 @@ class ServerProtocol:
         """A socket that was just upgraded; `clock` gives monotonic seconds."""
         self._limits = limits
         self._clock = clock
-        self._allowance = Allowance(limits.max_messages_per_s, _BURST_S, clock)
+        self._allowance = TokenBucket(limits.max_messages_per_s, _BURST_S, clock)
         self._heard_s = clock()
         self._acknowledged_when_heard = 0
         self._longest_frames = 0

@@ -12,7 +12,7 @@ from asrctl.server.hub import Hub
 from asrctl.server.session import Listener, LiveSession, Surroundings
 from asrctl.server.wishes import suited
 from asrctl.speakers.options import SpeakerOptions
-from asrctl.streaming.who_speaks import SpeakerListener
+from asrctl.streaming.diarization import SpeakerListener
 
 
 class NativeSessions:

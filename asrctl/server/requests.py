@@ -10,7 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from asrctl.policy.allowance import Allowance
+from asrctl.policy.token_bucket import TokenBucket
 from asrctl.server.doorkeeper import Doorkeeper
 from asrctl.server.files.paths import plain_target, takes_body
 
@@ -42,7 +42,7 @@ class HttpConnection(HttpToolsProtocol):
     """HTTP: small requests, with a body where one is taken; each resets the time that a connection has."""
 
     doorkeeper: Doorkeeper
-    requests: Allowance
+    requests: TokenBucket
     """Both set in a subclass, by `protocols`."""
 
     is_accepted = False

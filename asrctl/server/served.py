@@ -19,9 +19,9 @@ from asrctl.protocol import GoAway, Status
 from asrctl.protocol.dialect import Encoding, SessionRequest
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.spool import Cleared, Lost, Mark, Spool, Step
+from asrctl.streaming.diarization import SpeakerListener
 from asrctl.streaming.session import Session, TurnListener
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
-from asrctl.streaming.who_speaks import SpeakerListener
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from asrctl.server.served import Bounds, ServedSession
 from asrctl.server.spool import Lost
 from asrctl.server.translate import Positions, message_of, status_of
 from asrctl.server.wishes import request_of
+from asrctl.streaming.diarization import SpeakerListener
 from asrctl.streaming.session import TurnListener
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
-from asrctl.streaming.who_speaks import SpeakerListener
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 __all__ = ["Bounds", "Listener", "LiveSession", "Surroundings"]

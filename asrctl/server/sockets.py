@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from asrctl.policy.allowance import Allowance
+from asrctl.policy.token_bucket import TokenBucket
 from asrctl.protocol.fragments import FRAGMENT_BYTES, Fragments
 from asrctl.protocol.openai.realtime.client_event import LongEvent
 from asrctl.server.doorkeeper import Doorkeeper
@@ -45,7 +45,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     doorkeeper: Doorkeeper
     long_messages: LongMessages
-    strangers_frames: Allowance
+    strangers_frames: TokenBucket
     """Set in a subclass, by `protocols`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -323,7 +323,7 @@ def protocols(doorkeeper: Doorkeeper) -> tuple[type[HttpConnection], type[WebSoc
         pass
 
     Http.doorkeeper = WebSocket.doorkeeper = doorkeeper
-    Http.requests = Allowance(REQUESTS_PER_S, REQUESTS_BURST_S, time.monotonic)
+    Http.requests = TokenBucket(REQUESTS_PER_S, REQUESTS_BURST_S, time.monotonic)
     WebSocket.long_messages = LongMessages()
-    WebSocket.strangers_frames = Allowance(_FRAMES_PER_S, _FRAMES_BURST_S, time.monotonic)
+    WebSocket.strangers_frames = TokenBucket(_FRAMES_PER_S, _FRAMES_BURST_S, time.monotonic)
     return Http, WebSocket

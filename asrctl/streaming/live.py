@@ -16,8 +16,8 @@ from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Samples, Track
 
 if TYPE_CHECKING:
     from asrctl.providers.recognizer import Recognizer
+    from asrctl.streaming.diarization import SpeakerListener
     from asrctl.streaming.stream import SpeechDetector, StreamOptions
-    from asrctl.streaming.who_speaks import SpeakerListener
 
 LIVE_AHEAD_S = 180.0
 """More that is pending waits in its source; over what the stream itself sheds speech at."""

@@ -13,9 +13,9 @@ from asrctl.events import Event, Finished
 from asrctl.policy.priority import Source
 from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest
 from asrctl.streaming.commands import AskTurn, Drop, End, Feed, Pause
+from asrctl.streaming.diarization import Diarization, SpeakerListener
 from asrctl.streaming.pauses import hearing_turns
 from asrctl.streaming.stream import Output, Stream, StreamOptions
-from asrctl.streaming.who_speaks import SpeakerListener, WhoSpeaks
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Samples
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Session:
         """What ended the session before `Finished`; None while all is well."""
         request = StreamRequest(options.decode, name, source, options.pacing)
         self._recognizer = recognizer.open(request, self._heard)
-        self._who = WhoSpeaks(speakers, self._put) if speakers else None
+        self._diarization = Diarization(speakers, self._put) if speakers else None
         self._task = asyncio.create_task(self._run(), name=f"session {name}")
         self._task.add_done_callback(lambda _: self._notify())
 
@@ -137,8 +137,8 @@ class Session:
 
     def _look_at(self, samples: Samples) -> list[Output]:
         self._queued_samples -= len(samples)
-        if self._who is not None:
-            self._who.feed(samples)
+        if self._diarization is not None:
+            self._diarization.feed(samples)
         return self._stream.feed(samples)
 
     def skip(self, count: int, reason: str) -> None:
@@ -146,8 +146,8 @@ class Session:
         self._put(partial(self._pass_over, count, reason))
 
     def _pass_over(self, count: int, reason: str) -> list[Output]:
-        if self._who is not None:
-            self._who.skip(count)
+        if self._diarization is not None:
+            self._diarization.skip(count)
         return self._stream.skip(count, reason)
 
     def shed(self, before_sample: int, reason: str) -> None:
@@ -187,8 +187,8 @@ class Session:
         """
         while self.pending_samples >= samples and not self.ended:
             await self._changed.wait()
-        if self._who is not None:
-            await self._who.wait_behind_below(samples)
+        if self._diarization is not None:
+            await self._diarization.wait_behind_below(samples)
 
     async def wait_ended(self) -> None:
         """Wait until nothing more will be emitted.
@@ -205,8 +205,8 @@ class Session:
         self._closed = True
         self._recognizer.close()
         self._stop_asking()
-        if self._who is not None:
-            self._who.close()
+        if self._diarization is not None:
+            self._diarization.close()
         self._task.cancel()
 
     async def close(self) -> None:
@@ -246,13 +246,13 @@ class Session:
         finally:
             self._stop_asking()
             self._recognizer.close()
-            if self._who is not None:
-                self._who.close()
+            if self._diarization is not None:
+                self._diarization.close()
 
     async def _conclude(self, finished: Finished) -> None:
         """Say what is known of the speakers only now, and that this was all."""
-        if self._who is not None:
-            self._act(await self._who.conclude())
+        if self._diarization is not None:
+            self._act(await self._diarization.conclude())
         if not self._closed:
             self._emit(finished)
 
@@ -282,8 +282,8 @@ class Session:
                 break
             if isinstance(output, Finished):
                 return output
-            if self._who is not None:
-                output = self._who.see(output)
+            if self._diarization is not None:
+                output = self._diarization.see(output)
             if isinstance(output, Feed):
                 self._recognizer.feed(output.samples)
             elif isinstance(output, Pause):

@@ -241,7 +241,7 @@ class ListenerProcess(WorkerProcess):
             stream.end()
             await asyncio.wait((answer, self.exited), return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
-                raise ProviderError(await self.obituary())
+                raise ProviderError(await self.exit_reason())
             return answer.result()
         finally:
             answer.cancel()

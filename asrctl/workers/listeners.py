@@ -187,4 +187,4 @@ class _Keeper:
             if process.stalled:
                 limit_s = self._options.serving.stall_timeout_s
                 return WorkerTimeout(f"a worker has heard nothing for {limit_s:g} s")
-        return WorkerCrashed(await process.obituary())
+        return WorkerCrashed(await process.exit_reason())

@@ -234,11 +234,11 @@ class WorkerProcess:
             self.kill()
             raise WorkerTimeout(f"the worker did not answer within {deadline_s:.0f} s") from None
         except (WireClosed, OSError):
-            raise WorkerCrashed(await self.obituary()) from None
+            raise WorkerCrashed(await self.exit_reason()) from None
         finally:
             self._reply = None
         if reply is None:
-            raise WorkerCrashed(await self.obituary())
+            raise WorkerCrashed(await self.exit_reason())
         return reply
 
     async def _read(self, stdout: asyncio.StreamReader) -> None:
@@ -291,7 +291,7 @@ class WorkerProcess:
         self.kill()
         return WorkerCrashed(what)
 
-    async def obituary(self) -> str:
+    async def exit_reason(self) -> str:
         """How the process ended, with the last line it wrote."""
         try:
             async with asyncio.timeout(_EXIT_GRACE_S):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asrctl.audio.raised import Raised
+from asrctl.audio.gain_control import GainControlled
 from asrctl.audio.sample import sample_speech
 from asrctl.audio.tones import Tones
 from asrctl.audio.vad import SileroVad, SileroWeights
@@ -75,7 +75,7 @@ def test_no_utterance_begins_with_a_tone(hz: float, amplitude: float) -> None:
     endpointer = Endpointer()
     events = [
         event
-        for probability in Raised(SileroVad(SileroWeights.load())).probabilities(heard)
+        for probability in GainControlled(SileroVad(SileroWeights.load())).probabilities(heard)
         for event in endpointer.push(float(probability))
     ]
     assert endpointer.open_span is not None and len(events) == 1

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from asrctl.policy.chain import ChainOptions
 from asrctl.providers.recognizer import Recognizer
+from asrctl.streaming.diarization import SpeakerListener
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
-from asrctl.streaming.who_speaks import SpeakerListener
 from asrctl.transcript import SAMPLE_RATE_HZ
 from tests.streaming.puppets import Decoder, Listener, Puppet, PuppetStream, act_at_random, windowed
 from tests.streaming.speech import LevelDetector, Samples

@@ -23,7 +23,7 @@ from asrctl.providers.remote.answer import message_of
 from asrctl.providers.remote.conversation import Conversation
 from asrctl.providers.remote.deepgram import query_of
 from asrctl.providers.remote.dialect import Message
-from asrctl.providers.remote.patience import failure_of
+from asrctl.providers.remote.reachability import failure_of
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.tcp import open_tcp
 

@@ -21,8 +21,8 @@ from asrctl.protocol import Dropped, Final, Partial
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.link import allow
-from asrctl.providers.remote.patience import NOBODY_THERE
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
+from asrctl.providers.remote.reachability import NOBODY_THERE
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Word, join_text
 

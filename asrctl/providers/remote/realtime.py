@@ -11,9 +11,9 @@ from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.conversation import Conversation
-from asrctl.providers.remote.guess import dialect_for
+from asrctl.providers.remote.detection import dialect_for
 from asrctl.providers.remote.link import Link, allow, connected
-from asrctl.providers.remote.patience import Patience, attempts_for
+from asrctl.providers.remote.reachability import Reachability, attempts_for
 from asrctl.providers.remote.settings import RemoteSettings
 
 
@@ -45,7 +45,7 @@ class Realtime:
         self._backlog = backlog
         self._wake = wake
         self._attempts = attempts_for(settings, backoff)
-        self._patience = Patience(settings)
+        self._reachability = Reachability(settings)
         self._lost_before = False
         self._served = False
 
@@ -67,13 +67,13 @@ class Realtime:
             self._lost_before = True
             if failure.fatal and not self._served:
                 raise StreamRefused(failure.reason) from None
-            raise self._patience.judged(failure) from None
+            raise self._reachability.assess(failure) from None
         except TimeoutError:
             raise ProviderError("no text came, although it was tried again") from None
 
     async def _one_link(self, outage: asyncio.Timeout) -> None:
         async with connected(self._settings, self._key, self._decode) as socket:
-            self._patience.met()
+            self._reachability.answered()
             conversation = Conversation(dialect_for(self._settings, self._decode), self._backlog)
             progress = _Progress(self._attempts, conversation, self._backlog)
 

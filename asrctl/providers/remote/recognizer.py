@@ -16,8 +16,8 @@ from asrctl.providers.recognizer import Completed, Spoken, StreamRequest, Window
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.key import Redactor, find_key
 from asrctl.providers.remote.link import open_socket
-from asrctl.providers.remote.patience import BACKOFF, Meeting
 from asrctl.providers.remote.peer import Peer
+from asrctl.providers.remote.reachability import BACKOFF, FirstContact
 from asrctl.providers.remote.realtime import Realtime, probe
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.stream import Carrier, RemoteStream
@@ -51,7 +51,7 @@ class RemoteRecognizer:
         self._key = find_key(settings)
         self._redact = Redactor(self._key, self._address.url, self._address.place)
         self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
-        self._meeting = Meeting(settings, self._greet)
+        self._first_contact = FirstContact(settings, self._greet)
         self._streams: set[RemoteStream] = set()
         self._why = ""
         self._closed = False
@@ -88,7 +88,7 @@ class RemoteRecognizer:
         backlog = Backlog(self._settings.buffer_s, request.decode.language, tell)
         wake = asyncio.Event()
         carrier = self._carrier(request.decode, backlog, wake)
-        met = self._meeting.wait_over
+        met = self._first_contact.wait_once
         stream = RemoteStream(outbox, backlog, met, carrier, wake, self._lost, self._streams.discard)
         self._streams.add(stream)
         return stream
@@ -112,7 +112,7 @@ class RemoteRecognizer:
     async def wait_ready(self) -> None:
         """See whether the server would take audio; see `Recognizer.wait_ready`."""
         try:
-            await self._meeting.wait_ready()
+            await self._first_contact.wait_ready()
         except ProviderError as error:
             raise ProviderError(self._says(str(error))) from None
 

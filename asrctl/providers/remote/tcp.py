@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from asrctl.network.failures import LinkFailure
 from asrctl.protocol.wyoming import EventReader, FramingError
 from asrctl.providers.remote.dialect import Message
-from asrctl.providers.remote.patience import failure_of
+from asrctl.providers.remote.reachability import failure_of
 from asrctl.providers.remote.settings import RemoteSettings
 
 _READ_BYTES = 1 << 16

@@ -26,8 +26,8 @@ from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.answer import hypothesis_of, message_of
 from asrctl.providers.remote.form import file_field, form_of, url_of
 from asrctl.providers.remote.key import Redactor, find_key
-from asrctl.providers.remote.patience import BACKOFF, Meeting, Patience, attempts_for, failure_of
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
+from asrctl.providers.remote.reachability import BACKOFF, FirstContact, Reachability, attempts_for, failure_of
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
@@ -94,8 +94,8 @@ class RemoteWindows:
         self._free = asyncio.Semaphore(settings.requests)
         self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
         self._why = ""
-        self._patience = Patience(settings, clock)
-        self._meeting = Meeting(settings, self._greet)
+        self._reachability = Reachability(settings, clock)
+        self._first_contact = FirstContact(settings, self._greet)
         self._verbose = True
         self._tasks: set[asyncio.Task[object]] = set()
         self._closed = False
@@ -145,7 +145,7 @@ class RemoteWindows:
             started_s = self._clock()
             duration_s = len(samples) / SAMPLE_RATE_HZ
             try:
-                await self._meeting.wait_over()
+                await self._first_contact.wait_once()
                 answer = await self._understood(_wav(samples), options)
                 inference_s = self._clock() - started_s
                 return hypothesis_of(answer.body, duration_s, options.language, inference_s)
@@ -157,7 +157,7 @@ class RemoteWindows:
     async def wait_ready(self) -> None:
         """See whether the server answers; see `Recognizer.wait_ready`."""
         try:
-            await self._meeting.wait_ready()
+            await self._first_contact.wait_ready()
         except ProviderError as error:
             raise ProviderError(self._says(str(error))) from None
 
@@ -239,7 +239,7 @@ class RemoteWindows:
                     internal_errors += answer.status == 500
                     _check(answer, last=internal_errors >= _MAX_INTERNAL_ERRORS)
                 except LinkFailure as failure:
-                    raise self._patience.judged(failure) from None
+                    raise self._reachability.assess(failure) from None
         return answer
 
     async def _request(
@@ -262,7 +262,7 @@ class RemoteWindows:
                     body += piece
                     if len(body) > self._settings.max_message_bytes:
                         raise LinkFailure("the server's answer is too long", fatal=True)
-                self._patience.met()
+                self._reachability.answered()
                 return Answer(response.status_code, bytes(body), retry_after_s_of(response.headers))
         except (TimeoutError, httpx.TimeoutException):
             raise LinkFailure("no answer in time") from None

@@ -109,7 +109,7 @@ class VoxtralProcess:
             data += piece
         return bytes(data), False
 
-    async def obituary(self) -> str:
+    async def exit_reason(self) -> str:
         """How it ended, once it has closed its output."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_EXIT_GRACE_S):

@@ -200,7 +200,7 @@ class Resident(OutboxStream):
             raise ProviderError(f"voxtral is more than {limit_s:.0f} s behind: it is too slow here")
 
     async def _dead(self, process: VoxtralProcess) -> ProviderError:
-        how = await process.obituary()
+        how = await process.exit_reason()
         self.exit_code = process.exit_code
         self._dialogue.status.take(process.read(process.stderr)[0])
         return WorkerCrashed(how)

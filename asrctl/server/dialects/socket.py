@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.websockets import WebSocket
 
-from asrctl.policy.allowance import Allowance
+from asrctl.policy.token_bucket import TokenBucket
 from asrctl.protocol import CloseCode
 from asrctl.protocol.dialect import Dialect
 from asrctl.protocol.server import Close
@@ -34,9 +34,9 @@ class DialectSocket(SocketShell):
         super().__init__(websocket, hub)
         self.driver = Driver(name, dialect, hub, self, place)
         rate = hub.options.limits.max_messages_per_s
-        self._messages = Allowance(rate, _BURST_S, hub.clock)
-        self._controls = Allowance(rate, _BURST_S, hub.clock)
-        self._sessionless = Allowance(SESSIONLESS_PER_S, _BURST_S, hub.clock)
+        self._messages = TokenBucket(rate, _BURST_S, hub.clock)
+        self._controls = TokenBucket(rate, _BURST_S, hub.clock)
+        self._sessionless = TokenBucket(SESSIONLESS_PER_S, _BURST_S, hub.clock)
 
     def send(self, frame: str | bytes, *, droppable: bool) -> None:
         """Queue a frame."""

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import cast
 
 from asrctl import __version__
-from asrctl.policy.allowance import Allowance
+from asrctl.policy.token_bucket import TokenBucket
 from asrctl.protocol import CloseCode
 from asrctl.protocol.wyoming import ServedModel, WyomingDialect, encode
 from asrctl.server.dialects.driver import Driver
@@ -100,8 +100,8 @@ class WyomingConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._dialect = port.dialect()
         self._driver = Driver(NAME, self._dialect, port.hub, self)
-        self._events = Allowance(port.hub.options.limits.max_messages_per_s, _BURST_S, port.hub.clock)
-        self._idle_events = Allowance(SESSIONLESS_PER_S, _BURST_S, port.hub.clock)
+        self._events = TokenBucket(port.hub.options.limits.max_messages_per_s, _BURST_S, port.hub.clock)
+        self._idle_events = TokenBucket(SESSIONLESS_PER_S, _BURST_S, port.hub.clock)
         self._unpaid = 0
         self._backlog = bytearray()
         self._looking = False

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from asrctl.events import Dropped, Event, Final, Finished, Flushed, Partial, SpeechEnded, SpeechStarted
 from asrctl.policy.admission import Refusal
-from asrctl.policy.allowance import Allowance
+from asrctl.policy.token_bucket import TokenBucket
 from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.dialect import CloseSocket, DialectOutput, Discard, Feed, Flush, Note, SendText
 from asrctl.protocol.openai.errors import RequestRefused
@@ -83,7 +83,7 @@ class Realtime:
         self._audio_s = self._committed_s = 0.0
         self._spoke_s = self._audio_came_s = clock()
         self._unknown: set[str] = set()
-        self._wrong = Allowance(_WRONG_PER_S, _WRONG_BURST_S, clock)
+        self._wrong = TokenBucket(_WRONG_PER_S, _WRONG_BURST_S, clock)
 
     @property
     def _form(self) -> Form:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asrctl.audio.raised import Raised
+from asrctl.audio.gain_control import GainControlled
 from asrctl.audio.sample import sample_speech
 from asrctl.audio.vad import FRAME_SAMPLES, SileroVad, SileroWeights
 
@@ -28,7 +28,7 @@ def test_quiet_speech_is_heard_like_loud_speech(weights: SileroWeights, by_db: f
     """At 50 dB less, nine tenths of the frames of speech are still frames of speech."""
     speech = np.tile(sample_speech(), 3)
     loud = SileroVad(weights).probabilities(speech) >= SPEECH
-    quiet = Raised(SileroVad(weights)).probabilities(quieter(speech, by_db)) >= SPEECH
+    quiet = GainControlled(SileroVad(weights)).probabilities(quieter(speech, by_db)) >= SPEECH
     assert (loud & quiet).sum() >= 0.9 * loud.sum()
 
 
@@ -37,7 +37,7 @@ def test_a_far_sentence_between_near_ones_is_heard(weights: SileroWeights) -> No
     speech, pause = sample_speech(), np.zeros(16_000, np.float32)
     mixed = np.concatenate([speech, pause, quieter(speech, 40), pause, speech])
     room = np.random.default_rng(1).normal(0, 10 ** (-58 / 20), len(mixed)).astype(np.float32)
-    found = Raised(SileroVad(weights)).probabilities(mixed + room) >= SPEECH
+    found = GainControlled(SileroVad(weights)).probabilities(mixed + room) >= SPEECH
     loud = SileroVad(weights).probabilities(speech) >= SPEECH
     start = (len(speech) + len(pause)) // FRAME_SAMPLES
     assert found[start : start + len(loud)].sum() >= 0.8 * loud.sum()
@@ -47,7 +47,7 @@ def test_a_constant_offset_hides_no_quiet_sentence(weights: SileroWeights) -> No
     """As cheap sound cards add it; the sentence is 42 dB below the one before."""
     speech, pause = sample_speech(), np.zeros(24_000, np.float32)
     mixed = np.concatenate([speech, pause, quieter(speech, 42)]) + np.float32(0.02)
-    found = Raised(SileroVad(weights)).probabilities(mixed) >= SPEECH
+    found = GainControlled(SileroVad(weights)).probabilities(mixed) >= SPEECH
     loud = SileroVad(weights).probabilities(speech) >= SPEECH
     start = (len(speech) + len(pause)) // FRAME_SAMPLES
     assert found[start : start + len(loud)].sum() >= 0.8 * loud.sum()
@@ -56,7 +56,7 @@ def test_a_constant_offset_hides_no_quiet_sentence(weights: SileroWeights) -> No
 def test_cutting_changes_nothing(weights: SileroWeights) -> None:
     """Samples one by one or all at once, the probabilities are the same; so is the last, unfilled frame."""
     speech = quieter(sample_speech()[:20_100], 40)
-    whole, cut = Raised(SileroVad(weights)), Raised(SileroVad(weights))
+    whole, cut = GainControlled(SileroVad(weights)), GainControlled(SileroVad(weights))
     at_once = whole.probabilities(speech)
     pieces = [cut.probabilities(speech[at : at + 333]) for at in range(0, len(speech), 333)]
     np.testing.assert_allclose(np.concatenate(pieces), at_once, atol=1e-4)
@@ -69,13 +69,13 @@ def test_cutting_changes_nothing(weights: SileroWeights) -> None:
 def test_noise_stays_noise(weights: SileroWeights, level_db: float) -> None:
     """White noise of any level holds no speech."""
     noise = np.random.default_rng(1).normal(0, 10 ** (level_db / 20), 160_000).astype(np.float32)
-    assert Raised(SileroVad(weights)).probabilities(noise).max() < SPEECH
+    assert GainControlled(SileroVad(weights)).probabilities(noise).max() < SPEECH
 
 
 def test_bad_samples(weights: SileroWeights) -> None:
     """NaN, infinities and what is beyond full scale do not last: speech after them is heard."""
     bad = np.full(FRAME_SAMPLES, np.nan, np.float32)
     bad[:3] = [np.inf, -np.inf, 100.0]
-    detector = Raised(SileroVad(weights))
+    detector = GainControlled(SileroVad(weights))
     assert np.isfinite(detector.probabilities(bad)).all()
     assert detector.probabilities(np.tile(sample_speech(), 2)).max() > SPEECH

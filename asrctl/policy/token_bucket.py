@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Allowance:
+class TokenBucket:
     """A token bucket."""
 
     def __init__(self, per_s: float, burst_s: float, clock: Callable[[], float]) -> None:

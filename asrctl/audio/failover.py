@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from asrctl.audio.pcm import Block
 
 
-class SurvivingDecoder:
+class FailoverDecoder:
     """A decoder with a successor: if its process dies on the way, the next one reads on from there."""
 
     def __init__(

@@ -14,7 +14,7 @@ from asrctl.providers.remote.wyoming import WyomingDialect
 _CREATED = ("session.created", "transcription_session.created")
 
 
-class GuessedDialect(Dialect):
+class DetectedDialect(Dialect):
     """Becomes the dialect whose first event comes: OpenAI's holds the session, vLLM's only names it."""
 
     def __init__(self, settings: RemoteSettings, options: DecodeOptions) -> None:
@@ -65,4 +65,4 @@ def dialect_for(settings: RemoteSettings, options: DecodeOptions) -> Dialect:
             return DeepgramDialect()
         case "wyoming":
             return WyomingDialect(settings, options)
-    return GuessedDialect(settings, options)
+    return DetectedDialect(settings, options)

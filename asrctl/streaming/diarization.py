@@ -58,7 +58,7 @@ class SpeakerListener(Protocol):
         ...
 
 
-class WhoSpeaks:
+class Diarization:
     """The labels of one session. No final waits for its labels: what is known later is another event."""
 
     def __init__(self, listener: SpeakerListener, put: Callable[[Callable[[], list[Output]]], None]) -> None:

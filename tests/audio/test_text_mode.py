@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from asrctl.audio.files import open_audio
-from asrctl.audio.mangled import has_added_returns, how_mangled
 from asrctl.audio.sample import sample_speech
+from asrctl.audio.text_mode import has_added_returns, text_mode_damage
 from asrctl.errors import AudioError
 
 from .heard import read
@@ -113,4 +113,4 @@ def test_titles_in_other_scripts_are_no_recoding(tmp_path: Path) -> None:
     """A tag of valid UTF-8, longer than what is looked at."""
     title = "Протокол собрания ".encode() * 5000
     (tmp_path / "tag").write_bytes(b"ID3\x03\x00\x00" + b"\x00\x0a\x3d\x50" + title)
-    assert how_mangled(str(tmp_path / "tag")) is None
+    assert text_mode_damage(str(tmp_path / "tag")) is None

@@ -28,7 +28,7 @@ _IN_TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
 _LOST_SHARE = 1 / 1000  # of loud speech one byte in 20,000; of compressed audio one in 65,536
 
 
-def how_mangled(path: str) -> str | None:
+def text_mode_damage(path: str) -> str | None:
     """How a file was changed as if it were text, in a line; None if that is not seen in any format alike."""
     with _mapped(path) as data:
         if _was_recoded(data[:_LOOKED_AT_BYTES]):

@@ -22,8 +22,8 @@ class Detector(Protocol):
     def probabilities(self, samples: Samples) -> NDArray[np.float32]: ...
 
 
-class Raised:
-    """Raises frames by the level of their stream, for its detector alone."""
+class GainControlled:
+    """A detector behind automatic gain control: frames are raised by the level of their stream, for it alone."""
 
     def __init__(self, detector: Detector) -> None:
         """Begin; the detector must be fresh."""

@@ -62,7 +62,7 @@ def attempts_for(
     )
 
 
-class Meeting:
+class FirstContact:
     """Waits for a server that has never answered; where it may be waited for, nothing is sent before."""
 
     def __init__(self, settings: RemoteSettings, ask: Callable[[], Awaitable[None]]) -> None:
@@ -85,7 +85,7 @@ class Meeting:
             raise ProviderError(str(error)) from None
         self._over = True
 
-    async def wait_over(self) -> None:
+    async def wait_once(self) -> None:
         """The same, but only where that is to come before anything is sent, and has not been."""
         if not self._over:
             await self.wait_ready()
@@ -103,7 +103,7 @@ class Meeting:
                     raise LinkFailure("no answer in time") from None
 
 
-class Patience:
+class Reachability:
     """What is known of a server that may be gone."""
 
     def __init__(self, settings: RemoteSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -114,11 +114,11 @@ class Patience:
         self.reached = False
         """Whether it was ever there."""
 
-    def met(self) -> None:
+    def answered(self) -> None:
         """It is there."""
         self.reached, self._gone_since_s = True, None
 
-    def judged(self, failure: LinkFailure) -> LinkFailure:
+    def assess(self, failure: LinkFailure) -> LinkFailure:
         """The failure, made fatal if nobody was ever there, or for so long that it is no restart."""
         if not isinstance(failure, Unreachable):
             self._gone_since_s = None
