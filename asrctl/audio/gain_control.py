@@ -23,7 +23,7 @@ class Detector(Protocol):
 
 
 class GainControlled:
-    """A detector behind automatic gain control: frames are raised by the level of their stream, for it alone."""
+    """A detector behind automatic gain control: it alone hears quiet frames raised."""
 
     def __init__(self, detector: Detector) -> None:
         """Begin; the detector must be fresh."""

@@ -11,9 +11,8 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 
-from asrctl.errors import ProviderError
 from asrctl.network.failures import LinkFailure, network_failure
-from asrctl.network.retry import LAST_TRY_S, Attempts, GaveUp
+from asrctl.network.retry import Attempts
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
 from asrctl.providers.remote.settings import RemoteSettings
@@ -60,47 +59,6 @@ def attempts_for(
         sleep=sleep,
         random=random,
     )
-
-
-class FirstContact:
-    """Waits for a server that has never answered; where it may be waited for, nothing is sent before."""
-
-    def __init__(self, settings: RemoteSettings, ask: Callable[[], Awaitable[None]]) -> None:
-        """Prepare; `ask` sees whether the server is there, and raises LinkFailure if not."""
-        self._settings = settings
-        self._ask = ask
-        self._over = not settings.wait_for_server_s
-
-    async def wait_ready(self) -> None:
-        """Ask whether the server is there, and again until it has answered, if it may be waited for.
-
-        Raises:
-            ProviderError: It refuses, or has not answered in time.
-        """
-        try:
-            await (self._ask() if self._over else self._ask_again())
-        except LinkFailure as failure:
-            raise ProviderError(failure.reason) from None
-        except GaveUp as error:
-            raise ProviderError(str(error)) from None
-        self._over = True
-
-    async def wait_once(self) -> None:
-        """The same, but only where that is to come before anything is sent, and has not been."""
-        if not self._over:
-            await self.wait_ready()
-
-    async def _ask_again(self) -> None:
-        patience_s = self._settings.wait_for_server_s
-        attempts = attempts_for(self._settings, BACKOFF, wait_for_answer_s=patience_s)
-        async for attempt in attempts:
-            with attempt:
-                try:
-                    left_s = attempts.left_s
-                    async with asyncio.timeout(None if left_s is None else max(left_s, LAST_TRY_S)):
-                        await self._ask()
-                except TimeoutError:
-                    raise LinkFailure("no answer in time") from None
 
 
 class Reachability:

@@ -8,17 +8,16 @@ from collections.abc import Callable
 
 from asrctl.errors import DecodeError, ProviderError, StreamRefused
 from asrctl.policy.backoff import BackoffOptions
-from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
 from asrctl.protocol import SUBPROTOCOL
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.outbox import Outbox
 from asrctl.providers.recognizer import Completed, Spoken, StreamRequest, WindowDecoder
 from asrctl.providers.remote.backlog import Backlog
-from asrctl.providers.remote.key import Redactor, find_key
 from asrctl.providers.remote.link import open_socket
 from asrctl.providers.remote.peer import Peer
-from asrctl.providers.remote.reachability import BACKOFF, FirstContact
+from asrctl.providers.remote.reachability import BACKOFF
 from asrctl.providers.remote.realtime import Realtime, probe
+from asrctl.providers.remote.service import RemoteService
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.stream import Carrier, RemoteStream
 
@@ -26,10 +25,9 @@ _LAST_TURNS = 3
 """Of the loop, in which asyncio closes the sockets that were dropped last."""
 
 
-class RemoteRecognizer:
+class RemoteRecognizer(RemoteService):
     """See `Recognizer`. Nothing is connected before the first `open`."""
 
-    name = "remote"
     windows: WindowDecoder | None = None
 
     def __init__(
@@ -38,33 +36,9 @@ class RemoteRecognizer:
         backoff: BackoffOptions = BACKOFF,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare.
-
-        Args:
-            settings: Which server; its dialect must not be "transcriptions".
-            backoff: Attempts of a stream, and the waits between them.
-            clock: Monotonic seconds.
-        """
-        self._settings = settings
-        self._address = settings.address
-        self._backoff = backoff
-        self._key = find_key(settings)
-        self._redact = Redactor(self._key, self._address.url, self._address.place)
-        self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
-        self._first_contact = FirstContact(settings, self._greet)
+        """See `RemoteService`; the server's dialect must not be "transcriptions"."""
+        super().__init__(settings, backoff, clock)
         self._streams: set[RemoteStream] = set()
-        self._why = ""
-        self._closed = False
-
-    @property
-    def model(self) -> str:
-        """The model's name there, as far as it is known."""
-        return self._settings.model or self.name
-
-    @property
-    def description(self) -> str:
-        """Where it runs."""
-        return self._address.place
 
     def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> RemoteStream:
         """Start a stream; see `Recognizer.open`. It connects while it is fed.
@@ -76,8 +50,7 @@ class RemoteRecognizer:
             raise ProviderError("a realtime server cannot translate")
         if self._closed:
             raise ProviderError("the provider was closed")
-        if not self._breaker.allow():
-            raise ProviderError(f"{self._why}; tried again in {self._breaker.wait_s():.0f} s")
+        self._refuse_while_it_rests()
         outbox = Outbox(request, say)
 
         def tell(spoken: Spoken) -> None:
@@ -88,7 +61,7 @@ class RemoteRecognizer:
         backlog = Backlog(self._settings.buffer_s, request.decode.language, tell)
         wake = asyncio.Event()
         carrier = self._carrier(request.decode, backlog, wake)
-        met = self._first_contact.wait_once
+        met = self._wait_for_first_answer
         stream = RemoteStream(outbox, backlog, met, carrier, wake, self._lost, self._streams.discard)
         self._streams.add(stream)
         return stream
@@ -106,25 +79,11 @@ class RemoteRecognizer:
         self._breaker.failed()
         return StreamRefused(message) if isinstance(error, StreamRefused) else ProviderError(message)
 
-    def _says(self, reason: str) -> str:
-        return f"{self._address.place}: {self._redact(reason)}"
-
-    async def wait_ready(self) -> None:
-        """See whether the server would take audio; see `Recognizer.wait_ready`."""
-        try:
-            await self._first_contact.wait_ready()
-        except ProviderError as error:
-            raise ProviderError(self._says(str(error))) from None
-
     async def _greet(self) -> None:
         if self._address.dialect == "asrctl":
             async with open_socket(self._settings, self._key, SUBPROTOCOL):
                 return
         await probe(self._settings, self._key)
-
-    def pids(self) -> list[int]:
-        """It has no processes."""
-        return []
 
     async def close(self) -> None:
         """Close all streams."""

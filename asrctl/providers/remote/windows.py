@@ -20,14 +20,13 @@ from asrctl.network.failures import LinkFailure, retry_after_s_of
 from asrctl.network.hosts import is_loopback
 from asrctl.network.retry import GaveUp
 from asrctl.policy.backoff import BackoffOptions
-from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.answer import hypothesis_of, message_of
 from asrctl.providers.remote.form import file_field, form_of, url_of
-from asrctl.providers.remote.key import Redactor, find_key
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
-from asrctl.providers.remote.reachability import BACKOFF, FirstContact, Reachability, attempts_for, failure_of
+from asrctl.providers.remote.reachability import BACKOFF, Reachability, attempts_for, failure_of
+from asrctl.providers.remote.service import RemoteService
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
@@ -57,10 +56,8 @@ class Answer:
         return _REASONS.get(self.status, said)
 
 
-class RemoteWindows:
+class RemoteWindows(RemoteService):
     """A `WindowDecoder`, and the `WindowService` around it."""
-
-    name = "remote"
 
     def __init__(
         self,
@@ -71,44 +68,26 @@ class RemoteWindows:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
     ) -> None:
-        """Prepare; nothing is connected yet.
+        """See `RemoteService`; the server's dialect must be "transcriptions".
 
         Args:
-            settings: Which server; its dialect must be "transcriptions".
+            settings: Which server.
             backoff: Attempts of a window, and the waits between them.
             clock: Monotonic seconds.
             sleep: Waits so many seconds.
             random: Numbers in [0, 1), for the jitter.
         """
-        self._settings = settings
-        self._address = settings.address
-        key = find_key(settings)
-        self._redact = Redactor(key, self._address.url, self._address.place)
-        self._backoff = backoff
+        super().__init__(settings, backoff, clock)
         self._clock = clock
         self._sleep = sleep
         self._random = random
-        self._client = _client(settings, key)
+        self._client = _client(settings, self._key)
         if "?" in self._address.url:
             _httpx_log.addFilter(self._may_be_logged)
         self._free = asyncio.Semaphore(settings.requests)
-        self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
-        self._why = ""
         self._reachability = Reachability(settings, clock)
-        self._first_contact = FirstContact(settings, self._greet)
         self._verbose = True
         self._tasks: set[asyncio.Task[object]] = set()
-        self._closed = False
-
-    @property
-    def model(self) -> str:
-        """The model's name there, as far as it is known."""
-        return self._settings.model or self.name
-
-    @property
-    def description(self) -> str:
-        """Where it runs."""
-        return self._address.place
 
     @property
     def windows(self) -> RemoteWindows:
@@ -145,7 +124,7 @@ class RemoteWindows:
             started_s = self._clock()
             duration_s = len(samples) / SAMPLE_RATE_HZ
             try:
-                await self._first_contact.wait_once()
+                await self._wait_for_first_answer()
                 answer = await self._understood(_wav(samples), options)
                 inference_s = self._clock() - started_s
                 return hypothesis_of(answer.body, duration_s, options.language, inference_s)
@@ -154,21 +133,10 @@ class RemoteWindows:
             except ProviderError as error:
                 raise ProviderError(self._says(str(error))) from None
 
-    async def wait_ready(self) -> None:
-        """See whether the server answers; see `Recognizer.wait_ready`."""
-        try:
-            await self._first_contact.wait_ready()
-        except ProviderError as error:
-            raise ProviderError(self._says(str(error))) from None
-
     async def _greet(self) -> None:
         answer = await self._request("HEAD", self._address.url)
         if answer.status in _REASONS:
             raise LinkFailure(answer.reason, fatal=True)
-
-    def pids(self) -> list[int]:
-        """It has no processes."""
-        return []
 
     async def close(self) -> None:
         """End all requests, and close the connections."""
@@ -182,9 +150,6 @@ class RemoteWindows:
     def _may_be_logged(self, record: logging.LogRecord) -> bool:
         """httpx logs the URL of each request, the query of which may hold a secret."""
         return urlsplit(self._address.url).query not in record.getMessage()
-
-    def _says(self, reason: str) -> str:
-        return f"{self._address.place}: {self._redact(reason)}"
 
     async def _understood(self, wav: bytes, options: DecodeOptions) -> Answer:
         """An answer with status 200; a server that does not know verbose_json is asked for json."""
@@ -209,8 +174,7 @@ class RemoteWindows:
         Raises:
             ProviderError: Trying was given up, or was a short while ago.
         """
-        if not self._breaker.allow():
-            raise ProviderError(f"{self._why}; tried again in {self._breaker.wait_s():.0f} s")
+        self._refuse_while_it_rests()
         url = url_of(self._settings, options)
         form = dict(form_of(self._settings, options, verbose=verbose))
         try:
