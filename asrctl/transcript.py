@@ -63,9 +63,7 @@ class Segment:
 
     def said_by(self, speaker: str) -> Segment:
         """The same segment and words, all said by `speaker`."""
-        return replace(
-            self, speaker=speaker, words=tuple(replace(word, speaker=speaker) for word in self.words)
-        )
+        return self.labelled(speaker, ())
 
     def labelled(self, speaker: str, words: Sequence[str]) -> Segment:
         """The same segment said by `speaker`, and its words by `words`; these may be none, or one each."""

@@ -1,22 +1,13 @@
 """Which decoder is asked for which input, behind one interface.
 
-Decided by what the input holds and never by its name; asked from left to right until one can:
+Decided by what the input holds and never by its name; the table is in ARCHITECTURE.md. Text is refused, also
+playlists, which can point anywhere.
 
-    text                             refused (playlists too: they can point anywhere)
-    audio changed as if it were text refused (text_mode.py)
-    WAV, PCM or float                our own reader
-    the same, DTS or AC-3 inside     PyAV         ffmpeg        (as samples it would be noise)
-    WAV else, AIFF, AU, CAF, W64     libsndfile   PyAV         ffmpeg
-    MP3, FLAC, Ogg                   PyAV         ffmpeg       libsndfile
-    MP4, Matroska, WebM, ASF, FLV    PyAV         ffmpeg
-    AAC, AC-3, DTS, AMR, TTA         PyAV         ffmpeg
-    anything else                    PyAV         ffmpeg       libsndfile
-    files of several kinds, joined   the same, each part by itself
-
-Why: our own reader knows what the header promised, works on a pipe, and reads on where sizes lie. libsndfile
-knows the most formats of plain samples and reads them exactly, but at damage it loses what follows, and it
-stops where a header says, although more was joined to it. FFmpeg's libraries read on behind damage and follow
-a format that changes. PyAV comes before the ffmpeg program, which states no length that could be checked.
+Why in this order: our own reader knows what the header promised, works on a pipe, and reads on where sizes
+lie. libsndfile knows the most formats of plain samples and reads them exactly, but at damage it loses what
+follows, and it stops where a header says, although more was joined to it. FFmpeg's libraries read on behind
+damage and follow a format that changes; DTS and AC-3 would be noise as samples. PyAV comes before the ffmpeg
+program, which states no length that could be checked.
 
 PyAV and libsndfile are native code over foreign bytes: they run in a process of their own (child.py), as
 ffmpeg does anyway. If it dies of a file, the next decoder goes on where it was.
@@ -48,20 +39,9 @@ if TYPE_CHECKING:
 INSTALL_HINT = "install PyAV (pip install 'asrctl[media]') or ffmpeg"
 NO_TRACK = "no audio track"
 
-_ORDER = {
-    "wav": ("libsndfile", "pyav", "ffmpeg"),
-    "aiff": ("libsndfile", "pyav", "ffmpeg"),
-    "au": ("libsndfile", "pyav", "ffmpeg"),
-    "caf": ("libsndfile", "pyav", "ffmpeg"),
-    "sndfile": ("libsndfile", "pyav", "ffmpeg"),
-    "coded": ("pyav", "ffmpeg"),
-    "mp4": ("pyav", "ffmpeg"),
-    "matroska": ("pyav", "ffmpeg"),
-    "asf": ("pyav", "ffmpeg"),
-    "flv": ("pyav", "ffmpeg"),
-    "tta": ("pyav", "ffmpeg"),
-    "amr": ("pyav", "ffmpeg"),
-    "stream": ("pyav", "ffmpeg"),
+_ORDER: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("wav", "aiff", "au", "caf", "sndfile"), ("libsndfile", "pyav", "ffmpeg")),
+    **dict.fromkeys(("coded", "mp4", "matroska", "asf", "flv", "tta", "amr", "stream"), ("pyav", "ffmpeg")),
 }
 _ORDER_ELSE = ("pyav", "ffmpeg", "libsndfile")
 

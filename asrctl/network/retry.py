@@ -16,7 +16,6 @@ import asyncio
 import random as random_module
 import time
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 
 from asrctl.network.failures import LinkFailure
 from asrctl.policy.backoff import Backoff, BackoffOptions
@@ -38,9 +37,7 @@ class Attempt:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         if isinstance(error, LinkFailure):
             self.failure = error
         return self.failure is not None

@@ -8,13 +8,10 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from asrctl.errors import UsageError
 from asrctl.settings.values import Settings
-
-if TYPE_CHECKING:
-    from asrctl.providers.plugin import Plugin
 
 ENV_PREFIX = "ASRCTL_"
 _OF_PROVIDERS = "provider_settings"
@@ -73,10 +70,10 @@ def flat(settings: Settings) -> dict[str, Any]:
     """All settings by dotted key, in the order of their declaration, then those of all providers by name."""
     from asrctl.providers.registry import PROVIDERS
 
-    own = {key: _get(settings, key) for key in _own_fields()}
+    own = {key: _get(settings, key) for key in _fields(Settings)}
     for name in sorted(PROVIDERS):
-        plugin = PROVIDERS[name]
-        own |= {f"{name}.{field}": getattr(settings.of(plugin), field) for field in _names(plugin)}
+        made = settings.of(PROVIDERS[name])
+        own |= {f"{name}.{field.name}": getattr(made, field.name) for field in dataclasses.fields(made)}
     return own
 
 
@@ -170,7 +167,7 @@ def _checked(
         made = TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        at = f"{prefix}{_dots(first['loc'])}"
+        at = prefix + "".join(f"{part}." for part in first["loc"])
         key = next((key for key in given if at.startswith(f"{key}.")), None)
         what = first["msg"].replace("Input ", "it ").replace("tuple", "list")
         if key is None:  # a class that checks its values together
@@ -202,10 +199,6 @@ def _misfit(key: str, item: _Given, what: str) -> UsageError:
     return UsageError(f"{item.origin}: {key} is {shown}: {what}")
 
 
-def _dots(location: tuple[int | str, ...]) -> str:
-    return "".join(f"{part}." for part in location)
-
-
 # Keys
 
 
@@ -214,7 +207,7 @@ def _known(key: str) -> dict[str, dataclasses.Field[Any]]:
 
     Providers of other packages are looked for only if the section is none of ours.
     """
-    own = _own_fields()
+    own = _fields(Settings)
     section, dot, _ = key.partition(".")
     if not dot or any(each.startswith(f"{section}.") for each in own):
         return own
@@ -229,16 +222,8 @@ def _plugin(name: str) -> Any:
     return PROVIDERS.get(name)
 
 
-def _names(plugin: Plugin) -> list[str]:
-    return [field.name for field in dataclasses.fields(plugin.settings)]
-
-
-def _own_fields() -> dict[str, dataclasses.Field[Any]]:
-    """Every setting's field by its dotted key, without those of providers."""
-    return _fields(Settings)
-
-
 def _fields(kind: type[Any], prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
+    """Every setting's field by its dotted key; of `Settings`, without those of providers."""
     fields = {}
     for top in dataclasses.fields(kind):
         section = top.default_factory

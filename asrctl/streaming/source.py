@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
 from collections import deque
@@ -127,25 +128,15 @@ async def in_thread(function: Callable[[], T]) -> T:
     Raises:
         Exception: What the function raised.
     """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if outcome.done():
-            return
-        if error is not None:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(result)  # type: ignore[arg-type]
+    outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
 
     def run() -> None:
-        result, error = None, None
+        if not outcome.set_running_or_notify_cancel():
+            return
         try:
-            result = function()
-        except BaseException as raised:
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, error)
+            outcome.set_result(function())
+        except BaseException as error:  # whoever waits would wait for ever
+            outcome.set_exception(error)
 
     threading.Thread(target=run, name="blocking", daemon=True).start()
-    return await outcome
+    return await asyncio.wrap_future(outcome)

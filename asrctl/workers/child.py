@@ -18,7 +18,7 @@ import time
 import traceback
 from typing import BinaryIO
 
-from asrctl.errors import AsrctlError, ModelError
+from asrctl.errors import ModelError
 from asrctl.providers.base import Aborted, ModelSpec, WindowedModel
 from asrctl.providers.terms import transcribe
 from asrctl.workers.messages import (
@@ -34,6 +34,7 @@ from asrctl.workers.messages import (
     Stopped,
     header_of,
     message_of,
+    reason_of,
 )
 from asrctl.workers.wire import WireClosed, read_frame, write_frame
 
@@ -70,7 +71,7 @@ class Worker:
         try:
             model = _load(first.spec)
         except Exception as error:
-            self._say(load_failure(error))
+            self._say(LoadFailed(isinstance(error, ModelError), reason_of(error)))
             return
         with contextlib.closing(model):
             self._say(Loaded(model.description()))
@@ -106,11 +107,8 @@ class Worker:
             hypothesis = transcribe(model, job.samples, job.options, should_abort)
         except Aborted:
             return Stopped(job.id)
-        except AsrctlError as error:
-            return Refused(job.id, str(error))
         except Exception as error:
-            traceback.print_exception(error)
-            return Refused(job.id, f"{type(error).__name__}: {error}")
+            return Refused(job.id, reason_of(error))
         return Decoded(job.id, hypothesis)
 
 
@@ -120,14 +118,6 @@ def _load(spec: ModelSpec) -> WindowedModel:
     if not spec.path.exists():
         raise ModelError(f"{spec.path}: no such file")
     return load(spec)
-
-
-def load_failure(error: Exception) -> LoadFailed:
-    """The reason in words; what nobody foresaw also with its traceback on standard error."""
-    if isinstance(error, AsrctlError):
-        return LoadFailed(isinstance(error, ModelError), str(error))
-    traceback.print_exception(error)
-    return LoadFailed(False, f"{type(error).__name__}: {error}")
 
 
 def main() -> None:

@@ -7,10 +7,9 @@ import os
 import queue
 import threading
 import time
-import traceback
 from typing import BinaryIO
 
-from asrctl.errors import AsrctlError, ModelError
+from asrctl.errors import ModelError
 from asrctl.providers.base import DecodeOptions, ListeningModel, ModelSpec
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 from asrctl.workers.messages import (
@@ -27,6 +26,7 @@ from asrctl.workers.messages import (
     StreamReply,
     header_of,
     message_of,
+    reason_of,
 )
 from asrctl.workers.wire import WireClosed, read_frame, write_frame
 
@@ -49,12 +49,10 @@ class Listening:
 
     def run(self) -> None:
         """Load a model, then listen until the parent closes the pipe."""
-        from asrctl.workers.child import load_failure
-
         try:
             description = self._models.load_first()
         except Exception as error:
-            self.say(load_failure(error))
+            self.say(LoadFailed(isinstance(error, ModelError), reason_of(error)))
             return
         self.say(Loaded(description))
         with contextlib.suppress(WireClosed):
@@ -156,7 +154,7 @@ class _Stream:
         try:
             self._model = self._models.take()
         except Exception as error:
-            failure = _words_of(error)
+            failure = reason_of(error)
         utterance = 0
         while not self._closed.is_set():
             self._utter(utterance, failure)
@@ -227,7 +225,7 @@ class _Utterance:
                     self._model.begin(self._options)
                 self._text = self._model.feed(samples)
             except Exception as error:
-                self.failure = _words_of(error)
+                self.failure = reason_of(error)
         return self._text
 
     def finish(self) -> Hypothesis | None:
@@ -239,13 +237,5 @@ class _Utterance:
         try:
             return self._model.finish()
         except Exception as error:
-            self.failure = _words_of(error)
+            self.failure = reason_of(error)
             return None
-
-
-def _words_of(error: Exception) -> str:
-    """The reason in words; what nobody foresaw also with its traceback on standard error."""
-    if isinstance(error, AsrctlError):
-        return str(error)
-    traceback.print_exception(error)
-    return f"{type(error).__name__}: {error}"

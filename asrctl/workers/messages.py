@@ -9,11 +9,13 @@ loaded for streams takes `Open` and what follows it, any other `Decode` and `Abo
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from asrctl.errors import AsrctlError
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import Hypothesis, LanguageEvidence, Part, Samples, Segment, Word
@@ -172,9 +174,29 @@ def message_of(header: dict[str, Any], payload: bytes | bytearray = b"") -> Mess
         WireClosed: It is none of ours.
     """
     try:
-        return _READERS[header["type"]](header, payload)
+        kind = _KINDS[header["type"]]
+        fields = {name: value for name, value in header.items() if name != "type"}
+        for name in _READERS.keys() & fields:
+            fields[name] = _READERS[name](fields[name])
+        if kind in (Decode, Feed):
+            fields["samples"] = _samples(payload)
+        message: Message = kind(**fields)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WireClosed(f"a message that is none: {type(error).__name__}: {error}") from None
+    return message
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in words; what nobody foresaw also with its traceback on standard error."""
+    if isinstance(error, AsrctlError):
+        return str(error)
+    traceback.print_exception(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _spec(given: dict[str, Any]) -> ModelSpec:
+    options = tuple((str(name), value) for name, value in given["options"])
+    return ModelSpec(**{**given, "path": Path(given["path"]), "options": options})
 
 
 def _options(given: dict[str, Any]) -> DecodeOptions:
@@ -201,33 +223,6 @@ def _hypothesis(given: dict[str, Any]) -> Hypothesis:
     return Hypothesis(**{**given, "segments": segments, "evidence": evidence, "parts_s": parts_s})
 
 
-def _load(header: dict[str, Any], _: bytes | bytearray) -> Load:
-    given = header["spec"]
-    options = tuple((str(name), value) for name, value in given["options"])
-    return Load(ModelSpec(**{**given, "path": Path(given["path"]), "options": options}), header["streams"])
-
-
-def _plain(kind: type[Any]) -> Callable[[dict[str, Any], bytes | bytearray], Any]:
-    """For a message whose fields are JSON values."""
-    return lambda header, _: kind(**{name: value for name, value in header.items() if name != "type"})
-
-
-_READERS: dict[str, Callable[[dict[str, Any], bytes | bytearray], Message]] = {
-    "Load": _load,
-    "Decode": lambda header, payload: Decode(header["id"], _options(header["options"]), _samples(payload)),
-    "Abort": _plain(Abort),
-    "Open": lambda header, _: Open(header["stream"], _options(header["options"])),
-    "Feed": lambda header, payload: Feed(header["stream"], _samples(payload)),
-    "End": _plain(End),
-    "Close": _plain(Close),
-    "Loaded": _plain(Loaded),
-    "LoadFailed": _plain(LoadFailed),
-    "Decoded": lambda header, _: Decoded(header["id"], _hypothesis(header["hypothesis"])),
-    "Refused": _plain(Refused),
-    "Stopped": _plain(Stopped),
-    "Progress": _plain(Progress),
-    "Finished": lambda header, _: Finished(
-        header["stream"], header["utterance"], _hypothesis(header["hypothesis"])
-    ),
-    "GivenUp": _plain(GivenUp),
-}
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
+_READERS: dict[str, Callable[[Any], Any]] = {"spec": _spec, "options": _options, "hypothesis": _hypothesis}
+"""Fields that are no JSON values."""

@@ -60,6 +60,15 @@ class Faulty:
                 raise self.faults[word]
         return hypothesis
 
+    async def wait_ready(self) -> None:
+        pass
+
+    def pids(self) -> list[int]:
+        return []
+
+    async def close(self) -> None:
+        pass
+
 
 async def sliced(audio: Samples, sizes: Sequence[int] = (4000,)) -> AsyncIterator[Samples]:
     """The audio in chunks of these sizes, over and over."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import transcribe_cpp
 
 from asrctl.errors import DecodeError, ModelError
-from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.providers.base import DecodeOptions, ListeningModel, ModelSpec
 from asrctl.providers.samples import clean
 from asrctl.providers.transcribe_cpp.library import Library
 from asrctl.providers.transcribe_cpp.results import hypothesis_of, hypothesis_of_text
@@ -26,8 +26,8 @@ _STEP_MS = 80
 T = TypeVar("T")
 
 
-class ListeningTranscribeCpp:
-    """A `ListeningModel`."""
+class ListeningTranscribeCpp(Library, ListeningModel):
+    """A model that listens to a stream."""
 
     def __init__(self, spec: ModelSpec) -> None:
         """Load the weights.
@@ -35,41 +35,38 @@ class ListeningTranscribeCpp:
         Raises:
             ModelError: The library cannot load the file, or the model listens to no stream.
         """
-        self._library = Library(spec)
-        if not self._library.abilities.supports_streaming:
-            self._library.close()
+        super().__init__(spec)
+        if not self.abilities.supports_streaming:
+            super().close()
             raise ModelError(f"{spec.path}: this model listens to no stream")
-        self._family = _family_options(self._library.model, dict(spec.options))
-        self._session = self._library.model.session(n_threads=spec.threads)
+        self._family = _family_options(self.model, dict(spec.options))
+        self._session = self.model.session(n_threads=spec.threads)
         self._stream: Any = None
         self._samples = 0
         self._work_s = 0.0
         self._language = ""
 
     def begin(self, options: DecodeOptions) -> None:
-        """See `ListeningModel.begin`."""
         self.give_up()
         self._samples, self._work_s = 0, 0.0
-        self._language = self._library.language(options.language) or options.language
+        self._language = self.language(options.language) or options.language
         self._stream = self._translated(lambda: self._opened(options))
 
     def _opened(self, options: DecodeOptions) -> Any:
         try:
-            return self._session.stream(**self._library.arguments(options), family=self._family)
+            return self._session.stream(**self.arguments(options), family=self._family)
         except transcribe_cpp.UnsupportedRequest:
-            if not self._library.refuses_hints():
+            if not self.refuses_hints():
                 raise
             return self._opened(options)
 
     def feed(self, samples: Samples) -> tuple[str, str]:
-        """See `ListeningModel.feed`."""
         self._samples += len(samples)
         self._timed(lambda: self._stream.feed(clean(samples)))
         text = self._stream.text()
         return text.committed, text.tentative
 
     def finish(self) -> Hypothesis:
-        """See `ListeningModel.finish`."""
         self._timed(lambda: self._stream.finalize())
         said, result = self._stream.text().display, self._stream.snapshot()
         duration_s = self._samples / SAMPLE_RATE_HZ
@@ -95,24 +92,18 @@ class ListeningTranscribeCpp:
             raise DecodeError(f"transcribe.cpp failed: {error}") from None
 
     def give_up(self) -> None:
-        """See `ListeningModel.give_up`."""
         stream, self._stream = self._stream, None
         if stream is not None:
             with contextlib.suppress(transcribe_cpp.TranscribeError):
                 stream.reset()
 
     def cancel(self) -> None:
-        """See `ListeningModel.cancel`."""
         self._session.cancel()
-
-    def description(self) -> str:
-        """Where it runs."""
-        return self._library.description()
 
     def close(self) -> None:
         """Free the weights."""
         self.give_up()
-        self._library.close()
+        super().close()
 
 
 def _family_options(model: Any, options: dict[str, Any]) -> Any:

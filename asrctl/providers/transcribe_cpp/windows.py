@@ -21,7 +21,7 @@ from asrctl.providers.transcribe_cpp.watch import Watch
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
 
-class TranscribeCpp:
+class TranscribeCpp(Library):
     """A `WindowedModel`. What the library says is passed on as it is: no second decode, no cutting."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -31,11 +31,11 @@ class TranscribeCpp:
             ModelError: The library cannot load the file, or it recognises no speech; or the same of the model
                 that identifies the language.
         """
-        self._library = Library(spec)
+        super().__init__(spec)
         path = str(dict(spec.options).get("language_model", ""))
-        several = len(self._library.abilities.languages) != 1
+        several = len(self.abilities.languages) != 1
         self._identifier = Identifier(Path(path), spec.threads) if path and several else None
-        self._session = self._library.model.session(n_threads=spec.threads)
+        self._session = self.model.session(n_threads=spec.threads)
         self._watch = Watch(self._session.cancel)
 
     def transcribe(
@@ -44,13 +44,13 @@ class TranscribeCpp:
         """Decode one window; aborts at the library's next step. See `WindowedModel.transcribe`."""
         started = time.perf_counter()
         samples = clean(samples)
-        language = self._library.language(options.language) or options.language
+        language = self.language(options.language) or options.language
         if is_wordless(samples):
             return Hypothesis((), language, 0.0)
         asked = self._identifier is not None and options.wants_evidence
         evidence = self._identifier.evidence(samples) if self._identifier and asked else ()
         options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
-        language = self._library.language(options.language) or options.language
+        language = self.language(options.language) or options.language
         with self._watch.asking(should_abort):
             result, complete = self._run(samples, options)
         hypothesis = hypothesis_of(
@@ -66,7 +66,7 @@ class TranscribeCpp:
     def _run(self, samples: Samples, options: DecodeOptions) -> tuple[Any, bool]:
         """The library's result, and whether it is complete."""
         try:
-            return self._session.run(samples, **self._library.arguments(options)), True
+            return self._session.run(samples, **self.arguments(options)), True
         except transcribe_cpp.Aborted:
             raise Aborted from None
         except transcribe_cpp.OutputTruncated as error:  # it went on without end, or repeated itself
@@ -74,18 +74,14 @@ class TranscribeCpp:
                 raise DecodeError(f"transcribe.cpp failed: {error}") from None
             return error.partial_result, False
         except transcribe_cpp.UnsupportedRequest as error:
-            if self._library.refuses_hints():
+            if self.refuses_hints():
                 return self._run(samples, options)
             raise DecodeError(f"transcribe.cpp cannot do this: {error}") from None
         except transcribe_cpp.TranscribeError as error:
             raise DecodeError(f"transcribe.cpp failed: {error}") from None
 
-    def description(self) -> str:
-        """Where it runs."""
-        return self._library.description()
-
     def close(self) -> None:
         """Free the weights."""
         if self._identifier is not None:
             self._identifier.close()
-        self._library.close()
+        super().close()
