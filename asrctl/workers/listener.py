@@ -217,10 +217,7 @@ class ListenerProcess(WorkerProcess):
                 raise WorkerTimeout(f"no answer to its test speech within {limit_s:.0f} s") from None
             except DecodeError as error:
                 raise ModelError(f"{spec.path}: it cannot decode its test speech ({error})") from None
-            heard = {word.strip(".,!?").casefold() for word in hypothesis.text.split()}
-            if not options.health.words <= heard:
-                said = f"it does not understand its test speech ({hypothesis.text!r})"
-                raise ModelError(f"{spec.path}: {said}")
+            options.health.judge(spec.path, hypothesis)
         return description
 
     async def _hear_test_speech(self, health: HealthCheck) -> Hypothesis:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from asrctl.errors import ModelError
 from asrctl.providers.base import DecodeOptions
-from asrctl.transcript import Samples
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from asrctl.transcript import Hypothesis, Samples
 
 
 class SlotState(StrEnum):
@@ -39,7 +36,13 @@ class HealthCheck:
     samples: Samples
     words: frozenset[str]
     options: DecodeOptions
-    long_samples: NDArray[np.float32] | None = None
+    long_samples: Samples | None = None
+
+    def judge(self, weights: Path, hypothesis: Hypothesis) -> None:
+        """Raises ModelError if words are missing in what was made of the samples."""
+        heard = {word.strip(".,!?").casefold() for word in hypothesis.text.split()}
+        if not self.words <= heard:
+            raise ModelError(f"{weights}: it does not understand its test speech ({hypothesis.text!r})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from asrctl.errors import AsrctlError, DecodeError, ModelError, ProviderError, WorkerCrashed, WorkerTimeout
 from asrctl.providers.base import ModelSpec
@@ -15,6 +15,9 @@ from asrctl.workers.job import Job
 from asrctl.workers.options import PoolOptions, SlotState
 from asrctl.workers.process import AbortedByCaller, CannotStart, WorkerProcess
 from asrctl.workers.standby import Standby
+
+if TYPE_CHECKING:
+    from asrctl.workers.pool import WorkerPool
 
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
@@ -33,24 +36,12 @@ _RETRY_GROWTH = 32.0
 """A model that failed is tried again ever more rarely, at last after so many times the first wait."""
 
 
-class Dispatcher(Protocol):
-    """What a slot needs of its pool."""
-
-    inference_s: float
-
-    def dispatch(self) -> None: ...
-    def put_back(self, job: Job) -> None: ...
-    def gave_way(self, job: Job) -> None: ...
-    def notify(self) -> None: ...
-    def slot_changed(self, failure: AsrctlError | None = None) -> None: ...
-
-
 class Slot:
     """Starts a worker, runs jobs on it, and starts another whenever it is lost."""
 
     def __init__(
         self,
-        pool: Dispatcher,
+        pool: WorkerPool,
         spec: ModelSpec,
         fallback: ModelSpec | None,
         options: PoolOptions,
@@ -188,11 +179,7 @@ class Slot:
                 await worker.decode(0, health.long_samples, health.options, deadline_s)
         except DecodeError as error:
             raise ModelError(f"{self.spec.path}: it cannot decode its test speech ({error})") from None
-        heard = {word.strip(".,!?").casefold() for word in hypothesis.text.split()}
-        if not health.words <= heard:
-            raise ModelError(
-                f"{self.spec.path}: it does not understand its test speech ({hypothesis.text!r})"
-            )
+        health.judge(self.spec.path, hypothesis)
 
     # Decoding
 

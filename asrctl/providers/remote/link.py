@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -154,6 +154,20 @@ def allow(limit: asyncio.Timeout | None, time_s: float | None) -> None:
             limit.reschedule(None if time_s is None else asyncio.get_running_loop().time() + time_s)
 
 
+async def until_one_fails(*work: Coroutine[Any, Any, None]) -> None:
+    """Run them at the same time; what the first failure raises ends all."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class Link:
     """Carries a conversation over one socket, until that breaks."""
 
@@ -183,17 +197,7 @@ class Link:
 
     async def run(self) -> None:
         """Speak until the link is lost, or is of no use, which is raised as a LinkFailure."""
-        writer = asyncio.create_task(self._write())
-        reader = asyncio.create_task(self._read())
-        try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_EXCEPTION)
-            for task in (reader, writer):
-                if task.done():
-                    task.result()
-        finally:
-            reader.cancel()
-            writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+        await until_one_fails(self._read(), self._write())
 
     async def prepare(self) -> None:
         """Speak until the server takes audio.

@@ -20,7 +20,7 @@ from asrctl.policy.breaker import BreakerOptions
 from asrctl.protocol import Dropped, Final, Partial
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.backlog import Backlog
-from asrctl.providers.remote.link import allow
+from asrctl.providers.remote.link import allow, until_one_fails
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
 from asrctl.providers.remote.reachability import NOBODY_THERE
 from asrctl.providers.remote.settings import RemoteSettings
@@ -58,16 +58,7 @@ class Peer:
     async def run(self) -> None:
         """Carry the stream until the server is given up, which is raised as a ProviderError."""
         async with self._client as client:
-            tasks = [asyncio.create_task(self._listen(client)), asyncio.create_task(self._talk(client))]
-            try:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in tasks:
-                    if task.done():
-                        task.result()
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            await until_one_fails(self._listen(client), self._talk(client))
 
     # What goes out
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from asrctl.errors import DecodeError, ProviderError, StreamRefused
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.protocol import SUBPROTOCOL
-from asrctl.providers.base import DecodeOptions
 from asrctl.providers.outbox import Outbox
 from asrctl.providers.recognizer import Completed, Spoken, StreamRequest, WindowDecoder
 from asrctl.providers.remote.backlog import Backlog
@@ -19,7 +18,7 @@ from asrctl.providers.remote.reachability import BACKOFF
 from asrctl.providers.remote.realtime import Realtime, probe
 from asrctl.providers.remote.service import RemoteService
 from asrctl.providers.remote.settings import RemoteSettings
-from asrctl.providers.remote.stream import Carrier, RemoteStream
+from asrctl.providers.remote.stream import RemoteStream
 
 _LAST_TURNS = 3
 """Of the loop, in which asyncio closes the sockets that were dropped last."""
@@ -60,15 +59,16 @@ class RemoteRecognizer(RemoteService):
 
         backlog = Backlog(self._settings.buffer_s, request.decode.language, tell)
         wake = asyncio.Event()
-        carrier = self._carrier(request.decode, backlog, wake)
-        met = self._wait_for_first_answer
-        stream = RemoteStream(outbox, backlog, met, carrier, wake, self._lost, self._streams.discard)
+        kind = Peer if self._address.dialect == "asrctl" else Realtime
+        carrier = kind(self._settings, self._key, request.decode, backlog, wake, self._backoff)
+
+        async def carry() -> None:
+            await self._wait_for_first_answer()
+            await carrier.run()
+
+        stream = RemoteStream(outbox, backlog, carry, wake, self._lost, self._streams.discard)
         self._streams.add(stream)
         return stream
-
-    def _carrier(self, decode: DecodeOptions, backlog: Backlog, wake: asyncio.Event) -> Carrier:
-        kind = Peer if self._address.dialect == "asrctl" else Realtime
-        return kind(self._settings, self._key, decode, backlog, wake, self._backoff)
 
     def _lost(self, error: ProviderError) -> ProviderError:
         """A stream was lost: for a while there are no others, unless it was the audio's fault."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from asrctl.errors import ProviderError
 from asrctl.providers.outbox import Outbox, OutboxStream
@@ -16,14 +15,6 @@ from asrctl.transcript import Samples
 _log = logging.getLogger(__name__)
 
 
-class Carrier(Protocol):
-    """Brings a backlog to a server, and has it say what comes back."""
-
-    async def run(self) -> None:
-        """Raises ProviderError when the server is given up."""
-        ...
-
-
 class RemoteStream(OutboxStream):
     """Made by `RemoteRecognizer.open`."""
 
@@ -31,8 +22,7 @@ class RemoteStream(OutboxStream):
         self,
         outbox: Outbox,
         backlog: Backlog,
-        met: Callable[[], Awaitable[None]],
-        carrier: Carrier,
+        carry: Callable[[], Awaitable[None]],
         wake: asyncio.Event,
         lost: Callable[[ProviderError], ProviderError],
         ended: Callable[[RemoteStream], None],
@@ -42,20 +32,19 @@ class RemoteStream(OutboxStream):
         Args:
             outbox: Says what comes back.
             backlog: Fresh; says everything through the outbox.
-            met: Waits for the server before the carrier begins; raises ProviderError.
-            carrier: Works on the backlog.
+            carry: Brings the backlog to the server, and has it say what comes back; raises ProviderError when
+                the server is given up.
             wake: Set whenever the backlog grew.
             lost: Told why the stream was lost; gives the error for `Lost`.
             ended: Called when the stream is closed.
         """
         self._outbox = outbox
         self._backlog = backlog
-        self._met = met
-        self._carrier = carrier
+        self._carry = carry
         self._wake = wake
         self._lost = lost
         self._ended = ended
-        self._task = asyncio.create_task(self._carry(), name="remote")
+        self._task = asyncio.create_task(self._run(), name="remote")
 
     def feed(self, samples: Samples) -> None:
         from asrctl.audio.pcm import s16le_of
@@ -87,10 +76,9 @@ class RemoteStream(OutboxStream):
         """Wait until nothing is left of it."""
         await asyncio.wait([self._task])
 
-    async def _carry(self) -> None:
+    async def _run(self) -> None:
         try:
-            await self._met()
-            await self._carrier.run()
+            await self._carry()
         except ProviderError as error:
             self._lose(error)
         except Exception as error:  # a mistake of ours: the stream must not wait for ever because of it

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from asrctl.errors import ProviderError, WorkerCrashed
 from asrctl.providers.outbox import Outbox, OutboxStream
@@ -17,26 +17,17 @@ from asrctl.providers.voxtral.process import VoxtralProcess
 from asrctl.providers.voxtral.settings import VoxtralSettings
 from asrctl.transcript import Samples
 
+if TYPE_CHECKING:
+    from asrctl.providers.voxtral.recognizer import Voxtral
+
 _log = logging.getLogger(__name__)
-
-
-class Owner(Protocol):
-    """Who is told of a resident's fate."""
-
-    def became_ready(self, resident: Resident) -> None:
-        """It can be given a stream."""
-        ...
-
-    def ended(self, resident: Resident, error: ProviderError | None) -> None:
-        """Its process is gone; without an error, because it was closed."""
-        ...
 
 
 class Resident(OutboxStream):
     """Started when made; the stream of whoever it is attached to. Only `wait_gone` waits for the process."""
 
     def __init__(
-        self, command: Sequence[str], settings: VoxtralSettings, owner: Owner, *, monitored: bool
+        self, command: Sequence[str], settings: VoxtralSettings, owner: Voxtral, *, monitored: bool
     ) -> None:
         """Start the task, which starts the process."""
         self.monitored = monitored
