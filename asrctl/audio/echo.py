@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from asrctl.policy.echo import EchoJudge, Powers
 from asrctl.policy.endpointing import FRAME_SAMPLES
 from asrctl.transcript import Samples
+
+T = TypeVar("T")
 
 
 class Detector(Protocol):
@@ -26,6 +28,8 @@ class Detector(Protocol):
     def flush(self) -> Samples: ...
 
 
+MOST_TRACKS = 4
+"""In which echo is looked for: 0.01 CPU seconds a second of each (benchmarks/echo.py)."""
 _PARTITIONS = 16
 """Of 32 ms each: delay and reverberation of half a second."""
 _EARLY_FRAMES = 4
@@ -196,3 +200,40 @@ class WithoutEcho:
                 quieted[index] = 0
             self._judged_samples += FRAME_SAMPLES
         return quieted
+
+
+class EchoGate(Generic[T]):
+    """Holds tracks back until it is known what of them is echo, and hides that from detectors of speech.
+
+    Where echo is not looked for, nothing is held back: if it is not wanted, or of more than MOST_TRACKS.
+    """
+
+    def __init__(self, tracks: int, *, wanted: bool) -> None:
+        self._finder = EchoFinder(tracks) if wanted and 2 <= tracks <= MOST_TRACKS else None
+        self._held: deque[tuple[int, T]] = deque()
+        self._passed_samples = 0
+
+    def around(self, track: int, detector: Detector, gaps: deque[tuple[int, int]] | None = None) -> Detector:
+        """A track's detector, which hears no echo; `gaps` as for `WithoutEcho`."""
+        return WithoutEcho(detector, self._finder.echoes[track], gaps) if self._finder else detector
+
+    def feed(self, item: T, parts: Sequence[Samples]) -> list[T]:
+        """Take the next samples of all tracks, as what they came in; returns the items that may pass now."""
+        if self._finder is None:
+            return [item]
+        self._held.append((max(len(part) for part in parts), item))
+        self._finder.feed(parts)
+        passed = list[T]()
+        while self._held and self._passed_samples + self._held[0][0] <= self._finder.decided_samples:
+            length, item = self._held.popleft()
+            self._passed_samples += length
+            passed.append(item)
+        return passed
+
+    def flush(self) -> list[T]:
+        """No more comes; returns what was held."""
+        if self._finder is not None:
+            self._finder.flush()
+        passed = [item for _, item in self._held]
+        self._held.clear()
+        return passed

@@ -18,8 +18,9 @@ from asrctl.from_settings import speech_detector
 from asrctl.protocol import Endpointing
 from asrctl.render.output import Output
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream
-from asrctl.streaming.live_tracks import Gate, TracksStream
+from asrctl.streaming.live_tracks import TracksStream
 from asrctl.streaming.stream import SpeechDetector
+from asrctl.streaming.tracks import Gate
 from asrctl.transcript import AudioAccount, Timing, Track
 
 

@@ -7,18 +7,15 @@ import heapq
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
-from asrctl.audio.echo import EchoFinder, WithoutEcho
+from asrctl.audio.echo import EchoGate
 from asrctl.audio.live import Lost
 from asrctl.audio.live_tracks import Step, length_of
 from asrctl.events import Dropped, Event, Final, Finished, Partial, ProviderChanged, SpeechStarted
 from asrctl.streaming.live import LiveStream
-from asrctl.streaming.stream import SpeechDetector
-from asrctl.streaming.tracks import MOST_WITH_ECHO, PAUSE_S
+from asrctl.streaming.tracks import PAUSE_S, Gate
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Track
-
-Gate = Callable[[SpeechDetector], SpeechDetector]
-"""What is put around the detector of a track."""
 
 
 class TracksStream:
@@ -36,16 +33,16 @@ class TracksStream:
         Args:
             speakers: Who is on each track.
             open_stream: Makes the stream of a track, with a detector of speech that has passed the gate.
-            echo: Whether what one track hears of the others is left out; of MOST_WITH_ECHO tracks at most.
+            echo: Whether what one track hears of the others is left out; see `EchoGate`.
         """
         self._speakers = speakers
-        self._finder = EchoFinder(len(speakers)) if echo and 2 <= len(speakers) <= MOST_WITH_ECHO else None
+        self._gate = EchoGate[Step](len(speakers), wanted=echo)
         self._gaps: list[deque[tuple[int, int]]] = [deque() for _ in speakers]
-        self._streams = [open_stream(self._gate(index)) for index in range(len(speakers))]
-        self._undecided: deque[Step] = deque()
+        self._streams = [
+            open_stream(partial(self._gate.around, index, gaps=gaps)) for index, gaps in enumerate(self._gaps)
+        ]
         self._fed_samples = [0] * len(speakers)
         self._settled = [0] * len(speakers)
-        self._shared_samples = 0
         self._held: list[tuple[float, int, Final]] = []
         self._numbers: dict[tuple[int, int], int] = {}
         self._finished: dict[int, AudioAccount] = {}
@@ -54,33 +51,15 @@ class TracksStream:
         self._events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
         self._tasks = [asyncio.create_task(self._hear(index), name="track") for index in range(len(speakers))]
 
-    def _gate(self, index: int) -> Gate:
-        finder = self._finder
-        if finder is None:
-            return lambda detector: detector
-        return lambda detector: WithoutEcho(detector, finder.echoes[index], self._gaps[index])
-
     # Audio
 
     def feed(self, step: Step) -> None:
         """Take the next part of each track."""
         self._release(self._settled_s())
-        self._undecided.append(step)
-        if self._finder is None:
-            return self._share(1)
-        self._finder.feed(step.samples())
-        known_samples, count = self._finder.decided_samples - self._shared_samples, 0
-        for each in self._undecided:
-            known_samples -= max(map(length_of, each.parts))
-            if known_samples < 0:
-                break
-            count += 1
-        self._share(count)
+        self._share(self._gate.feed(step, step.samples()))
 
-    def _share(self, count: int) -> None:
-        for _ in range(count):
-            step = self._undecided.popleft()
-            self._shared_samples += max(map(length_of, step.parts))
+    def _share(self, known: list[Step]) -> None:
+        for step in known:
             for index, (stream, part) in enumerate(zip(self._streams, step.parts, strict=True)):
                 if isinstance(part, Lost):
                     self._gaps[index].append((self._fed_samples[index], part.count))
@@ -95,9 +74,7 @@ class TracksStream:
 
     def finish(self) -> None:
         """No more audio."""
-        if self._finder is not None:
-            self._finder.flush()
-        self._share(len(self._undecided))
+        self._share(self._gate.flush())
         for stream in self._streams:
             stream.finish()
 

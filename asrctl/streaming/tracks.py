@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from itertools import accumulate
+from functools import partial
 
-from asrctl.audio.echo import EchoFinder, WithoutEcho
+from asrctl.audio.echo import EchoGate
 from asrctl.streaming.files import FileTranscription
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
@@ -21,9 +20,6 @@ PAUSE_S = 1.0
 left and taken up again sooner."""
 _AHEAD = 4
 """Chunks that a track may be behind the one that is read furthest."""
-
-MOST_WITH_ECHO = 4
-"""Tracks in which echo is looked for: 0.01 CPU seconds a second of each (benchmarks/echo.py)."""
 
 Gate = Callable[[SpeechDetector], SpeechDetector]
 """What is put around the detector of a track."""
@@ -52,16 +48,14 @@ class TracksTranscription:
             transcribe: Makes the transcription of one track, with the times of words, and with a detector
                 of speech that has passed the gate.
             words: Whether segments keep them.
-            echo: Whether what one track hears of the others is left out; of MOST_WITH_ECHO tracks at most.
+            echo: Whether what one track hears of the others is left out; see `EchoGate`.
         """
         self._parts = parts
         self._name = speakers
         self._transcribe = transcribe
         self._words = words
         self._echo = echo
-        self._finder: EchoFinder | None = None
-        self._shared_samples = 0
-        self._ahead: deque[Sequence[Samples]] = deque()
+        self._gate: EchoGate[Sequence[Samples]]
         self._speakers: Sequence[str] = ()
         self._works: list[FileTranscription] = []
         self._queues: list[asyncio.Queue[Samples | None]] = []
@@ -163,29 +157,17 @@ class TracksTranscription:
                         self._begin(len(parts))
                         for index in range(len(parts)):
                             group.create_task(self._take(index), name=f"track {index + 1}")
-                    await self._share(parts)
-                if self._finder is not None:
-                    self._finder.flush()
-                    await self._share_decided(len(self._ahead))
+                    await self._share(self._gate.feed(parts, parts))
+                if self._works:
+                    await self._share(self._gate.flush())
                 for queue in self._queues:
                     await queue.put(None)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
-    async def _share(self, parts: Sequence[Samples]) -> None:
+    async def _share(self, known: list[Sequence[Samples]]) -> None:
         """Give each track its samples, once it is known what of them is echo."""
-        self._ahead.append(parts)
-        if self._finder is None:
-            return await self._share_decided(1)
-        self._finder.feed(parts)
-        lengths = [max(len(part) for part in each) for each in self._ahead]
-        known_samples = self._finder.decided_samples - self._shared_samples
-        await self._share_decided(sum(end <= known_samples for end in accumulate(lengths)))
-
-    async def _share_decided(self, count: int) -> None:
-        for _ in range(count):
-            parts = self._ahead.popleft()
-            self._shared_samples += max(len(part) for part in parts)
+        for parts in known:
             for queue, samples in zip(self._queues, parts, strict=True):
                 if len(samples):
                     await queue.put(samples)
@@ -193,15 +175,11 @@ class TracksTranscription:
     def _begin(self, count: int) -> None:
         self._speakers = self._name(count)
         self._queues = [asyncio.Queue(_AHEAD) for _ in range(count)]
-        if self._echo and 2 <= count <= MOST_WITH_ECHO:
-            self._finder = EchoFinder(count)
-        self._works = [self._transcribe(_taken(queue), self._gate(n)) for n, queue in enumerate(self._queues)]
-
-    def _gate(self, index: int) -> Gate:
-        finder = self._finder
-        if finder is None:
-            return lambda detector: detector
-        return lambda detector: WithoutEcho(detector, finder.echoes[index])
+        self._gate = EchoGate(count, wanted=self._echo)
+        self._works = [
+            self._transcribe(_taken(queue), partial(self._gate.around, n))
+            for n, queue in enumerate(self._queues)
+        ]
 
     async def _take(self, index: int) -> None:
         async with aclosing(self._works[index].segments()) as segments:

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asrctl.audio import devices
+from asrctl.audio import devices, echo
 from asrctl.cli import live
-from asrctl.streaming import live_tracks
 from asrctl_tests.scripted import speak
 from tests.audio.microphones import FakePortAudio, Stream, entry
 from tests.streaming.speech import silence
@@ -116,7 +115,7 @@ def test_echo_is_written_once(
     far = np.concatenate([silence(0.5), *turns])
     machine({MIC: (0.6 * np.r_[silence(0.05), far[:-800]]).astype(np.float32), MONITOR: far})
     if not looked_for:
-        monkeypatch.setattr(live_tracks, "MOST_WITH_ECHO", 0)
+        monkeypatch.setattr(echo, "MOST_TRACKS", 0)
     assert run("transcribe", "--mic", "--system", "--format", "json", *options()) == 0
     mine, theirs = json.loads(capsys.readouterr().out)["tracks"]
     assert theirs["audio"]["speech_s"] > 6
