@@ -156,7 +156,6 @@ def open_audio(
     raw_channels: int = 1,
     raw_encoding: StreamEncoding = "s16le",
     stdin: BinaryIO | None = None,
-    fifo_wait_s: float | None = None,
     track: int | None = None,
     channel: int | None = None,
     split: bool = False,
@@ -168,7 +167,6 @@ def open_audio(
         raw_rate_hz: If given, the input is headerless PCM of this rate in Hz, with raw_channels interleaved
             channels in raw_encoding.
         stdin: What "-" reads instead of the process's own standard input; it is left open.
-        fifo_wait_s: How long to wait for the first byte of a named pipe, FIFO_WAIT_S if None.
         track: Which audio track of a film or a container, from 1; None for its default.
         channel: The only channel to take, from 1; None mixes all.
         split: Do not mix channels, but give each a column.
@@ -185,7 +183,7 @@ def open_audio(
     raw = None if raw_rate_hz is None else _raw_header(raw_rate_hz, raw_channels, raw_encoding)
     with ExitStack() as resources:
         try:
-            decoder = open_source(spec, raw, stdin, resources, fifo_wait_s, track)
+            decoder = open_source(spec, raw, stdin, resources, track)
             sampler = Sampler(channel, split=split)
             return AudioReader(name, decoder, sampler, resources.pop_all(), chosen=track is not None)
         except AudioError as error:

@@ -37,8 +37,6 @@ def open_libav(
     whole: bool,
     track: int | None,
     resources: ExitStack,
-    *,
-    max_silence_s: float = MAX_SILENCE_S,
 ) -> LibavStream:
     """Opens a range of a file with PyAV.
 
@@ -49,7 +47,6 @@ def open_libav(
         whole: True if that is all of the file, which FFmpeg then reads by itself.
         track: Which audio track, from 1; None for the default.
         resources: Gets what has to be closed.
-        max_silence_s: The most that gaps may become.
 
     Raises:
         DecodeFailed: not a container that FFmpeg's libraries know, or one without audio.
@@ -64,7 +61,7 @@ def open_libav(
         stream = _chosen(container, track)
         if stream.codec_context is None:
             raise DecodeFailed("its audio codec is not known")
-        return LibavStream(container, stream, max_silence_s)
+        return LibavStream(container, stream)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise DecodeFailed(_reason(error)) from error
 
@@ -84,8 +81,7 @@ def _chosen(container: Any, track: int | None) -> Any:
 class LibavStream:
     """One audio track; gaps in its clock become silence, so that times stay those of the file."""
 
-    def __init__(self, container: Any, stream: Any, max_silence_s: float) -> None:
-        self._max_silence_s = max_silence_s
+    def __init__(self, container: Any, stream: Any) -> None:
         self._container = container
         self._stream = stream
         self.notes: list[str] = []
@@ -112,7 +108,7 @@ class LibavStream:
                     self._early_s = self._early_s or position_s
                 damaged = self._damaged_packets
                 gap_s = 0.0 if start_s is None or not self._has_clock else start_s - origin_s - position_s
-                if gap_s > self._max_silence_s - lead_s - filled_s:
+                if gap_s > MAX_SILENCE_S - lead_s - filled_s:
                     self.notes.append(
                         f"damaged: its clock jumps by {gap_s:.0f} s; times are wrong after that"
                     )

@@ -82,10 +82,6 @@ def _of_one_format(data: mmap.mmap, part: Part) -> list[Part]:
     return [Part(*edges) for edges in pairwise([part.start, *changes, part.end])]
 
 
-def _mpeg(data: mmap.mmap) -> Iterator[int]:
-    return joined_starts(data)
-
-
 def _ogg(data: mmap.mmap) -> Iterator[int]:
     """Links of a chain: a page that begins a stream, behind one that does not."""
     in_heads, at = True, data.find(b"OggS")
@@ -261,7 +257,7 @@ _FINDERS: dict[str, _Edges] = {
     "other": _signed,
     "sndfile": _signed,
     "stream": lambda data: iter(()),
-    "mpeg": _mpeg,
+    "mpeg": joined_starts,
     "ogg": _ogg,
     "flac": _flac,
     "mp4": _mp4,

@@ -33,7 +33,6 @@ def open_source(
     raw: WavHeader | None,
     stdin: BinaryIO | None,
     resources: ExitStack,
-    fifo_wait_s: float | None = None,
     track: int | None = None,
 ) -> Decoder:
     """Opens a path or "-" and finds a decoder for it.
@@ -43,7 +42,6 @@ def open_source(
         raw: The format of headerless PCM, None if the input has a container.
         stdin: What "-" reads; None is the process's own.
         resources: Gets what has to be closed afterwards.
-        fifo_wait_s: How long to wait for the first byte of a named pipe, FIFO_WAIT_S if None.
         track: Which audio track, from 1; None for the default.
 
     Raises:
@@ -61,8 +59,7 @@ def open_source(
     if stat.S_ISDIR(mode):
         raise AudioError("it is a directory; name the files in it")
     if stat.S_ISFIFO(mode):
-        wait_s = FIFO_WAIT_S if fifo_wait_s is None else fifo_wait_s
-        return _open_stream(_open_fifo(spec, wait_s, resources), raw, resources, track)
+        return _open_stream(_open_fifo(spec, resources), raw, resources, track)
     if not stat.S_ISREG(mode):
         raise AudioError("it is a device, not an audio file")
     if raw:
@@ -82,11 +79,11 @@ def _standard_input(stdin: BinaryIO | None) -> BinaryIO:
     return stream
 
 
-def _open_fifo(spec: str, wait_s: float, resources: ExitStack) -> BinaryIO:
+def _open_fifo(spec: str, resources: ExitStack) -> BinaryIO:
     """Opens a FIFO and waits for its first byte, but not for ever."""
     stream = resources.enter_context(os.fdopen(os.open(spec, os.O_RDONLY | os.O_NONBLOCK), "rb"))
-    if not select.select([stream], [], [], wait_s)[0]:
-        raise AudioError(f"it is a pipe, and nothing was written to it in {wait_s:g} s")
+    if not select.select([stream], [], [], FIFO_WAIT_S)[0]:
+        raise AudioError(f"it is a pipe, and nothing was written to it in {FIFO_WAIT_S:g} s")
     os.set_blocking(stream.fileno(), True)
     return stream
 

@@ -43,16 +43,7 @@ class Pieces(NamedTuple):
 
 
 class OpenStream(Protocol):
-    """One part, opened.
-
-    Attributes:
-        expected_s: Length to show progress against, None if unknown; it may be an estimate.
-        promised_s: Length that the file states and has to keep, None if it states none.
-        tolerance: Share of it that may be missing without anything being lost.
-        n_tracks: How many audio tracks there are to choose from.
-        track: Which of them it is, from 1.
-        notes: Things the user should know; complete when `pieces` has ended.
-    """
+    """One part, opened; see `Decoder` for the attributes."""
 
     expected_s: float | None
     promised_s: float | None

@@ -13,25 +13,17 @@ from dataclasses import dataclass
 
 _SILENT = 1e-9
 """Mean square of -90 dBFS: less is not worth a question."""
-
-
-@dataclass(frozen=True, slots=True)
-class EchoOptions:
-    """When a frame is echo; chosen by `benchmarks/echo.py` on one half of its mixes.
-
-    Attributes:
-        most_left: Share of the power that may be left of an echo.
-        weaker_by: An echo has at most this share of the other track's power, in a frame as over time.
-        around_frames: Frames before and after that are judged together with each.
-        floor_rise: How fast the noise floor follows louder frames, per frame.
-        kept: How much of the powers is kept a frame later, of those that are compared over time.
-    """
-
-    most_left: float = 0.4
-    weaker_by: float = 0.5
-    around_frames: int = 3
-    floor_rise: float = 1.01
-    kept: float = 0.97
+# When a frame is echo; chosen by `benchmarks/echo.py` on one half of its mixes.
+_MOST_LEFT = 0.4
+"""Share of the power that may be left of an echo."""
+_WEAKER_BY = 0.5
+"""An echo has at most this share of the other track's power, in a frame as over time."""
+AROUND_FRAMES = 3
+"""Frames before and after that are judged together with each."""
+_FLOOR_RISE = 1.01
+"""How fast the noise floor follows louder frames, per frame."""
+_KEPT = 0.97
+"""How much of the powers is kept a frame later, of those that are compared over time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +44,25 @@ class Powers:
 
 
 class EchoJudge:
-    """Judges the frames of one track, `around_frames` late."""
+    """Judges the frames of one track, `AROUND_FRAMES` late."""
 
-    def __init__(self, options: EchoOptions | None = None) -> None:
-        self._options = options or EchoOptions()
-        around = 2 * self._options.around_frames + 1
-        self._recent: deque[Powers] = deque(maxlen=around)
+    def __init__(self) -> None:
+        self._recent: deque[Powers] = deque(maxlen=2 * AROUND_FRAMES + 1)
         self._floor = self._taken = self._other = 0.0
-        self._pending = -self._options.around_frames
+        self._pending = -AROUND_FRAMES
 
     def push(self, powers: Powers) -> list[bool]:
         """Take a frame; the verdict on an earlier one, once there is enough after it."""
-        self._floor = min(powers.heard, max(self._floor * self._options.floor_rise, _SILENT))
-        self._taken = self._options.kept * self._taken + max(0.0, powers.heard - powers.left)
-        self._other = self._options.kept * self._other + powers.other
+        self._floor = min(powers.heard, max(self._floor * _FLOOR_RISE, _SILENT))
+        self._taken = _KEPT * self._taken + max(0.0, powers.heard - powers.left)
+        self._other = _KEPT * self._other + powers.other
         self._recent.append(powers)
         self._pending += 1
         return [self._is_echo()] if self._pending > 0 else []
 
     def flush(self) -> list[bool]:
         """Verdicts on the last frames."""
-        late = min(self._options.around_frames, self._pending + self._options.around_frames)
+        late = min(AROUND_FRAMES, self._pending + AROUND_FRAMES)
         return [self._is_echo() for _ in range(late)]
 
     def _is_echo(self) -> bool:
@@ -81,8 +71,8 @@ class EchoJudge:
         left = sum(each.left for each in self._recent) / count
         loudest = sum(each.loudest for each in self._recent) / count
         own = heard - self._floor
-        if own <= _SILENT or heard > self._options.weaker_by * loudest:
+        if own <= _SILENT or heard > _WEAKER_BY * loudest:
             return False
-        if self._taken > self._options.weaker_by * self._other:
+        if self._taken > _WEAKER_BY * self._other:
             return False
-        return max(0.0, left - self._floor) <= self._options.most_left * own
+        return max(0.0, left - self._floor) <= _MOST_LEFT * own

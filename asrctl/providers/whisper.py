@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asrctl.providers.base import ModelSpec, WindowedModel
-from asrctl.providers.plugin import Plugin, Setup, missing_package
+from asrctl.providers.plugin import Plugin, missing_package
 
 
 def _whisper_cpp(spec: ModelSpec) -> WindowedModel:
@@ -12,24 +12,16 @@ def _whisper_cpp(spec: ModelSpec) -> WindowedModel:
     return WhisperCpp(spec)
 
 
-def _whisper_cpp_missing(setup: Setup) -> str:
-    return missing_package("_pywhispercpp", "pip install pywhispercpp")
-
-
 def _faster_whisper(spec: ModelSpec) -> WindowedModel:
     from asrctl.providers.faster_whisper import FasterWhisper
 
     return FasterWhisper(spec)
 
 
-def _faster_whisper_missing(setup: Setup) -> str:
-    return missing_package("faster_whisper", 'pip install "asrctl[faster-whisper]"')
-
-
 WHISPER_CPP = Plugin(
     name="whisper_cpp",
     summary="Whisper through whisper.cpp, on the CPU or a GPU",
-    missing=_whisper_cpp_missing,
+    missing=lambda setup: missing_package("_pywhispercpp", "pip install pywhispercpp"),
     load=_whisper_cpp,
     weights="ggml",
     requires="_pywhispercpp",
@@ -37,7 +29,7 @@ WHISPER_CPP = Plugin(
 FASTER_WHISPER = Plugin(
     name="faster_whisper",
     summary="Whisper through CTranslate2",
-    missing=_faster_whisper_missing,
+    missing=lambda setup: missing_package("faster_whisper", 'pip install "asrctl[faster-whisper]"'),
     load=_faster_whisper,
     weights="ctranslate2",
     requires="faster_whisper",

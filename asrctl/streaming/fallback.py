@@ -24,7 +24,7 @@ from asrctl.errors import (
 from asrctl.policy.chain import Chain, ChainOptions
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest, UtteranceStream, WindowDecoder
+from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest, UtteranceStream
 from asrctl.transcript import Hypothesis, Samples
 
 _STREAMED_ATTEMPTS = 3
@@ -58,10 +58,12 @@ class Fallback:
             member.name: _WINDOWED_ATTEMPTS if member.windows else _STREAMED_ATTEMPTS for member in members
         }
         self._chain = Chain(attempts, options or ChainOptions(), clock)
-        self._said: dict[str, str] = {}
+        self.failures: dict[str, str] = {}
+        """By provider, what it failed with last; those that never did are not there."""
         self._closed = False
         windowed = any(member.windows for member in members)
-        self._windows = FallbackDecoder(self) if windowed else None
+        self.windows = FallbackDecoder(self) if windowed else None
+        """What decodes windows with whoever can."""
 
     @property
     def name(self) -> str:
@@ -87,16 +89,6 @@ class Fallback:
     def inference_s(self) -> float:
         """Time that their workers took for what was decoded."""
         return sum(getattr(member, "inference_s", 0.0) for member in self.members.values())
-
-    @property
-    def windows(self) -> WindowDecoder | None:
-        """What decodes windows with whoever can."""
-        return self._windows
-
-    @property
-    def failures(self) -> Mapping[str, str]:
-        """By provider, what it failed with last; those that never did are not there."""
-        return self._said
 
     def open(self, request: StreamRequest, say: Callable[[Spoken], None]) -> UtteranceStream:
         """Open a stream; it waits for a provider where there is none at the moment."""
@@ -147,15 +139,15 @@ class Fallback:
 
     def said(self, name: str) -> str:
         """What a provider failed with last; empty if it never did."""
-        return self._said.get(name, "")
+        return self.failures.get(name, "")
 
     def note(self, name: str, error: Exception) -> None:
         """A provider has nothing to offer at the moment; that is no breakdown."""
-        self._said[name] = str(error)
+        self.failures[name] = str(error)
 
     def failed(self, name: str, error: Exception) -> None:
         """A provider failed: it gets a rest, unless that was about the one window it had."""
-        self._said[name] = str(error)
+        self.failures[name] = str(error)
         about_it = isinstance(error, AsrctlError) and not isinstance(error, (*_ABOUT_ONE_WINDOW, QueueFull))
         if about_it:
             self._chain.lost(name, str(error))

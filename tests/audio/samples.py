@@ -149,7 +149,7 @@ class BadInput:
             transcribed, and a line says what is wrong; "accepted": it only looks bad, and passes in silence.
         message: A part of that line; "" if accepted.
         raw_rate_hz: If given, the input is headerless PCM of this rate.
-        waits: Only a timeout ends it; set `asrctl.audio.sources.FIFO_WAIT_S` low, or pass fifo_wait_s.
+        waits: Only a timeout ends it; set `asrctl.audio.sources.FIFO_WAIT_S` low.
         in_process_only: No operating system lets this be an argument of a new process.
     """
 

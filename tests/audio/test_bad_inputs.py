@@ -17,10 +17,16 @@ from tests.audio.samples import BAD_INPUTS, GOOD, BadInput, wav_bytes
 ROWS = [pytest.param(row, id=name) for name, row in BAD_INPUTS.items()]
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that stays silent is given up at once."""
+    monkeypatch.setattr("asrctl.audio.sources.FIFO_WAIT_S", 0.01)
+
+
 def read(row: BadInput, directory: Path) -> tuple[int, list[str]]:
     """Samples that came out, and the warnings."""
     spec = row.build(directory)
-    with open_audio(spec, raw_rate_hz=row.raw_rate_hz, fifo_wait_s=0.01 if row.waits else None) as reader:
+    with open_audio(spec, raw_rate_hz=row.raw_rate_hz) as reader:
         n_samples = 0
         for chunk in reader:
             assert chunk.dtype == np.float32 and 0 < len(chunk) <= 16_000

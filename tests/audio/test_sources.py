@@ -136,7 +136,7 @@ def test_named_pipe_is_read_once_somebody_writes(tmp_path: Path) -> None:
     os.mkfifo(path)
     writer = threading.Thread(target=path.write_bytes, args=[wav_bytes(S16)], daemon=True)
     writer.start()
-    np.testing.assert_array_equal(all_of(open_audio(str(path), fifo_wait_s=DEADLINE_S)), EXPECTED)
+    np.testing.assert_array_equal(all_of(open_audio(str(path))), EXPECTED)
     writer.join(DEADLINE_S)
 
 

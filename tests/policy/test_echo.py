@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asrctl.policy.echo import EchoJudge, EchoOptions, Powers
+from asrctl.policy.echo import EchoJudge, Powers
 
 ECHO, OWN, BOTH, QUIET = (
     Powers(1e-4, 1e-6, 1e-2, 1e-2),
@@ -12,8 +12,8 @@ ECHO, OWN, BOTH, QUIET = (
 )
 
 
-def verdicts(*frames: Powers, options: EchoOptions | None = None) -> list[bool]:
-    judge = EchoJudge(options)
+def verdicts(*frames: Powers) -> list[bool]:
+    judge = EchoJudge()
     return [each for powers in frames for each in judge.push(powers)] + judge.flush()
 
 

@@ -35,7 +35,7 @@ def hypothesis_of(body: bytes, duration_s: float, language: str, inference_s: fl
     words = _words(answer.get("words"), duration_s, language)
     segments = [_segment(each, duration_s, words, language) for each in _objects(answer.get("segments"))]
     if not any(segment.text for segment in segments):
-        segments = [_whole(text.strip(), duration_s, words)]
+        segments = [Segment(0.0, duration_s, text.strip(), 1.0, words)]
     return Hypothesis(tuple(segment for segment in segments if segment.text), language, inference_s)
 
 
@@ -113,10 +113,6 @@ def _segment(raw: Mapping[str, Any], duration_s: float, words: Sequence[Word], l
         confidence,
         tuple(within),
     )
-
-
-def _whole(text: str, duration_s: float, words: tuple[Word, ...]) -> Segment:
-    return Segment(0.0, duration_s, text, 1.0, words)
 
 
 def _span(raw: Mapping[str, Any], duration_s: float) -> tuple[float, float]:

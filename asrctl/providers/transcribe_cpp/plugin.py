@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asrctl.providers.base import ListeningModel, ModelSpec, WindowedModel
-from asrctl.providers.plugin import Plugin, Setup, missing_package
+from asrctl.providers.plugin import Plugin, missing_package
 from asrctl.providers.transcribe_cpp.settings import TranscribeCppSettings
 
 
@@ -19,15 +19,11 @@ def _listen(spec: ModelSpec) -> ListeningModel:
     return ListeningTranscribeCpp(spec)
 
 
-def _missing(setup: Setup) -> str:
-    return missing_package("transcribe_cpp", 'pip install "asrctl[transcribe-cpp]"')
-
-
 PLUGIN = Plugin(
     name="transcribe_cpp",
     summary="Parakeet, Moonshine, Qwen3-ASR, Voxtral and others through transcribe.cpp",
     settings=TranscribeCppSettings,
-    missing=_missing,
+    missing=lambda setup: missing_package("transcribe_cpp", 'pip install "asrctl[transcribe-cpp]"'),
     load=_load,
     listen=_listen,
     serving=lambda setup: setup.settings.serving,
