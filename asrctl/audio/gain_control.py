@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.audio.tones import Tones
+from asrctl.audio.vad import SileroVad
 from asrctl.policy.endpointing import FRAME_SAMPLES
 from asrctl.policy.level import LevelFollower
 from asrctl.transcript import SAMPLE_RATE_HZ, Samples
@@ -16,16 +15,10 @@ _FLOOR_POWER = 1e-12
 _FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
 
 
-class Detector(Protocol):
-    """What judges frames, such as `SileroVad`."""
-
-    def probabilities(self, samples: Samples) -> NDArray[np.float32]: ...
-
-
 class GainControlled:
     """A detector behind automatic gain control: it alone hears quiet frames raised."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: SileroVad) -> None:
         """Begin; the detector must be fresh."""
         self._detector = detector
         self._level = LevelFollower()

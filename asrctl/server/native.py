@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from asrctl.policy.admission import Refusal
 from asrctl.policy.vocabulary import fit
@@ -12,7 +13,9 @@ from asrctl.server.hub import Hub
 from asrctl.server.session import Listener, LiveSession, Surroundings
 from asrctl.server.wishes import suited
 from asrctl.speakers.options import SpeakerOptions
-from asrctl.streaming.diarization import SpeakerListener
+
+if TYPE_CHECKING:
+    from asrctl.speakers.live_process import StreamSpeakers
 
 
 class NativeSessions:
@@ -51,7 +54,7 @@ class NativeSessions:
         hub.enter(session)
         return session
 
-    def _speakers(self, start: Start) -> SpeakerListener | None:
+    def _speakers(self, start: Start) -> StreamSpeakers | None:
         """What tells the speakers of a session apart, if that is asked for.
 
         Raises:

@@ -19,7 +19,6 @@ from asrctl.protocol import GoAway, Status
 from asrctl.protocol.dialect import Encoding, SessionRequest
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.spool import Cleared, Lost, Mark, Spool, Step
-from asrctl.streaming.diarization import SpeakerListener
 from asrctl.streaming.session import Session, TurnListener
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
@@ -27,6 +26,8 @@ from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from asrctl.speakers.live_process import StreamSpeakers
 
 _ENCODINGS: dict[Encoding, StreamEncoding] = {
     "pcm_s16le": "s16le",
@@ -75,7 +76,7 @@ class ServedSession(ABC):
         bounds: Bounds,
         clock: Callable[[], float],
         turns: TurnListener | None = None,
-        speakers: SpeakerListener | None = None,
+        speakers: StreamSpeakers | None = None,
     ) -> None:
         """Begin, in a running event loop.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from asrctl.events import Event, Finished, Flushed, ProviderChanged, SpeechEnded, SpeechStarted
 from asrctl.protocol import (
@@ -26,10 +26,12 @@ from asrctl.server.served import Bounds, ServedSession
 from asrctl.server.spool import Lost
 from asrctl.server.translate import Positions, message_of, status_of
 from asrctl.server.wishes import request_of
-from asrctl.streaming.diarization import SpeakerListener
 from asrctl.streaming.session import TurnListener
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
+
+if TYPE_CHECKING:
+    from asrctl.speakers.live_process import StreamSpeakers
 
 __all__ = ["Bounds", "Listener", "LiveSession", "Surroundings"]
 
@@ -69,7 +71,7 @@ class LiveSession(ServedSession):
         bounds: Bounds,
         surroundings: Surroundings,
         turns: TurnListener | None = None,
-        speakers: SpeakerListener | None = None,
+        speakers: StreamSpeakers | None = None,
     ) -> None:
         """Begin, in a running event loop.
 

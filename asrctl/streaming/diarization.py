@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from asrctl.errors import AsrctlError
 from asrctl.events import Final, SpeakerChanged, SpeakersLost, SpeechEnded
@@ -15,6 +15,7 @@ from asrctl.streaming.commands import Pause
 from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 if TYPE_CHECKING:
+    from asrctl.speakers.live_process import StreamSpeakers
     from asrctl.streaming.stream import Output
 
 _ASK_AFTER_S = 0.2
@@ -25,63 +26,30 @@ _CONCLUDE_S = 30.0
 """Longer the end of a stream does not wait for labels that are better."""
 
 
-class SpeakerListener(Protocol):
-    """Tells the speakers of one stream apart, such as `StreamSpeakers`."""
-
-    @property
-    def known(self) -> Collection[str]:
-        """Names of speakers that are not numbered."""
-        ...
-
-    def feed(self, samples: Samples) -> None:
-        """Take the next samples."""
-        ...
-
-    def skip(self, count: int) -> None:
-        """So many samples were lost."""
-        ...
-
-    async def wait_behind_below(self, samples: int) -> None:
-        """Wait until less than so much waits to be heard."""
-        ...
-
-    async def turns(self, since_s: float) -> KnownTurns:
-        """Who spoke since then; raises AsrctlError where that will not be known any more."""
-        ...
-
-    async def conclude(self) -> KnownTurns:
-        """Who spoke, as far back as is kept, now that nothing more comes; raises as `turns`."""
-        ...
-
-    def close(self) -> None:
-        """The stream is over."""
-        ...
-
-
 class Diarization:
     """The labels of one session. No final waits for its labels: what is known later is another event."""
 
-    def __init__(self, listener: SpeakerListener, put: Callable[[Callable[[], list[Output]]], None]) -> None:
+    def __init__(self, speakers: StreamSpeakers, put: Callable[[Callable[[], list[Output]]], None]) -> None:
         """Begin, in a running event loop; `put` has the session take what follows from an answer."""
-        self._listener = listener
-        self._labels = SpeakerLabels(listener.known)
+        self._speakers = speakers
+        self._labels = SpeakerLabels(speakers.known)
         self._received_samples = 0
         self._asked_s = 0.0
         self._wanted = asyncio.Event()
         self._is_lost = False
         self._asking = asyncio.create_task(self._ask(put), name="who speaks")
-        self.wait_behind_below = listener.wait_behind_below
+        self.wait_behind_below = speakers.wait_behind_below
 
     def feed(self, samples: Samples) -> None:
         """Take the session's next samples."""
         self._received_samples += len(samples)
-        self._listener.feed(samples)
+        self._speakers.feed(samples)
         self._want_unheard()
 
     def skip(self, count: int) -> None:
         """So many samples did not come."""
         self._received_samples += count
-        self._listener.skip(count)
+        self._speakers.skip(count)
         self._want_unheard()
 
     def _want_unheard(self) -> None:
@@ -116,7 +84,7 @@ class Diarization:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
-                put(partial(self._take, await self._listener.turns(self._labels.since_s)))
+                put(partial(self._take, await self._speakers.turns(self._labels.since_s)))
         except AsrctlError as error:
             put(partial(self._lose, str(error)))
 
@@ -138,7 +106,7 @@ class Diarization:
             return []
         try:
             async with asyncio.timeout(_CONCLUDE_S):
-                return self._take(await self._listener.conclude())
+                return self._take(await self._speakers.conclude())
         except AsrctlError as error:
             return self._lose(str(error))
         except TimeoutError:
@@ -147,4 +115,4 @@ class Diarization:
     def close(self) -> None:
         """The session is over."""
         self._asking.cancel()
-        self._listener.close()
+        self._speakers.close()

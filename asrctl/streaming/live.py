@@ -16,7 +16,7 @@ from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Samples, Track
 
 if TYPE_CHECKING:
     from asrctl.providers.recognizer import Recognizer
-    from asrctl.streaming.diarization import SpeakerListener
+    from asrctl.speakers.live_process import StreamSpeakers
     from asrctl.streaming.stream import SpeechDetector, StreamOptions
 
 LIVE_AHEAD_S = 180.0
@@ -61,7 +61,7 @@ class LiveStream:
         name: str = "live",
         ahead_s: float = LIVE_AHEAD_S,
         turns: TurnListener | None = None,
-        speakers: SpeakerListener | None = None,
+        speakers: StreamSpeakers | None = None,
     ) -> None:
         """Start, in a running event loop; see `Session`. `ahead_s` is how much may be pending."""
         self._events: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()

@@ -13,12 +13,13 @@ from asrctl.events import Event, Finished
 from asrctl.policy.priority import Source
 from asrctl.providers.recognizer import Recognizer, Spoken, StreamRequest
 from asrctl.streaming.commands import AskTurn, Drop, End, Feed, Pause
-from asrctl.streaming.diarization import Diarization, SpeakerListener
+from asrctl.streaming.diarization import Diarization
 from asrctl.streaming.pauses import hearing_turns
 from asrctl.streaming.stream import Output, Stream, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Samples
 
 if TYPE_CHECKING:
+    from asrctl.speakers.live_process import StreamSpeakers
     from asrctl.streaming.stream import SpeechDetector
 
 _Step = Callable[[], list[Output]]
@@ -55,7 +56,7 @@ class Session:
         name: str = "",
         source: Source = Source.MIC,
         turns: TurnListener | None = None,
-        speakers: SpeakerListener | None = None,
+        speakers: StreamSpeakers | None = None,
     ) -> None:
         """Start the session, in a running event loop.
 

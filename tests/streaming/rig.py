@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from asrctl.policy.chain import ChainOptions
 from asrctl.providers.recognizer import Recognizer
-from asrctl.streaming.diarization import SpeakerListener
+from asrctl.speakers.live_process import StreamSpeakers
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.session import Session
 from asrctl.streaming.stream import StreamOptions
@@ -33,7 +33,7 @@ class Rig:
         names: Iterable[str] = ("stream", "windows"),
         options: StreamOptions | None = None,
         chain: ChainOptions | None = None,
-        speakers: SpeakerListener | None = None,
+        speakers: StreamSpeakers | None = None,
     ) -> None:
         self.said = Listener()
         self.puppets: dict[str, Puppet] = {}

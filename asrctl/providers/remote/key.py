@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
+from asrctl.providers.remote.address import Address
 from asrctl.providers.remote.settings import RemoteSettings
 
 _KEYRING_SERVICE = "asrctl"
@@ -38,17 +39,9 @@ def _from_keyring(host: str) -> str:
         return ""
 
 
-class Redactor:
-    """Takes a server's key, and its URL, out of texts for people."""
-
-    def __init__(self, key: str, url: str, place: str) -> None:
-        self._key = key
-        self._url = url
-        self._place = place
-
-    def __call__(self, text: str) -> str:
-        """The text on one line, not too long, without what nobody should see."""
-        text = " ".join(text.replace(self._url, self._place).split())
-        if self._key:
-            text = text.replace(self._key, "[key]")
-        return text[:300]
+def redacted(text: str, key: str, address: Address) -> str:
+    """Text for people on one line, not too long, without the server's key, and its URL."""
+    text = " ".join(text.replace(address.url, address.place).split())
+    if key:
+        text = text.replace(key, "[key]")
+    return text[:300]

@@ -11,7 +11,7 @@ from asrctl.network.failures import LinkFailure
 from asrctl.network.retry import LAST_TRY_S, GaveUp
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions, CircuitBreaker
-from asrctl.providers.remote.key import Redactor, find_key
+from asrctl.providers.remote.key import find_key, redacted
 from asrctl.providers.remote.reachability import BACKOFF, attempts_for
 from asrctl.providers.remote.settings import RemoteSettings
 
@@ -33,7 +33,6 @@ class RemoteService(ABC):
         self._address = settings.address
         self._backoff = backoff
         self._key = find_key(settings)
-        self._redact = Redactor(self._key, self._address.url, self._address.place)
         self._breaker = CircuitBreaker(BreakerOptions(1, settings.pause_s), clock)
         self._why = ""
         """Why the server was given up last."""
@@ -93,4 +92,4 @@ class RemoteService(ABC):
             raise ProviderError(f"{self._why}; tried again in {self._breaker.wait_s():.0f} s")
 
     def _says(self, reason: str) -> str:
-        return f"{self._address.place}: {self._redact(reason)}"
+        return f"{self._address.place}: {redacted(reason, self._key, self._address)}"
