@@ -24,6 +24,7 @@ from asrctl.audio.mpeg import (
     tags_end,
     xing_s,
 )
+from asrctl.audio.sniff import boxes
 
 MAX_PARTS = 10_000
 
@@ -153,19 +154,6 @@ def _mp4_end(data: mmap.mmap) -> int:
 
 
 _BOX_NAME = re.compile(rb"[a-zA-Z0-9 \xa9_-]{4}")
-
-
-def boxes(data: mmap.mmap) -> Iterator[tuple[int, bytes, int]]:
-    """Where each box of the top level of an MP4 begins, its name, and where it says that it ends."""
-    at = 0
-    while len(head := data[at : at + 16]) >= 8:
-        size = int.from_bytes(head[:4], "big")
-        if size == 1 and len(head) == 16:
-            size = int.from_bytes(head[8:], "big")
-        yield at, head[4:8], at + size
-        if size < 8:  # 0: up to the end of the file
-            return
-        at += size
 
 
 def _matroska_end(data: mmap.mmap) -> int:

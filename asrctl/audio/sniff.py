@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import re
-from typing import BinaryIO
+from collections.abc import Iterator
 
 from asrctl.audio.mpeg import first_frame, id3_bytes, parse_frame
 from asrctl.errors import AudioError
@@ -106,12 +107,12 @@ def explain(path: str, kind: str) -> str | None:
     """Why nothing can read this, where the bytes show more than a decoder says; else None."""
     with open(path, "rb") as file:
         if kind == "mp4":
-            index = _moov(file)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                index = _index(data)
             if index is None:
                 return "the recording was not finished: its index is missing (no moov atom)"
             if any(entry in index for entry in _PROTECTED):
                 return "it is protected by DRM and cannot be decoded"
-        file.seek(0)
         head = file.read(HEAD_BYTES)
     if head.startswith(b"\x1f\x43\xb6\x75") or head[4:8] in (b"moof", b"styp", b"sidx"):
         what = "WebM" if head[:1] == b"\x1f" else "MP4"
@@ -125,19 +126,20 @@ def explain(path: str, kind: str) -> str | None:
     return None
 
 
-def _moov(file: BinaryIO) -> bytes | None:
+def _index(data: mmap.mmap) -> bytes | None:
     """The beginning of a box `moov` (or a fragment's `moof`) among those of the top level; None without."""
+    at = next((at for at, name, _ in boxes(data) if name in (b"moov", b"moof")), None)
+    return None if at is None else data[at : at + _INDEX_BYTES]
+
+
+def boxes(data: mmap.mmap) -> Iterator[tuple[int, bytes, int]]:
+    """Where each box of the top level of an MP4 begins, its name, and where it says that it ends."""
     at = 0
-    while True:
-        file.seek(at)
-        head = file.read(16)
-        if len(head) < 8:
-            return None
-        if head[4:8] in (b"moov", b"moof"):
-            return head + file.read(_INDEX_BYTES)
+    while len(head := data[at : at + 16]) >= 8:
         size = int.from_bytes(head[:4], "big")
         if size == 1 and len(head) == 16:
             size = int.from_bytes(head[8:], "big")
-        if size < 8:
-            return None
+        yield at, head[4:8], at + size
+        if size < 8:  # 0: up to the end of the file
+            return
         at += size

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asrctl.audio.mpeg import first_frame, xing_bytes
-from asrctl.audio.parts import Part, boxes
+from asrctl.audio.parts import Part
+from asrctl.audio.sniff import boxes
 
 OGG_TAIL_BYTES = 1 << 17  # a page is at most 65 kB
 
