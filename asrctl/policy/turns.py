@@ -51,11 +51,11 @@ def labelled(segment: Segment, turns: Sequence[Turn]) -> Segment:
     ]
     if not segment.words:
         return replace(segment, speaker=speaker_of(segment.start_s, segment.end_s, near))
-    words = tuple(replace(word, speaker=speaker_of(word.start_s, word.end_s, near)) for word in segment.words)
+    speakers = [speaker_of(word.start_s, word.end_s, near) for word in segment.words]
     said_s: dict[str, float] = defaultdict(float)
-    for word in words:
-        said_s[word.speaker] += word.end_s - word.start_s
-    return replace(segment, words=words, speaker=max(said_s, key=lambda speaker: said_s[speaker]))
+    for word, speaker in zip(segment.words, speakers, strict=True):
+        said_s[speaker] += word.end_s - word.start_s
+    return segment.labelled(max(said_s, key=lambda speaker: said_s[speaker]), speakers)
 
 
 _NEAR_S = 1.0

@@ -21,21 +21,7 @@ from typing import BinaryIO
 from asrctl.errors import ModelError
 from asrctl.providers.base import Aborted, ModelSpec, WindowedModel
 from asrctl.providers.terms import transcribe
-from asrctl.workers.messages import (
-    Abort,
-    Decode,
-    Decoded,
-    Load,
-    Loaded,
-    LoadFailed,
-    Refused,
-    Reply,
-    Request,
-    Stopped,
-    header_of,
-    message_of,
-    reason_of,
-)
+from asrctl.workers import messages
 from asrctl.workers.wire import WireClosed, read_frame, write_frame
 
 _LAST_S = 1.0
@@ -48,7 +34,7 @@ class Worker:
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self._source = source
         self._sink = sink
-        self._jobs: queue.SimpleQueue[Decode | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[messages.Decode | None] = queue.SimpleQueue()
         self._aborted = -1
         self._closing = False
 
@@ -60,8 +46,8 @@ class Worker:
         """
         # Native code loads the weights without the interpreter, which can import meanwhile.
         threading.Thread(target=importlib.import_module, args=("numpy",), name="import").start()
-        first = message_of(*read_frame(self._source))
-        if not isinstance(first, Load):
+        first = messages.message_of(*read_frame(self._source))
+        if not isinstance(first, messages.Load):
             raise WireClosed("the first message must be Load")
         if first.streams:
             from asrctl.workers.listening import Listening
@@ -71,45 +57,45 @@ class Worker:
         try:
             model = _load(first.spec)
         except Exception as error:
-            self._say(LoadFailed(isinstance(error, ModelError), reason_of(error)))
+            self._say(messages.LoadFailed(isinstance(error, ModelError), messages.reason_of(error)))
             return
         with contextlib.closing(model):
-            self._say(Loaded(model.description()))
+            self._say(messages.Loaded(model.description()))
             threading.Thread(target=self._read, daemon=True, name="reader").start()
             while (job := self._jobs.get()) is not None:
                 self._say(self._decode(model, job))
 
-    def _say(self, reply: Reply) -> None:
-        write_frame(self._sink, header_of(reply))
+    def _say(self, reply: messages.Reply) -> None:
+        write_frame(self._sink, messages.header_of(reply))
 
     def _read(self) -> None:
         with contextlib.suppress(WireClosed):
             while True:
-                self._take(message_of(*read_frame(self._source)))  # type: ignore[arg-type]
+                self._take(messages.message_of(*read_frame(self._source)))  # type: ignore[arg-type]
         self._closing = True
         self._jobs.put(None)
         time.sleep(_LAST_S)
         os._exit(0)  # native code that hears of no abort would go on for nobody
 
-    def _take(self, request: Request) -> None:
-        if isinstance(request, Abort):
+    def _take(self, request: messages.Request) -> None:
+        if isinstance(request, messages.Abort):
             self._aborted = request.id
-        elif isinstance(request, Decode):
+        elif isinstance(request, messages.Decode):
             self._jobs.put(request)
         else:
             raise WireClosed(f"{type(request).__name__} is not expected")
 
-    def _decode(self, model: WindowedModel, job: Decode) -> Reply:
+    def _decode(self, model: WindowedModel, job: messages.Decode) -> messages.Reply:
         def should_abort() -> bool:
             return self._closing or self._aborted == job.id
 
         try:
             hypothesis = transcribe(model, job.samples, job.options, should_abort)
         except Aborted:
-            return Stopped(job.id)
+            return messages.Stopped(job.id)
         except Exception as error:
-            return Refused(job.id, reason_of(error))
-        return Decoded(job.id, hypothesis)
+            return messages.Refused(job.id, messages.reason_of(error))
+        return messages.Decoded(job.id, hypothesis)
 
 
 def _load(spec: ModelSpec) -> WindowedModel:

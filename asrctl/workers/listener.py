@@ -13,18 +13,7 @@ from asrctl.providers.outbox import Outbox, OutboxStream, split_words
 from asrctl.providers.plugin import Serving
 from asrctl.providers.recognizer import Completed, Failed, Heard, Lost, Spoken, StreamRequest
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
-from asrctl.workers.messages import (
-    Close,
-    End,
-    Feed,
-    Finished,
-    GivenUp,
-    Message,
-    Open,
-    Progress,
-    StreamReply,
-    header_of,
-)
+from asrctl.workers import messages
 from asrctl.workers.options import HealthCheck
 from asrctl.workers.process import WorkerProcess
 from asrctl.workers.wire import WireClosed, pack
@@ -69,14 +58,14 @@ class ListenerStream(OutboxStream):
         self.progress_s = 0.0
         """When it last heard something, or had nothing to hear."""
         worker.attach(self)
-        worker.send(Open(self.number, request.decode))
+        worker.send(messages.Open(self.number, request.decode))
 
     def feed(self, samples: Samples) -> None:
         if self._outbox.is_over or not len(samples):
             return
         self._note_wait()
         self._fed[-1] += len(samples)
-        self._worker.send(Feed(self.number, samples))
+        self._worker.send(messages.Feed(self.number, samples))
         limit_s = self._worker.options.max_waiting_s
         if self.waiting_samples > limit_s * SAMPLE_RATE_HZ:
             self.lose(ProviderError(f"it is more than {limit_s:.0f} s behind: it is too slow here"))
@@ -86,12 +75,12 @@ class ListenerStream(OutboxStream):
             return
         self._note_wait()
         self._fed.append(0)
-        self._worker.send(End(self.number))
+        self._worker.send(messages.End(self.number))
 
     def close(self) -> None:
         self._outbox.close()
         if self._worker.detach(self):
-            self._worker.send(Close(self.number))
+            self._worker.send(messages.Close(self.number))
 
     # What its worker tells
 
@@ -109,24 +98,24 @@ class ListenerStream(OutboxStream):
         if not self.is_waiting:
             self.progress_s = asyncio.get_running_loop().time()
 
-    def hear(self, reply: StreamReply) -> None:
+    def hear(self, reply: messages.StreamReply) -> None:
         """Pass on what the worker says. Raises WireClosed for an answer to what was not asked."""
-        is_open = isinstance(reply, Progress)
+        is_open = isinstance(reply, messages.Progress)
         if reply.utterance != self._first or (not is_open and len(self._fed) < 2):
             raise WireClosed("an answer about another utterance")
         self.progress_s = asyncio.get_running_loop().time()
-        if isinstance(reply, Progress):
+        if isinstance(reply, messages.Progress):
             self._hear_text(reply)
             return
         self._fed.pop(0)
         self._first += 1
         self._heard_samples, self._text = 0, ("", "")
-        if isinstance(reply, Finished):
+        if isinstance(reply, messages.Finished):
             self._outbox.say(Completed(reply.utterance, reply.hypothesis))
         else:
             self._outbox.say(Failed(reply.utterance, DecodeError(reply.message)))
 
-    def _hear_text(self, reply: Progress) -> None:
+    def _hear_text(self, reply: messages.Progress) -> None:
         self._heard_samples = min(reply.samples, self._fed[0])
         text = (reply.committed, reply.tentative)
         if text != self._text:
@@ -137,7 +126,7 @@ class ListenerStream(OutboxStream):
         """Be lost, with what is being recognised."""
         self._outbox.say(Lost(error, self._first if self.is_waiting or self._fed[-1] else None))
         if self._worker.detach(self):
-            self._worker.send(Close(self.number))
+            self._worker.send(messages.Close(self.number))
 
 
 def stable_words(committed: str, tentative: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -175,15 +164,15 @@ class ListenerProcess(WorkerProcess):
         """A stream is over; False if it was before."""
         return self.streams.pop(stream.number, None) is not None
 
-    def send(self, message: Open | Feed | End | Close) -> None:
+    def send(self, message: messages.StreamRequest) -> None:
         """Tell it something, without waiting."""
         if self.exited.done() or self._stdin.is_closing():
             return
-        samples = message.samples.tobytes() if isinstance(message, Feed) else b""
-        self._stdin.write(pack(header_of(message), len(samples)) + samples)
+        samples = message.samples.tobytes() if isinstance(message, messages.Feed) else b""
+        self._stdin.write(pack(messages.header_of(message), len(samples)) + samples)
 
-    def _pass_on(self, reply: Message) -> None:
-        if not isinstance(reply, Progress | Finished | GivenUp):
+    def _pass_on(self, reply: messages.Message) -> None:
+        if not isinstance(reply, messages.Progress | messages.Finished | messages.GivenUp):
             super()._pass_on(reply)
         elif (stream := self.streams.get(reply.stream)) is not None:  # else it was closed meanwhile
             stream.hear(reply)

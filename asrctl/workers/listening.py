@@ -12,22 +12,7 @@ from typing import BinaryIO
 from asrctl.errors import ModelError
 from asrctl.providers.base import DecodeOptions, ListeningModel, ModelSpec
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
-from asrctl.workers.messages import (
-    Close,
-    End,
-    Feed,
-    Finished,
-    GivenUp,
-    Load,
-    Loaded,
-    LoadFailed,
-    Open,
-    Progress,
-    StreamReply,
-    header_of,
-    message_of,
-    reason_of,
-)
+from asrctl.workers import messages
 from asrctl.workers.wire import WireClosed, read_frame, write_frame
 
 _STEP_SAMPLES = SAMPLE_RATE_HZ
@@ -40,7 +25,7 @@ _LAST_S = 1.0
 class Listening:
     """Reads what is asked in one thread, and answers from those of the streams."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO, load: Load) -> None:
+    def __init__(self, source: BinaryIO, sink: BinaryIO, load: messages.Load) -> None:
         self._source = source
         self._sink = sink
         self._writing = threading.Lock()
@@ -52,29 +37,29 @@ class Listening:
         try:
             description = self._models.load_first()
         except Exception as error:
-            self.say(LoadFailed(isinstance(error, ModelError), reason_of(error)))
+            self.say(messages.LoadFailed(isinstance(error, ModelError), messages.reason_of(error)))
             return
-        self.say(Loaded(description))
+        self.say(messages.Loaded(description))
         with contextlib.suppress(WireClosed):
             while True:
-                self._take(message_of(*read_frame(self._source)))
+                self._take(messages.message_of(*read_frame(self._source)))
         threading.Thread(target=_exit_soon, daemon=True).start()
         for stream in self._streams.values():
             stream.close()
 
-    def say(self, reply: StreamReply | Loaded | LoadFailed) -> None:
+    def say(self, reply: messages.StreamReply | messages.Loaded | messages.LoadFailed) -> None:
         """Answer; from any thread."""
         with self._writing, contextlib.suppress(WireClosed):  # the reading thread sees it too
-            write_frame(self._sink, header_of(reply))
+            write_frame(self._sink, messages.header_of(reply))
 
     def _take(self, message: object) -> None:
-        if isinstance(message, Open):
+        if isinstance(message, messages.Open):
             self._streams[message.stream] = _Stream(message, self._models, self)
-        elif isinstance(message, Close):
+        elif isinstance(message, messages.Close):
             self._streams.pop(message.stream).close()
-        elif isinstance(message, Feed):
+        elif isinstance(message, messages.Feed):
             self._streams[message.stream].inbox.put(message.samples)
-        elif isinstance(message, End):
+        elif isinstance(message, messages.End):
             self._streams[message.stream].inbox.put(None)
         else:
             raise WireClosed(f"{type(message).__name__} is not expected")
@@ -130,7 +115,7 @@ class _Models:
 class _Stream:
     """A stream with its thread, which takes a model when it begins and puts it back when it is closed."""
 
-    def __init__(self, opened: Open, models: _Models, listening: Listening) -> None:
+    def __init__(self, opened: messages.Open, models: _Models, listening: Listening) -> None:
         self.inbox: queue.SimpleQueue[Samples | None] = queue.SimpleQueue()
         self._number = opened.stream
         self._options = opened.options
@@ -154,7 +139,7 @@ class _Stream:
         try:
             self._model = self._models.take()
         except Exception as error:
-            failure = reason_of(error)
+            failure = messages.reason_of(error)
         utterance = 0
         while not self._closed.is_set():
             self._utter(utterance, failure)
@@ -177,14 +162,14 @@ class _Stream:
                 if self._closed.is_set():
                     return
                 text = heard.feed(samples[at : at + _STEP_SAMPLES])
-                self._say(Progress(self._number, utterance, heard.samples, *text))
+                self._say(messages.Progress(self._number, utterance, heard.samples, *text))
         hypothesis = heard.finish()
         if hypothesis is None:
-            self._say(GivenUp(self._number, utterance, heard.failure))
+            self._say(messages.GivenUp(self._number, utterance, heard.failure))
         else:
-            self._say(Finished(self._number, utterance, hypothesis))
+            self._say(messages.Finished(self._number, utterance, hypothesis))
 
-    def _say(self, reply: StreamReply) -> None:
+    def _say(self, reply: messages.StreamReply) -> None:
         if not self._closed.is_set():
             self._listening.say(reply)
 
@@ -225,7 +210,7 @@ class _Utterance:
                     self._model.begin(self._options)
                 self._text = self._model.feed(samples)
             except Exception as error:
-                self.failure = reason_of(error)
+                self.failure = messages.reason_of(error)
         return self._text
 
     def finish(self) -> Hypothesis | None:
@@ -237,5 +222,5 @@ class _Utterance:
         try:
             return self._model.finish()
         except Exception as error:
-            self.failure = reason_of(error)
+            self.failure = messages.reason_of(error)
             return None

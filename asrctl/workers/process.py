@@ -14,21 +14,7 @@ from typing import Protocol, Self
 from asrctl.errors import DecodeError, ModelError, ProviderError, WorkerCrashed, WorkerTimeout
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import Hypothesis, Samples
-from asrctl.workers.messages import (
-    Abort,
-    Decode,
-    Decoded,
-    Load,
-    Loaded,
-    LoadFailed,
-    Message,
-    Refused,
-    Reply,
-    Request,
-    Stopped,
-    header_of,
-    message_of,
-)
+from asrctl.workers import messages
 from asrctl.workers.standby import COMMAND, environment
 from asrctl.workers.wire import WireClosed, pack, receive_frame
 
@@ -77,7 +63,7 @@ class WorkerProcess:
         self._process = process
         self._stdin = stdin
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES_KEPT)
-        self._reply: asyncio.Future[Reply | None] | None = None
+        self._reply: asyncio.Future[messages.Reply | None] | None = None
         self._patience_s = math.inf
         self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the process sends nothing more."""
@@ -137,10 +123,10 @@ class WorkerProcess:
             WorkerCrashed: The process died; perhaps the weights crash the loader.
             WorkerTimeout: It took longer than `deadline_s`.
         """
-        reply = await self._ask(Load(spec, streams), b"", deadline_s)
-        if isinstance(reply, LoadFailed):
+        reply = await self._ask(messages.Load(spec, streams), b"", deadline_s)
+        if isinstance(reply, messages.LoadFailed):
             raise (ModelError if reply.is_model else ProviderError)(reply.message)
-        if not isinstance(reply, Loaded):
+        if not isinstance(reply, messages.Loaded):
             raise await self._broken(f"it answered Load with {type(reply).__name__}")
         return reply.description
 
@@ -169,21 +155,24 @@ class WorkerProcess:
         """
         self._patience_s = patience_s
         try:
-            reply = await self._ask(Decode(number, options, samples), samples.tobytes(), deadline_s)
+            reply = await self._ask(messages.Decode(number, options, samples), samples.tobytes(), deadline_s)
         finally:
             self._patience_s = math.inf
-        if not isinstance(reply, Decoded | Refused | Stopped) or reply.id != number:
+        if (
+            not isinstance(reply, messages.Decoded | messages.Refused | messages.Stopped)
+            or reply.id != number
+        ):
             raise await self._broken(f"it answered decode {number} with {reply}"[:200])
-        if isinstance(reply, Stopped):
+        if isinstance(reply, messages.Stopped):
             raise AbortedByCaller
-        if isinstance(reply, Refused):
+        if isinstance(reply, messages.Refused):
             raise DecodeError(reply.message)
         return reply.hypothesis
 
     def abort(self, number: int) -> None:
         """Ask it to stop a decode; ignored if that is done already."""
         if not self._stdin.is_closing():
-            self._stdin.write(pack(header_of(Abort(number))))
+            self._stdin.write(pack(messages.header_of(messages.Abort(number))))
 
     def kill(self) -> None:
         """End the process now, unless it is ending by itself."""
@@ -219,14 +208,14 @@ class WorkerProcess:
                 await self._process.wait()
                 await self._stdin.wait_closed()  # Python 3.11.2 logs an error that nobody asks for
 
-    async def _ask(self, request: Request, payload: bytes, deadline_s: float) -> Reply:
+    async def _ask(self, request: messages.Request, payload: bytes, deadline_s: float) -> messages.Reply:
         assert self._reply is None, "one request at a time"
         self._reply = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(deadline_s):
                 if self.exited.done():
                     raise WireClosed
-                self._stdin.write(pack(header_of(request), len(payload)))
+                self._stdin.write(pack(messages.header_of(request), len(payload)))
                 self._stdin.write(payload)
                 await self._stdin.drain()
                 reply = await self._reply
@@ -245,7 +234,7 @@ class WorkerProcess:
         """Pass each reply on to whoever asked; at the end, say that there will be none."""
         try:
             while True:
-                reply = message_of(*await receive_frame(stdout))
+                reply = messages.message_of(*await receive_frame(stdout))
                 self._pass_on(reply)
         except WireClosed:
             if not stdout.at_eof():
@@ -256,7 +245,7 @@ class WorkerProcess:
             if not self.exited.done():
                 self.exited.set_result(None)
 
-    def _pass_on(self, reply: Message) -> None:
+    def _pass_on(self, reply: messages.Message) -> None:
         """Give a reply to whoever asked. Raises WireClosed if nobody did."""
         if self._reply is None or self._reply.done():
             raise WireClosed("a reply that nobody asked for")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -45,8 +44,6 @@ class Resident(OutboxStream):
         self._loop = asyncio.get_running_loop()
         self._dialogue = Dialogue(settings, self._loop.time)
         self._process: VoxtralProcess | None = None
-        self._inbox: deque[bytes | None] = deque()
-        self._waiting_bytes = 0
         self._behind = False
         self._say: Callable[[Spoken], None] | None = None
         self._wake = asyncio.Event()
@@ -89,10 +86,8 @@ class Resident(OutboxStream):
     def _put(self, data: bytes | None) -> None:
         if self._task.done() or self.is_closing or self._behind:
             return
-        self._waiting_bytes += len(data or b"")
-        self._behind = duration_s(self._waiting_bytes) > self._settings.max_waiting_s
-        if not self._behind:
-            self._inbox.append(data)
+        self._dialogue.feed(data)
+        self._behind = duration_s(self._dialogue.waiting_bytes) > self._settings.max_waiting_s
         self._wake.set()
 
     def drop(self, utterance: int) -> None:
@@ -139,7 +134,9 @@ class Resident(OutboxStream):
         try:
             process.watch(self._wake.set)
             while not self.is_closing:
-                self._take_inbox()
+                if self._behind:
+                    limit_s = self._settings.max_waiting_s
+                    raise ProviderError(f"voxtral is more than {limit_s:.0f} s behind: it is too slow here")
                 await self._turn(process)
         except ProviderError as error:
             raise self._explained(error) from None
@@ -180,15 +177,6 @@ class Resident(OutboxStream):
                 process.when_writable(None)
             if timer is not None:
                 timer.cancel()
-
-    def _take_inbox(self) -> None:
-        """Move what was fed to the dialogue."""
-        while self._inbox:
-            self._dialogue.feed(self._inbox.popleft())
-        self._waiting_bytes = self._dialogue.waiting_bytes
-        if self._behind:
-            limit_s = self._settings.max_waiting_s
-            raise ProviderError(f"voxtral is more than {limit_s:.0f} s behind: it is too slow here")
 
     async def _dead(self, process: VoxtralProcess) -> ProviderError:
         how = await process.exit_reason()
