@@ -10,18 +10,7 @@ from itertools import takewhile
 
 from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.remote.dialect import (
-    Dialect,
-    Event,
-    Message,
-    News,
-    Piece,
-    Ready,
-    Said,
-    encode,
-    mapping,
-    text_in,
-)
+from asrctl.providers.remote import dialect
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
@@ -42,10 +31,10 @@ def query_of(settings: RemoteSettings, options: DecodeOptions) -> list[tuple[str
     return given + [("keyterm", word) for word in (*settings.keywords, *options.vocabulary)]
 
 
-class DeepgramDialect(Dialect):
+class DeepgramDialect(dialect.Dialect):
     """One socket; see the module's docstring."""
 
-    keep_alive = encode("KeepAlive")
+    keep_alive = dialect.encode("KeepAlive")
     takes_audio = True
 
     def __init__(self) -> None:
@@ -54,24 +43,24 @@ class DeepgramDialect(Dialect):
         self._interim: list[str] = []
         self._told = ""
 
-    def opened(self) -> list[News]:
+    def opened(self) -> list[dialect.News]:
         """What was asked was in the URL, and is granted."""
-        return [Ready()]
+        return [dialect.Ready()]
 
-    def audio(self, pcm: bytes) -> list[Message]:
+    def audio(self, pcm: bytes) -> list[dialect.Message]:
         return [pcm]
 
-    def end(self) -> list[Message]:
-        return [encode("Finalize")]
+    def end(self) -> list[dialect.Message]:
+        return [dialect.encode("Finalize")]
 
-    def receive(self, event: Event) -> list[News]:
+    def receive(self, event: dialect.Event) -> list[dialect.News]:
         if event["type"] == "Results":
             return self._results(event, _transcript(event))
         if event["type"] == "Error":
-            raise LinkFailure(f"the server says: {text_in(event, 'description', 'an error')}")
+            raise LinkFailure(f"the server says: {dialect.text_in(event, 'description', 'an error')}")
         return []
 
-    def _results(self, event: Event, text: str) -> list[News]:
+    def _results(self, event: dialect.Event, text: str) -> list[dialect.News]:
         words, agreed = text.split(), list[str]()
         if event.get("is_final"):
             self._finals.append(text)
@@ -82,24 +71,24 @@ class DeepgramDialect(Dialect):
             self._interim = words
         news = self._heard(join_text([*self._finals, *agreed]))
         if event.get("is_final") and event.get("from_finalize"):
-            news.append(Said(self._number, join_text(self._finals)))
+            news.append(dialect.Said(self._number, join_text(self._finals)))
             self._number += 1
             self._finals, self._interim, self._told = [], [], ""
         return news
 
-    def _heard(self, text: str) -> list[News]:
+    def _heard(self, text: str) -> list[dialect.News]:
         """What is new of it, if it only continues what was told."""
         text += " " if text else ""
         if len(text) <= len(self._told) or not text.startswith(self._told):
             return []
         new, self._told = text[len(self._told) :], text
-        return [Piece(self._number, new)]
+        return [dialect.Piece(self._number, new)]
 
 
-def _transcript(event: Event) -> str:
+def _transcript(event: dialect.Event) -> str:
     """The text of the best alternative; empty where there is none."""
-    alternatives = mapping(event.get("channel")).get("alternatives")
-    best = mapping(alternatives[0]) if isinstance(alternatives, list) and alternatives else {}
+    alternatives = dialect.mapping(event.get("channel")).get("alternatives")
+    best = dialect.mapping(alternatives[0]) if isinstance(alternatives, list) and alternatives else {}
     text = best.get("transcript", "")
     if not isinstance(text, str):
         raise LinkFailure("the server's Results have no transcript")

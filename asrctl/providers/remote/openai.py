@@ -19,21 +19,7 @@ from asrctl.languages import candidates, is_open
 from asrctl.network.failures import LinkFailure
 from asrctl.policy.vocabulary import context
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.remote.dialect import (
-    Dialect,
-    Event,
-    Message,
-    News,
-    Piece,
-    Ready,
-    Refused,
-    Said,
-    Send,
-    encode,
-    encode_audio,
-    mapping,
-    text_in,
-)
+from asrctl.providers.remote import dialect
 from asrctl.providers.remote.pcm import SAMPLE_BYTES, Resampler
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.remote.turns import TRAILING_SILENCE_S, Turns
@@ -53,7 +39,7 @@ _PERMANENT_CODES = frozenset({"insufficient_quota", "invalid_api_key", "model_no
 _PASSING_CODES = frozenset({"session_expired", "rate_limit_exceeded"})
 
 
-class OpenAiDialect(Dialect):
+class OpenAiDialect(dialect.Dialect):
     """One socket; see the module's docstring."""
 
     def __init__(self, settings: RemoteSettings, options: DecodeOptions) -> None:
@@ -70,13 +56,13 @@ class OpenAiDialect(Dialect):
         """Since `session.updated`; not while the server's own utterances are awaited."""
         return self._rate_hz is not None and not (self._turns and self._turns.is_closing)
 
-    def audio(self, pcm: bytes) -> list[Message]:
+    def audio(self, pcm: bytes) -> list[dialect.Message]:
         assert self._rate_hz is not None
         if self._resampler is None:
             self._resampler, self._sent_bytes = Resampler(self._rate_hz), 0
         return self._append(self._resampler.feed(pcm))
 
-    def end(self) -> list[Message]:
+    def end(self) -> list[dialect.Message]:
         assert self._resampler is not None and self._rate_hz is not None
         messages = self._append(self._resampler.flush())
         if self._turns is None:
@@ -87,50 +73,50 @@ class OpenAiDialect(Dialect):
             piece = bytes(SAMPLE_BYTES * round(_SILENCE_PIECE_S * self._rate_hz))
             for _ in range(round(TRAILING_SILENCE_S / _SILENCE_PIECE_S)):
                 messages += self._append(piece)
-        messages.append(encode("input_audio_buffer.commit", event_id=f"commit-{self._commits}"))
+        messages.append(dialect.encode("input_audio_buffer.commit", event_id=f"commit-{self._commits}"))
         if self._turns is not None:
-            messages.append(encode("input_audio_buffer.clear"))
+            messages.append(dialect.encode("input_audio_buffer.clear"))
         self._resampler = None
         self._commits += 1
         return messages
 
-    def receive(self, event: Event) -> list[News]:
+    def receive(self, event: dialect.Event) -> list[dialect.News]:
         kind = event["type"]
         if kind in ("session.created", "transcription_session.created"):
-            return [Send(_update(event, self._transcription))]
+            return [dialect.Send(_update(event, self._transcription))]
         if kind in ("session.updated", "transcription_session.updated"):
             return self._updated(event)
         if kind == "error":
-            return self._error(mapping(event.get("error")))
+            return self._error(dialect.mapping(event.get("error")))
         if self._turns is not None:
             return self._turns.receive(event, max(0, self._commits - self._turns.is_closing))
         if kind == "input_audio_buffer.committed":
-            self._committed(text_in(event, "item_id"))
+            self._committed(dialect.text_in(event, "item_id"))
         elif kind.startswith(_TRANSCRIPTION):
             return self._transcribed(kind.removeprefix(_TRANSCRIPTION), event)
         return []
 
-    def _append(self, pcm: bytes) -> list[Message]:
+    def _append(self, pcm: bytes) -> list[dialect.Message]:
         self._sent_bytes += len(pcm)
-        return [encode_audio(pcm)] if pcm else []
+        return [dialect.encode_audio(pcm)] if pcm else []
 
-    def _updated(self, event: Event) -> list[News]:
+    def _updated(self, event: dialect.Event) -> list[dialect.News]:
         if self._rate_hz is not None:
             return []
-        session, format_ = mapping(event.get("session")), _input(event).get("format")
+        session, format_ = dialect.mapping(event.get("session")), _input(event).get("format")
         turn_detection = _input(event).get("turn_detection")
         if _is_flat(session):
             format_, turn_detection = (
                 {"type": _FLAT_FORMATS.get(session["input_audio_format"])},
                 session.get("turn_detection"),
             )
-        rate_hz = mapping(format_).get("rate", DEFAULT_RATE_HZ)
+        rate_hz = dialect.mapping(format_).get("rate", DEFAULT_RATE_HZ)
         usable = isinstance(rate_hz, int) and 8_000 <= rate_hz <= _MAX_RATE_HZ
-        if mapping(format_).get("type", "audio/pcm") != "audio/pcm" or not usable:
+        if dialect.mapping(format_).get("type", "audio/pcm") != "audio/pcm" or not usable:
             raise LinkFailure("the server takes no audio/pcm", fatal=True)
         self._rate_hz = rate_hz
         self._turns = Turns() if turn_detection else None
-        return [Ready()]
+        return [dialect.Ready()]
 
     def _committed(self, item: str) -> None:
         if self._number(item) >= self._commits:
@@ -142,23 +128,23 @@ class OpenAiDialect(Dialect):
             raise LinkFailure("the server referred to audio that it was not sent")
         return number
 
-    def _transcribed(self, what: str, event: Event) -> list[News]:
-        number = self._number(text_in(event, "item_id"))
+    def _transcribed(self, what: str, event: dialect.Event) -> list[dialect.News]:
+        number = self._number(dialect.text_in(event, "item_id"))
         if what == "delta":
-            return [Piece(number, text_in(event, "delta", ""))]
+            return [dialect.Piece(number, dialect.text_in(event, "delta", ""))]
         if what == "completed":
-            return [Said(number, text_in(event, "transcript"))]
+            return [dialect.Said(number, dialect.text_in(event, "transcript"))]
         if what == "failed":
-            return [Refused(number, _message(mapping(event.get("error"))))]
+            return [dialect.Refused(number, _message(dialect.mapping(event.get("error"))))]
         return []
 
-    def _error(self, error: Mapping[str, Any]) -> list[News]:
+    def _error(self, error: Mapping[str, Any]) -> list[dialect.News]:
         if self._turns is not None and self._turns.is_closing and "buffer" in _message(error):
             # It has ended everything by itself, and nothing is left to commit; or it cannot clear its buffer.
             return self._turns.heard_all(self._commits - 1) if "clear" in _message(error) else []
         cause = error.get("event_id")
         if isinstance(cause, str) and cause.startswith("commit-") and cause[7:].isdecimal():
-            return [Refused(int(cause[7:]), _message(error))]
+            return [dialect.Refused(int(cause[7:]), _message(error))]
         code, kind = str(error.get("code")), str(error.get("type"))
         permanent = code in _PERMANENT_CODES or kind in _PERMANENT_TYPES
         raise LinkFailure(
@@ -171,25 +157,25 @@ class OpenAiDialect(Dialect):
 _FLAT_FORMATS = {"pcm16": "audio/pcm"}
 
 
-def _update(event: Event, wanted: dict[str, Any]) -> str:
+def _update(event: dialect.Event, wanted: dict[str, Any]) -> str:
     """Ask for what we want, in the form in which the server described its session."""
-    session = mapping(event.get("session"))
+    session = dialect.mapping(event.get("session"))
     kind = str(event["type"]).removesuffix("created") + "update"
     if not _is_flat(session):
-        return encode(kind, event_id="update", session=_nested(event, wanted))
+        return dialect.encode(kind, event_id="update", session=_nested(event, wanted))
     # The model is repeated, for there are servers that want it named. What the server has for the rest is
     # left alone, since there are servers that take no other format, and none without turn detection.
-    model = mapping(session.get("input_audio_transcription")).get("model")
+    model = dialect.mapping(session.get("input_audio_transcription")).get("model")
     transcription = ({"model": model} if model else {}) | wanted
     flat: dict[str, Any] = {"input_audio_transcription": transcription} if transcription else {}
     if kind.startswith("transcription_session"):
         flat |= {"input_audio_format": "pcm16", "turn_detection": None}
-    return encode(kind, event_id="update", session=flat)
+    return dialect.encode(kind, event_id="update", session=flat)
 
 
-def _nested(event: Event, wanted: dict[str, Any]) -> dict[str, Any]:
+def _nested(event: dialect.Event, wanted: dict[str, Any]) -> dict[str, Any]:
     """With 16 kHz, if that is what the server has set, and else with 24 kHz."""
-    rate_hz = mapping(_input(event).get("format")).get("rate")
+    rate_hz = dialect.mapping(_input(event).get("format")).get("rate")
     audio = {
         "format": {
             "type": "audio/pcm",
@@ -219,9 +205,9 @@ def _transcription(settings: RemoteSettings, options: DecodeOptions) -> dict[str
     return {name: value for name, value in wanted.items() if value}
 
 
-def _input(event: Event) -> Mapping[str, Any]:
+def _input(event: dialect.Event) -> Mapping[str, Any]:
     """What a session says about the audio it takes; empty if it says nothing."""
-    return mapping(mapping(mapping(event.get("session")).get("audio")).get("input"))
+    return dialect.mapping(dialect.mapping(dialect.mapping(event.get("session")).get("audio")).get("input"))
 
 
 def _message(error: Mapping[str, Any]) -> str:

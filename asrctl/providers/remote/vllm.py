@@ -13,20 +13,7 @@ from __future__ import annotations
 from enum import Enum
 
 from asrctl.network.failures import LinkFailure
-from asrctl.providers.remote.dialect import (
-    Dialect,
-    Event,
-    Message,
-    News,
-    Piece,
-    Ready,
-    Refused,
-    Said,
-    Send,
-    encode,
-    encode_audio,
-    text_in,
-)
+from asrctl.providers.remote import dialect
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
@@ -43,7 +30,7 @@ class _Phase(Enum):
     ENDING = "ending"
 
 
-class VllmDialect(Dialect):
+class VllmDialect(dialect.Dialect):
     """One socket; see the module's docstring."""
 
     def __init__(self, model: str) -> None:
@@ -57,28 +44,28 @@ class VllmDialect(Dialect):
         """Not before the session, and not while the end of an utterance is awaited."""
         return self._phase in (_Phase.IDLE, _Phase.RUNNING)
 
-    def audio(self, pcm: bytes) -> list[Message]:
-        messages: list[Message] = [encode_audio(pcm)]
+    def audio(self, pcm: bytes) -> list[dialect.Message]:
+        messages: list[dialect.Message] = [dialect.encode_audio(pcm)]
         if self._phase is _Phase.IDLE:
             self._phase = _Phase.RUNNING
-            messages.append(encode("input_audio_buffer.commit"))
+            messages.append(dialect.encode("input_audio_buffer.commit"))
         return messages
 
-    def end(self) -> list[Message]:
+    def end(self) -> list[dialect.Message]:
         silence = self.audio(bytes(_LEAST_BYTES)) if self._phase is _Phase.IDLE else []
         self._phase = _Phase.ENDING
-        return [*silence, encode("input_audio_buffer.commit", final=True)]
+        return [*silence, dialect.encode("input_audio_buffer.commit", final=True)]
 
-    def receive(self, event: Event) -> list[News]:
+    def receive(self, event: dialect.Event) -> list[dialect.News]:
         kind = event["type"]
         if kind == "session.created" and self._phase is _Phase.NEW:
             self._phase = _Phase.IDLE
-            return [Send(encode("session.update", model=self._model)), Ready()]
+            return [dialect.Send(dialect.encode("session.update", model=self._model)), dialect.Ready()]
         if kind == "transcription.delta":
             self._need_generation()
-            return [Piece(self._number, text_in(event, "delta", ""))]
+            return [dialect.Piece(self._number, dialect.text_in(event, "delta", ""))]
         if kind == "transcription.done":
-            return self._done(text_in(event, "text"))
+            return self._done(dialect.text_in(event, "text"))
         if kind == "error":
             return [self._error(str(event.get("error") or ""), str(event.get("code")))]
         return []
@@ -87,18 +74,18 @@ class VllmDialect(Dialect):
         if self._phase not in (_Phase.RUNNING, _Phase.ENDING):
             raise LinkFailure("the server referred to audio that it was not sent")
 
-    def _done(self, text: str) -> list[News]:
+    def _done(self, text: str) -> list[dialect.News]:
         self._need_generation()
         running, self._phase = self._phase is _Phase.RUNNING, _Phase.IDLE
         self._said_before.append(text)
         if running:
-            return [Piece(self._number, " ")]
-        said = Said(self._number, join_text(each.strip() for each in self._said_before))
+            return [dialect.Piece(self._number, " ")]
+        said = dialect.Said(self._number, join_text(each.strip() for each in self._said_before))
         self._said_before = []
         self._number += 1
         return [said]
 
-    def _error(self, message: str, code: str) -> News:
+    def _error(self, message: str, code: str) -> dialect.News:
         if code in _AUDIO_CODES and self._phase in (_Phase.RUNNING, _Phase.ENDING):
-            return Refused(self._number, message)
+            return dialect.Refused(self._number, message)
         raise LinkFailure(f"the server says: {message or code}", fatal=code in _PERMANENT_CODES)
