@@ -14,16 +14,8 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
+from asrctl.audio import mpeg
 from asrctl.audio.foreign import foreign_starts
-from asrctl.audio.mpeg import (
-    first_frame,
-    format_changes,
-    id3_bytes,
-    joined_starts,
-    parse_frame,
-    tags_end,
-    xing_s,
-)
 from asrctl.audio.sniff import boxes
 
 MAX_PARTS = 10_000
@@ -53,7 +45,7 @@ def parts_of(path: str, kind: str, *, same_format: bool = False) -> list[Part]:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             foreign = set() if find is _signed else set(foreign_starts(data, kind, _ENDS.get(kind)))
             starts = sorted({0, *(at for at in find(data) if at < n_bytes), *foreign})[:MAX_PARTS]
-            if len(starts) > 1 and tags_end(data) == starts[1]:  # a tag alone is no file
+            if len(starts) > 1 and mpeg.tags_end(data) == starts[1]:  # a tag alone is no file
                 del starts[0]
             parts = [Part(at, end, at in foreign) for at, end in pairwise([*starts, n_bytes])]
             if kind == "mpeg" and (same_format or _is_layer_two(data)):
@@ -65,21 +57,21 @@ def promised_s(path: str, part: Part) -> float | None:
     """Length of a part of MPEG audio by its Xing header, which FFmpeg and libsndfile do not tell from a
     guess."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at = first_frame(data, part.start)
-        return None if at is None else xing_s(data, at)
+        at = mpeg.first_frame(data, part.start)
+        return None if at is None else mpeg.xing_s(data, at)
 
 
 def _is_layer_two(data: mmap.mmap) -> bool:
     """True for MP2, whose rate FFmpeg takes from further on in the file if it changes."""
-    at = first_frame(data)
-    frame = None if at is None else parse_frame(data, at)
+    at = mpeg.first_frame(data)
+    frame = None if at is None else mpeg.parse_frame(data, at)
     return frame is not None and frame.side_bytes == 0
 
 
 def _of_one_format(data: mmap.mmap, part: Part) -> list[Part]:
     if part.is_foreign:
         return [part]
-    changes = [at for at in format_changes(data, part.start, part.end) if at > part.start]
+    changes = [at for at in mpeg.format_changes(data, part.start, part.end) if at > part.start]
     return [Part(*edges) for edges in pairwise([part.start, *changes, part.end])]
 
 
@@ -137,7 +129,7 @@ def _signed(data: mmap.mmap) -> Iterator[int]:
 
 def _flac(data: mmap.mmap) -> Iterator[int]:
     """Where the marker stands again with the block that has to follow it; a tag before it goes with it."""
-    skipped = id3_bytes(data)
+    skipped = mpeg.id3_bytes(data)
     for match in re.finditer(rb"fLaC[\x00\x80]\x00\x00\x22", data):
         if match.start() != skipped:
             yield match.start()
@@ -245,7 +237,7 @@ _FINDERS: dict[str, _Edges] = {
     "other": _signed,
     "sndfile": _signed,
     "stream": lambda data: iter(()),
-    "mpeg": joined_starts,
+    "mpeg": mpeg.joined_starts,
     "ogg": _ogg,
     "flac": _flac,
     "mp4": _mp4,
