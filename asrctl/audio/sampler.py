@@ -31,7 +31,6 @@ class Sampler:
         self._split = split
         self._channels = 0
         self._converter: StreamConverter | None = None
-        self._samples_out = 0
         self.received_s = 0.0
         self.received_samples = 0
         self.replaced_samples = 0

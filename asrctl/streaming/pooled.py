@@ -22,6 +22,9 @@ from asrctl.providers.recognizer import (
 from asrctl.streaming.adapter import WindowedStream
 from asrctl.transcript import Hypothesis, Samples
 
+_RETRY_S = 5.0
+"""For so long after making a recogniser failed, whoever needs it gets that error at once."""
+
 
 class Pool(WindowDecoder, Protocol):
     """A `WindowDecoder` that owns worker processes: `WorkerPool`, `ModelSwitch`."""
@@ -108,7 +111,6 @@ class DeferredRecognizer:
         make: Callable[[], Awaitable[tuple[Recognizer, str]]],
         *,
         windowed: bool,
-        retry_s: float = 5.0,
     ) -> None:
         """Prepare.
 
@@ -117,7 +119,6 @@ class DeferredRecognizer:
             make: Makes it, and says what it takes for a language that is to be detected, since it may know
                 fewer; may take long, as when weights are fetched.
             windowed: Whether it takes windows.
-            retry_s: For so long after making it failed, whoever needs it gets that error at once.
         """
         self.name = name
         self._make = make
@@ -125,7 +126,6 @@ class DeferredRecognizer:
         self._language = AUTO
         self._real: Recognizer | None = None
         self._making: asyncio.Task[Recognizer] | None = None
-        self._retry_s = retry_s
         self._failure: tuple[float, AsrctlError] | None = None
         """When making it failed last, and how."""
         self._closed = False
@@ -160,7 +160,7 @@ class DeferredRecognizer:
         if self._closed:
             raise ProviderError(f"{self.name} is closed")
         if self._making is None:
-            if self._failure is not None and _now_s() < self._failure[0] + self._retry_s:
+            if self._failure is not None and _now_s() < self._failure[0] + _RETRY_S:
                 error = self._failure[1]
                 raise type(error)(*error.args)
             self._making = asyncio.create_task(self._made(), name=f"start {self.name}")

@@ -59,7 +59,6 @@ class Backlog:
         max_s: float,
         language: str,
         say: Callable[[Spoken], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with one empty utterance.
 
@@ -67,12 +66,10 @@ class Backlog:
             max_s: Most audio that is held.
             language: Of the hypotheses.
             say: Takes what is to be said.
-            clock: Monotonic seconds.
         """
         self._max_bytes = round(max_s * SAMPLE_RATE_HZ) * SAMPLE_BYTES
         self._language = language
         self._say = say
-        self._clock = clock
         self._utterances = {0: Utterance()}
         self._held_bytes = 0
         self.last = 0
@@ -130,7 +127,7 @@ class Backlog:
     def end(self) -> None:
         """End the open utterance, and open the next; one without audio needs no server."""
         number, utterance = self.last, self._utterances[self.last]
-        utterance.ended, utterance.ended_at_s = True, self._clock()
+        utterance.ended, utterance.ended_at_s = True, time.monotonic()
         self.last += 1
         self._utterances[self.last] = Utterance()
         if utterance.failure is not None:
@@ -168,7 +165,7 @@ class Backlog:
 
     def completed(self, number: int, segments: tuple[Segment, ...]) -> None:
         """An utterance that has ended says this; times are seconds since its first sample."""
-        waited_s = max(0.0, self._clock() - self._utterances[number].ended_at_s)
+        waited_s = max(0.0, time.monotonic() - self._utterances[number].ended_at_s)
         self._done(number, Completed(number, Hypothesis(segments, self._language, waited_s)))
 
     def refused(self, number: int, reason: str) -> None:
