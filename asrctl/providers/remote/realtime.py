@@ -6,7 +6,7 @@ import asyncio
 
 from asrctl.errors import ProviderError, StreamRefused
 from asrctl.network.failures import LinkFailure
-from asrctl.network.retry import Attempts, GaveUp
+from asrctl.network.retry import GaveUp
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.backlog import Backlog
@@ -75,10 +75,20 @@ class Realtime:
         async with connected(self._settings, self._key, self._decode) as socket:
             self._reachability.answered()
             conversation = Conversation(dialect_for(self._settings, self._decode), self._backlog)
-            progress = _Progress(self._attempts, conversation, self._backlog)
+            is_ready, completed = False, 0
 
             def moved() -> None:
-                if progress.is_good():
+                """Tell the attempts what the link has achieved; one that does its work ends an outage."""
+                nonlocal is_ready, completed
+                if conversation.ready and not is_ready:
+                    is_ready = True
+                    self._attempts.ready()
+                if conversation.completed > completed:
+                    completed = conversation.completed
+                    self._attempts.proved()
+                elif is_ready and not self._backlog.owed:
+                    self._attempts.alive()
+                if self._attempts.left_s is None:
                     allow(outage, None)
 
             try:
@@ -88,29 +98,6 @@ class Realtime:
                 raise
             finally:
                 self._served = self._served or bool(conversation.completed)
-
-
-class _Progress:
-    """What a link has achieved, told to the attempts."""
-
-    def __init__(self, attempts: Attempts, conversation: Conversation, backlog: Backlog) -> None:
-        self._attempts = attempts
-        self._conversation = conversation
-        self._backlog = backlog
-        self._ready = False
-        self._completed = 0
-
-    def is_good(self) -> bool:
-        """Whether the link does its work, so that an outage is over."""
-        if self._conversation.ready and not self._ready:
-            self._ready = True
-            self._attempts.ready()
-        completed, self._completed = self._completed, self._conversation.completed
-        if self._completed > completed:
-            self._attempts.proved()
-        elif self._ready and not self._backlog.owed:
-            self._attempts.alive()
-        return self._attempts.left_s is None
 
 
 async def probe(settings: RemoteSettings, key: str) -> None:
