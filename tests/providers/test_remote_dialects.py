@@ -18,7 +18,7 @@ from asrctl.errors import DecodeError
 from asrctl.network.failures import LinkFailure
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Spoken
-from asrctl.providers.remote import guess
+from asrctl.providers.remote import detection
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.conversation import Conversation
 from asrctl.providers.remote.dialect import Dialect, Piece, Said
@@ -53,7 +53,7 @@ URLS = {"deepgram": "ws://h/v1/listen", "wyoming": "wyoming://h"}
 
 def dialect_for(name: Any, decode: DecodeOptions | None = None, url: str = "") -> Dialect:
     settings = RemoteSettings(url or URLS.get(name, "ws://h"), name, "words")
-    return guess.dialect_for(settings, decode or DecodeOptions())
+    return detection.dialect_for(settings, decode or DecodeOptions())
 
 
 class World:

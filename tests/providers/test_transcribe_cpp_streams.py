@@ -105,7 +105,7 @@ def test_a_model_has_one_stream(model: Path) -> None:
     with listening(model) as loaded:
         loaded.begin(DecodeOptions())
         with pytest.raises(transcribe_cpp.Busy):
-            loaded._library.model.session().stream()
+            loaded.model.session().stream()
 
 
 @pytest.mark.parametrize("length", [1, 79, 1600])

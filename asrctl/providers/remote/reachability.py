@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import random as random_module
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from asrctl.network.failures import LinkFailure, network_failure
 from asrctl.network.retry import Attempts
@@ -43,6 +45,8 @@ def attempts_for(
     *,
     wait_for_answer_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    random: Callable[[], float] = random_module.random,
 ) -> Attempts:
     """The attempts of one stream or one request; they end with the outage, or when they are used up."""
     never = CircuitBreaker(BreakerOptions(backoff.max_attempts + 1), clock)
@@ -52,6 +56,8 @@ def attempts_for(
         wait_for_answer_s=wait_for_answer_s,
         outage_s=settings.outage_s,
         clock=clock,
+        sleep=sleep,
+        random=random,
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import random as random_module
 import ssl
 import time
 import wave
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -62,11 +63,24 @@ class RemoteWindows(RemoteService):
         self,
         settings: RemoteSettings,
         backoff: BackoffOptions = BACKOFF,
+        *,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float] = random_module.random,
     ) -> None:
-        """See `RemoteService`; the server's dialect must be "transcriptions"."""
+        """See `RemoteService`; the server's dialect must be "transcriptions".
+
+        Args:
+            settings: Which server.
+            backoff: Attempts of a window, and the waits between them.
+            clock: Monotonic seconds.
+            sleep: Waits so many seconds.
+            random: Numbers in [0, 1), for the jitter.
+        """
         super().__init__(settings, backoff, clock)
         self._clock = clock
+        self._sleep = sleep
+        self._random = random
         self._client = _client(settings, self._key)
         if "?" in self._address.url:
             _httpx_log.addFilter(self._may_be_logged)
@@ -178,7 +192,9 @@ class RemoteWindows(RemoteService):
         Raises:
             GaveUp: There is none.
         """
-        attempts = attempts_for(self._settings, self._backoff, clock=self._clock)
+        attempts = attempts_for(
+            self._settings, self._backoff, clock=self._clock, sleep=self._sleep, random=self._random
+        )
         internal_errors = 0
         async for attempt in attempts:
             with attempt:
