@@ -98,10 +98,11 @@ async def _transcribed(
     work = engine.file(audio, vad=vad, windows=windows)
     async with aclosing(work.segments()) as found:
         segments = [segment async for segment in found]
-    failures = engine.recognizer.failures.items()
+    failed = [f"{name} failed: {reason}" for name, reason in engine.recognizer.failures.items()]
+    doubts = work.doubts if vad else []
     return Done(
         engine.transcript(audio.name, work, segments, time.perf_counter() - started_s),
-        warnings=(*audio.warnings, *(f"{provider} failed: {reason}" for provider, reason in failures)),
+        warnings=(*audio.warnings, *failed, *doubts),
         lost=tuple(work.lost),
         hint=audio.hint,
         multilingual=engine.plan.multilingual or bool(set(work.providers) - {engine.plan.provider}),

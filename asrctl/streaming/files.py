@@ -36,6 +36,8 @@ _TELLING_WINDOWS = 3
 _SURE = 0.45
 """Least confidence in a segment where no detector heard speech; 0.4 to 0.5 were as good on the audio of
 `LoudGaps`, and below are words that nobody said."""
+_WORDLESS_S = 10.0
+"""So much speech without a word is said; less is laughter, singing, or somebody far away."""
 _ABOUT_ONE_WINDOW = (DecodeError, WorkerCrashed, WorkerTimeout)
 """Errors after which the other windows may still be decoded."""
 
@@ -125,6 +127,7 @@ class FileTranscription:
         self.providers: list[str] = []
         self.done_samples = 0
         self.lost: list[str] = []
+        self._wordless: list[Window] = []
         self.unlabelled: AudioError | None = None
 
     @property
@@ -146,6 +149,17 @@ class FileTranscription:
     def settled_sample(self) -> int:
         """No segment that is still to come starts before this sample."""
         return self._windowing.settled_sample
+
+    @property
+    def doubts(self) -> list[str]:
+        """What the words may lack although nothing failed, one line each; holds if speech was looked for."""
+        wordless_s = sum(window.length_samples for window in self._wordless) / SAMPLE_RATE_HZ
+        if wordless_s < _WORDLESS_S:
+            return []
+        first_s = self._wordless[0].start_sample / SAMPLE_RATE_HZ
+        return [
+            f"no words were recognised in {wordless_s:.1f} s that sound like speech, first at {first_s:.1f} s"
+        ]
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -196,9 +210,11 @@ class FileTranscription:
             self.lost.append(f"dropped {start_s:.1f}-{end_s:.1f} s: {error}")
             return []
         self.done_samples = window.end_sample
-        if window.doubtful and not any(hypothesis.segments for _, hypothesis in parts):
-            self._windowing.settle(window)
-            return []
+        if not any(words_of(segment.text) for _, hypothesis in parts for segment in hypothesis.segments):
+            if window.doubtful:
+                self._windowing.settle(window)
+                return []
+            self._wordless.append(window)
         self._speech_samples += self._settle(window)
         return [segment for part, hypothesis in parts for segment in self._take(part, hypothesis, submitted)]
 
@@ -215,7 +231,8 @@ class FileTranscription:
             if span.end_sample > window.start_sample and span.start_sample < window.end_sample
         ]
         for segment in place(hypothesis.segments, window, voiced):
-            yield replace(segment, language=hypothesis.language)
+            if words_of(segment.text):
+                yield replace(segment, language=hypothesis.language)
 
     async def _in_their_languages(
         self, submitted: _Submitted, first: Hypothesis

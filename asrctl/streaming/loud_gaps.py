@@ -13,8 +13,6 @@ from asrctl.transcript import SAMPLE_RATE_HZ
 
 _LONGEST_SAMPLES = 12 * SAMPLE_RATE_HZ
 _SHORTEST_SAMPLES = SAMPLE_RATE_HZ
-_KEPT_SAMPLES = 30 * SAMPLE_RATE_HZ
-"""So much before the first utterance, until there is something to compare with."""
 
 
 class LoudGaps:
@@ -46,9 +44,9 @@ class LoudGaps:
         return found
 
     def until(self, settled_sample: int) -> list[Span]:
-        """The same of a gap that is still open, as far as it is known to be one."""
+        """The same of a gap that is still open; before the first utterance only its last 12 s are kept."""
         if not self._powers:
-            self.start_sample = max(self.start_sample, settled_sample - _KEPT_SAMPLES)
+            self.start_sample = max(self.start_sample, settled_sample - _LONGEST_SAMPLES)
             return []
         whole = (settled_sample - self.start_sample) // _LONGEST_SAMPLES
         return self._cut(self.start_sample + whole * _LONGEST_SAMPLES)

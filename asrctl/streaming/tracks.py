@@ -110,6 +110,12 @@ class TracksTranscription:
         named = zip(self._speakers, self._works, strict=True)
         return [f"{speaker}: {line}" for speaker, work in named for line in work.lost]
 
+    @property
+    def doubts(self) -> list[str]:
+        """What the words of each track may lack, with the speaker's name."""
+        named = zip(self._speakers, self._works, strict=True)
+        return [f"{speaker}: {line}" for speaker, work in named for line in work.doubts]
+
     unlabelled = None
     """Speakers are known."""
 

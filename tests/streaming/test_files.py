@@ -254,6 +254,21 @@ async def test_undetected_speech_that_cannot_be_decoded_is_declared() -> None:
     assert_balanced(work, len(audio))
 
 
+@pytest.mark.parametrize(("words", "told"), [(40, False), (80, True)])
+async def test_speech_without_words_is_told(words: int, told: bool) -> None:
+    """From ten seconds on; what is decoded to signs alone is no word, and is not shown."""
+
+    class Musical(Faulty):
+        async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
+            return Hypothesis((Segment(0.0, 1.0, "♪ ♪", 0.9),), "en", 0.0)
+
+    work = transcription(speak(range(words)), Musical(), WINDOWS)
+    assert await all_of(work) == []
+    assert work.doubts == (
+        ["no words were recognised in 16.0 s that sound like speech, first at 0.0 s"] if told else []
+    )
+
+
 async def test_empty_input() -> None:
     """No samples at all: no segments, no language, an account of zeros."""
     work = transcription(silence(0), Faulty())

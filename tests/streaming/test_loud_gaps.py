@@ -55,11 +55,11 @@ def test_a_gap_that_was_loud_is_looked_at_to_its_end() -> None:
 
 
 def test_before_the_first_utterance() -> None:
-    """It is compared with the first utterance; of a long silence before, half a minute is kept."""
+    """It is compared with the first utterance; of a long gap before, the end is kept."""
     gaps = gaps_of(*[-20] * 40, -26)
     assert gaps.until(seconds(0, 35).end_sample) == []
-    assert gaps.start_sample == seconds(0, 5).end_sample
-    assert gaps.before(seconds(40, 41)) == [seconds(5, 17), seconds(17, 29), seconds(29, 40)]
+    assert gaps.start_sample == seconds(0, 23).end_sample
+    assert gaps.before(seconds(40, 41)) == [seconds(23, 35), seconds(35, 40)]
 
 
 def test_behind_the_last_utterance() -> None:
