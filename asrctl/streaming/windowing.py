@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asrctl.audio.levelled import levelled
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
@@ -15,7 +14,7 @@ from asrctl.policy.voiced import VoicedFrames
 from asrctl.streaming.buffer import SampleBuffer
 from asrctl.streaming.loud_gaps import LoudGaps
 from asrctl.streaming.stream import SpeechDetector
-from asrctl.transcript import AudioAccount
+from asrctl.transcript import AudioAccount, Samples
 
 
 class Windowing:
@@ -54,7 +53,7 @@ class Windowing:
             return self._waiting[0].start_sample
         return min(self._gaps.start_sample, self._endpointer.settled_sample)
 
-    def push(self, chunk: NDArray[np.float32]) -> Iterator[Window]:
+    def push(self, chunk: Samples) -> Iterator[Window]:
         """Take samples, shape (n,); gives the windows that are full now.
 
         The audio of a window is there until the next one is asked for.
@@ -62,6 +61,8 @@ class Windowing:
         self._buffer.append(chunk)
         for probability in self._detector.probabilities(chunk):
             yield from self._packed(self._judge(float(probability), FRAME_SAMPLES))
+        if self._endpointer.open_span is None:
+            yield from self._doubtful(self._gaps.until(self._endpointer.settled_sample))
         self._forget()
 
     def flush(self) -> Iterator[Window]:
@@ -73,7 +74,7 @@ class Windowing:
         yield from self._packer.flush()
         yield from self._doubtful(self._gaps.flush(self._buffer.end_sample))
 
-    def samples_of(self, window: Window) -> NDArray[np.float32]:
+    def samples_of(self, window: Window) -> Samples:
         """What is to be decoded, shape (n,): utterances at levels that are heard beside each other."""
         pause = np.zeros(window.pause_samples, np.float32)
         utterances = levelled([self._buffer.read(span) for span in window.spans])
@@ -100,8 +101,6 @@ class Windowing:
                 yield from self._doubtful(self._gaps.before(event.span))
                 self._waiting.append(event.span)
                 yield from self._packer.push(event.span)
-        if self._endpointer.open_span is None:
-            yield from self._doubtful(self._gaps.until(self._endpointer.settled_sample))
         yield from self._packer.settle(self._endpointer.settled_sample)
 
     def _doubtful(self, pieces: list[Span]) -> Iterator[Window]:

@@ -233,7 +233,7 @@ class Unsure(Faulty):
 @pytest.mark.parametrize(("confidence", "kept"), [(1.0, True), (0.3, False)])
 async def test_loud_speech_that_is_not_detected(confidence: float, kept: bool) -> None:
     """It is decoded where it is as loud as speech, and taken where the decoder is sure; all in order."""
-    audio = speak(range(69, -1, -1))
+    audio = speak(range(70))
     detected = texts(await all_of(transcription(audio, Unsure(1.0), WINDOWS)))
     decoder = Unsure(confidence)
     work = transcription(audio, decoder, WINDOWS, Deaf())
@@ -247,7 +247,7 @@ async def test_loud_speech_that_is_not_detected(confidence: float, kept: bool) -
 
 async def test_undetected_speech_that_cannot_be_decoded_is_declared() -> None:
     """Nobody knows that it was silence."""
-    audio = speak(range(69, -1, -1))
+    audio = speak(range(70))
     work = transcription(audio, Faulty(w30=DecodeError("no")), WINDOWS, Deaf())
     await all_of(work)
     assert work.account.dropped_samples > SAMPLE_RATE_HZ and len(work.lost) == 1
