@@ -24,15 +24,13 @@ BUILTIN_S = 40.0
 """Length of the built-in speech where nothing else is said: a dozen sentences."""
 
 File = Annotated[
-    str | None,
-    typer.Argument(metavar="[FILE]", help="Audio to decode (default: built-in speech)."),
+    str | None, typer.Argument(metavar="[FILE]", help="Audio to decode (default: built-in speech).")
 ]
 Reference = Annotated[
     Path | None, typer.Option(metavar="TXT", help="Reference transcript of FILE, for word errors.")
 ]
 Threads = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, max=1024, help="Threads of each worker (default: all)."),
+    int | None, typer.Option(metavar="N", min=1, max=1024, help="Threads of each worker (default: all).")
 ]
 Workers = Annotated[int | None, typer.Option(metavar="N", min=1, max=64, help="Worker processes.")]
 Rounds = Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Measurements of each.")]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from asrctl.cli.transcribe_options import LIVE
+from asrctl.cli.transcribe_options import live_option
 
 if TYPE_CHECKING:
     from asrctl.protocol.endpointing import Endpointing
@@ -15,21 +13,19 @@ if TYPE_CHECKING:
 
 Silence = Annotated[
     float | None,
-    typer.Option(
+    live_option(
         "--endpoint-silence",
         metavar="SECONDS",
         min=0.05,
         max=10.0,
         help="Live: a pause this long ends an utterance (default 0.5).",
-        rich_help_panel=LIVE,
     ),
 ]
 EndOfTurn = Annotated[
     bool | None,
-    typer.Option(
+    live_option(
         "--end-of-turn/--no-end-of-turn",
         help="Live: hear whether a sentence is finished, and wait less if it is (extra turn).",
-        rich_help_panel=LIVE,
     ),
 ]
 

@@ -17,8 +17,7 @@ Port = Annotated[
     typer.Option(metavar="PORT", min=0, max=65_535, help="TCP port (default 8765); 0 takes a free one."),
 ]
 Node = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Node name, for session IDs, log and metrics."),
+    str | None, typer.Option(metavar="NAME", help="Node name, for session IDs, log and metrics.")
 ]
 Wyoming = Annotated[
     int | None,
