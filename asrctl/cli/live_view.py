@@ -7,14 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from asrctl.cli.view import stdout_is_terminal
+from asrctl.cli.view import View, stdout_is_terminal
 from asrctl.render.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-    from rich.live import Live
     from rich.text import Text
 
 REFRESH_S = 0.1
@@ -47,19 +46,15 @@ class Status:
     note: str
 
 
-class LiveView:
-    """Draws on standard error if that is a terminal.
-
-    Where the transcript goes to the same terminal, give it to `write`, so that it scrolls by above the view.
-    """
+class LiveView(View):
+    """Draws on standard error if that is a terminal."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, quiet: bool = False) -> None:
         """Prepare; `quiet` draws nothing and gives no summary."""
+        super().__init__(quiet=quiet)
         self.transcribed_s = 0.0
         """How much of the source became text or was judged silence; set when it has ended."""
         self._clock = clock
-        self._quiet = quiet
-        self._live: Live | None = None
         self._status = Status(0.0, -math.inf, 0.0, "")
         self._utterance = 0
         self._stable = ""
@@ -69,7 +64,7 @@ class LiveView:
     @property
     def shown(self) -> bool:
         """Whether there is something to be seen; partials are for it alone."""
-        return self._live is not None
+        return self._drawn is not None
 
     @property
     def shares_terminal(self) -> bool:
@@ -86,7 +81,7 @@ class LiveView:
         console = Console(stderr=True)
         if console.is_dumb_terminal:
             return
-        self._live = Live(
+        live = Live(
             self,
             console=console,
             auto_refresh=False,
@@ -94,7 +89,8 @@ class LiveView:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._live.start()
+        live.start()
+        self._drawn = live
 
     def partial(self, utterance: int, stable: str, unstable: str) -> None:
         """What an open utterance seems to say."""
@@ -110,51 +106,17 @@ class LiveView:
         """Draw, unless that was done a moment ago."""
         self._status = status
         now_s = self._clock()
-        if self._live is not None and now_s - self._drawn_s >= REFRESH_S:
+        if self._drawn is not None and now_s - self._drawn_s >= REFRESH_S:
             self._drawn_s = now_s
-            self._live.refresh()
-
-    def write(self, text: str) -> None:
-        """Print text above the view."""
-        if self._live is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        else:
-            self._live.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
-
-    def say(self, line: str) -> None:
-        """Print a line on standard error, above the view."""
-        if self._live is None:
-            print(line, file=sys.stderr)
-        else:
-            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def report(self, line: str) -> None:
-        """Say how far it is, where that is not drawn."""
-        if not self.shown:
-            self.inform(f"asrctl: {line}")
-
-    def inform(self, line: str) -> None:
-        """Say what nobody needs to act on."""
-        if not self._quiet:
-            self.say(line)
-
-    def close(self) -> None:
-        """Remove the view."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+            self._drawn.refresh()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Called by rich whenever it draws, also below a line that is printed: always the newest state."""
         yield picture(console, self._stable, self._unstable, self._status)
 
-    def __enter__(self) -> LiveView:
+    def __enter__(self) -> Self:
         self.start()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def picture(console: Console, stable: str, unstable: str, status: Status) -> RenderableType:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from asrctl.cli.view import View
 from asrctl.errors import NothingTranscribed
 from asrctl.languages import NAMES
 from asrctl.policy.misfit import seems_foreign, spoken_instead
@@ -25,12 +26,6 @@ class Input(Protocol):
 
     @property
     def warnings(self) -> list[str]: ...
-
-
-class View(Protocol):
-    """Where a person is told something."""
-
-    def say(self, line: str) -> None: ...
 
 
 class Scribe:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.progress import Progress, TaskID
 
     from asrctl.models.files import Progress as BytesProgress
@@ -41,15 +42,61 @@ def bytes_progress() -> Iterator[BytesProgress | None]:
             bar.stop()
 
 
-class FileView:
-    """The progress of inputs: how much of each is done, how fast, how many there are.
+class View:
+    """Lines that a person is told on standard error, above what is drawn there.
 
-    Where the transcript goes to the same terminal, give it to `write`, so that it scrolls by above the bars.
+    Where the transcript goes to the same terminal, give it to `write`, so that it scrolls by above that too.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        """Prepare; `quiet` shows no progress and no summary."""
+        """Prepare; `quiet` draws nothing and gives no summary."""
         self._quiet = quiet
+        self._drawn: Progress | Live | None = None
+
+    def write(self, text: str) -> None:
+        """Print text above what is drawn."""
+        if self._drawn is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            self._drawn.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """Print a line on standard error."""
+        if self._drawn is None:
+            print(line, file=sys.stderr)
+        else:
+            self._drawn.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def report(self, line: str) -> None:
+        """Say how far it is, where nothing that is drawn shows it."""
+        if self._drawn is None:
+            self.inform(f"asrctl: {line}")
+
+    def inform(self, line: str) -> None:
+        """Say what nobody needs to act on."""
+        if not self._quiet:
+            self.say(line)
+
+    def close(self) -> None:
+        """Remove what is drawn."""
+        if self._drawn is not None:
+            self._drawn.stop()
+            self._drawn = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class FileView(View):
+    """The progress of inputs: how much of each is done, how fast, how many there are."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        """Prepare; `quiet` shows no progress and no summary."""
+        super().__init__(quiet=quiet)
         self._bar: Progress | None = None
         self._tasks: dict[int, TaskID] = {}
         self._all: TaskID | None = None
@@ -69,7 +116,7 @@ class FileView:
         if self._quiet or not sys.stderr.isatty():
             return
         if self._bar is None:
-            self._bar = _audio_bar()
+            self._drawn = self._bar = _audio_bar()
             if self._expected > 1:
                 self._all = self._bar.add_task("all inputs", total=self._expected, counted=True)
         self._tasks[index] = self._bar.add_task(name, total=duration_s, counted=False)
@@ -87,43 +134,6 @@ class FileView:
             self._bar.remove_task(self._tasks.pop(index))
         if self._all is not None:
             self._bar.advance(self._all)
-
-    def report(self, line: str) -> None:
-        """Say how far it is, where no bar shows it."""
-        if self._bar is None:
-            self.inform(f"asrctl: {line}")
-
-    def inform(self, line: str) -> None:
-        """Say what nobody needs to act on."""
-        if not self._quiet:
-            self.say(line)
-
-    def write(self, text: str) -> None:
-        """Print text above the bars."""
-        if self._bar is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        else:
-            self._bar.console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
-
-    def say(self, line: str) -> None:
-        """Print a line on standard error, above the bars."""
-        if self._bar is None:
-            print(line, file=sys.stderr)
-        else:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def close(self) -> None:
-        """Remove the bars."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def __enter__(self) -> FileView:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _bytes_bar() -> Progress:
