@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from asrctl.cli.interrupts import Interrupts
-from asrctl.cli.sources import InputOptions
 from asrctl.cli.tally import REPORT_S, Tally
+from asrctl.cli.task import Task
 from asrctl.cli.view import FileView
 from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, NothingTranscribed, OutputError
-from asrctl.render import Format
-from asrctl.render.options import RenderOptions
-
-if TYPE_CHECKING:
-    from asrctl.render.writer import Sink, Writer
 
 Transcribe = Callable[[int, str, Path | None], Awaitable[None]]
 """Transcribes an input: its index, its name, and where its transcript goes."""
@@ -26,48 +19,15 @@ _LOOK_S = 5.0
 """How often it is looked whether more inputs may be under way."""
 
 
-@dataclass(frozen=True, slots=True)
-class FilesRequest:
-    """What to transcribe and where to.
-
-    Files get their names only once they are complete, so that a later run can tell which are missing.
-
-    Attributes:
-        inputs: Paths, or "-".
-        outputs: A file for each input; None is standard output.
-        format: What is written.
-        reading: How inputs are read.
-        render: How the format looks.
-        vad: Whether speech is looked for; False decodes everything.
-        jobs: Inputs that are under way at once.
-        skipped: Further inputs that were left out, since their transcripts exist; see `Tally`.
-    """
-
-    inputs: Sequence[str]
-    outputs: Sequence[Path | None]
-    format: Format
-    reading: InputOptions = field(default_factory=InputOptions)
-    render: RenderOptions = field(default_factory=RenderOptions)
-    vad: bool = True
-    jobs: int = 1
-    skipped: int | None = None
-
-    def writer(self, sink: Sink) -> Writer:
-        """What writes the format."""
-        from asrctl.render.formats import WRITERS
-
-        return WRITERS[self.format](sink, self.render)
-
-
 async def all_at_once(
-    request: FilesRequest, tally: Tally, view: FileView, transcribe: Transcribe, jobs: Callable[[], int]
+    task: Task, tally: Tally, view: FileView, transcribe: Transcribe, jobs: Callable[[], int]
 ) -> int:
     """Transcribe all inputs; one that fails does not keep the others from it. Returns the exit code.
 
     An interrupt ends it; what was transcribed so far is written first, and it is said what was not.
 
     Args:
-        request: What to transcribe.
+        task: What to transcribe.
         tally: Counts.
         view: Where progress is shown, and it is said what became of the inputs.
         transcribe: Transcribes one.
@@ -77,12 +37,12 @@ async def all_at_once(
         AsrctlError: What `transcribe` raised, other than of one input; the others are cancelled.
     """
     loop = asyncio.get_running_loop()
-    run = _Run(request, tally, view, transcribe)
+    run = _Run(task, tally, view, transcribe)
     work = asyncio.create_task(run.all(jobs), name="files")
     reporting = asyncio.create_task(_report(tally, view), name="report")
 
     def left() -> str:
-        return f"{tally.interrupted()}{tally.how_to_go_on(request.outputs)}"
+        return f"{tally.interrupted()}{tally.how_to_go_on(task.outputs)}"
 
     with Interrupts(lambda: loop.call_soon_threadsafe(work.cancel)) as interrupts:
         try:
@@ -111,11 +71,11 @@ async def _report(tally: Tally, view: FileView) -> None:
 
 
 class _Run:
-    """The inputs of one request."""
+    """The inputs of one task."""
 
-    def __init__(self, request: FilesRequest, tally: Tally, view: FileView, transcribe: Transcribe) -> None:
-        self._todo = enumerate(zip(request.inputs, request.outputs, strict=True))
-        self._count = len(request.inputs)
+    def __init__(self, task: Task, tally: Tally, view: FileView, transcribe: Transcribe) -> None:
+        self._todo = enumerate(zip(task.names, task.outputs, strict=True))
+        self._count = len(task.names)
         self._tally = tally
         self._view = view
         self._transcribe = transcribe

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrctl import __version__
-from asrctl.cli.at_once import FilesRequest, all_at_once
+from asrctl.cli.at_once import all_at_once
 from asrctl.cli.scribe import Scribe
 from asrctl.cli.sources import open_tracks
 from asrctl.cli.tally import Tally
+from asrctl.cli.task import Task
 from asrctl.errors import UsageError
 from asrctl.render import SUBTITLES
 
 if TYPE_CHECKING:
-    from asrctl.cli.task import Task
     from asrctl.cli.view import FileView
     from asrctl.cluster.batch import Batch
     from asrctl.cluster.work import Done, Work
@@ -51,10 +51,9 @@ def run_on_cluster(task: Task, address: str) -> int:
     # The largest first: else they are what is waited for at the end.
     pairs = sorted(zip(task.names, task.outputs, strict=True), key=lambda pair: -_size_bytes(pair[0]))
     names, outputs = zip(*pairs, strict=True)
-    request = FilesRequest(names, outputs, task.format, render=task.render, skipped=task.skipped)
     with connected(address), FileView(quiet=task.quiet) as view:
         batch = Batch(work, OnRay(work.settings.threads))
-        return asyncio.run(transcribe_on(batch, request, view))
+        return asyncio.run(transcribe_on(batch, replace(task, names=names, outputs=outputs), view))
 
 
 def work_of(task: Task) -> Work:
@@ -71,12 +70,12 @@ def work_of(task: Task) -> Work:
     return Work(settings, partial(open_tracks, options=reading), __version__, task.vad)
 
 
-async def transcribe_on(batch: Batch, request: FilesRequest, view: FileView) -> int:
+async def transcribe_on(batch: Batch, task: Task, view: FileView) -> int:
     """Transcribe all inputs; returns the exit code. Raises as `all_at_once`."""
-    tally = Tally(request.inputs, request.skipped)
-    run = _Run(batch, request, view, tally)
+    tally = Tally(task.names, task.skipped)
+    run = _Run(batch, task, view, tally)
     try:
-        return await all_at_once(request, tally, view, run.transcribe, lambda: max(1, _AHEAD * batch.slots()))
+        return await all_at_once(task, tally, view, run.transcribe, lambda: max(1, _AHEAD * batch.slots()))
     finally:
         if batch.resubmitted:
             view.say(f"asrctl: warning: tasks lost with their process, and done again: {batch.resubmitted}")
@@ -84,10 +83,10 @@ async def transcribe_on(batch: Batch, request: FilesRequest, view: FileView) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """The inputs of one request."""
+    """The inputs of one task."""
 
     batch: Batch
-    request: FilesRequest
+    task: Task
     view: FileView
     tally: Tally
 
@@ -98,7 +97,7 @@ class _Run:
         self.tally.at_s[index] = done.transcript.duration_s
         transcript = replace(done.transcript, source=name)
         with Output(path, whole=True) as output:
-            scribe = Scribe(_Heard(name, done), self.view, self.request.writer(output))
+            scribe = Scribe(_Heard(name, done), self.view, self.task.writer(output))
             for segment in transcript.segments:
                 scribe.write(segment)
             scribe.refuse_nothing(transcript.audio, done.lost)

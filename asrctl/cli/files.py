@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrctl.api import AsyncEngine
-from asrctl.cli.at_once import FilesRequest, all_at_once
+from asrctl.cli.at_once import all_at_once
 from asrctl.cli.scribe import Scribe
 from asrctl.cli.sources import open_tracks
 from asrctl.cli.tally import Tally
+from asrctl.cli.task import Task
 from asrctl.cli.view import FileView
 from asrctl.errors import AudioError
 from asrctl.languages import is_open
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _FOLLOW_S = 0.5
 
 
-async def transcribe_files(engine: AsyncEngine, request: FilesRequest, view: FileView) -> int:
+async def transcribe_files(engine: AsyncEngine, task: Task, view: FileView) -> int:
     """Transcribe all inputs; the model loads while the first one is opened. Returns the exit code.
 
     Raises:
@@ -36,41 +37,41 @@ async def transcribe_files(engine: AsyncEngine, request: FilesRequest, view: Fil
         ProviderError: No provider can run.
         AsrctlError: Standard output cannot be written.
     """
-    tally = Tally(request.inputs, request.skipped)
-    run = _Run(engine, request, view, tally)
-    return await all_at_once(request, tally, view, run.transcribe, lambda: request.jobs)
+    tally = Tally(task.names, task.skipped)
+    run = _Run(engine, task, view, tally)
+    return await all_at_once(task, tally, view, run.transcribe, lambda: task.jobs)
 
 
 class _Run:
-    """The inputs of one request."""
+    """The inputs of one task."""
 
-    def __init__(self, engine: AsyncEngine, request: FilesRequest, view: FileView, tally: Tally) -> None:
+    def __init__(self, engine: AsyncEngine, task: Task, view: FileView, tally: Tally) -> None:
         self._engine = engine
-        self._request = request
+        self._task = task
         self._view = view
         self._tally = tally
 
     async def transcribe(self, index: int, name: str, path: Path | None) -> None:
         from asrctl.render.output import Output
 
-        request = self._request
-        opened = await in_thread(lambda: open_tracks(name, request.reading))
+        task = self._task
+        opened = await in_thread(lambda: open_tracks(name, task.reading))
         with closing(opened) as audio, Output(path, whole=True) as output:
             to_terminal = path is None and self._view.shares_terminal
             sink: Sink = self._view if to_terminal else output
-            if len(request.inputs) > 1 and to_terminal:
+            if len(task.names) > 1 and to_terminal:
                 self._view.say(f"==> {audio.name} <==")
             if audio.hint:
                 self._view.inform(f"asrctl: {audio.name}: {audio.hint}")
             self._view.start(index, Path(audio.name).name, audio.duration_s)
-            work = await self._write(index, audio, request.writer(sink))
+            work = await self._write(index, audio, task.writer(sink))
         if work.unlabelled is not None:  # the transcript is whole all the same
             raise work.unlabelled
 
     async def _write(self, index: int, audio: OpenAudio | Tracks, writer: Writer) -> Transcription:
         """Write segments as they come, and the end of the format whatever stops them."""
         started_s = time.perf_counter()
-        work = self._engine.file(audio, vad=self._request.vad, by_voice=self._request.reading.by_voice)
+        work = self._engine.file(audio, vad=self._task.vad, by_voice=self._task.reading.by_voice)
         scribe = Scribe(audio, self._view, writer)
         following = asyncio.create_task(self._follow(index, work), name="follow")
         told = {self._engine.recognizer.name}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from asrctl.cli.sources import InputOptions
 from asrctl.errors import EXIT_INTERRUPTED, UsageError
 from asrctl.render import SUBTITLES, Format
+from asrctl.render.options import RenderOptions
 
 if TYPE_CHECKING:
     from asrctl.assembly import Plan
@@ -20,9 +22,8 @@ if TYPE_CHECKING:
     from asrctl.cli.in_turn import Inputs
     from asrctl.cli.live import LiveRequest
     from asrctl.cli.live_view import LiveView
-    from asrctl.cli.sources import InputOptions
     from asrctl.protocol.endpointing import Endpointing
-    from asrctl.render.options import RenderOptions
+    from asrctl.render.writer import Sink, Writer
     from asrctl.settings import Settings
     from asrctl.speakers.options import SpeakerOptions
     from asrctl.workers.standby import Standby
@@ -32,17 +33,19 @@ if TYPE_CHECKING:
 class Task:
     """What is to be transcribed, wherever that is done.
 
+    Files get their names only once they are complete, so that a later run can tell which are missing.
+
     Attributes:
-        names: Inputs; empty for a microphone.
-        reading: How they are read.
-        open_source: Opens the live source; None where inputs are read as fast as may be.
+        names: Inputs: paths, or "-"; empty for a microphone.
         outputs: A file for each input; None is standard output.
         format: What is written.
-        render: How it looks.
         settings: What is in force.
-        vad: Whether speech is looked for.
+        reading: How inputs are read.
+        open_source: Opens the live source; None where inputs are read as fast as may be.
+        render: How the format looks.
+        vad: Whether speech is looked for; False decodes everything.
         jobs: Inputs under way at once.
-        skipped: Inputs that were left out, since their transcripts exist; None where it was not looked.
+        skipped: Further inputs that were left out, since their transcripts exist; see `Tally`.
         quiet: Whether progress is not shown.
         append: Whether text goes behind what the file holds.
         wish: How a server is to cut live audio; None for its own way.
@@ -50,19 +53,25 @@ class Task:
     """
 
     names: Sequence[str]
-    reading: InputOptions
-    open_source: Callable[[], LiveSource] | None
     outputs: Sequence[Path | None]
     format: Format
-    render: RenderOptions
     settings: Settings
-    vad: bool
+    reading: InputOptions = field(default_factory=InputOptions)
+    open_source: Callable[[], LiveSource] | None = None
+    render: RenderOptions = field(default_factory=RenderOptions)
+    vad: bool = True
     jobs: int = 1
     skipped: int | None = None
     quiet: bool = False
     append: bool = False
     wish: Endpointing | None = None
     cluster: str | None = None
+
+    def writer(self, sink: Sink) -> Writer:
+        """What writes the format."""
+        from asrctl.render.formats import WRITERS
+
+        return WRITERS[self.format](sink, self.render)
 
 
 def run_elsewhere(
@@ -188,27 +197,16 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
 
             screen = LiveView(quiet=task.quiet)
             return await listen_to_all(engine, _in_turn(task, screen), _live_request(task), screen)
-        from asrctl.cli.at_once import FilesRequest
         from asrctl.cli.files import transcribe_files
         from asrctl.cli.foreign import is_through_server, tell_of_waiting
         from asrctl.cli.view import FileView
 
-        request = FilesRequest(
-            inputs=task.names,
-            outputs=task.outputs,
-            format=task.format,
-            reading=task.reading,
-            render=task.render,
-            vad=task.vad,
-            jobs=task.jobs,
-            skipped=task.skipped,
-        )
         with FileView(quiet=task.quiet) as view:
             if not is_through_server(plan):
-                return await transcribe_files(engine, request, view)
+                return await transcribe_files(engine, task, view)
             telling = asyncio.create_task(tell_of_waiting(engine, view.inform), name="waiting")
             try:
-                return await transcribe_files(engine, request, view)
+                return await transcribe_files(engine, task, view)
             finally:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)

@@ -152,7 +152,7 @@ def transcribe(
     cues = {"max_line_width": max_line_width, "max_lines": max_lines, "max_cps": max_cps}
     cues |= {"min_gap_s": min_gap, "word_by_word": word_by_word}
     render = _rendering(settings.word_timestamps, reading.has_speakers, paragraph_pause, cues)
-    task = Task(names, reading, open_source, outputs, wanted, render, settings, vad)
+    task = Task(names, outputs, wanted, settings, reading, open_source, render, vad)
     task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append, cluster=cluster)
     if server is None:
         _refuse_what_needs_a_server(source, api_key)

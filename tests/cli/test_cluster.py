@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from asrctl.cli.at_once import FilesRequest
 from asrctl.cli.batch import transcribe_on, work_of
 from asrctl.cli.sources import InputOptions
 from asrctl.cli.task import Task
@@ -19,7 +18,6 @@ from asrctl.cli.view import FileView
 from asrctl.cluster.batch import Batch
 from asrctl.cluster.work import Done, Failed, TaskLost, Work
 from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, NothingTranscribed
-from asrctl.render.options import RenderOptions
 from asrctl.settings import Settings
 from asrctl.transcript import AudioAccount, Segment, Timing, Transcript
 from tests.cluster.executors import Answer, Scripted
@@ -46,12 +44,12 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
-def request(folder: Path, *names: str) -> FilesRequest:
+def request(folder: Path, *names: str) -> Task:
     """Inputs and their outputs."""
-    return FilesRequest([*names], [folder / f"{name}.txt" for name in names], "txt")
+    return Task([*names], [folder / f"{name}.txt" for name in names], "txt", Settings())
 
 
-async def transcribed(wanted: FilesRequest, slots: int = 1, **answers: Answer) -> tuple[int, Scripted]:
+async def transcribed(wanted: Task, slots: int = 1, **answers: Answer) -> tuple[int, Scripted]:
     """Run it; gives the exit code, and what was submitted."""
     executor = Scripted(slots, **answers)
     with FileView() as view:
@@ -198,7 +196,7 @@ def test_machines_are_told_where_everything_is(tmp_path: Path, monkeypatch: pyte
     reading = InputOptions(files={"left.wav": "Anna"})
     settings = Settings(model="model.bin", workers=4)
     ask: Callable[..., Task] = lambda **changes: Task(  # noqa: E731
-        ["a.wav"], reading, None, [None], "srt", RenderOptions(), settings.overridden(**changes), True, 130
+        ["a.wav"], [None], "srt", settings.overridden(**changes), reading
     )
     work = work_of(ask())
     assert work.settings.model == str(tmp_path / "model.bin")

@@ -21,8 +21,9 @@ import soundfile
 import asrctl
 from asrctl.api import AsyncEngine
 from asrctl.assembly import prepare
-from asrctl.cli.files import FilesRequest, transcribe_files
+from asrctl.cli.files import transcribe_files
 from asrctl.cli.serve import options_of
+from asrctl.cli.task import Task
 from asrctl.cli.view import FileView
 from asrctl.errors import UsageError
 from asrctl.protocol import Status
@@ -267,12 +268,12 @@ def test_a_file_whose_provider_crashes_is_taken_over(
     plan = prepare(settings)
     reserve = replace(plan.reserves[0], prepare=lambda: prepare(Settings(provider="whisper_cpp")))
     monday = str(Path(asrctl.__file__).parent / "assets" / "monday.wav")
-    request = FilesRequest([monday], [None], "json", vad=False)
+    task = Task([monday], [None], "json", settings, vad=False)
 
     async def main() -> int:
         with FileView() as view:
             async with AsyncEngine.of(replace(plan, reserves=(reserve,)), settings) as engine:
-                return await transcribe_files(engine, request, view)
+                return await transcribe_files(engine, task, view)
 
     assert asyncio.run(main()) == 0
     printed = capsys.readouterr()
