@@ -85,7 +85,6 @@ class Executor(Protocol):
 
     def slots(self) -> int:
         """How many tasks run at once, at this moment."""
-        ...
 
     async def run(self, function: Callable[..., Any], *arguments: Any, light: bool = False) -> Any:
         """Call a function in a worker process that is free. Cancelling the call does not stop the task.
@@ -100,4 +99,3 @@ class Executor(Protocol):
             ProviderError: The function could not be called, or failed in a way that it does not answer.
             ServerError: The cluster cannot be reached any more.
         """
-        ...

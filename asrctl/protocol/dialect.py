@@ -144,33 +144,25 @@ class Dialect(Protocol):
 
     def opened(self) -> list[DialectOutput]:
         """The socket was accepted."""
-        ...
 
     def receive_text(self, text: str) -> list[DialectOutput]:
         """Take a text frame."""
-        ...
 
     def receive_binary(self, data: bytes) -> list[DialectOutput]:
         """Take a binary frame."""
-        ...
 
     def hear(self, event: Event) -> list[DialectOutput]:
         """Take an event of the session."""
-        ...
 
     def refused(self, refusal: Refusal) -> list[DialectOutput]:
         """No session could be begun; or it has ended, since more audio waits than the server may hold."""
-        ...
 
     def failed(self, reason: str) -> list[DialectOutput]:
         """The session ended through a fault."""
-        ...
 
     def going_away(self) -> list[DialectOutput]:
         """The server shuts down: what was fed is to be flushed, and the socket closed with 1012 once that is
         answered for. A socket without a session is closed at once."""
-        ...
 
     def check_time(self) -> list[DialectOutput]:
         """To be called a few times a second: time-outs."""
-        ...

@@ -23,7 +23,6 @@ class Guarded(Protocol):
     @property
     def is_accepted(self) -> bool:
         """Whether it is a WebSocket that was let in, and is not being closed."""
-        ...
 
 
 class Doorkeeper:

@@ -275,13 +275,11 @@ class ServedSession(ABC):
     @abstractmethod
     def end_socket(self) -> None:
         """Close the socket with 1012, if there is one."""
-        ...
 
     @property
     @abstractmethod
     def is_attached(self) -> bool:
         """Whether a socket is there."""
-        ...
 
     def report(self) -> None:
         """See whether it goes on; to be called a few times a second."""

@@ -125,7 +125,6 @@ class SocketShell(ABC):
     @abstractmethod
     def _has_session(self) -> bool:
         """Whether it belongs to somebody who was let in to a session."""
-        ...
 
     @abstractmethod
     def _take_text(self, text: str) -> None: ...
@@ -136,22 +135,18 @@ class SocketShell(ABC):
     @abstractmethod
     def _control(self, ping: bool) -> None:
         """A control frame or a fragment came, which the socket answers by itself."""
-        ...
 
     @abstractmethod
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket."""
-        ...
 
     @abstractmethod
     def check(self) -> None:
         """To be called now and then: time-outs."""
-        ...
 
     @abstractmethod
     def leave(self) -> None:
         """The socket is gone; may be called twice."""
-        ...
 
 
 def _code(code: object) -> str:

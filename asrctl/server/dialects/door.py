@@ -61,15 +61,12 @@ class Entrance(Protocol):
 
     def keys(self, handshake: Handshake) -> Sequence[str]:
         """Keys that are offered in the dialect's own ways; `Authorization: Bearer` is looked at anyway."""
-        ...
 
     def greet(self, handshake: Handshake, denial: Denial | None) -> Welcome | Denial:
         """Let a client in, or not. `denial` is about its key, for a dialect that knows other keys."""
-        ...
 
     def deny(self, denial: Denial) -> Response:
         """How the dialect says no; the headers of the denial are to be in it."""
-        ...
 
 
 class DialectDoor:

@@ -37,11 +37,9 @@ class Transport(Protocol):
 
     def send(self, frame: str | bytes, *, droppable: bool) -> None:
         """Send a frame; a droppable one is left out for a client that does not read."""
-        ...
 
     def finish(self, code: int, reason: str) -> None:
         """Close, after what was sent."""
-        ...
 
 
 class Driver:

@@ -33,15 +33,12 @@ class SessionListener(Protocol):
 
     def hear(self, event: Event) -> None:
         """Take an event of it; `Finished` is the last."""
-        ...
 
     def failed(self, reason: str) -> None:
         """It has ended through a fault; nothing more is heard of it."""
-        ...
 
     def end(self) -> None:
         """The server ends: close the socket now."""
-        ...
 
 
 class DialectSession(ServedSession):
