@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +16,8 @@ from asrctl.cli.model_options import Model, Provider
 from asrctl.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from asrctl.assembly import Plan
     from asrctl.audio.vad import SileroWeights
-    from asrctl.protocol import Limits
     from asrctl.server.files.limits import FileLimits
     from asrctl.server.options import NamedModel, ServeOptions, Streaming
     from asrctl.settings import ServeSettings, Settings
@@ -150,6 +147,7 @@ def options_of(settings: Settings) -> ServeOptions:
     from asrctl.policy.admission import AdmissionOptions
     from asrctl.policy.ladder import LadderOptions
     from asrctl.policy.priority import Source
+    from asrctl.protocol import Limits
     from asrctl.server.dialects.announcement import check_announced
     from asrctl.server.options import Models, ServeOptions
 
@@ -164,37 +162,29 @@ def options_of(settings: Settings) -> ServeOptions:
         fallback=_suiting(main, fallback, settings.serve.fallback_model),
     )
     by_source = {Source.SYSTEM: chosen.max_system_sessions} if chosen.max_system_sessions else {}
+    same = _shared(ServeOptions, chosen) | {
+        "zeroconf": chosen.zeroconf and check_announced(chosen.wyoming_port),
+        "allow_origins": frozenset(chosen.allow_origins),
+    }
     return ServeOptions(
         models=models,
         streaming=None if first.is_pooled else _streaming(first, main),
         pool=pool_options(plan),
         stream=stream_options(plan.decode, settings.vad, settings.live),
-        host=chosen.host,
-        port=chosen.port,
-        node=chosen.node,
-        wyoming_port=chosen.wyoming_port,
-        zeroconf=chosen.zeroconf and check_announced(chosen.wyoming_port),
-        page=chosen.page,
-        api_key=chosen.api_key,
-        allow_origins=frozenset(chosen.allow_origins),
-        limits=_limits(chosen),
-        window_s=chosen.window_s,
-        hold_s=chosen.hold_s,
-        spool_s=chosen.spool_s,
-        max_lag_s=chosen.max_lag_s,
-        max_connections=chosen.max_connections,
-        max_connections_per_peer=chosen.max_connections_per_peer,
-        resume_ttl_s=chosen.resume_ttl_s,
-        drain_s=chosen.drain_s,
-        grace_s=chosen.grace_s,
-        watchdog_s=chosen.watchdog_s,
-        retry_s=chosen.retry_s,
+        limits=Limits(**_shared(Limits, chosen)),
         files=_file_limits(chosen),
         speakers_dir=_speakers_dir(settings),
         admission=AdmissionOptions(max_sessions=chosen.max_sessions, max_by_source=by_source),
         ladder=LadderOptions(**asdict(settings.ladder)),
         turns_from=turns_from,
+        **same,
     )
+
+
+def _shared(kind: type[Any], chosen: ServeSettings) -> dict[str, Any]:
+    """The settings that options of a kind have too, by the same names."""
+    names = [field.name for field in fields(kind)]
+    return {name: getattr(chosen, name) for name in names if hasattr(chosen, name)}
 
 
 def _turns_from(settings: Settings) -> Path | None:
@@ -203,17 +193,6 @@ def _turns_from(settings: Settings) -> Path | None:
     from asrctl.models.turn_weights import resolve_turn
 
     return resolve_turn(ModelStore(settings.models_dir).root).parent if settings.live.end_of_turn else None
-
-
-def _limits(chosen: ServeSettings) -> Limits:
-    from asrctl.protocol import Limits
-
-    return Limits(
-        max_message_bytes=chosen.max_message_bytes,
-        max_messages_per_s=chosen.max_messages_per_s,
-        handshake_timeout_s=chosen.handshake_timeout_s,
-        idle_timeout_s=chosen.idle_timeout_s,
-    )
 
 
 def _file_limits(chosen: ServeSettings) -> FileLimits:

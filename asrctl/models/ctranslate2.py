@@ -8,7 +8,6 @@ then u32 number of aliases, per alias two strings. A string is u16 length, count
 from __future__ import annotations
 
 import json
-import mmap
 import struct
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.errors import ModelError
+from asrctl.models.files import mapped
 
 _BFLOAT16 = 5
 _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16, _BFLOAT16: np.uint16}
@@ -124,10 +124,11 @@ class _Parts:
     """Files read as one, end to end, through mappings: only what straddles a seam is copied."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._maps = [_mapped(path) for path in paths]
+        # Not closed here: arrays keep a mapping alive, and the last one to go unmaps it.
+        self._maps = [memoryview(mapped(path)) for path in paths]
         self._starts = [0]
-        for mapped in self._maps:
-            self._starts.append(self._starts[-1] + len(mapped))
+        for each in self._maps:
+            self._starts.append(self._starts[-1] + len(each))
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -141,17 +142,6 @@ class _Parts:
         if missing and index + 1 < len(self._maps):
             return bytes(piece) + bytes(self.read(self._starts[index + 1], missing))
         return piece
-
-
-def _mapped(path: Path) -> memoryview:
-    try:
-        with path.open("rb") as file:
-            # Not closed here: arrays keep the mapping alive, and the last one to go unmaps it.
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
-    except ValueError as error:  # mmap's word for an empty file
-        raise ModelError(f"the model {path} is empty: fetch or copy it again") from error
 
 
 def read_vocabulary(directory: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -194,6 +195,21 @@ def checksum_of(path: Path, progress: Progress | None = None, algorithm: str = S
             if progress:
                 progress(f"verifying {path.name}", done_bytes, size_bytes)
     return digest.hexdigest()
+
+
+def mapped(path: Path) -> mmap.mmap:
+    """A model's file, mapped into memory for reading.
+
+    Raises:
+        ModelError: It cannot be read, or is empty.
+    """
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
+    except ValueError as error:  # mmap's word for an empty file
+        raise ModelError(f"the model {path} is empty: fetch or copy it again") from error
 
 
 @dataclass(frozen=True, slots=True)

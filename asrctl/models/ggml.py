@@ -9,12 +9,12 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from asrctl.errors import ModelError
+from asrctl.models.files import mapped
 from asrctl.models.layout import N_FREQUENCIES, N_TEXT_TOKENS, Dimensions, GgmlType
 
 _MAGIC = 0x67676D6C
@@ -120,16 +120,14 @@ def open_ggml(path: Path) -> GgmlStream:
         ModelError: as `check_ggml` does.
     """
     info = check_ggml(path)
-    with path.open("rb") as file:
-        # Not closed here: the views keep the mapping alive, and the last one to go unmaps it.
-        mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    data = memoryview(mapped(path))  # not closed here: the last view to go unmaps it
 
     def tensors() -> Iterator[Tensor]:
         for place in info.tensors:
             end = place.offset_bytes + place.type.size_bytes(place.shape)
-            yield Tensor(place.name, place.shape, place.type, mapped[place.offset_bytes : end])
+            yield Tensor(place.name, place.shape, place.type, data[place.offset_bytes : end])
 
-    return GgmlStream(bytes(mapped[: info.head_bytes]), tensors())
+    return GgmlStream(bytes(data[: info.head_bytes]), tensors())
 
 
 def check_ggml(path: Path) -> GgmlInfo:
@@ -141,19 +139,8 @@ def check_ggml(path: Path) -> GgmlInfo:
         ModelError: unreadable, not a whisper.cpp file, cut short, or with dimensions, tensors
             or lengths that no Whisper has.
     """
-    with _mapped(path) as data:
+    with mapped(path) as data:
         return _parse(_Cursor(data, path))
-
-
-@contextmanager
-def _mapped(path: Path) -> Iterator[mmap.mmap]:
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield data
-    except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
-    except ValueError as error:  # mmap's word for an empty file
-        raise ModelError(f"the model {path} is empty: fetch or copy it again") from error
 
 
 class _Cursor:

@@ -98,11 +98,6 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
-    """End the session at once, if there is one, and give its place back; what is pending is dropped."""
-
-
-@dataclass(frozen=True, slots=True)
 class SendText:
     """Send a text frame; `droppable` ones are left out for a client that does not read."""
 
@@ -134,9 +129,7 @@ class Note:
     detail: dict[str, object] = field(default_factory=dict)
 
 
-DialectOutput = (
-    Open | Feed | Reformat | Flush | Discard | Finish | Leave | SendText | SendBytes | CloseSocket | Note
-)
+DialectOutput = Open | Feed | Reformat | Flush | Discard | Finish | SendText | SendBytes | CloseSocket | Note
 
 
 class Dialect(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,7 +22,7 @@ from asrctl.server.dialects.registry import Registry
 from asrctl.server.files.door import Door, Endpoint
 from asrctl.server.files.routes import file_routes, say_openai
 from asrctl.server.files.service import FileService
-from asrctl.server.gate import Denial, Gate
+from asrctl.server.gate import Denial, Gate, headers_of, unavailable
 from asrctl.server.hub import Hub
 from asrctl.server.metrics import CONTENT_TYPE
 from asrctl.server.pages import add_file_readings, add_readings, capabilities, readiness
@@ -90,14 +90,14 @@ class Application:
         """A session's socket; whatever is wrong is said in HTTP, before the upgrade."""
         named = self._hub.find(websocket.query_params.get("session", ""))
         resuming = isinstance(named, LiveSession)
-        denial = self._gate.check(_headers(websocket.headers), websocket.scope["subprotocols"])
+        denial = self._gate.check(headers_of(websocket), websocket.scope["subprotocols"])
         place = None
         if denial is None and resuming and len(self.connections) >= self._most_connections:
-            denial = _unavailable(Refusal("too many sockets are open", 1))
+            denial = unavailable(Refusal("too many sockets are open", 1))
         if denial is None and not resuming:
             admitted = self._admit()
             if isinstance(admitted, Refusal):
-                denial = _unavailable(admitted)
+                denial = unavailable(admitted)
             else:
                 place = admitted
         if denial is not None:
@@ -161,32 +161,32 @@ class Application:
     async def _ready(self, request: Request) -> Response:
         """200 while speech is really decoded, else 503 with the reason; with `?room` also if there is no
         place for another session, so that a balancer sends it elsewhere."""
-        if denial := self._gate.check_host(_headers(request.headers)):
+        if denial := self._gate.check_host(headers_of(request)):
             return self._refusal(denial)
         body = readiness(self._hub, for_another="room" in request.query_params)
         return JSONResponse(body, *((200, None) if body["ready"] else (503, {"Retry-After": "1"})))
 
     async def _capabilities(self, request: Request) -> Response:
         """What this server is and has."""
-        if denial := self._gate.check_page(_headers(request.headers)):
+        if denial := self._gate.check_page(headers_of(request)):
             return self._refusal(denial)
         return JSONResponse(capabilities(self._hub))
 
     async def _metrics(self, request: Request) -> Response:
         """For Prometheus."""
-        if denial := self._gate.check_page(_headers(request.headers)):
+        if denial := self._gate.check_page(headers_of(request)):
             return self._refusal(denial)
         return Response(self._hub.metrics.text(), media_type=CONTENT_TYPE)
 
     async def _render(self, request: Request) -> ASGIApp:
         """Finals as a file of the format that `?format=` names."""
-        if denial := self._gate.check_page(_headers(request.headers)):
+        if denial := self._gate.check_page(headers_of(request)):
             return self._refusal(denial)
         return await self._render_door.answer(request)
 
     async def _file(self, request: Request) -> Response:
         """A file of the page, which holds nothing that would need the key."""
-        if denial := self._gate.check_host(_headers(request.headers)):
+        if denial := self._gate.check_host(headers_of(request)):
             return self._refusal(denial)
         name = request.path_params.get("name", INDEX)
         return self._page.answer(name, request.headers.get("if-none-match", ""))
@@ -194,14 +194,6 @@ class Application:
     def _refusal(self, denial: Denial) -> Response:
         self._hub.metrics.rejected.labels(denial.reason).inc()
         return _response(denial)
-
-
-def _headers(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def _unavailable(refusal: Refusal) -> Denial:
-    return Denial(503, "capacity", refusal.reason, {"Retry-After": str(refusal.retry_after_s)})
 
 
 def _response(denial: Denial) -> Response:

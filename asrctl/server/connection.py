@@ -28,10 +28,8 @@ from asrctl.protocol import (
 from asrctl.server.hub import Hub
 from asrctl.server.native import NativeSessions, overload
 from asrctl.server.session import LiveSession
-from asrctl.server.shell import CLOSE_TIMEOUT_S, SocketShell
+from asrctl.server.shell import SocketShell
 from asrctl.transcript import SAMPLE_RATE_HZ
-
-_CLOSE_TIMEOUT_S = CLOSE_TIMEOUT_S
 
 
 class Connection(SocketShell):
@@ -39,7 +37,7 @@ class Connection(SocketShell):
 
     def __init__(self, websocket: WebSocket, hub: Hub, session_id: str | None) -> None:
         """`session_id` is the place that was given to it, None for one that came to resume."""
-        super().__init__(websocket, hub, _CLOSE_TIMEOUT_S)
+        super().__init__(websocket, hub)
         self._sessions = NativeSessions(hub)
         self._place = session_id
         self.opened_s = hub.clock()

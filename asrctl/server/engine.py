@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from asrctl.errors import AsrctlError, ModelError, ProviderError
 from asrctl.policy.chain import ChainOptions
@@ -12,7 +12,7 @@ from asrctl.policy.ladder import MEASURES, Level, Measures
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.decoder import MeteredDecoder
-from asrctl.server.load import Decoded, LoadMeter
+from asrctl.server.load import LoadMeter
 from asrctl.server.options import NamedModel, ServeOptions
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import PooledRecognizer
@@ -147,10 +147,6 @@ class Engine:
     def pids(self) -> list[int]:
         """Process ids of the workers, and of a streaming provider's processes."""
         return self.recognizer.pids()
-
-    def listen(self, decoded: Callable[[Decoded, Mapping[str, float]], None]) -> None:
-        """Have somebody told of each decode."""
-        self.decoder.decoded = decoded
 
     async def wait_asked(self, timeout_s: float) -> None:
         """Wait until each worker process was told what to load: it does so without this one's help."""

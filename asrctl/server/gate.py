@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from starlette.requests import HTTPConnection
+
+from asrctl.policy.admission import Refusal
 from asrctl.protocol import SUBPROTOCOL
 from asrctl.server.options import is_loopback
 
@@ -23,6 +26,16 @@ class Denial:
     reason: str
     message: str
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def unavailable(refusal: Refusal) -> Denial:
+    """There is no place for a session."""
+    return Denial(503, "capacity", refusal.reason, {"Retry-After": str(refusal.retry_after_s)})
+
+
+def headers_of(connection: HTTPConnection) -> dict[str, str]:
+    """Headers by their names, which ASGI gives in lower case; of those that come twice the last."""
+    return dict(connection.headers.items())
 
 
 class Gate:

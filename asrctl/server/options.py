@@ -64,34 +64,16 @@ class Streaming:
 class ServeOptions:
     """How a server behaves. Times in seconds.
 
+    What is a setting of the section `serve`, too, is described by `asrctl.settings.values.ServeSettings`.
+
     Attributes:
         models: What decodes.
         pool: How workers are kept.
         stream: How each session is cut and decoded.
         streaming: What comes before the models; None for nothing.
-        host: Address to listen on.
-        port: TCP port; 0 takes a free one.
-        node: This server's name among others, which its sessions' ids begin with; empty for none.
-        wyoming_port: TCP port for clients that speak Wyoming; 0 takes a free one, None for none.
-        zeroconf: Whether that port is announced on the local network.
-        page: Whether `/` serves the page for browsers.
-        api_key: What clients must know; empty for nothing.
-        allow_origins: Web origins that may connect besides those of this machine.
         certificate: PEM file of the chain, for TLS; None for none.
         private_key: PEM file of its key; None if that is in `certificate`.
         limits: What one connection may do.
-        window_s: Audio that a client may send beyond the last ack.
-        hold_s: Audio of one session that is held in memory; acks stop there.
-        spool_s: The same for `system` audio that is held back on disk under load.
-        max_lag_s: How far finals of `mic` audio may be behind; the oldest speech beyond is declared dropped.
-        max_connections: Connections of all kinds at once; never fewer than all sessions need.
-        max_connections_per_peer: The same for one address; 0 for no bound of its own.
-        resume_ttl_s: How long a session lives without a socket.
-        drain_s: How long a shutdown waits for sessions to end, or to fall silent and go on elsewhere.
-        grace_s: How long it waits for finals then.
-        watchdog_s: A decode may take so long, and twice its audio; then its worker is replaced. A server
-            where nothing is decoded for so long although work waits is not ready.
-        retry_s: When a model that failed is tried again for the first time.
         files: What uploaded files may take.
         speakers_dir: Where the weights that tell speakers apart are, or will be; None where none can be had.
         admission: How many sessions.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
@@ -10,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asrctl.errors import UsageError
-from asrctl.render.formats import WRITERS
-from asrctl.render.options import RenderOptions
+from asrctl.render import formats
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Transcript
 
 MAX_BODY_BYTES = 4 << 20
@@ -35,7 +33,7 @@ def rendered(name: str, body: bytes) -> str:
     """A transcript in a format.
 
     Args:
-        name: One of `WRITERS`.
+        name: One of `formats.WRITERS`.
         body: A JSON object: `segments`, a list of `{start_s, end_s, text, confidence?, speaker?}` in order of
             time, and what is known of `source`, `model`, `provider`, `language` and `audio`, the account of
             `done`.
@@ -43,16 +41,9 @@ def rendered(name: str, body: bytes) -> str:
     Raises:
         UsageError: There is no such format, or the body is not as described.
     """
-    writer_of = next((writer for known, writer in WRITERS.items() if known == name), None)
-    if writer_of is None:
-        raise UsageError(f"there is no format {name!r}: known are {', '.join(WRITERS)}")
-    transcript = _transcript(_object(body))
-    sink = io.StringIO()
-    writer = writer_of(sink, RenderOptions(speakers=bool(transcript.speakers)))
-    for segment in transcript.segments:
-        writer.segment(segment)
-    writer.finish(transcript)
-    return sink.getvalue()
+    if (known := formats.named(name)) is None:
+        raise UsageError(f"there is no format {name!r}: known are {', '.join(formats.WRITERS)}")
+    return formats.rendered(_transcript(_object(body)), known)
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -61,7 +61,7 @@ class Server:
         self.journal = journal or Journal(node=options.node)
         self.engine = engine
         metrics = Metrics(options.node)
-        engine.listen(metrics.decoded)
+        engine.decoder.decoded = metrics.decoded
         self.doorkeeper = Doorkeeper(
             affordable(options.connections),
             options.connections_per_peer,

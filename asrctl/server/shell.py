@@ -18,17 +18,16 @@ MAX_UNSENT_BYTES = 1 << 20
 """A client that does not read is cut off at so much."""
 _FEW_UNSENT = 8
 """Beyond so many messages unsent, what can be left out is left out."""
-CLOSE_TIMEOUT_S = 5.0
+_CLOSE_TIMEOUT_S = 5.0
+"""How long a client has to take what is sent before the close frame."""
 
 
 class SocketShell(ABC):
     """What goes in and out; what it means is for the classes below."""
 
-    def __init__(self, websocket: WebSocket, hub: Hub, close_timeout_s: float = CLOSE_TIMEOUT_S) -> None:
-        """`close_timeout_s` is how long a client has to take what is sent before the close frame."""
+    def __init__(self, websocket: WebSocket, hub: Hub) -> None:
         self._websocket = websocket
         self._hub = hub
-        self._close_timeout_s = close_timeout_s
         self._unsent: deque[str | bytes] = deque()
         self._unsent_bytes = 0
         self._close: Close | None = None
@@ -46,7 +45,7 @@ class SocketShell(ABC):
         try:
             await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
             if self._close is not None:
-                await asyncio.wait((writer,), timeout=self._close_timeout_s)
+                await asyncio.wait((writer,), timeout=_CLOSE_TIMEOUT_S)
         finally:
             for task in (reader, writer):
                 task.cancel()
@@ -139,10 +138,6 @@ class SocketShell(ABC):
     @abstractmethod
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket."""
-
-    @abstractmethod
-    def check(self) -> None:
-        """To be called now and then: time-outs."""
 
     @abstractmethod
     def leave(self) -> None:

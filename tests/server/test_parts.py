@@ -16,7 +16,7 @@ from asrctl import protocol
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.priority import Kind, Ticket
 from asrctl.providers.base import ModelSpec
-from asrctl.server import connection
+from asrctl.server import connection, shell
 from asrctl.server.gate import Gate
 from asrctl.server.journal import Journal
 from asrctl.server.load import WORK, LoadMeter, SessionCost, work_of
@@ -198,7 +198,7 @@ class Stalled:
 
 def test_a_reader_that_never_reads(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits to be sent is bounded: partials are left out first, then the socket is closed."""
-    monkeypatch.setattr(connection, "_CLOSE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(shell, "_CLOSE_TIMEOUT_S", 0.01)
     status, partial = protocol.Status(1, 0, "load", "m"), protocol.Partial(0, 0, 0, "x" * 10_000, "")
 
     async def stall() -> tuple[int, int]:

@@ -25,7 +25,6 @@ class DeepgramEntrance:
 
     name = "deepgram"
     paths: tuple[str, ...] = ("/v1/listen", "/v1/listen/")
-    needs_place = False
     max_message_bytes: int | None = None
 
     def __init__(self, hub: Hub) -> None:

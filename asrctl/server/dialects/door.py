@@ -15,7 +15,7 @@ from asrctl.policy.admission import Refusal
 from asrctl.protocol.dialect import Dialect
 from asrctl.server.dialects.registry import Registry
 from asrctl.server.dialects.socket import DialectSocket
-from asrctl.server.gate import Denial, Gate
+from asrctl.server.gate import Denial, Gate, headers_of, unavailable
 from asrctl.server.hub import Hub
 
 
@@ -50,13 +50,11 @@ class Entrance(Protocol):
     Attributes:
         name: For the log.
         paths: Where.
-        needs_place: Whether a socket has a place from the beginning, or only a session.
         max_message_bytes: The longest message; None for what is usual.
     """
 
     name: str
     paths: tuple[str, ...]
-    needs_place: bool
     max_message_bytes: int | None
 
     def keys(self, handshake: Handshake) -> Sequence[str]:
@@ -86,19 +84,16 @@ class DialectDoor:
         return [WebSocketRoute(path, serve) for path in entrance.paths]
 
     async def _serve(self, entrance: Entrance, websocket: WebSocket) -> None:
-        headers = {name.lower(): value for name, value in websocket.headers.items()}
         offered = tuple(websocket.scope["subprotocols"])
-        welcome = self._greet(
-            entrance, Handshake(websocket.url.path, websocket.query_params, headers, offered)
-        )
-        place = self._place(entrance) if isinstance(welcome, Welcome) else None
-        denial = _unavailable(place) if isinstance(place, Refusal) else welcome
-        if isinstance(denial, Denial):
-            self._hub.metrics.rejected.labels(denial.reason).inc()
-            await websocket.send_denial_response(entrance.deny(denial))
+        handshake = Handshake(websocket.url.path, websocket.query_params, headers_of(websocket), offered)
+        welcome = self._greet(entrance, handshake)
+        if isinstance(welcome, Welcome) and (full := self._full()) is not None:
+            welcome = unavailable(full)
+        if isinstance(welcome, Denial):
+            self._hub.metrics.rejected.labels(welcome.reason).inc()
+            await websocket.send_denial_response(entrance.deny(welcome))
             return
-        assert isinstance(welcome, Welcome) and not isinstance(place, Refusal)
-        socket = DialectSocket(websocket, self._hub, entrance.name, welcome.dialect, place)
+        socket = DialectSocket(websocket, self._hub, entrance.name, welcome.dialect)
         try:
             answer = [(name.encode(), value.encode()) for name, value in (welcome.headers or {}).items()]
             if entrance.max_message_bytes is not None:
@@ -117,14 +112,10 @@ class DialectDoor:
             handshake, self._gate.check_key(handshake.headers, keys=entrance.keys(handshake))
         )
 
-    def _place(self, entrance: Entrance) -> str | Refusal | None:
-        """The place of a socket that needs one; for others only whether there would be one."""
+    def _full(self) -> Refusal | None:
+        """Why there would be no place for a session; it is taken once one is begun."""
         admitted = self._hub.admit()
-        if isinstance(admitted, Refusal) or entrance.needs_place:
+        if isinstance(admitted, Refusal):
             return admitted
         self._hub.release(admitted)
         return None
-
-
-def _unavailable(refusal: Refusal) -> Denial:
-    return Denial(503, "capacity", refusal.reason, {"Retry-After": str(refusal.retry_after_s)})

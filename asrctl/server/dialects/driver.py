@@ -17,7 +17,6 @@ from asrctl.protocol.dialect import (
     Feed,
     Finish,
     Flush,
-    Leave,
     Note,
     Open,
     Reformat,
@@ -49,9 +48,7 @@ class Driver:
     the socket is gone.
     """
 
-    def __init__(
-        self, name: str, dialect: Dialect, hub: Hub, transport: Transport, place: str | None = None
-    ) -> None:
+    def __init__(self, name: str, dialect: Dialect, hub: Hub, transport: Transport) -> None:
         """Begin with the socket accepted.
 
         Args:
@@ -59,13 +56,11 @@ class Driver:
             dialect: Fresh.
             hub: The server's sessions.
             transport: Where frames go.
-            place: What `Hub.admit` gave at the door; the first session has it.
         """
         self._name = name
         self._dialect = dialect
         self._hub = hub
         self._transport = transport
-        self._place = place
         self._session: DialectSession | None = None
         self.closed = False
         """Whether the socket is being closed: nothing more is taken or sent."""
@@ -74,9 +69,9 @@ class Driver:
         """Since when it has had no session."""
 
     @property
-    def has_place(self) -> bool:
-        """Whether it has a session, or a place for one."""
-        return self._place is not None or self._session is not None
+    def has_session(self) -> bool:
+        """Whether it has a session."""
+        return self._session is not None
 
     # What comes from the socket
 
@@ -106,9 +101,6 @@ class Driver:
         """The socket is gone: so is the session. May be called twice."""
         self.closed = True
         self._leave()
-        if self._place is not None:
-            self._hub.release(self._place)
-            self._place = None
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket, whatever the dialect would say."""
@@ -168,8 +160,6 @@ class Driver:
                 self._close(output)
             elif isinstance(output, Note):
                 self._hub.journal.note(output.event, dialect=self._name, **output.detail)
-            elif isinstance(output, Leave):
-                self._leave()
             elif (problem := self._ask(output)) is not None:
                 self._do(problem)
                 return
@@ -177,9 +167,8 @@ class Driver:
     def _open(self, output: Open) -> list[DialectOutput] | None:
         """Begin a session; what the dialect says if there is none to be had."""
         self._leave()
-        place, self._place = self._place, None
         try:
-            opened = begin(self._hub, output.request, self, self._name, place)
+            opened = begin(self._hub, output.request, self, self._name)
         except UsageError as error:
             return self._dialect.failed(str(error))
         if isinstance(opened, Refusal):

@@ -47,7 +47,6 @@ class RealtimeEntrance:
 
     name = "openai"
     paths: tuple[str, ...] = spellings("/realtime")
-    needs_place = False
     max_message_bytes: int | None = MAX_MESSAGE_BYTES
 
     def __init__(self, hub: Hub) -> None:

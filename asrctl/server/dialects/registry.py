@@ -25,8 +25,8 @@ class Registry:
         return len(self._drivers)
 
     def _make_way(self) -> None:
-        """Where too many have neither a session nor a place for one, the one that waits longest goes."""
-        waiting = [each for each in self._bounded if not (each.has_place or each.closed)]
+        """Where too many have no session, the one that waits longest goes."""
+        waiting = [each for each in self._bounded if not (each.has_session or each.closed)]
         if len(waiting) >= MAX_WAITING:
             oldest = min(waiting, key=lambda each: each.waits_since_s)
             oldest.close(CloseCode.OVERLOAD, "too many sockets are open without a session")

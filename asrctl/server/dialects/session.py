@@ -99,7 +99,7 @@ class DialectSession(ServedSession):
 
 
 def begin(
-    hub: Hub, request: SessionRequest, listener: SessionListener, dialect: str, place: str | None = None
+    hub: Hub, request: SessionRequest, listener: SessionListener, dialect: str
 ) -> DialectSession | Refusal:
     """Begin a session.
 
@@ -108,13 +108,11 @@ def begin(
         request: What is asked for.
         listener: Told of what is heard.
         dialect: Its name, for the log.
-        place: What `Hub.admit` gave earlier; None to be admitted now. It is the session's from here on, or
-            free again where the session is refused.
 
     Raises:
         UsageError: It asks for what this server does not have.
     """
-    admitted = place or hub.admit()
+    admitted = hub.admit()
     if isinstance(admitted, Refusal):
         hub.metrics.rejected.labels("capacity").inc()
         return admitted

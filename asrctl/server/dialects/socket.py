@@ -27,12 +27,10 @@ class DialectSocket(SocketShell):
     control frames, and messages without a session, which nobody needs so many of, end the socket.
     """
 
-    def __init__(
-        self, websocket: WebSocket, hub: Hub, name: str, dialect: Dialect, place: str | None
-    ) -> None:
+    def __init__(self, websocket: WebSocket, hub: Hub, name: str, dialect: Dialect) -> None:
         """See `Driver`."""
         super().__init__(websocket, hub)
-        self.driver = Driver(name, dialect, hub, self, place)
+        self.driver = Driver(name, dialect, hub, self)
         rate = hub.options.limits.max_messages_per_s
         self._messages = TokenBucket(rate, _BURST_S, hub.clock)
         self._controls = TokenBucket(rate, _BURST_S, hub.clock)
@@ -49,7 +47,7 @@ class DialectSocket(SocketShell):
 
     @property
     def _has_session(self) -> bool:
-        return self.driver.has_place
+        return self.driver.has_session
 
     async def _pace(self) -> None:
         if not (self._has_session or self._sessionless.take()):
@@ -75,10 +73,6 @@ class DialectSocket(SocketShell):
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket, and end the session."""
         self.driver.close(code, reason)
-
-    def check(self) -> None:
-        """Time-outs."""
-        self.driver.check()
 
     def leave(self) -> None:
         """The socket is gone."""

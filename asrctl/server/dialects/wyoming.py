@@ -49,7 +49,7 @@ class WyomingPort:
         self.port: int
         self.address, self.port = self._socket.getsockname()[:2]
         self._server: asyncio.Server | None = None
-        self._connections: set[WyomingConnection] = set()
+        self.connections: set[WyomingConnection] = set()
 
     @property
     def url(self) -> str:
@@ -69,20 +69,12 @@ class WyomingPort:
         model = ServedModel(shown.name, shown.multilingual, __version__)
         return WyomingDialect(model, limits.idle_timeout_s, self.hub.clock)
 
-    def entered(self, connection: WyomingConnection) -> None:
-        """A connection was made."""
-        self._connections.add(connection)
-
-    def left(self, connection: WyomingConnection) -> None:
-        """A connection is gone."""
-        self._connections.discard(connection)
-
     def close(self) -> None:
         """End at once."""
         if self._server is not None:
             self._server.close()
         self._socket.close()
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.transport.abort()
 
 
@@ -114,14 +106,14 @@ class WyomingConnection(asyncio.Protocol):
     @property
     def is_accepted(self) -> bool:
         """Whether it has a session."""
-        return self._driver.has_place
+        return self._driver.has_session
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Refuse one that is too many."""
         self.transport = cast(asyncio.Transport, transport)
-        self._port.entered(self)
+        self._port.connections.add(self)
         if self._port.doorkeeper.enter(self):
             self._kept.enter_context(self._port.registry.kept(self._driver, may_wait=True))
         else:
@@ -133,7 +125,7 @@ class WyomingConnection(asyncio.Protocol):
         """Give its place back."""
         self._backlog.clear()
         self._port.doorkeeper.leave(self)
-        self._port.left(self)
+        self._port.connections.discard(self)
         self._kept.close()
         self._driver.leave()
 
@@ -174,7 +166,7 @@ class WyomingConnection(asyncio.Protocol):
         if events := self._dialect.events - before:
             self._unpaid += events
             self.idle_since_s = self._loop.time()
-            if not (self._driver.has_place or self._dialect.is_waiting or self._idle_events.take(events)):
+            if not (self._driver.has_session or self._dialect.is_waiting or self._idle_events.take(events)):
                 self._driver.close(CloseCode.POLICY, "too_many_messages")
         if self._backlog and not self._driver.closed:
             self._look_soon()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
+from typing import cast
 
 from asrctl.protocol.openai.answer import Result
 from asrctl.protocol.openai.request import AnswerFormat
-from asrctl.render.formats import WRITERS
-from asrctl.render.options import RenderOptions
+from asrctl.render import Format, formats
 from asrctl.transcript import AudioAccount, Timing, Transcript
 
 Body = tuple[bytes, str]
@@ -48,10 +47,4 @@ def _text(result: Result, answer: AnswerFormat) -> str:
         audio=AudioAccount(),
         timing=Timing(0.0, 0.0, 0.0),
     )
-    sink = io.StringIO()
-    options = RenderOptions(speakers=bool(transcript.speakers))
-    writer = WRITERS["srt" if answer == "srt" else "vtt" if answer == "vtt" else "tsv"](sink, options)
-    for segment in transcript.segments:
-        writer.segment(segment)
-    writer.finish(transcript)
-    return sink.getvalue()
+    return formats.rendered(transcript, cast(Format, answer))

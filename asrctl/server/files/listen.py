@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import uuid
 from datetime import UTC, datetime
@@ -11,9 +10,8 @@ from pathlib import Path
 
 from asrctl import __version__
 from asrctl.protocol.deepgram.errors import error_body, error_headers
-from asrctl.protocol.deepgram.query import RecordingOptions, recording_options
+from asrctl.protocol.deepgram.query import recording_options
 from asrctl.protocol.deepgram.shapes import Origin, recording_body
-from asrctl.protocol.openai.answer import Result
 from asrctl.protocol.openai.errors import Refusal, bad_request
 from asrctl.server.files.answers import Said, json_body
 from asrctl.server.files.exchange import Exchange
@@ -52,14 +50,10 @@ class Listen:
             async with received_body(exchange, self._service.limits) as upload:
                 path = upload.file
                 sha256 = await asyncio.to_thread(_sha256, path)
-                result = await exchange.attended(self._result(path, options))
+                result = await exchange.attended(self._service.result(path, options.file))
         headers = {"dg-request-id": origin.request_id, "x-asrctl-model": origin.model, **(options.told or {})}
         body = json_body(recording_body(result, options, origin, sha256))
         await exchange.answer(200, *body, headers)
-
-    async def _result(self, path: Path, options: RecordingOptions) -> Result:
-        async with self._service.desk(), contextlib.aclosing(self._service.work(path, options.file)) as work:
-            return await work.result()
 
 
 def _sha256(path: Path) -> str:

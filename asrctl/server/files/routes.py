@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 
 from starlette.routing import Route
@@ -106,14 +106,14 @@ class Files:
             if request.stream:
                 await exchange.attended(self._stream(exchange, upload.file, request))
                 return
-            result = await exchange.attended(self._result(upload.file, request))
+            result = await exchange.attended(self._service.result(upload.file, request))
         await self._answer(exchange, _openai_body(result, request))
 
     async def inference(self, exchange: Exchange) -> None:
         """whisper.cpp's `/inference`."""
         async with self._uploaded(exchange) as upload:
             request = whisper_cpp.inference_request(upload.fields, self._served)
-            result = await exchange.attended(self._result(upload.file, request))
+            result = await exchange.attended(self._service.result(upload.file, request))
         if request.format in _JSON_FORMATS:
             body = json_body(whisper_cpp.inference_body(result, request))
         else:
@@ -124,7 +124,7 @@ class Files:
         """whisper-asr-webservice's `/asr`; all that it says is of the type `text/plain`."""
         request = webservice.asr_request(exchange.query, self._served)
         async with self._uploaded(exchange, webservice.FILE_FIELD) as upload:
-            result = await exchange.attended(self._result(upload.file, request))
+            result = await exchange.attended(self._service.result(upload.file, request))
         if request.format in _JSON_FORMATS:
             body, _ = json_body(webservice.asr_body(result, request))
         else:
@@ -135,7 +135,7 @@ class Files:
         """whisper-asr-webservice's `/detect-language`."""
         request = webservice.detect_request(exchange.query, self._served)
         async with self._uploaded(exchange, webservice.FILE_FIELD) as upload:
-            result = await exchange.attended(self._result(upload.file, request, FileWork.beginning))
+            result = await exchange.attended(self._service.result(upload.file, request, FileWork.beginning))
         await self._answer(exchange, json_body(webservice.detected_body(result)))
 
     # What they share
@@ -146,15 +146,6 @@ class Files:
         with self._service.place(), exchange.kept():
             async with received(exchange, self._service.limits, name) as upload:
                 yield upload
-
-    async def _result(
-        self,
-        path: Path,
-        request: FileRequest,
-        take: Callable[[FileWork], Awaitable[Result]] = FileWork.result,
-    ) -> Result:
-        async with self._service.desk(), contextlib.aclosing(self._service.work(path, request)) as work:
-            return await take(work)
 
     async def _stream(self, exchange: Exchange, path: Path, request: FileRequest) -> None:
         """Events as the text becomes known; a file that cannot be read is refused before the first."""

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,6 +100,13 @@ class FileService:
     def work(self, path: Path, request: FileRequest) -> FileWork:
         """Begin to transcribe a file."""
         return FileWork(self._hub, path, request, f"file-{next(self._numbers)}")
+
+    async def result(
+        self, path: Path, request: FileRequest, take: Callable[[FileWork], Awaitable[Result]] | None = None
+    ) -> Result:
+        """What becomes of a file, or what `take` takes of it, when its turn has come."""
+        async with self.desk(), contextlib.aclosing(self.work(path, request)) as work:
+            return await (take(work) if take else work.result())
 
     def close(self) -> None:
         """Stop all of them; whoever waits is told that the server is going away."""

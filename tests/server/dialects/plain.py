@@ -15,7 +15,6 @@ from asrctl.protocol.dialect import (
     Feed,
     Finish,
     Flush,
-    Leave,
     Note,
     Open,
     SendBytes,
@@ -43,7 +42,6 @@ class Plain:
             "discard": Discard("unwanted"),
             "discard open": Discard("unwanted", open_only=True),
             "finish": Finish(),
-            "leave": Leave(),
             "bye": CloseSocket(1000, "bye"),
             "note": Note("noted", {"what": "this"}),
             "much": SendText("x" * (1 << 18)),
@@ -97,8 +95,7 @@ class PlainEntrance:
     paths: tuple[str, ...] = ("/plain",)
     max_message_bytes: int | None = 4 << 20
 
-    def __init__(self, *, needs_place: bool = False, **request: object) -> None:
-        self.needs_place = needs_place
+    def __init__(self, **request: object) -> None:
         self._request = SessionRequest(**request)  # type: ignore[arg-type]
 
     def keys(self, handshake: Handshake) -> Sequence[str]:

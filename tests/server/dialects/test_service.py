@@ -127,12 +127,10 @@ def test_a_client_that_leaves(server: Running) -> None:
     assert parts[2] > 0
 
 
-def test_leave_and_discard(server: Running) -> None:
-    """`leave` ends a session without a word; `discard` drops what is not final, and the account says so."""
+def test_discard(server: Running) -> None:
+    """It drops what is not final, and the account says so; without a session there is nothing to flush."""
     client = Plainly(server)
-    client.ask("open", "leave")
-    assert server.sessions == 0
-    client.ask("leave", "flush", "open")
+    client.ask("flush", "open")
     client.socket.send(spoken(1, pause_s=0.0))
     client.until("SpeechStarted")
     client.ask("discard open")
@@ -161,23 +159,6 @@ def test_places(server: Running, entrances: list[Entrance]) -> None:
     until(lambda: server.sessions == 1)
     waiting.ask("open")
     assert server.metric('asrctl_rejected_total{reason="capacity"}') == 2
-
-
-def test_a_place_from_the_beginning(entrances: list[Entrance], scripted: Scripted) -> None:
-    """Where the dialect says so, a socket has its place from the handshake on, until it is gone."""
-    entrances[:] = [PlainEntrance(needs_place=True)]
-    options = options_for(scripted(), admission=AdmissionOptions(max_sessions=1))
-    with running(options) as server:
-        client = Plainly(server)
-        with pytest.raises(InvalidStatus):
-            Plainly(server)
-        client.ask("open", "leave", "open")
-        client.socket.close()
-        until(lambda: not len(server.server.hub.admission))
-        idle = Plainly(server)
-        assert len(server.server.hub.admission) == 1
-        idle.socket.close()
-        until(lambda: not len(server.server.hub.admission))
 
 
 def test_who_comes_in(entrances: list[Entrance], scripted: Scripted) -> None:
@@ -343,7 +324,7 @@ class Stalled:
 
 async def test_a_reader_that_never_reads(server: Running) -> None:
     """What waits to be sent is bounded: what can be left out is left out first, then the socket is closed."""
-    client = DialectSocket(Stalled(), server.server.hub, "plain", Plain(SessionRequest()), None)  # type: ignore[arg-type]
+    client = DialectSocket(Stalled(), server.server.hub, "plain", Plain(SessionRequest()))  # type: ignore[arg-type]
     run = asyncio.create_task(client.run())
     for _ in range(10):
         client.driver.receive_text("note")
