@@ -166,6 +166,15 @@ class AudioAccount:
         """Samples received and not yet accounted for."""
         return self.received_samples - self.speech_samples - self.silence_samples - self.dropped_samples
 
+    def seconds(self) -> dict[str, float]:
+        """What documents and messages say of it: `received_s`, `speech_s`, `silence_s` and `dropped_s`."""
+        return {
+            "received_s": self.received_samples / SAMPLE_RATE_HZ,
+            "speech_s": self.speech_samples / SAMPLE_RATE_HZ,
+            "silence_s": self.silence_samples / SAMPLE_RATE_HZ,
+            "dropped_s": self.dropped_samples / SAMPLE_RATE_HZ,
+        }
+
     def closed(self) -> AudioAccount:
         """The same at the end: what is still pending will never be transcribed, and counts as dropped."""
         return replace(self, dropped_samples=self.dropped_samples + self.pending_samples)

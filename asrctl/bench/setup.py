@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,11 +67,8 @@ class Setup:
     @property
     def description(self) -> dict[str, Any]:
         """For the record."""
-        spec = asdict(self.spec)
-        return {"model": self.model, "workers": self.workers, **{key: spec[key] for key in _RECORDED}}
-
-
-_RECORDED = ("provider", "threads")
+        recorded = {"provider": self.spec.provider, "threads": self.spec.threads}
+        return {"model": self.model, "workers": self.workers, **recorded}
 
 
 @dataclass(frozen=True, slots=True)

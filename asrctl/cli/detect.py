@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from asrctl.detect.config_file import Existing
     from asrctl.detect.machine import Machine
     from asrctl.detect.report import Report
-    from asrctl.models.store import ModelStore
     from asrctl.policy.recommend import Candidate, Recommendation
     from asrctl.policy.sizing import Wish
 
@@ -81,8 +80,9 @@ def detect(
     from asrctl.detect.config_file import read_existing
     from asrctl.detect.survey import LIMIT_S
     from asrctl.policy.sizing import Wish
+    from asrctl.settings import default_path
 
-    path = output or config or _default_path()
+    path = output or config or default_path()
     existing = read_existing(path)
     if existing.problem:
         _say(f"asrctl: warning: {existing.problem}; none of its settings are preserved")
@@ -97,11 +97,12 @@ def _conclude(report: Report, existing: Existing, *, as_json: bool, dry_run: boo
     Raises:
         AsrctlError: What was measured is no good, or it cannot be written; everything else was told.
     """
-    from asrctl.detect.config_file import write
+    from asrctl.detect.config_file import difference, masked, write
+    from asrctl.detect.report import as_text
     from asrctl.detect.survey import doubt
 
     if not as_json:
-        _print(report)
+        typer.echo(as_text(report, bold=stdout_is_terminal()))
     if reason := doubt(report.calibration):
         if as_json:
             _print_json(report, False, None)
@@ -109,8 +110,8 @@ def _conclude(report: Report, existing: Existing, *, as_json: bool, dry_run: boo
             f"{report.path} is not written: {reason}; try again later, with a longer --limit, or take --quick"
         )
     changed = report.text != existing.text
-    if changed:
-        _show_difference(report, existing)
+    if changed and existing.text:
+        _say(masked(difference(report.path, existing.text, report.text)).rstrip("\n"))
     backup, failure = None, None
     if changed and not dry_run:
         try:
@@ -129,8 +130,10 @@ def _examine(path: Path, existing: Existing, wish: Wish, limit_s: float | None) 
     from asrctl.detect import survey
     from asrctl.detect.probes import QUICK, probe_machine
     from asrctl.detect.report import Report
+    from asrctl.models.store import ModelStore
 
-    store = _store(existing)
+    directory = _setting("models_dir", existing)
+    store = ModelStore(Path(directory).expanduser() if directory else None)
     started = time.perf_counter()
     machine = probe_machine(store, QUICK if limit_s is None else None)
     probe_s = time.perf_counter() - started
@@ -154,41 +157,15 @@ def _config_text(machine: Machine, recommendation: Recommendation, existing: Exi
     return render(heading(machine, __version__), decided, kept_values(existing, decided, known))
 
 
-def _default_path() -> Path:
-    from asrctl.settings import default_path
-
-    return default_path()
-
-
-def _store(existing: Existing) -> ModelStore:
-    from asrctl.models.store import ModelStore
-
-    directory = _setting("models_dir", existing)
-    return ModelStore(Path(directory).expanduser() if directory else None)
-
-
 def _setting(name: str, existing: Existing) -> str:
     """A text as the other commands would have it; not checked, since a bad config must not stop this one."""
     return os.environ.get(f"ASRCTL_{name.upper()}") or str(existing.values.get(name, ""))
-
-
-def _print(report: Report) -> None:
-    from asrctl.detect.report import as_text
-
-    typer.echo(as_text(report, bold=stdout_is_terminal()))
 
 
 def _print_json(report: Report, written: bool, backup: Path | None) -> None:
     from asrctl.detect.report import as_json
 
     typer.echo(json.dumps(as_json(report, written, backup), ensure_ascii=False, indent=2))
-
-
-def _show_difference(report: Report, existing: Existing) -> None:
-    from asrctl.detect.config_file import difference, masked
-
-    if existing.text:
-        _say(masked(difference(report.path, existing.text, report.text)).rstrip("\n"))
 
 
 def _tell_written(path: Path, changed: bool, dry_run: bool, backup: Path | None) -> None:

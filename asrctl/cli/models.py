@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,10 +17,13 @@ from asrctl.cli.view import bytes_progress, stdout_is_terminal
 from asrctl.errors import ModelError
 
 if TYPE_CHECKING:
+    from asrctl.models.catalog import CatalogEntry
     from asrctl.models.hub_catalog import HubEntry
-    from asrctl.models.store import ModelStore
+    from asrctl.models.store import ModelFile, ModelStore
     from asrctl.providers.plugin import Weights
     from asrctl.settings import Settings
+
+    _Known = CatalogEntry | HubEntry | ModelFile | Weights
 
 _Name = Annotated[
     str,
@@ -194,7 +197,7 @@ def _rows(store: ModelStore) -> Iterator[dict[str, Any]]:
             yield _row("your own", model.name, model, "cached")
 
 
-def _row(family: str, name: str, model: _Sized, source: str, **more: Any) -> dict[str, Any]:
+def _row(family: str, name: str, model: _Known, source: str, **more: Any) -> dict[str, Any]:
     return {
         "family": family,
         "name": name,
@@ -206,17 +209,6 @@ def _row(family: str, name: str, model: _Sized, source: str, **more: Any) -> dic
         "licence": "",
         "source": source,
     } | more
-
-
-class _Sized(Protocol):
-    """What is known of a model, whatever catalogue it is of."""
-
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def memory_bytes(self) -> int: ...
-    @property
-    def multilingual(self) -> bool: ...
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -48,16 +48,8 @@ class Connections:
     ) -> None:
         """Prepare; nothing is sent before `run`.
 
-        Args:
-            url: The server's stream.
-            options: How long to wait for what.
-            protocol: Fresh.
-            buffer: Holds what is not committed.
-            inbox: Gets the events, and is closed at the end.
-            breaker: Says when the server is left alone.
-            clock: Monotonic seconds.
-            sleep: Waits so many seconds.
-            random: Numbers in [0, 1), for the jitter.
+        `protocol` is fresh; `inbox` gets the events, and is closed at the end. Of `breaker` and those after it
+        `Client` tells.
         """
         self.link: Link | None = None
         self.ready: Ready | None = None

@@ -12,7 +12,7 @@ from asrctl.models.ct2_directory import kept_path
 from asrctl.models.files import Record
 from asrctl.models.gguf_models import find_hub
 from asrctl.models.hub_catalog import HUB_CATALOG
-from asrctl.models.store import ModelStore
+from asrctl.models.store import ModelFile, ModelStore
 from asrctl.policy.sizing import Model
 from asrctl.providers.registry import AUTO_ORDER, PROVIDERS
 
@@ -34,20 +34,20 @@ def find_models(store: ModelStore) -> Models:
     for entry in CATALOG.values():
         source = store.source(entry)
         if source != "download":
-            models.found.append(
-                ModelState(entry.name, entry.size_bytes, entry.memory_bytes, entry.multilingual, source)
-            )
+            models.found.append(_state(entry, source))
     for path in store.own_models():
         try:
             own = store.describe(path)
         except (ModelError, OSError) as error:
             models.troubles.append(Trouble("models", str(error)))
             continue
-        models.found.append(
-            ModelState(own.name, own.size_bytes, own.memory_bytes, own.multilingual, "cached")
-        )
+        models.found.append(_state(own, "cached"))
     models.found.sort(key=lambda model: model.size_bytes)
     return models
+
+
+def _state(model: CatalogEntry | ModelFile, source: str) -> ModelState:
+    return ModelState(model.name, model.size_bytes, model.memory_bytes, model.multilingual, source)
 
 
 def as_model(state: ModelState) -> Model:
@@ -72,11 +72,7 @@ def loadable(store: ModelStore, models: Iterable[ModelState], weights: str) -> l
     """
     if weights == "gguf":
         pulled = [found for entry in HUB_CATALOG.values() if (found := find_hub(store, entry))]
-        return [
-            ModelState(each.name, each.size_bytes, each.memory_bytes, each.multilingual, "cached")
-            for each in pulled
-            if not each.streams
-        ]
+        return [_state(each, "cached") for each in pulled if not each.streams]
     if weights == "ggml":
         return [model for model in models if model.source == "cached"]
     ready = [model for model in models if model.name in CATALOG and _has_ct2(store, CATALOG[model.name])]

@@ -110,7 +110,6 @@ class SendBytes:
     """Send a binary frame, or bytes where the transport has no frames."""
 
     data: bytes
-    droppable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

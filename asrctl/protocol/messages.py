@@ -87,25 +87,7 @@ class WireWord(Checked):
 
 @dataclass(frozen=True, slots=True)
 class Start(Checked):
-    """Begin a session.
-
-    Attributes:
-        format: What the binary messages will hold.
-        source: Whose audio it is: under load, "system" waits for "mic".
-        language: A code such as "en"; "auto", or codes joined by commas, to have each utterance's found out.
-        model: The model wanted; the server refuses one it does not serve. None for the server's.
-        prompt: Words that the audio is likely to hold.
-        partials: Whether partials are wanted.
-        words: Whether finals shall carry the times of their words.
-        metrics: Whether `metrics` are wanted, once a second.
-        audio_offset: Position of the first frame: not 0 where a lost session is continued by a new one.
-        endpointing: How utterances are to be cut; None for the server's way.
-        partial_interval_s: New audio between partials when there is no load; None for the server's choice.
-        vocabulary: Terms that the audio is likely to hold; None for the server's.
-        group: Sessions of one name belong together; their finals come as one stream to subscribers.
-        speaker: Who is heard; finals say it.
-        speakers: Whether speakers are to be told apart by voice, or how many there are at most.
-    """
+    """Begin a session; asks for what the table in PROTOCOL.md says, and what is None as the server has it."""
 
     format: AudioFormat = part(AudioFormat)  # noqa: RUF009 it makes a field
     source: str = choice("mic", "system", default="mic")

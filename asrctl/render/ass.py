@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from asrctl.render.cues import Cue
-from asrctl.render.options import RenderOptions
 from asrctl.render.subtitles import SrtWriter, clock
 from asrctl.render.text import one_line
-from asrctl.render.writer import Sink
-from asrctl.transcript import Transcript
 
 _STYLE = {
     **{"Name": "Default", "Fontname": "Arial", "Fontsize": "20"},
@@ -39,22 +36,14 @@ class AssWriter(SrtWriter):
     The speaker is in the field `Name`, which players do not show, and before the text.
     """
 
-    def __init__(self, sink: Sink, options: RenderOptions | None = None) -> None:
-        super().__init__(sink, options)
-        self._header = _HEADER
-
-    def finish(self, transcript: Transcript) -> None:
-        """Write the last cues, and the header if there was no cue at all."""
-        super().finish(transcript)
-        self._sink.write(self._header)
+    header = _HEADER
 
     def _cue(self, number: int, cue: Cue) -> str:
-        header, self._header = self._header, ""
         text = r"\N".join(_karaoke(cue) if self._style.karaoke else map(_escaped, cue.lines))
         name = one_line(cue.speaker).replace(",", " ")  # commas part the fields
         spoken = f"{_escaped(name)}: {text}" if name else text
         start, end = (clock(time_ms)[:-1].removeprefix("0") for time_ms in (cue.start_ms, cue.end_ms))
-        return f"{header}Dialogue: 0,{start},{end},Default,{name},0,0,0,,{spoken}\n"
+        return f"Dialogue: 0,{start},{end},Default,{name},0,0,0,,{spoken}\n"
 
 
 def _karaoke(cue: Cue) -> list[str]:

@@ -48,13 +48,12 @@ _OVER_LONG_PAUSE = 12.0
 _OVER_SENTENCE = 3.0
 
 
-def cue_sizes(atoms: Sequence[Atom], options: SubtitleOptions, next_start_ms: int | None = None) -> list[int]:
+def cue_sizes(atoms: Sequence[Atom], options: SubtitleOptions) -> list[int]:
     """How many atoms each cue takes.
 
     Args:
         atoms: At least one; in order.
         options: How cues look.
-        next_start_ms: When the text after them starts; None if that is not known.
     """
     if options.word_by_word:
         return _word_sizes(atoms)
@@ -63,7 +62,7 @@ def cue_sizes(atoms: Sequence[Atom], options: SubtitleOptions, next_start_ms: in
     until = [0, *accumulate(atom.columns + atom.spaced for atom in atoms)]  # columns before each atom
     best: list[tuple[float, int]] = [(0.0, 0)]
     for end in range(1, count + 1):
-        following_ms = atoms[end].start_ms if end < count else next_start_ms
+        following_ms = atoms[end].start_ms if end < count else None
         ways = [
             (
                 best[start][0]

@@ -8,7 +8,7 @@ from typing import Any
 
 from asrctl.render.options import RenderOptions
 from asrctl.render.writer import Sink, Writer
-from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Track, Transcript, Word
+from asrctl.transcript import AudioAccount, Segment, Track, Transcript, Word
 
 SCHEMA = 1
 """Version of the JSON below; adding a key does not change it, changing or removing one does."""
@@ -97,12 +97,7 @@ def _track(track: Track) -> dict[str, Any]:
 
 
 def _account(audio: AudioAccount) -> dict[str, float | None]:
-    return {
-        "received_s": _number(audio.received_samples / SAMPLE_RATE_HZ, _SAMPLE_DIGITS),
-        "speech_s": _number(audio.speech_samples / SAMPLE_RATE_HZ, _SAMPLE_DIGITS),
-        "silence_s": _number(audio.silence_samples / SAMPLE_RATE_HZ, _SAMPLE_DIGITS),
-        "dropped_s": _number(audio.dropped_samples / SAMPLE_RATE_HZ, _SAMPLE_DIGITS),
-    }
+    return {name: _number(seconds, _SAMPLE_DIGITS) for name, seconds in audio.seconds().items()}
 
 
 def _number(value: float, digits: int) -> float | None:

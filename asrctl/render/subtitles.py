@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from bisect import insort
 from dataclasses import replace
+from typing import ClassVar
 
 from asrctl.render.cue_line import SHORTEST_MS, CueLine
 from asrctl.render.cues import Cue, SubtitleOptions, columns
@@ -22,6 +23,8 @@ class SubtitleWriter(Writer):
     """
 
     needs_words = True
+    header: ClassVar[str] = ""
+    """What a file begins with; it is written with the first cue, or at the end."""
 
     def __init__(self, sink: Sink, options: RenderOptions | None = None) -> None:
         super().__init__(sink, options)
@@ -53,12 +56,14 @@ class SubtitleWriter(Writer):
         self._write_before(start_ms if any(self._lines) else None)
 
     def finish(self, transcript: Transcript) -> None:
-        """Write the last cues, held on the screen until the end of the audio at most."""
+        """Write the last cues, held on the screen until the end of the audio at most; a header if need be."""
         duration_ms = milliseconds(transcript.duration_s)
         for line in self._lines.values():
             end_ms = max(line.spoken_ms, duration_ms)
             self._queue(line.release(end_ms + self._style.min_gap_ms, is_last=True))
         self._write_before(None)
+        if not self._written and self.header:
+            self._sink.write(self.header)
 
     def _queue(self, cues: list[Cue]) -> None:
         for cue in cues:
@@ -76,7 +81,8 @@ class SubtitleWriter(Writer):
             end_ms = max(cue.end_ms, start_ms + SHORTEST_MS)
             shown = replace(cue, start_ms=start_ms, end_ms=end_ms)
             self._limits.look_at(shown)
-            self._sink.write(self._cue(self._written, shown))
+            header = self.header if self._written == 1 else ""
+            self._sink.write(header + self._cue(self._written, shown))
 
     def _style_for(self, speaker: str) -> SubtitleOptions:
         """How the cues of a speaker are broken."""
@@ -106,22 +112,13 @@ class SrtWriter(SubtitleWriter):
 class VttWriter(SubtitleWriter):
     """WebVTT, as W3C's recommendation has it: speakers as `<v Anna>`, with karaoke a time for each word."""
 
-    def __init__(self, sink: Sink, options: RenderOptions | None = None) -> None:
-        super().__init__(sink, options)
-        self._header = "WEBVTT\n\n"
-
-    def finish(self, transcript: Transcript) -> None:
-        """Write the last cue, and the header if there was no cue at all."""
-        super().finish(transcript)
-        if self._header:
-            self._sink.write(self._header)
+    header = "WEBVTT\n\n"
 
     def _cue(self, number: int, cue: Cue) -> str:
-        header, self._header = self._header, ""
         first, *others = _karaoke(cue) if self._style.karaoke else [escape_vtt(line) for line in cue.lines]
         name = escape_vtt(one_line(cue.speaker))
         lines = (f"<v {name}>{first}" if name else first, *others)
-        return header + "\n".join((f"{clock(cue.start_ms)} --> {clock(cue.end_ms)}", *lines, "", ""))
+        return "\n".join((f"{clock(cue.start_ms)} --> {clock(cue.end_ms)}", *lines, "", ""))
 
 
 def _karaoke(cue: Cue) -> list[str]:

@@ -263,15 +263,7 @@ class Hub:
     def _note_done(self, session: ServedSession) -> None:
         """All of a session's audio is answered for: others may have its place."""
         self.admission.release(session.session_id)
-        account = session.account
-        self.journal.note(
-            "session.done",
-            session=session.session_id,
-            received_s=account.received_samples / SAMPLE_RATE_HZ,
-            speech_s=account.speech_samples / SAMPLE_RATE_HZ,
-            silence_s=account.silence_samples / SAMPLE_RATE_HZ,
-            dropped_s=account.dropped_samples / SAMPLE_RATE_HZ,
-        )
+        self.journal.note("session.done", session=session.session_id, **session.account.seconds())
 
     def _count(self, session: ServedSession) -> None:
         """Add to the metrics what the session's account grew by."""

@@ -75,15 +75,7 @@ class LiveSession(ServedSession):
     ) -> None:
         """Begin, in a running event loop.
 
-        Args:
-            state: What is kept across sockets: positions and events.
-            detector: Finds speech; fresh, for this session alone.
-            options: How the audio is cut and decoded.
-            recognizer: Shared by all.
-            bounds: How much may be held.
-            surroundings: Of the server.
-            turns: Hears the ends of turns; shared by all.
-            speakers: Tells the speakers of this session apart.
+        `state` is what is kept across sockets: positions and events. All else is as for `ServedSession`.
         """
         start = state.start
         self.state = state

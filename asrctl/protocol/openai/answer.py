@@ -63,10 +63,7 @@ def _verbose(result: Result, request: FileRequest) -> dict[str, object]:
     if request.segments:
         body["segments"] = [segment_of(number, each) for number, each in enumerate(result.segments)]
     if request.words:
-        body["words"] = [
-            {"word": word.text, "start": seconds(word.start_s), "end": seconds(word.end_s)}
-            for word in result.words
-        ]
+        body["words"] = [word_of(word) for word in result.words]
     if request.logprobs:
         body["logprobs"] = list(_logprobs(result))
     return body | {"usage": _usage(result)}
@@ -112,6 +109,16 @@ def segment_of(number: int, segment: Segment) -> dict[str, object]:
         "compression_ratio": _compression_ratio(segment.text),
         "no_speech_prob": 0.0,
     }
+
+
+def word_of(word: Word) -> dict[str, object]:
+    """A word with its times."""
+    return {"word": word.text, "start": seconds(word.start_s), "end": seconds(word.end_s)}
+
+
+def sure_word_of(word: Word) -> dict[str, object]:
+    """The same with how sure the recogniser is of it, as the dialects of other servers have it."""
+    return {**word_of(word), "probability": probability(word.confidence)}
 
 
 def seconds(time_s: float) -> float:

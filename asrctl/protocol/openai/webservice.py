@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asrctl.languages import AUTO
-from asrctl.protocol.openai.answer import Result, probability, seconds, segment_of
+from asrctl.protocol.openai.answer import Result, probability, segment_of, sure_word_of
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import (
@@ -71,15 +71,7 @@ def asr_body(result: Result, request: FileRequest) -> dict[str, object]:
     for number, each in enumerate(result.segments):
         body = segment_of(number, each)
         if request.words:
-            body["words"] = [
-                {
-                    "word": word.text,
-                    "start": seconds(word.start_s),
-                    "end": seconds(word.end_s),
-                    "probability": probability(word.confidence),
-                }
-                for word in each.words
-            ]
+            body["words"] = [sure_word_of(word) for word in each.words]
         segments.append(body)
     return {"language": result.language, "text": result.text, "segments": segments}
 

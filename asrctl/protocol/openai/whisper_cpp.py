@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from asrctl.protocol.openai.answer import Result, logarithm, probability, seconds
+from asrctl.protocol.openai.answer import Result, logarithm, seconds, sure_word_of
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import (
@@ -65,15 +65,7 @@ def _segment(number: int, segment: Segment) -> dict[str, object]:
         "start": seconds(segment.start_s),
         "end": seconds(segment.end_s),
         "tokens": [],
-        "words": [
-            {
-                "word": word.text,
-                "start": seconds(word.start_s),
-                "end": seconds(word.end_s),
-                "probability": probability(word.confidence),
-            }
-            for word in segment.words
-        ],
+        "words": [sure_word_of(word) for word in segment.words],
         "temperature": 0.0,
         "avg_logprob": logarithm(segment.confidence),
         "no_speech_prob": 0.0,

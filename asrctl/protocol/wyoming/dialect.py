@@ -175,7 +175,6 @@ class WyomingDialect:
         return [Finish()]
 
     def hear(self, event: Event) -> list[DialectOutput]:
-        """See `Dialect.hear`."""
         utterance = self._utterance
         if utterance is None:
             return []
@@ -210,11 +209,9 @@ class WyomingDialect:
         return outputs + (self._leave() if self._closing else self._read_on())
 
     def refused(self, refusal: Refusal) -> list[DialectOutput]:
-        """See `Dialect.refused`."""
         return self._give_up(CloseCode.OVERLOAD, "overloaded", refusal.reason)
 
     def failed(self, reason: str) -> list[DialectOutput]:
-        """See `Dialect.failed`."""
         return self._give_up(CloseCode.INTERNAL, "internal", reason)
 
     def going_away(self) -> list[DialectOutput]:

@@ -155,7 +155,7 @@ class Driver:
             elif isinstance(output, SendText):
                 self._transport.send(output.text, droppable=output.droppable)
             elif isinstance(output, SendBytes):
-                self._transport.send(output.data, droppable=output.droppable)
+                self._transport.send(output.data, droppable=False)
             elif isinstance(output, CloseSocket):
                 self._close(output)
             elif isinstance(output, Note):

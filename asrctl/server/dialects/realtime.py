@@ -15,6 +15,7 @@ from starlette.routing import Route
 from asrctl.protocol.openai.errors import Refusal, RequestRefused, bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime.config import RealtimeConfig, check_query_model, updated
+from asrctl.protocol.openai.realtime.given import Given
 from asrctl.protocol.openai.realtime.machine import Realtime
 from asrctl.protocol.openai.realtime.secrets import PREFIX, Secrets
 from asrctl.protocol.strict_json import parsed
@@ -119,7 +120,7 @@ class RealtimeEntrance:
     async def issue(self, exchange: Exchange) -> None:
         """A key for browsers."""
         body = await _json(exchange)
-        session = _object(body.get("session"), "session")
+        session = dict(Given.of(body.get("session"), "session").values)
         config = updated(self._begun(), session, self._served)
         value, expires_at = self._secrets.issue(session, body.get("expires_after"))
         shown = replace(config, is_flat=False).shown(_new_id())
@@ -149,12 +150,6 @@ class RealtimeEntrance:
 
 def _new_id() -> str:
     return f"sess_{secrets.token_hex(8)}"
-
-
-def _object(value: object, param: str) -> dict[str, Any]:
-    if value is not None and not isinstance(value, dict):
-        raise bad_request(f"{param} is an object", param, "invalid_type")
-    return value or {}
 
 
 async def _json(exchange: Exchange) -> Mapping[str, Any]:
