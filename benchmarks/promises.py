@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from asrctl.bench import coldstart, rtf, stream
+from asrctl.bench.backends import pooled
 from asrctl.bench.paced import Talk
-from asrctl.bench.remote import There
+from asrctl.bench.remote import RemoteBackend
 from asrctl.bench.results import Round, Row
 from asrctl.bench.setup import Setup, Speech, builtin
-from asrctl.bench.stage import pooled
 from asrctl.cli.bench_options import BUILTIN_S, client_of, setup_of, speech_of
 from asrctl.client import Client, ClientOptions
 from asrctl.errors import ServerError
@@ -142,8 +142,8 @@ def crowd(setup: Setup, limit: int, client: ClientOptions) -> Round:
     command += ["--workers", str(setup.workers), "--language", setup.files.decode.language]
     with ServerProcess(*command, "--max-sessions", str(limit)) as server:
         options = replace(client, language=setup.files.decode.language)
-        stage = There(server.url, options, setup.stream.endpointing)
-        played = stage.play([talk] * (limit + _TOO_MANY), lambda _: None)
+        backend = RemoteBackend(server.url, options, setup.stream.endpointing)
+        played = backend.play([talk] * (limit + _TOO_MANY), lambda _: None)
     let_in = [each for each in played.heard if not each.failure]
     lost = sum(each.unaccounted_samples(len(talk.samples)) for each in let_in)
     found = {

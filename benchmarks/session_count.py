@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from asrctl.bench import stream
+from asrctl.bench.backends import pooled
 from asrctl.bench.results import Round
 from asrctl.bench.setup import Setup, Speech, builtin, recorded
-from asrctl.bench.stage import pooled
 from asrctl.cli.bench_options import setup_of
 from asrctl.detect import survey
 from asrctl.detect.probes import probe_machine

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import psutil
 
 from asrctl import protocol
+from asrctl.bench.backends import Played, Remembered, TellShare
 from asrctl.bench.cost import Cost
 from asrctl.bench.paced import Heard, Talk, Unpaced, pieces
-from asrctl.bench.stage import Played, Remembered, TellShare
 from asrctl.client import Client, ClientOptions
 from asrctl.client.link import stream_url
 from asrctl.errors import ServerError
@@ -60,7 +60,7 @@ class _Session:
             self.settled.set()
 
 
-class There:
+class RemoteBackend:
     """On a server that runs already."""
 
     def __init__(self, url: str, options: ClientOptions, endpointing: EndpointerOptions) -> None:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asrctl.bench.backends import LocalBackend, Played, TellShare
 from asrctl.bench.paced import Talk, latencies
 from asrctl.bench.results import AT_S, Round, Row
 from asrctl.bench.setup import Speech, Tell, builtin, silent
-from asrctl.bench.stage import Here, Played, TellShare
 from asrctl.bench.wer import WordErrors, word_errors
 from asrctl.bench.wordlag import word_lags
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
-    from asrctl.bench.remote import There  # needs a package that may be missing
+    from asrctl.bench.remote import RemoteBackend  # needs a package that may be missing
 
-    Stage = Here | There
+    Backend = LocalBackend | RemoteBackend
 
 MOST_SESSIONS = 64
 _SPREAD_S = 5.0
@@ -57,12 +57,12 @@ def talks(speech: Speech, sessions: int, seconds: float) -> list[Talk]:
 
 
 def measure(
-    stage: Stage, speech: Speech, counts: Sequence[int], rounds: int, seconds: float, tell: Tell = silent
+    backend: Backend, speech: Speech, counts: Sequence[int], rounds: int, seconds: float, tell: Tell = silent
 ) -> list[Row]:
     """Every number of sessions once in each round.
 
     Args:
-        stage: Where they are played.
+        backend: Where they are played.
         speech: What the sessions hear.
         counts: Numbers of sessions.
         rounds: How often each.
@@ -79,13 +79,13 @@ def measure(
                 tell(f"{count} at once", done + share, total)
 
             told(0.0)
-            found[index].append(run(stage, talks(speech, count, seconds), told))
+            found[index].append(run(backend, talks(speech, count, seconds), told))
     tell("done", total, total)
-    return [_row(stage, count, given) for count, given in zip(counts, found, strict=True)]
+    return [_row(backend, count, given) for count, given in zip(counts, found, strict=True)]
 
 
 def find(
-    stage: Stage, speech: Speech, target: Target, seconds: float, tell: Tell = silent
+    backend: Backend, speech: Speech, target: Target, seconds: float, tell: Tell = silent
 ) -> tuple[int, list[Row]]:
     """The most sessions that meet the target, and all that was tried; 0 if not even one does."""
     rows = dict[int, Row]()
@@ -94,7 +94,7 @@ def find(
         def told(share: float) -> None:
             tell(f"{count} at once", share, 1.0)
 
-        rows[count] = _row(stage, count, [run(stage, talks(speech, count, seconds), told)])
+        rows[count] = _row(backend, count, [run(backend, talks(speech, count, seconds), told)])
         return target.met_by(rows[count].figures)
 
     most = highest(meets, MOST_SESSIONS)
@@ -115,16 +115,16 @@ def highest(meets: Callable[[int], bool], most: int) -> int:
     return good
 
 
-def run(stage: Stage, given: Sequence[Talk], tell: TellShare = lambda _: None) -> Round:
+def run(backend: Backend, given: Sequence[Talk], tell: TellShare = lambda _: None) -> Round:
     """One number of sessions, once."""
-    at_s, played = time.time(), stage.play(given, tell)
+    at_s, played = time.time(), backend.play(given, tell)
     pairs = list(zip(given, played.heard, strict=True))
     refused = sum(len(talk.samples) for talk, each in pairs if each.failure)
     dropped = sum(each.dropped_samples for each in played.heard if not each.failure)
     lost = sum(each.unaccounted_samples(len(talk.samples)) for talk, each in pairs if not each.failure)
     return {
         AT_S: at_s,
-        **_late(stage, given, played),
+        **_late(backend, given, played),
         **_accuracy(given, played),
         **played.cost,
         "dropped_s": (dropped + refused) / SAMPLE_RATE_HZ,
@@ -132,8 +132,8 @@ def run(stage: Stage, given: Sequence[Talk], tell: TellShare = lambda _: None) -
     }
 
 
-def _late(stage: Stage, given: Sequence[Talk], played: Played) -> dict[str, float]:
-    late = latencies(given, played.heard, stage.endpointing)
+def _late(backend: Backend, given: Sequence[Talk], played: Played) -> dict[str, float]:
+    late = latencies(given, played.heard, backend.endpointing)
     figures = {"utterances": float(late.utterances)}
     if late.utterances:
         figures["partials_per_utterance"] = late.partials / late.utterances
@@ -170,5 +170,5 @@ def _errors(expected: Sequence[str], outputs: Sequence[str]) -> WordErrors:
     return sum((word_errors(text, output) for text, output in pairs), WordErrors(0, 0))
 
 
-def _row(stage: Stage, count: int, rounds: Sequence[Round]) -> Row:
-    return Row(f"{stage.name} {count} sessions", {**stage.description, "sessions": count}, rounds)
+def _row(backend: Backend, count: int, rounds: Sequence[Round]) -> Row:
+    return Row(f"{backend.name} {count} sessions", {**backend.description, "sessions": count}, rounds)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from asrctl import __version__
 from asrctl.cli.at_once import all_at_once
-from asrctl.cli.scribe import Scribe
+from asrctl.cli.result_writer import ResultWriter
 from asrctl.cli.sources import open_tracks
 from asrctl.cli.tally import Tally
 from asrctl.cli.task import Task
@@ -97,17 +97,17 @@ class _Run:
         self.tally.at_s[index] = done.transcript.duration_s
         transcript = replace(done.transcript, source=name)
         with Output(path, whole=True) as output:
-            scribe = Scribe(_Heard(name, done), self.view, self.task.writer(output))
+            results = ResultWriter(_Heard(name, done), self.view, self.task.writer(output))
             for segment in transcript.segments:
-                scribe.write(segment)
-            scribe.refuse_nothing(transcript.audio, done.lost)
+                results.write(segment)
+            results.refuse_nothing(transcript.audio, done.lost)
             if done.hint:
                 self.view.inform(f"asrctl: {name}: {done.hint}")
             for line in done.lost:
-                scribe.warn(line)
-            scribe.finish(transcript)
+                results.warn(line)
+            results.finish(transcript)
             if not done.multilingual:
-                scribe.doubt_language(transcript.model)
+                results.doubt_language(transcript.model)
 
 
 class _Heard:

@@ -33,7 +33,7 @@ from asrctl.errors import UsageError
 if TYPE_CHECKING:
     from asrctl.bench.results import Row
     from asrctl.bench.setup import Speech
-    from asrctl.bench.stream import Stage, Target
+    from asrctl.bench.stream import Backend, Target
     from asrctl.settings import Settings
 
 _Sessions = Annotated[
@@ -106,23 +106,23 @@ def bench_stream(
         raise UsageError(f"--reference is for all of FILE: give --seconds {speech.duration_s:.0f} or more")
     ours = (provider, threads, workers)
     if server is None:
-        stage = _here(settings, speech, model, *ours)
+        backend = _here(settings, speech, model, *ours)
     elif find_spec("websockets") is None:
         raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
     elif is_foreign(server):
-        stage = _through(settings, speech, server, api_key, model, ours)
+        backend = _through(settings, speech, server, api_key, model, ours)
     else:
-        stage = _there(settings, speech, server, api_key, model, ours)
+        backend = _there(settings, speech, server, api_key, model, ours)
     listed = None if find else (counts, rounds or 1)
     with server_errors() if server else nullcontext():
-        rows, answer = _measured(stage, speech, Target(target), seconds, listed)
+        rows, answer = _measured(backend, speech, Target(target), seconds, listed)
     extra = {"target": {"final_p95_s": target, **answer}}
     result = Result("stream", rows, speech.description, machine(settings), notes_on(speech), extra)
     show(result, as_json, plot)
 
 
 def _measured(
-    stage: Stage, speech: Speech, target: Target, seconds: float, listed: tuple[list[int], int] | None
+    backend: Backend, speech: Speech, target: Target, seconds: float, listed: tuple[list[int], int] | None
 ) -> tuple[list[Row], dict[str, Any]]:
     """The rows, and what they say of the target; without a list of numbers they are looked for."""
     from asrctl.bench import stream
@@ -130,9 +130,9 @@ def _measured(
     answer: dict[str, Any] = {}
     with progress() as tell:
         if listed is None:
-            answer["most_sessions"], rows = stream.find(stage, speech, target, seconds, tell)
+            answer["most_sessions"], rows = stream.find(backend, speech, target, seconds, tell)
         else:
-            rows = stream.measure(stage, speech, *listed, seconds, tell)
+            rows = stream.measure(backend, speech, *listed, seconds, tell)
     return rows, {"met_by": [row.setup["sessions"] for row in rows if target.met_by(row.figures)], **answer}
 
 
@@ -143,11 +143,11 @@ def _here(
     provider: str | None,
     threads: int | None,
     workers: int | None,
-) -> Stage:
+) -> Backend:
     """Workers of ours, or what is fed and loads no model of ours."""
     from asrctl.assembly import start
+    from asrctl.bench.backends import LocalBackend, pooled
     from asrctl.bench.engine import Streams
-    from asrctl.bench.stage import Here, pooled
     from asrctl.from_settings import speech_detector, stream_options
 
     chosen, plan = prepared(settings, speech, provider, model, threads, workers)
@@ -159,7 +159,7 @@ def _here(
     def streams() -> Streams:
         return Streams(lambda: start(plan), options, lambda: speech_detector(chosen.vad))
 
-    return Here(name, {"provider": name}, options.endpointing, streams)
+    return LocalBackend(name, {"provider": name}, options.endpointing, streams)
 
 
 def _through(
@@ -169,19 +169,19 @@ def _through(
     api_key: str | None,
     model: str | None,
     ours: Sequence[object],
-) -> Stage:
+) -> Backend:
     """A server that speaks another protocol than ours; see `_there`."""
-    from asrctl.bench.stage import Here
+    from asrctl.bench.backends import LocalBackend
     from asrctl.cli.foreign import through
     from asrctl.cli.remote_options import refuse_local
 
     refuse_local(dict(zip(_OURS, ours, strict=True)))
     chosen = through(settings, server, api_key, model)
-    stage = _here(chosen, speech, None, None, None, None)
-    assert isinstance(stage, Here)
+    backend = _here(chosen, speech, None, None, None, None)
+    assert isinstance(backend, LocalBackend)
     address = urlsplit(server)
     place = f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
-    return replace(stage, name=place, description={"server": place})
+    return replace(backend, name=place, description={"server": place})
 
 
 def _there(
@@ -191,13 +191,13 @@ def _there(
     api_key: str | None,
     model: str | None,
     ours: Sequence[object],
-) -> Stage:
+) -> Backend:
     """A server, and what is asked of it.
 
     Raises:
         UsageError: Something was given that is up to the server.
     """
-    from asrctl.bench.remote import There
+    from asrctl.bench.remote import RemoteBackend
     from asrctl.cli.bench_options import client_of
     from asrctl.cli.remote_options import refuse_local
     from asrctl.from_settings import endpointing
@@ -205,4 +205,4 @@ def _there(
 
     refuse_local(dict(zip(_OURS, ours, strict=True)))
     options = client_of(settings, speech, model, api_key)
-    return There(server, options, endpointing(settings.vad, EndpointerOptions()))
+    return RemoteBackend(server, options, endpointing(settings.vad, EndpointerOptions()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asrctl.api import AsyncEngine
 from asrctl.cli.at_once import all_at_once
-from asrctl.cli.scribe import Scribe
+from asrctl.cli.result_writer import ResultWriter
 from asrctl.cli.sources import open_tracks
 from asrctl.cli.tally import Tally
 from asrctl.cli.task import Task
@@ -72,7 +72,7 @@ class _Run:
         """Write segments as they come, and the end of the format whatever stops them."""
         started_s = time.perf_counter()
         work = self._engine.file(audio, vad=self._task.vad, by_voice=self._task.reading.by_voice)
-        scribe = Scribe(audio, self._view, writer)
+        results = ResultWriter(audio, self._view, writer)
         following = asyncio.create_task(self._follow(index, work), name="follow")
         told = {self._engine.recognizer.name}
         failure: BaseException | None = None
@@ -80,20 +80,20 @@ class _Run:
             async with aclosing(work.segments()) as segments:
                 async for segment in segments:
                     self._tell_of_reserves(audio.name, work, told)
-                    scribe.write(segment)
+                    results.write(segment)
                     self._advance(index, work.done_samples)
             following.cancel()
             self._advance(index, work.length_samples)
-            scribe.refuse_nothing(work.account, work.lost)
+            results.refuse_nothing(work.account, work.lost)
         except BaseException as error:
             failure = error
             raise
         finally:
             following.cancel()
-            something = scribe.segments or not isinstance(failure, Exception)
+            something = results.segments or not isinstance(failure, Exception)
             if something and not isinstance(failure, BrokenPipeError):  # `| head` has seen enough
                 length_s = None if failure is None or isinstance(failure, AudioError) else audio.duration_s
-                self._finish(audio.name, work, scribe, time.perf_counter() - started_s, length_s)
+                self._finish(audio.name, work, results, time.perf_counter() - started_s, length_s)
         return work
 
     async def _follow(self, index: int, work: Transcription) -> None:
@@ -107,13 +107,13 @@ class _Run:
         self._view.advance(index, done_samples / SAMPLE_RATE_HZ)
 
     def _finish(
-        self, name: str, work: Transcription, scribe: Scribe, wall_s: float, length_s: float | None
+        self, name: str, work: Transcription, results: ResultWriter, wall_s: float, length_s: float | None
     ) -> None:
         """Write the end of the format, and what was lost; `length_s` is of an input that was left early."""
         for segment in work.waiting():
-            scribe.write(segment)
+            results.write(segment)
         for line in [*work.lost, *(work.doubts if self._request.vad else ())]:
-            scribe.warn(line)
+            results.warn(line)
         account = work.account
         done_s, lost_s = work.done_samples / SAMPLE_RATE_HZ, account.pending_samples / SAMPLE_RATE_HZ
         where = (
@@ -121,13 +121,13 @@ class _Run:
         )
         if length_s is not None and length_s > done_s:
             where = f"not transcribed from {done_s:.2f} s of {length_s:.1f} s on"
-        scribe.balance(account, account.received_samples, account.pending_samples, where)
-        scribe.finish(self._engine.transcript(name, work, scribe.segments, wall_s))
+        results.balance(account, account.received_samples, account.pending_samples, where)
+        results.finish(self._engine.transcript(name, work, results.segments, wall_s))
         plan = self._engine.plan
         if not plan.multilingual and not set(work.providers) - {plan.provider}:
-            scribe.doubt_language(plan.model)
+            results.doubt_language(plan.model)
         elif not is_open(plan.decode.language):
-            scribe.doubt_choice(plan.decode.language, work.evidence)
+            results.doubt_choice(plan.decode.language, work.evidence)
 
     def _tell_of_reserves(self, name: str, work: Transcription, told: set[str]) -> None:
         """Say who stands in for whom, once for each that does."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrctl.audio.live import LiveSource, Lost
-from asrctl.cli.ear import Ear
 from asrctl.cli.foreign import SOON_S
 from asrctl.cli.interrupts import SILENCE_S, STOP_GRACE_S, TERMINATE_GRACE_S, Interrupts
+from asrctl.cli.live_transcriber import LiveTranscriber
 from asrctl.cli.live_view import REFRESH_S, LiveView, Status
-from asrctl.cli.scribe import Scribe
+from asrctl.cli.result_writer import ResultWriter
 from asrctl.cli.tally import REPORT_S
 from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, ProviderError
 from asrctl.events import (
@@ -78,11 +78,18 @@ class LiveRequest:
 
 
 class Live:
-    """One run: a feeder hears, an ear understands, this writes and draws."""
+    """One run: a feeder hears, a transcriber understands, this writes and draws."""
 
-    def __init__(self, ear: Ear, source: LiveSource, request: LiveRequest, view: LiveView, output: Output):
+    def __init__(
+        self,
+        transcriber: LiveTranscriber,
+        source: LiveSource,
+        request: LiveRequest,
+        view: LiveView,
+        output: Output,
+    ):
         """Prepare; nothing is heard yet."""
-        self._ear = ear
+        self._transcriber = transcriber
         self._source = source
         self._request = request
         self._view = view
@@ -90,7 +97,7 @@ class Live:
         to_terminal = request.output is None and view.shares_terminal
         writer = WRITERS[request.format](view if to_terminal else output, request.render)
         self._wants_words = request.words or writer.needs_words
-        self._scribe = Scribe(source, view, writer)
+        self._results = ResultWriter(source, view, writer)
         self._reader: Reader[NDArray[np.float32] | Lost] | None = None
         self._feeder: Feeder
         self._held: list[Segment] = []  # finals whose speakers may still change
@@ -112,13 +119,13 @@ class Live:
 
         Raises:
             AudioError: The source failed; what it had given is written.
-            AsrctlError: The output cannot be written, or the ear cannot go on.
+            AsrctlError: The output cannot be written, or the transcriber cannot go on.
         """
         started_s = time.perf_counter()
         loop = asyncio.get_running_loop()
         with Interrupts(lambda: loop.call_soon_threadsafe(self._interrupted)) as self._interrupts:
             self._reader = Reader(self._source)
-            self._feeder = Feeder(self._reader, self._ear)
+            self._feeder = Feeder(self._reader, self._transcriber)
             feeding = asyncio.create_task(self._feeder.run(), name="feeder")
             try:
                 await self._listen()
@@ -131,7 +138,7 @@ class Live:
             raise self._feeder.failure
         if self._cut_short:
             return EXIT_INTERRUPTED
-        if self._reason and not self._scribe.segments and self._account and not self._account.speech_samples:
+        if self._reason and not self._results.segments and self._account and not self._account.speech_samples:
             raise ProviderError(f"{self._source.name}: nothing could be transcribed: {self._reason}")
         return self._request.interrupt_code if self._interrupts.count else 0
 
@@ -160,7 +167,7 @@ class Live:
             await asyncio.gather(self._hearing, drawing, return_exceptions=True)
 
     async def _hear(self) -> None:
-        async for event in self._ear:
+        async for event in self._transcriber:
             self._events += 1
             self._take(event)
 
@@ -174,12 +181,12 @@ class Live:
             self._view.refresh(status)
             if not self._interrupts.count or self._answers() != answers:
                 answers, answered_s = self._answers(), loop.time()
-            elif self._ear.through_server and loop.time() - answered_s >= SILENCE_S:
-                self._scribe.warn(f"the server said nothing for {SILENCE_S:g} s")
+            elif self._transcriber.through_server and loop.time() - answered_s >= SILENCE_S:
+                self._results.warn(f"the server said nothing for {SILENCE_S:g} s")
                 self._cut()
             if not told and loop.time() - started_s >= SOON_S:
                 told = True
-                if awaited := self._ear.awaited:
+                if awaited := self._transcriber.awaited:
                     self._view.report(f"waiting for {awaited}")
             if not self._request.paced and loop.time() - reported_s >= REPORT_S:
                 reported_s = loop.time()
@@ -190,7 +197,7 @@ class Live:
 
     def _answers(self) -> tuple[int, AudioAccount]:
         """Differs from what it was once something has come back."""
-        return self._events, self._ear.account
+        return self._events, self._transcriber.account
 
     def _interrupted(self) -> None:
         if self._interrupts.count > 1:
@@ -199,9 +206,9 @@ class Live:
         self._feeder.stop()
         loop = asyncio.get_running_loop()
         loop.call_later(STOP_GRACE_S, self._feeder.end)
-        if self._interrupts.terminated or self._ear.awaited:
+        if self._interrupts.terminated or self._transcriber.awaited:
             loop.call_later(TERMINATE_GRACE_S, self._cut)
-        elif self._ear.through_server or not self._request.paced:  # it may take a while
+        elif self._transcriber.through_server or not self._request.paced:  # it may take a while
             self._view.report("finishing what was read; another Ctrl-C stops now")
 
     def _cut(self) -> None:
@@ -219,7 +226,7 @@ class Live:
             if event.utterance is not None:
                 self._view.ended(event.utterance)
                 self._reason = event.reason
-            self._scribe.declare(event.start_sample, event.end_sample, event.reason)
+            self._results.declare(event.start_sample, event.end_sample, event.reason)
         elif isinstance(event, ProviderChanged):
             self._view.say(
                 f"asrctl: {self._source.name}: now transcribed by {event.provider}: {event.reason}"
@@ -228,7 +235,7 @@ class Live:
             if (place := self._place_of.get(event.utterance)) is not None:
                 self._held[place] = self._held[place].labelled(event.speaker, event.words)
         elif isinstance(event, SpeakersLost):
-            self._scribe.warn(f"speakers are not told apart any more: {event.reason}")
+            self._results.warn(f"speakers are not told apart any more: {event.reason}")
         elif isinstance(event, Finished):
             self._account = event.account
 
@@ -246,19 +253,21 @@ class Live:
         self._held.append(final.segment)
 
     def _put_down(self, segment: Segment) -> None:
-        self._scribe.write(segment if self._wants_words else replace(segment, words=()))
+        self._results.write(segment if self._wants_words else replace(segment, words=()))
 
     def _status(self) -> Status:
-        note = self._ear.note()
+        note = self._transcriber.note()
         if self._interrupts.count:
             note = f"{note}; finishing, ^C: stop now".removeprefix("; ")
         heard_s = self._feeder.heard_samples / self._width / SAMPLE_RATE_HZ
-        return Status(heard_s, self._feeder.level_db, self._ear.pending_samples / SAMPLE_RATE_HZ, note)
+        return Status(
+            heard_s, self._feeder.level_db, self._transcriber.pending_samples / SAMPLE_RATE_HZ, note
+        )
 
     @property
     def _width(self) -> int:
         """How many tracks there are: what is fed and the account are of all of them."""
-        return len(self._ear.tracks) or 1
+        return len(self._transcriber.tracks) or 1
 
     # At the end, whatever ended it
 
@@ -274,16 +283,16 @@ class Live:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CUT_GRACE_S if self._cut_short else _FEED_GRACE_S):
                 await feeding
-        await self._ear.close()
+        await self._transcriber.close()
         if self._interrupts.count:
             self._output.leave_incomplete()
         if self._unread:
             return
-        for event in self._ear.waiting():  # finals that nobody has written yet
+        for event in self._transcriber.waiting():  # finals that nobody has written yet
             self._take(event)
         for turn in (turn for segment in self._held for turn in segment.turns()):
             self._put_down(turn)
-        if self._failed and not self._scribe.segments:
+        if self._failed and not self._results.segments:
             return  # nothing to show for it: the output goes too
         account = self._settled()
         transcribed_samples = account.received_samples - account.dropped_samples
@@ -291,30 +300,30 @@ class Live:
         if self._feeder.failure is not None and not account.received_samples:
             return
         heard = self._heard_all or account.received_samples > 0
-        self._scribe.finish(self._transcript(account, started_s), heard=heard)
+        self._results.finish(self._transcript(account, started_s), heard=heard)
 
     def _settled(self) -> AudioAccount:
         """The account of all that came; what nobody answered for is declared dropped."""
         feeder = self._feeder
         heard_samples = feeder.heard_samples + feeder.unheard_samples
-        answered = self._account or self._ear.account
+        answered = self._account or self._transcriber.account
         lost_samples = heard_samples - (answered.received_samples - answered.pending_samples)
-        account = self._scribe.balance(answered, heard_samples, lost_samples)
+        account = self._results.balance(answered, heard_samples, lost_samples)
         complete = self._heard_all or feeder.failure is not None
         interrupts = max(self._interrupts.count, 2 * self._cut_short)
-        self._ear.conclude(self._scribe, heard_samples, interrupts, complete)
+        self._transcriber.conclude(self._results, heard_samples, interrupts, complete)
         return account
 
     def _transcript(self, account: AudioAccount, started_s: float) -> Transcript:
-        model, provider, language = self._ear.names(list(self._at_work))
+        model, provider, language = self._transcriber.names(list(self._at_work))
         return Transcript(
             source=self._source.name,
             model=model,
             provider=provider,
             language=language,
             duration_s=account.received_samples / self._width / SAMPLE_RATE_HZ,
-            segments=tuple(self._scribe.segments),
+            segments=tuple(self._results.segments),
             audio=account,
-            timing=self._ear.timing(time.perf_counter() - started_s),
-            tracks=self._ear.tracks,
+            timing=self._transcriber.timing(time.perf_counter() - started_s),
+            tracks=self._transcriber.tracks,
         )

@@ -12,7 +12,7 @@ from asrctl.cli.foreign import is_through_server, waits_for
 from asrctl.cli.in_turn import Inputs, in_turn
 from asrctl.cli.live import Live, LiveRequest
 from asrctl.cli.live_view import LiveView
-from asrctl.cli.scribe import Scribe
+from asrctl.cli.result_writer import ResultWriter
 from asrctl.events import Event
 from asrctl.from_settings import speech_detector
 from asrctl.protocol import Endpointing
@@ -68,7 +68,7 @@ async def listen(
 
             speakers: tuple[str, ...] = getattr(source, "speakers", ())
             stream = TracksStream(speakers, stream_of, echo=request.vad) if speakers else stream_of()
-            live = Live(_LocalEar(stream, engine, paced=request.paced), source, request, view, output)
+            live = Live(_LocalTranscriber(stream, engine, paced=request.paced), source, request, view, output)
             return await live.run()
     finally:
         if live is None or not live.has_source:
@@ -89,8 +89,8 @@ async def listen_to_all(engine: AsyncEngine, inputs: Inputs, request: LiveReques
     return await in_turn(inputs, once, view)
 
 
-class _LocalEar:
-    """An `Ear` on this machine."""
+class _LocalTranscriber:
+    """A `LiveTranscriber` on this machine."""
 
     def __init__(self, stream: LiveStream | TracksStream, engine: AsyncEngine, *, paced: bool) -> None:
         self.feed = stream.feed
@@ -143,10 +143,10 @@ class _LocalEar:
     def timing(self, wall_s: float) -> Timing:
         return Timing(self._recognizer.load_s, self._recognizer.inference_s, wall_s)
 
-    def conclude(self, scribe: Scribe, heard_samples: int, interrupts: int, complete: bool) -> None:
+    def conclude(self, results: ResultWriter, heard_samples: int, interrupts: int, complete: bool) -> None:
         """Doubt the language; all else is said by the account."""
         if not self._plan.multilingual:
-            scribe.doubt_language(self._plan.model)
+            results.doubt_language(self._plan.model)
 
     async def close(self) -> None:
         await self._stream.close()

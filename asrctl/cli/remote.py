@@ -12,7 +12,7 @@ from asrctl.audio.live import LiveSource
 from asrctl.cli.in_turn import Inputs, in_turn
 from asrctl.cli.live import Live, LiveRequest
 from asrctl.cli.live_view import LiveView
-from asrctl.cli.scribe import Scribe
+from asrctl.cli.result_writer import ResultWriter
 from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.client.link import stream_url
 from asrctl.client.source import SOURCE_BUFFER
@@ -74,16 +74,16 @@ async def _transcribe(open_source: Callable[[], LiveSource], request: RemoteRequ
             if Path(source.name).is_file():  # it can be read again
                 options = replace(options, buffer=SOURCE_BUFFER, salvage=False)
             async with Client(request.url, options) as client:
-                ear = _RemoteEar(client, source, view, request)
-                live = Live(ear, source, request.live, view, output)
+                transcriber = _RemoteTranscriber(client, source, view, request)
+                live = Live(transcriber, source, request.live, view, output)
                 return await live.run()
     finally:
         if live is None or not live.has_source:
             source.close()
 
 
-class _RemoteEar:
-    """An `Ear` on a server."""
+class _RemoteTranscriber:
+    """A `LiveTranscriber` on a server."""
 
     def __init__(self, client: Client, source: LiveSource, view: LiveView, request: RemoteRequest) -> None:
         self.feed = client.feed
@@ -163,18 +163,18 @@ class _RemoteEar:
     def timing(self, wall_s: float) -> Timing:
         return Timing(_UNKNOWN, _UNKNOWN, wall_s)
 
-    def conclude(self, scribe: Scribe, heard_samples: int, interrupts: int, complete: bool) -> None:
+    def conclude(self, results: ResultWriter, heard_samples: int, interrupts: int, complete: bool) -> None:
         """Where a file was left in the middle, say where; save live audio that no server answered for.
 
         Doubt the language where the server's model knows only one.
         """
         if interrupts > 1 and self._request.live.paced and (kept := self._client.salvage()):
-            scribe.warn(kept)
+            results.warn(kept)
         if not (self._request.live.paced or complete or interrupts):
-            scribe.warn(f"stopped: not read beyond {heard_samples / SAMPLE_RATE_HZ:.2f} s")
+            results.warn(f"stopped: not read beyond {heard_samples / SAMPLE_RATE_HZ:.2f} s")
         model = CATALOG.get(self.names([])[0])
         if model is not None and not model.multilingual:
-            scribe.doubt_language(model.name)
+            results.doubt_language(model.name)
 
     async def close(self) -> None:
         """The client's context does it."""

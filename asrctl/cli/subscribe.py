@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from asrctl.cli.live_view import LiveView
-from asrctl.cli.scribe import Scribe
+from asrctl.cli.result_writer import ResultWriter
 from asrctl.errors import ServerError, UsageError
 from asrctl.network.failures import network_failure
 from asrctl.network.text import safe_text
@@ -51,8 +51,8 @@ def subscribed(
     writer = WRITERS[format or format_of(path) or "txt"]
     with Output(path) as output:
         view = LiveView()
-        scribe = Scribe(_Source(group), view, writer(output, how))
-        notes = _Notes(scribe, view)
+        results = ResultWriter(_Source(group), view, writer(output, how))
+        notes = _Notes(results, view)
         try:
             for said in _events(url, api_key, wait_for_server_s):
                 notes.take(said)
@@ -61,8 +61,8 @@ def subscribed(
         except (OSError, HTTPException, ValueError) as error:
             failure = ServerError(f"{url}: {_reason(error)}")
         notes.write()
-        segments = tuple(scribe.segments)
-        scribe.finish(
+        segments = tuple(results.segments)
+        results.finish(
             Transcript(
                 source=group,
                 model="",
@@ -82,8 +82,8 @@ def subscribed(
 class _Notes:
     """What is said, in order: written at once, and once a speaker may still be corrected, at the end."""
 
-    def __init__(self, scribe: Scribe, view: LiveView) -> None:
-        self._scribe = scribe
+    def __init__(self, results: ResultWriter, view: LiveView) -> None:
+        self._results = results
         self._view = view
         self._held: dict[tuple[str, str], Segment] = {}
 
@@ -92,14 +92,14 @@ class _Notes:
         key = str(said.get("session_id")), str(said.get("utterance"))
         match said.get("type"):
             case "missed":
-                self._scribe.warn(f"{said.get('count')} events were too long ago to be kept")
+                self._results.warn(f"{said.get('count')} events were too long ago to be kept")
             case "final" if self._held or said.get("by_voice"):
                 self._held[key] = _segment(said)
                 if sys.stderr.isatty():
                     for turn in self._held[key].turns():
                         self._view.say(name_before(turn.speaker) + one_line(turn.text))
             case "final":
-                self._scribe.write(_segment(said))
+                self._results.write(_segment(said))
             case "speaker" if key in self._held:
                 segment, words = self._held[key], [*map(_shown, said.get("words", ()))]
                 names = words if len(words) == len(segment.words) else []
@@ -108,7 +108,7 @@ class _Notes:
     def write(self) -> None:
         """Write what was held."""
         for turn in (turn for segment in self._held.values() for turn in segment.turns()):
-            self._scribe.write(replace(turn, words=()))
+            self._results.write(replace(turn, words=()))
 
 
 def events_url(server: str | None, group: str) -> str:

@@ -48,8 +48,7 @@ class Connections:
     ) -> None:
         """Prepare; nothing is sent before `run`.
 
-        `protocol` is fresh; `inbox` gets the events, and is closed at the end. Of `breaker` and those after it
-        `Client` tells.
+        `protocol` is fresh; `inbox` gets the events, and is closed at the end. The rest is as for `Client`.
         """
         self.link: Link | None = None
         self.ready: Ready | None = None

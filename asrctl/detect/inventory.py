@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from asrctl.detect.machine import ModelState, ProviderState, Trouble
+from asrctl.detect.machine import ModelState, ProbeFailure, ProviderState
 from asrctl.errors import ModelError
 from asrctl.models.catalog import CATALOG, CatalogEntry
 from asrctl.models.ct2_directory import kept_path
@@ -25,7 +25,7 @@ class Models:
     """Models that need no network, small to large, and what could not be read."""
 
     found: list[ModelState] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
+    troubles: list[ProbeFailure] = field(default_factory=list)
 
 
 def find_models(store: ModelStore) -> Models:
@@ -39,7 +39,7 @@ def find_models(store: ModelStore) -> Models:
         try:
             own = store.describe(path)
         except (ModelError, OSError) as error:
-            models.troubles.append(Trouble("models", str(error)))
+            models.troubles.append(ProbeFailure("models", str(error)))
             continue
         models.found.append(_state(own, "cached"))
     models.found.sort(key=lambda model: model.size_bytes)

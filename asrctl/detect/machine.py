@@ -135,7 +135,7 @@ class AudioInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ProbeFailure:
     """A probe that gave no answer, and why."""
 
     probe: str
@@ -154,7 +154,7 @@ class Machine:
     providers: tuple[ProviderState, ...] = ()
     models: tuple[ModelState, ...] = ()
     audio_inputs: tuple[AudioInput, ...] | None = None
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[ProbeFailure, ...] = ()
 
     @property
     def gpu(self) -> Gpu | None:

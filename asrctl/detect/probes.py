@@ -22,8 +22,8 @@ from asrctl.detect.machine import (
     Machine,
     Memory,
     ModelState,
+    ProbeFailure,
     System,
-    Trouble,
     WhisperBuild,
 )
 from asrctl.detect.tools import NoAnswer, NotInstalled, Tool, child, run_tool
@@ -99,7 +99,7 @@ class _Running:
     options: ProbeOptions
     store: ModelStore
     models: Sequence[ModelState]
-    troubles: list[Trouble] = field(default_factory=list)
+    troubles: list[ProbeFailure] = field(default_factory=list)
     _tools: dict[str, Tool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -118,9 +118,9 @@ class _Running:
         except NotInstalled:
             pass
         except NoAnswer as error:
-            self.troubles.append(Trouble(probe, str(error)))
+            self.troubles.append(ProbeFailure(probe, str(error)))
         except Exception as error:
-            self.troubles.append(Trouble(probe, f"{type(error).__name__}: {error}"))
+            self.troubles.append(ProbeFailure(probe, f"{type(error).__name__}: {error}"))
 
     def whisper(self) -> WhisperBuild | None:
         """What whisper.cpp says of itself."""

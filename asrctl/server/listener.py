@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from asrctl.errors import AsrctlError
-from asrctl.server.doorkeeper import Doorkeeper
+from asrctl.server.connection_limiter import ConnectionLimiter
 from asrctl.server.options import ServeOptions
 from asrctl.server.sockets import protocols
 from asrctl.server.tls import check_certificate
@@ -33,7 +33,7 @@ row, and so how often it fails at once when no descriptor is left."""
 class Listener(uvicorn.Server):
     """Uvicorn, whose signals are ours: it would close sockets before anything is final."""
 
-    def __init__(self, options: ServeOptions, app: ASGIApp, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, options: ServeOptions, app: ASGIApp, limiter: ConnectionLimiter) -> None:
         """Prepare.
 
         Raises:
@@ -41,7 +41,7 @@ class Listener(uvicorn.Server):
         """
         if options.certificate is not None:
             check_certificate(options.certificate, options.private_key)
-        http, web_socket = protocols(doorkeeper)
+        http, web_socket = protocols(limiter)
         config = uvicorn.Config(
             app,
             loop="asyncio",

@@ -11,7 +11,7 @@ from asrctl.protocol import CloseCode, KeptMessage, Ready, Resume, ServerSession
 from asrctl.protocol.speakers import LACKING
 from asrctl.server.hub import Hub
 from asrctl.server.session import Listener, LiveSession, Surroundings
-from asrctl.server.wishes import suited
+from asrctl.server.session_options import suited
 from asrctl.speakers.options import SpeakerOptions
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from asrctl.policy.token_bucket import TokenBucket
-from asrctl.server.doorkeeper import Doorkeeper
+from asrctl.server.connection_limiter import ConnectionLimiter
 from asrctl.server.files.paths import plain_target, takes_body
 
 CONNECTION = "asrctl.connection"
@@ -41,7 +41,7 @@ connection would be reset, and the answer lost."""
 class HttpConnection(HttpToolsProtocol):
     """HTTP: small requests, with a body where one is taken; each resets the time that a connection has."""
 
-    doorkeeper: Doorkeeper
+    limiter: ConnectionLimiter
     requests: TokenBucket
     """Both set in a subclass, by `protocols`."""
 
@@ -65,13 +65,13 @@ class HttpConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse one that is too many."""
         super().connection_made(transport)
-        if not self.doorkeeper.enter(self):
+        if not self.limiter.enter(self):
             self._is_too_many = True  # it is told once it has asked: some clients take no answer before that
             self.loop.call_later(_LINGER_S, self.transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give its place back."""
-        self.doorkeeper.leave(self)
+        self.limiter.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 from asrctl.audio.heap import return_what_is_free
 from asrctl.errors import AsrctlError
 from asrctl.server.app import Application
+from asrctl.server.connection_limiter import ConnectionLimiter, affordable
 from asrctl.server.dialects.announcement import Announcement
 from asrctl.server.dialects.wyoming import WyomingPort
-from asrctl.server.doorkeeper import Doorkeeper, affordable
 from asrctl.server.engine import Engine
 from asrctl.server.governor import Governor
 from asrctl.server.hub import Hub
@@ -62,7 +62,7 @@ class Server:
         self.engine = engine
         metrics = Metrics(options.node)
         engine.decoder.decoded = metrics.decoded
-        self.doorkeeper = Doorkeeper(
+        self.limiter = ConnectionLimiter(
             affordable(options.connections),
             options.connections_per_peer,
             options.limits.handshake_timeout_s,
@@ -70,7 +70,7 @@ class Server:
         )
         self.hub = Hub(options, engine, detector, metrics, self.journal, clock)
         self._app = Application(self.hub)
-        self._listener = Listener(options, self._app.asgi, self.doorkeeper)
+        self._listener = Listener(options, self._app.asgi, self.limiter)
         self._listener.stop = self.stop
         self._socket = bound(options.host, options.port)
         self.port: int = self._socket.getsockname()[1]
@@ -78,7 +78,7 @@ class Server:
         """For clients that speak Wyoming, if that is wanted."""
         if options.wyoming_port is not None:
             try:
-                self.wyoming = WyomingPort(self.hub, self.doorkeeper, self._app.dialects)
+                self.wyoming = WyomingPort(self.hub, self.limiter, self._app.dialects)
             except AsrctlError:
                 self._socket.close()
                 raise
@@ -183,7 +183,7 @@ class Server:
             beats += 1
             steps = [self.hub.tick, self._app.dialects.check]
             if beats % _BEATS_PER_S == 0:
-                steps += [governor.tick, self._app.check_connections, self.doorkeeper.sweep]
+                steps += [governor.tick, self._app.check_connections, self.limiter.sweep]
             if beats % (_TIDY_S * _BEATS_PER_S) == 0:
                 steps.append(self._tidy)
             for step in steps:
@@ -194,8 +194,8 @@ class Server:
 
     def _tidy(self) -> None:
         """Give back what connections that are gone have left behind."""
-        if self._tidied != self.doorkeeper.left:
-            self._tidied = self.doorkeeper.left
+        if self._tidied != self.limiter.left:
+            self._tidied = self.limiter.left
             return_what_is_free()
 
     async def _report_ready(self) -> None:

@@ -23,9 +23,9 @@ from asrctl.protocol import (
 )
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.served import Bounds, ServedSession
+from asrctl.server.session_options import request_of
 from asrctl.server.spool import Lost
 from asrctl.server.translate import Positions, message_of, status_of
-from asrctl.server.wishes import request_of
 from asrctl.streaming.session import TurnListener
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount

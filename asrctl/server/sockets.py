@@ -15,7 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from asrctl.policy.token_bucket import TokenBucket
 from asrctl.protocol.fragments import FRAGMENT_BYTES, Fragments
 from asrctl.protocol.openai.realtime.client_event import LongEvent
-from asrctl.server.doorkeeper import Doorkeeper
+from asrctl.server.connection_limiter import ConnectionLimiter
 from asrctl.server.long_messages import LongMessages
 from asrctl.server.paced_transport import PacedTransport
 from asrctl.server.requests import REQUESTS_BURST_S, REQUESTS_PER_S, HttpConnection
@@ -43,7 +43,7 @@ _LEAST_MESSAGE_BYTES = 8 * 1024
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """A WebSocket whose frames are looked at piece by piece, and whose control frames are told of."""
 
-    doorkeeper: Doorkeeper
+    limiter: ConnectionLimiter
     long_messages: LongMessages
     strangers_frames: TokenBucket
     """Set in a subclass, by `protocols`."""
@@ -83,11 +83,11 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         super().connection_made(self._paced)  # type: ignore[arg-type]
         if isinstance(before := transport.get_protocol(), HttpConnection):
             self.idle_since_s = before.idle_since_s
-            self.doorkeeper.replace(before, self)
+            self.limiter.replace(before, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give its place back."""
-        self.doorkeeper.leave(self)
+        self.limiter.leave(self)
         self.long_messages.leave(self)
         self._stop_waiting()
         self._backlog.clear()
@@ -181,7 +181,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def _await_more(self) -> None:
         """A message has begun: it has to go on."""
         self._slow = self.loop.call_later(
-            self.doorkeeper.timeout_s / 2, self._check_slow, self._unfinished_bytes
+            self.limiter.timeout_s / 2, self._check_slow, self._unfinished_bytes
         )
 
     def _check_slow(self, before_bytes: int) -> None:
@@ -313,7 +313,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.transport.abort()
 
 
-def protocols(doorkeeper: Doorkeeper) -> tuple[type[HttpConnection], type[WebSocketConnection]]:
+def protocols(limiter: ConnectionLimiter) -> tuple[type[HttpConnection], type[WebSocketConnection]]:
     """The two protocols of one server, for uvicorn, which makes them."""
 
     class Http(HttpConnection):
@@ -322,7 +322,7 @@ def protocols(doorkeeper: Doorkeeper) -> tuple[type[HttpConnection], type[WebSoc
     class WebSocket(WebSocketConnection):
         pass
 
-    Http.doorkeeper = WebSocket.doorkeeper = doorkeeper
+    Http.limiter = WebSocket.limiter = limiter
     Http.requests = TokenBucket(REQUESTS_PER_S, REQUESTS_BURST_S, time.monotonic)
     WebSocket.long_messages = LongMessages()
     WebSocket.strangers_frames = TokenBucket(_FRAMES_PER_S, _FRAMES_BURST_S, time.monotonic)

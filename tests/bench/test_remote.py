@@ -14,7 +14,7 @@ pytest.importorskip("starlette")
 
 from asrctl.bench import stream
 from asrctl.bench.paced import Talk
-from asrctl.bench.remote import There, processes_of
+from asrctl.bench.remote import RemoteBackend, processes_of
 from asrctl.client import ClientOptions
 from asrctl.errors import ServerError
 from asrctl.policy.admission import AdmissionOptions
@@ -31,23 +31,23 @@ TALK = Talk(
 )
 
 
-def there(url: str) -> There:
-    """A stage on a server."""
-    return There(url, ClientOptions(language="en"), EndpointerOptions())
+def there(url: str) -> RemoteBackend:
+    """A backend on a server."""
+    return RemoteBackend(url, ClientOptions(language="en"), EndpointerOptions())
 
 
 def test_sessions_on_a_server(tmp_path: Path) -> None:
     """Every word of each comes, late by what the server needs; its own cost is that of its processes."""
     with running(options_for(script(tmp_path / "script.json"))) as server:
-        stage = there(server.url)
-        figures = stream.run(stage, [TALK, replace(TALK, starts_s=0.4)])
+        backend = there(server.url)
+        figures = stream.run(backend, [TALK, replace(TALK, starts_s=0.4)])
         assert os.getpid() in processes_of(server.url)
     assert figures["wer_percent"] == figures["unpaced_wer_percent"] == 0
     assert figures["utterances"] == 4
     assert figures["dropped_s"] == figures["undeclared_s"] == figures["refused"] == 0
     assert 0 < figures["final_p50_s"] < 30 and 0 < figures["word_lag_p50_s"] < 30
     assert figures["cpu_per_audio_s"] > 0 and figures["peak_rss_mb"] > 0
-    assert stage.description["model"] == "words" and stage.name == server.url
+    assert backend.description["model"] == "words" and backend.name == server.url
 
 
 def test_a_session_that_is_refused_is_counted(tmp_path: Path) -> None:

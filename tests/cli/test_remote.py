@@ -27,8 +27,8 @@ from asrctl.cli import task
 from asrctl.cli.in_turn import Inputs
 from asrctl.cli.live import LiveRequest
 from asrctl.cli.live_view import LiveView, Status
-from asrctl.cli.remote import RemoteRequest, _RemoteEar, transcribe_remotely
-from asrctl.cli.scribe import Scribe
+from asrctl.cli.remote import RemoteRequest, _RemoteTranscriber, transcribe_remotely
+from asrctl.cli.result_writer import ResultWriter
 from asrctl.client import ClientOptions
 from asrctl.errors import AudioError
 from asrctl.policy.backoff import BackoffOptions
@@ -475,11 +475,11 @@ def test_another_language_is_noticed_by_the_servers_model(
     client = SimpleNamespace(
         ready=SimpleNamespace(model=model, provider="whisper_cpp"), feed=0, skip=0, finish=0
     )
-    ear = _RemoteEar(client, Heard([]), view, RemoteRequest("", QUICK, LiveRequest()))  # type: ignore[arg-type]
-    scribe = Scribe(Heard([]), view, WRITERS["txt"](io.StringIO(), RenderOptions()))
+    transcriber = _RemoteTranscriber(client, Heard([]), view, RemoteRequest("", QUICK, LiveRequest()))  # type: ignore[arg-type]
+    results = ResultWriter(Heard([]), view, WRITERS["txt"](io.StringIO(), RenderOptions()))
     for number in range(8):
-        scribe.write(Segment(2.0 * number, 2.0 * number + 2, "Go to modern, the tefamun", 0.1))
-    ear.conclude(scribe, 0, 0, True)
+        results.write(Segment(2.0 * number, 2.0 * number + 2, "Go to modern, the tefamun", 0.1))
+    transcriber.conclude(results, 0, 0, True)
     assert ("seems not to be English" in capsys.readouterr().err) == doubted
 
 

@@ -17,9 +17,9 @@ from asrctl.detect.machine import (
     Machine,
     Memory,
     ModelState,
+    ProbeFailure,
     ProviderState,
     System,
-    Trouble,
     WhisperBuild,
 )
 from asrctl.detect.report import Report, as_json, as_text, heading
@@ -187,7 +187,7 @@ def test_the_table_of_a_mac_and_of_an_unknown_machine() -> None:
     text = as_text(report(MAC))
     assert "8 cores, 4 of them fast" in text and "Apple M3 (metal)" in text
     assert "get the model with: asrctl models pull large-v3-turbo-q8_0" in text
-    blank = as_text(report(Machine(troubles=(Trouble("CUDA", "no answer within 4 s"),))))
+    blank = as_text(report(Machine(troubles=(ProbeFailure("CUDA", "no answer within 4 s"),))))
     assert "unknown" in blank and "none yet" in blank and "CUDA: no answer within 4 s" in blank
     assert "microphones" not in blank
 

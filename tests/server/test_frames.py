@@ -77,5 +77,5 @@ def test_frames_after_the_end(server: Running) -> None:
     with contextlib.suppress(OSError, ConnectionClosed):
         for _ in range(200):
             link.socket.sendall(frames_of("pings")[:60_000])
-    until(lambda: server.call(lambda: len(server.server.doorkeeper)) == 0)
+    until(lambda: server.call(lambda: len(server.server.limiter)) == 0)
     link.close()

@@ -199,10 +199,10 @@ def test_subscribers_are_bounded(shared: Running, group: str, monkeypatch: pytes
 def test_a_subscriber_may_wait_for_long(shared: Running, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections that ask for nothing are cut after a while; one that waits for words is not."""
     subscriber = Subscriber(shared, group)
-    doorkeeper = shared.server.doorkeeper
+    limiter = shared.server.limiter
     with monkeypatch.context() as patched:
-        patched.setattr(doorkeeper, "timeout_s", 0.0)
-        shared.call(doorkeeper.sweep)
+        patched.setattr(limiter, "timeout_s", 0.0)
+        shared.call(limiter.sweep)
     with talker(shared, group, "Ann", 1) as ann:
         ann.finish()
     assert subscriber.said() == [("Ann", "w1")]

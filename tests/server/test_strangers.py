@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.protocol import Limits
 from asrctl.providers.base import ModelSpec
-from asrctl.server.doorkeeper import affordable
+from asrctl.server.connection_limiter import affordable
 from asrctl.server.options import ServeOptions
 
 from .servers import (
@@ -145,7 +145,7 @@ def test_answers_that_are_not_read(server: Running) -> None:
             except OSError:
                 break
         assert time.monotonic() - started_s < PATIENCE_S
-    until(lambda: not server.server.doorkeeper or server.call(lambda: len(server.server.doorkeeper)) == 0)
+    until(lambda: not server.server.limiter or server.call(lambda: len(server.server.limiter)) == 0)
 
 
 def few(scripted: Scripted, **more: object) -> ServeOptions:
@@ -161,7 +161,7 @@ def test_a_newcomer_takes_the_place_of_a_stranger(scripted: Scripted) -> None:
         good = stack.enter_context(Talker(server.url, spoken(1, 2)))
         good.send(0.5)
         strangers = [stack.enter_context(link_to(server)) for _ in range(200)]
-        until(lambda: server.call(lambda: len(server.server.doorkeeper)) == 16)
+        until(lambda: server.call(lambda: len(server.server.limiter)) == 16)
         late = stack.enter_context(Talker(server.url, spoken(3)))
         late.finish()
         done = good.finish()

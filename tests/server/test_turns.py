@@ -38,7 +38,7 @@ def test_messages_that_come_slowly(shared: Running) -> None:
     with link_to(shared) as link:
         link.sendall(UPGRADE.replace(b"/v1/stream", b"/v1/realtime") + b"\r\n")
         until(lambda: b"\r\n\r\n" in link.recv(1 << 16, socket.MSG_PEEK))
-        [connection] = [each for each in shared.server.doorkeeper._peers if each.is_accepted]
+        [connection] = [each for each in shared.server.limiter._peers if each.is_accepted]
         assert isinstance(connection, WebSocketConnection)
         link.sendall(b"\x81\xff" + (40_000).to_bytes(8) + bytes(4) + b"a" * 30_000)
         until(lambda: shared.call(lambda: connection._held_bytes) >= 30_000)
@@ -59,7 +59,7 @@ def test_messages_of_strangers_have_little_room(shared: Running, monkeypatch: py
             links.append(stack.enter_context(link_to(shared)))
             links[-1].sendall(UPGRADE.replace(b"/v1/stream", b"/v1/realtime") + b"\r\n")
             until(lambda: b"\r\n\r\n" in links[-1].recv(1 << 16, socket.MSG_PEEK))
-            connections = [each for each in shared.server.doorkeeper._peers if each.is_accepted]
+            connections = [each for each in shared.server.limiter._peers if each.is_accepted]
             room = connections[0].long_messages  # type: ignore[attr-defined]
             monkeypatch.setattr(room, "_most_bytes", 800_000)
             links[-1].sendall(begun)
@@ -67,7 +67,7 @@ def test_messages_of_strangers_have_little_room(shared: Running, monkeypatch: py
                 held = (number + 1) * 300_000
                 until(lambda: shared.call(lambda: sum(room._held.values())) >= held)  # noqa: B023
         assert (1013).to_bytes(2) + b"too many long messages" in rest(links[-1])
-        assert sum(each.is_accepted for each in shared.server.doorkeeper._peers) == 2
+        assert sum(each.is_accepted for each in shared.server.limiter._peers) == 2
 
 
 def test_a_close_frame_that_is_not_answered(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_headers_behind_a_body_are_not_kept(shared: Running) -> None:
     with link_to(shared) as link:
 
         def asking() -> list[HttpConnection]:
-            return [each for each in shared.server.doorkeeper._peers if isinstance(each, HttpConnection)]
+            return [each for each in shared.server.limiter._peers if isinstance(each, HttpConnection)]
 
         link.sendall(CHUNKED + FORM)
         until(lambda: any(each._in_body for each in shared.call(asking)))
@@ -147,8 +147,8 @@ def test_requests_take_turns(server: Running, monkeypatch: pytest.MonkeyPatch) -
 
     purse = Purse()
     with link_to(server) as link:
-        until(lambda: len(server.server.doorkeeper))
-        connection = next(iter(server.server.doorkeeper._peers))
+        until(lambda: len(server.server.limiter))
+        connection = next(iter(server.server.limiter._peers))
         monkeypatch.setattr(type(connection), "requests", purse)
         link.sendall(GET + b"\r\n")
         until(lambda: purse.asked > 2)
@@ -173,7 +173,7 @@ def test_frames_without_a_session_take_turns(scripted: Scripted, monkeypatch: py
     purse = Purse()
     with running(options_for(scripted())) as server:
         link = open_socket(server.url)
-        [connection] = [each for each in server.server.doorkeeper._peers if each.is_accepted]
+        [connection] = [each for each in server.server.limiter._peers if each.is_accepted]
         monkeypatch.setattr(type(connection), "strangers_frames", purse)
         for _ in range(100):
             link.ping()

@@ -11,8 +11,8 @@ from asrctl.policy.admission import Refusal
 from asrctl.protocol.dialect import SessionRequest
 from asrctl.server.hub import Hub
 from asrctl.server.served import ServedSession
+from asrctl.server.session_options import fitted
 from asrctl.server.spool import Cleared
-from asrctl.server.wishes import fitted
 from asrctl.speakers.options import SpeakerOptions
 from asrctl.transcript import SAMPLE_RATE_HZ
 

@@ -10,10 +10,10 @@ from asrctl import __version__
 from asrctl.policy.token_bucket import TokenBucket
 from asrctl.protocol import CloseCode
 from asrctl.protocol.wyoming import ServedModel, WyomingDialect, encode
+from asrctl.server.connection_limiter import ConnectionLimiter
 from asrctl.server.dialects.driver import Driver
 from asrctl.server.dialects.registry import Registry
 from asrctl.server.dialects.socket import SESSIONLESS_PER_S
-from asrctl.server.doorkeeper import Doorkeeper
 from asrctl.server.hub import Hub
 from asrctl.server.listener import bound
 
@@ -34,7 +34,7 @@ _TOO_MANY = encode("error", {"text": "too many connections", "code": "overloaded
 class WyomingPort:
     """Listens, and serves each connection as a dialect of its own. Belongs to the server's event loop."""
 
-    def __init__(self, hub: Hub, doorkeeper: Doorkeeper, registry: Registry) -> None:
+    def __init__(self, hub: Hub, limiter: ConnectionLimiter, registry: Registry) -> None:
         """Bind the port.
 
         Raises:
@@ -42,7 +42,7 @@ class WyomingPort:
         """
         assert hub.options.wyoming_port is not None
         self.hub = hub
-        self.doorkeeper = doorkeeper
+        self.limiter = limiter
         self.registry = registry
         self._socket = bound(hub.options.host, hub.options.wyoming_port, "--wyoming")
         self.address: str
@@ -79,7 +79,7 @@ class WyomingPort:
 
 
 class WyomingConnection(asyncio.Protocol):
-    """One connection; a `Transport` of its driver, and `Guarded` by the doorkeeper.
+    """One connection; a `Transport` of its driver, and a `LimitedConnection`.
 
     One without a session has `handshake_timeout_s` from its last whole event to the next.
     """
@@ -114,7 +114,7 @@ class WyomingConnection(asyncio.Protocol):
         """Refuse one that is too many."""
         self.transport = cast(asyncio.Transport, transport)
         self._port.connections.add(self)
-        if self._port.doorkeeper.enter(self):
+        if self._port.limiter.enter(self):
             self._kept.enter_context(self._port.registry.kept(self._driver, may_wait=True))
         else:
             self._driver.leave()
@@ -124,7 +124,7 @@ class WyomingConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give its place back."""
         self._backlog.clear()
-        self._port.doorkeeper.leave(self)
+        self._port.limiter.leave(self)
         self._port.connections.discard(self)
         self._kept.close()
         self._driver.leave()

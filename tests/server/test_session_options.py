@@ -14,7 +14,7 @@ from asrctl.protocol import AudioFormat, Endpointing, Start, Violation
 from asrctl.protocol.fields import Misfit
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.server.options import NamedModel
-from asrctl.server.wishes import suited
+from asrctl.server.session_options import suited
 from asrctl.streaming.stream import StreamOptions
 
 MODEL = NamedModel("words", ModelSpec("scripted", Path()), multilingual=True)

@@ -13,8 +13,8 @@ _KEPT = 64
 _FEWEST = 16
 
 
-class Guarded(Protocol):
-    """A connection as the doorkeeper sees it."""
+class LimitedConnection(Protocol):
+    """A connection as the limiter sees it."""
 
     transport: asyncio.Transport
     idle_since_s: float
@@ -25,7 +25,7 @@ class Guarded(Protocol):
         """Whether it is a WebSocket that was let in, and is not being closed."""
 
 
-class Doorkeeper:
+class ConnectionLimiter:
     """Bounds connections in number, in all and for each address, and in time.
 
     Where there are too many, one that was not let in to a session makes way: the one that has waited longest,
@@ -46,14 +46,14 @@ class Doorkeeper:
         self._most, self._most_per_peer = most, most_per_peer
         self.timeout_s = timeout_s
         self._refused = refused
-        self._peers: dict[Guarded, str] = {}
+        self._peers: dict[LimitedConnection, str] = {}
         self.left = 0
         """Connections that are gone."""
 
     def __len__(self) -> int:
         return len(self._peers)
 
-    def enter(self, connection: Guarded) -> bool:
+    def enter(self, connection: LimitedConnection) -> bool:
         """A connection was made; False if there is no room and nobody makes way."""
         peer = peer_of(connection.transport)
         count = sum(other == peer for other in self._peers.values())
@@ -66,12 +66,12 @@ class Doorkeeper:
         self._peers[connection] = peer
         return True
 
-    def replace(self, old: Guarded, new: Guarded) -> None:
+    def replace(self, old: LimitedConnection, new: LimitedConnection) -> None:
         """An upgrade: another protocol has the connection."""
         if (peer := self._peers.pop(old, None)) is not None:
             self._peers[new] = peer
 
-    def leave(self, connection: Guarded) -> None:
+    def leave(self, connection: LimitedConnection) -> None:
         """A connection is gone."""
         if self._peers.pop(connection, None) is not None:
             self.left += 1
@@ -96,7 +96,7 @@ class Doorkeeper:
             elif now_s - connection.idle_since_s >= self.timeout_s:
                 self._cut(connection)
 
-    def _cut(self, connection: Guarded) -> None:
+    def _cut(self, connection: LimitedConnection) -> None:
         self.leave(connection)
         connection.transport.abort()
 

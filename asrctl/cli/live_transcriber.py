@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from asrctl.cli.scribe import Scribe
+from asrctl.cli.result_writer import ResultWriter
 from asrctl.events import Event
 from asrctl.streaming.live import Transcriber
 from asrctl.transcript import AudioAccount, Timing, Track
 
 
-class Ear(Transcriber, Protocol):
+class LiveTranscriber(Transcriber, Protocol):
     """A transcriber that is at work, and what the command line wants to know of it."""
 
     @property
@@ -49,7 +49,7 @@ class Ear(Transcriber, Protocol):
     def timing(self, wall_s: float) -> Timing:
         """Where the time went."""
 
-    def conclude(self, scribe: Scribe, heard_samples: int, interrupts: int, complete: bool) -> None:
+    def conclude(self, results: ResultWriter, heard_samples: int, interrupts: int, complete: bool) -> None:
         """Say what a user should know at the end, of a source that was read to its end or not."""
 
     async def close(self) -> None:

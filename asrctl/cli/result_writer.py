@@ -28,7 +28,7 @@ class Input(Protocol):
     def warnings(self) -> list[str]: ...
 
 
-class Scribe:
+class ResultWriter:
     """Segments go to the writer, warnings to the view."""
 
     def __init__(self, source: Input, view: View, writer: Writer) -> None:

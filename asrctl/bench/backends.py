@@ -50,7 +50,7 @@ class Remembered:
 
 
 @dataclass(frozen=True)
-class Here:
+class LocalBackend:
     """On this machine, with an engine that starts for each run.
 
     Attributes:
@@ -89,6 +89,6 @@ class Here:
         return Played(heard, unpaced, {**figures, **own})
 
 
-def pooled(setup: Setup) -> Here:
+def pooled(setup: Setup) -> LocalBackend:
     """Workers of ours."""
-    return Here(setup.name, setup.description, setup.stream.endpointing, partial(Workers, setup))
+    return LocalBackend(setup.name, setup.description, setup.stream.endpointing, partial(Workers, setup))
