@@ -38,7 +38,10 @@ def measure(setup: Setup, rounds: int, tell: Tell = silent) -> list[Row]:
             tell(f"round {number + 1}, {kind} weights", number * len(kinds) + index, rounds * len(kinds))
             found[kind].append(run(setup, cold=kind == "cold"))
     tell("done", rounds, rounds)
-    return [_row(setup, kind, given) for kind, given in found.items()]
+    return [
+        Row(f"{setup.name} {kind}", {**setup.description, "weights": kind}, given)
+        for kind, given in found.items()
+    ]
 
 
 def run(setup: Setup, *, cold: bool = False) -> Round:
@@ -133,7 +136,3 @@ def _read_mb(pids: Sequence[int]) -> float | None:
     with suppress(psutil.Error, AttributeError):
         return sum(psutil.Process(pid).io_counters().read_bytes for pid in pids) / 1e6
     return None
-
-
-def _row(setup: Setup, kind: str, rounds: Sequence[Round]) -> Row:
-    return Row(f"{setup.name} {kind}", {**setup.description, "weights": kind}, rounds)

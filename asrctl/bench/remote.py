@@ -97,7 +97,7 @@ class RemoteBackend:
         Raises:
             ServerError: It would not even have one talk for itself.
         """
-        unpaced = [self._unpaced.get(talk, self._decode) for talk in talks]
+        unpaced = [self._unpaced.get(talk, lambda each: asyncio.run(self._hear_all(each))) for talk in talks]
         server = processes_of(self._url)
         with Cost(server) as cost:
             sessions = asyncio.run(self._play(talks, tell))
@@ -111,9 +111,6 @@ class RemoteBackend:
         if server:
             figures |= {"cpu_per_audio_s": cost.workers_s / audio_s, "peak_rss_mb": cost.peak_workers_rss_mb}
         return Played([session.heard for session in sessions], unpaced, figures)
-
-    def _decode(self, talk: Talk) -> Unpaced:
-        return asyncio.run(self._hear_all(talk))
 
     async def _hear_all(self, talk: Talk) -> Unpaced:
         """A talk as fast as the server takes it."""

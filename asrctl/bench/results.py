@@ -131,7 +131,10 @@ def _documents(text: str) -> Iterator[Any]:
 def _result(document: Mapping[str, Any]) -> Result:
     if document["schema"] != SCHEMA:
         raise UsageError(f"schema {document['schema']}; this asrctl reads {SCHEMA}")
-    rows = [Row(row["name"], row["setup"], _rounds(row["rounds"])) for row in document["rows"]]
+    rows = []
+    for row in document["rows"]:
+        rounds = [{metric: float(value) for metric, value in each.items()} for each in row["rounds"]]
+        rows.append(Row(row["name"], row["setup"], rounds))
     notes = tuple(document["notes"])
     return Result(document["bench"], rows, document["audio"], document["machine"], notes)
 
@@ -152,10 +155,6 @@ def _merged(results: Sequence[Result]) -> Result:
         before = rows[row.name].rounds if row.name in rows else ()
         rows[row.name] = Row(row.name, row.setup, [*before, *row.rounds])
     return replace(first, rows=list(rows.values()))
-
-
-def _rounds(rounds: Sequence[Mapping[str, Any]]) -> list[Round]:
-    return [{metric: float(value) for metric, value in each.items()} for each in rounds]
 
 
 def busy_notes(result: Result) -> list[str]:

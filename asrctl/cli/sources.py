@@ -144,7 +144,9 @@ def live_source(
         return _device_tracks(device, options.files)
     if mic:
         return _microphone(device)
-    return partial(_replay, inputs[0], options, inform) if live else None
+    from asrctl.audio.replay import Replay
+
+    return (lambda: Replay(_opened(inputs[0], options, inform))) if live else None
 
 
 def recorded(
@@ -187,7 +189,7 @@ def whole_files(
 
     What else could be heard of one goes to `inform`.
     """
-    return [partial(_whole_file, name, options, inform) for name in names]
+    return [partial(_WholeFile, name, options, inform) for name in names]
 
 
 def list_input_devices() -> None:
@@ -242,16 +244,6 @@ def _device_tracks(wanted: str | None, tracks: Mapping[str, str]) -> Callable[[]
     return lambda: cast("LiveSource", LiveTracks(openers))
 
 
-def _replay(name: str, options: InputOptions, inform: Callable[[str], None]) -> LiveSource:
-    from asrctl.audio.replay import Replay
-
-    return Replay(_opened(name, options, inform))
-
-
-def _whole_file(name: str, options: InputOptions, inform: Callable[[str], None]) -> LiveSource:
-    return _WholeFile(_opened(name, options, inform))
-
-
 def _opened(name: str, options: InputOptions, inform: Callable[[str], None]) -> AudioReader:
     audio = open_input(name, options)
     if audio.hint:
@@ -262,10 +254,10 @@ def _opened(name: str, options: InputOptions, inform: Callable[[str], None]) -> 
 class _WholeFile:
     """A `LiveSource` that gives an input as fast as it is taken."""
 
-    def __init__(self, audio: AudioReader) -> None:
-        self.name = audio.name
-        self.warnings = audio.warnings
-        self._audio = audio
+    def __init__(self, name: str, options: InputOptions, inform: Callable[[str], None]) -> None:
+        self._audio = _opened(name, options, inform)
+        self.name = self._audio.name
+        self.warnings = self._audio.warnings
         self._stopped = False
 
     def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:

@@ -39,7 +39,8 @@ def read_limits(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> Limits:
     cpu = [*_upwards(root / "cpu", groups.get("cpu", "/"))]
     cpu += _upwards(root / "cpu,cpuacct", groups.get("cpu", "/"))
     memory = [*_upwards(root / "memory", groups.get("memory", "/"))]
-    quotas = [_quota_v2(group) for group in unified] + [_quota_v1(group) for group in cpu]
+    quotas = [_ratio(*_text(group / "cpu.max").partition(" ")[::2]) for group in unified]
+    quotas += [_ratio(_text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us")) for group in cpu]
     bounds = [_memory(group, "memory.max", "memory.current", "inactive_file") for group in unified]
     bounds += [
         _memory(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
@@ -67,15 +68,6 @@ def _upwards(mount: Path, path: str) -> Iterator[Path]:
         yield group
         group = group.parent
     yield mount
-
-
-def _quota_v2(group: Path) -> float | None:
-    quota, _, period = _text(group / "cpu.max").partition(" ")
-    return _ratio(quota, period)
-
-
-def _quota_v1(group: Path) -> float | None:
-    return _ratio(_text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us"))
 
 
 def _ratio(quota: str, period: str) -> float | None:

@@ -25,10 +25,12 @@ def parse_build(system_info: str, log: Iterable[str] = ()) -> WhisperBuild:
     apis = [_APIS.get(name.upper(), name.lower()) for name in sections if name not in _OWN]
     simd = [name for name in _in_cpu_section(system_info) if name not in _NOT_SIMD]
     lines = [line.rstrip() for line in log]
+    blas = ["blas" for line in lines if "using BLAS backend" in line]  # it shows itself only when it is used
+    devices = [pattern.match(line) for line in lines for pattern in _DEVICES]
     return WhisperBuild(
         simd=tuple(simd),
-        backends=tuple(dict.fromkeys([*apis, *_backends_of(lines)])),
-        devices=tuple(dict.fromkeys(_devices(lines))),
+        backends=tuple(dict.fromkeys([*apis, *blas])),
+        devices=tuple(dict.fromkeys(found[1] for found in devices if found)),
         in_use=_in_use(lines),
         device_memory_bytes=_device_memory(lines),
     )
@@ -40,21 +42,12 @@ def _in_cpu_section(system_info: str) -> list[str]:
     return re.findall(r"(\w+) = 1(?!\d)", section)
 
 
-def _backends_of(lines: list[str]) -> list[str]:
-    """BLAS shows itself only when it is used."""
-    return ["blas" for line in lines if "using BLAS backend" in line]
-
-
 _DEVICES = (
     re.compile(r"ggml_metal\w*: GPU name:\s+MTL\d+ \((.+)\)$"),
     re.compile(r"ggml_metal\w*: (?:GPU name:|found device:)\s+(?!\s|MTL\d)(.+)"),
     re.compile(r"\s+Device \d+: (.+?), compute capability"),
     re.compile(r"ggml_vulkan: \d+ = ([^|]+?)(?: \([^()|]*\))*\s*(?:\||$)"),
 )
-
-
-def _devices(lines: list[str]) -> Iterable[str]:
-    return (found[1] for line in lines for pattern in _DEVICES if (found := pattern.match(line)))
 
 
 def _in_use(lines: list[str]) -> str:

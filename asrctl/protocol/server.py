@@ -97,7 +97,8 @@ class ServerProtocol:
 
     def receive_text(self, text: str) -> list[ServerOutput]:
         """Take a text frame."""
-        return self._receive(lambda: self._take(decode_client(text)), _utf8_bytes(text))
+        length_bytes = len(text.encode("utf-8", "surrogatepass"))
+        return self._receive(lambda: self._take(decode_client(text)), length_bytes)
 
     def receive_binary(self, data: bytes) -> list[ServerOutput]:
         """Take a binary frame."""
@@ -266,11 +267,6 @@ class ServerProtocol:
         room = session.acknowledged + session.window_samples - session.received
         message = max(self._longest_frames, int(_LONG_MESSAGE_S * session.start.format.sample_rate))
         return room < message or session.acknowledged == self._acknowledged_when_heard
-
-
-def _utf8_bytes(text: str) -> int:
-    """How long a text frame is."""
-    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _bad(message: str) -> Violation:

@@ -8,7 +8,7 @@ from typing import Any
 
 from asrctl.render.options import RenderOptions
 from asrctl.render.writer import Sink, Writer
-from asrctl.transcript import AudioAccount, Segment, Track, Transcript, Word
+from asrctl.transcript import AudioAccount, Segment, Transcript, Word
 
 SCHEMA = 1
 """Version of the JSON below; adding a key does not change it, changing or removing one does."""
@@ -56,6 +56,7 @@ def document(transcript: Transcript) -> dict[str, Any]:
     Keys about speakers and tracks are there only where there are any.
     """
     timing = transcript.timing
+    tracks = [{"speaker": track.speaker, "audio": _account(track.audio)} for track in transcript.tracks]
     return {
         "schema": SCHEMA,
         "source": transcript.source,
@@ -67,7 +68,7 @@ def document(transcript: Transcript) -> dict[str, Any]:
         **({"speakers": list(transcript.speakers)} if transcript.speakers else {}),
         "segments": [_segment(index, segment) for index, segment in enumerate(transcript.segments)],
         "audio": _account(transcript.audio),
-        **({"tracks": [_track(each) for each in transcript.tracks]} if transcript.tracks else {}),
+        **({"tracks": tracks} if tracks else {}),
         "timing": {
             "load_s": _number(timing.load_s, _TIME_DIGITS),
             "inference_s": _number(timing.inference_s, _TIME_DIGITS),
@@ -90,10 +91,6 @@ def _span(span: Segment | Word) -> dict[str, Any]:
         "confidence": _number(span.confidence, _CONFIDENCE_DIGITS),
         **({"speaker": span.speaker} if span.speaker else {}),
     }
-
-
-def _track(track: Track) -> dict[str, Any]:
-    return {"speaker": track.speaker, "audio": _account(track.audio)}
 
 
 def _account(audio: AudioAccount) -> dict[str, float | None]:

@@ -52,11 +52,12 @@ class Application:
         """Sockets of other protocols than ours."""
         live = DialectDoor(hub, self._gate, self.dialects)
         self._realtime = RealtimeEntrance(hub)
+        entrances: list[Entrance] = [self._realtime, DeepgramEntrance(hub)]
         files = Door(hub, self._gate, self.files)
         self.asgi = Starlette(
             routes=[
                 WebSocketRoute("/v1/stream", self._stream),
-                *(route for entrance in self._entrances() for route in live.routes(entrance)),
+                *(route for entrance in entrances for route in live.routes(entrance)),
                 WebSocketRoute("/{path:path}", self._nowhere),
                 Route("/health", self._health),
                 Route("/ready", self._ready),
@@ -73,10 +74,6 @@ class Application:
         add_readings(hub)
         add_file_readings(hub, self.files)
 
-    def _entrances(self) -> list[Entrance]:
-        """The protocols of live audio besides ours."""
-        return [self._realtime, DeepgramEntrance(self._hub)]
-
     def check_connections(self) -> None:
         """Time-outs of all sockets; to be called once a second."""
         for connection in list(self.connections):
@@ -92,7 +89,8 @@ class Application:
         resuming = isinstance(named, LiveSession)
         denial = self._gate.check(headers_of(websocket), websocket.scope["subprotocols"])
         place = None
-        if denial is None and resuming and len(self.connections) >= self._most_connections:
+        most = self._hub.options.admission.max_sessions + _MAX_WAITING
+        if denial is None and resuming and len(self.connections) >= most:
             denial = unavailable(Refusal("too many sockets are open", 1))
         if denial is None and not resuming:
             admitted = self._admit()
@@ -119,10 +117,6 @@ class Application:
         latest_s = self._hub.clock() - _START_SOON_S
         silent = [each for each in self.connections if each.holds_place and each.opened_s <= latest_s]
         return min(silent, key=lambda each: each.opened_s, default=None)
-
-    @property
-    def _most_connections(self) -> int:
-        return self._hub.options.admission.max_sessions + _MAX_WAITING
 
     async def _serve(self, websocket: WebSocket, place: str | None) -> None:
         connection = Connection(websocket, self._hub, place)

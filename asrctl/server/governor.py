@@ -5,7 +5,6 @@ from __future__ import annotations
 from asrctl.policy.ladder import Level
 from asrctl.server.hub import Hub
 from asrctl.server.load import SessionCost
-from asrctl.server.served import ServedSession
 
 _MANY_FAILURES = 3
 """Decodes that fail one after the other before decoding is said not to work."""
@@ -30,7 +29,7 @@ class Governor:
         engine.steer(hub.ladder.measures)
         if load.share < hub.options.ladder.down and not load.finals:
             for session in hub.sessions:
-                hub.with_session(session, _catch_up)
+                hub.with_session(session, lambda each: each.catch_up(idle=True))
         self._watch()
 
     def _step(self, share: float, delay_s: float) -> None:
@@ -71,7 +70,3 @@ class Governor:
         if trouble != hub.trouble:
             hub.journal.note("error" if trouble else "error.over", reason=trouble or hub.trouble)
         hub.trouble = trouble
-
-
-def _catch_up(session: ServedSession) -> None:
-    session.catch_up(idle=True)

@@ -58,7 +58,11 @@ class Hub:
         """Why nobody new is let in any more; empty until the end."""
         self.trouble = ""
         """Why decoding does not work at the moment; empty if it does."""
-        self.turns = TurnProcess(options.turns_from, self._lose_turns) if options.turns_from else None
+        self.turns = (
+            TurnProcess(options.turns_from, lambda reason: journal.note("turns.lost", reason=reason))
+            if options.turns_from
+            else None
+        )
         """Hears the ends of turns for all sessions; None where nobody does."""
         self.speakers = LiveSpeakers(options.speakers_dir) if options.speakers_dir else None
         """Tells the speakers of sessions apart; None where nobody can."""
@@ -100,9 +104,6 @@ class Hub:
         """Whether no worker has been ready yet: one that is replaced later is waited for."""
         self._was_ready = self._was_ready or self.engine.ready
         return "" if self._was_ready else "the model is loading"
-
-    def _lose_turns(self, reason: str) -> None:
-        self.journal.note("turns.lost", reason=reason)
 
     # Who comes in
 

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from asrctl.protocol.openai.errors import Refusal
+from asrctl.protocol.openai.errors import RequestRefused
 from asrctl.protocol.openai.request import FileRequest, language_name
 from asrctl.protocol.openai.speakers import Labels
 from asrctl.transcript import Segment, Word, join_text
@@ -190,7 +190,7 @@ class Deltas:
         return event(body) + "data: [DONE]\n\n"
 
 
-def failed(refusal: Refusal) -> str:
+def failed(refusal: RequestRefused) -> str:
     """The event for what goes wrong when the answer has begun; nothing comes after it."""
     return event(refusal.body())
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 _SERVER_ERROR = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An answer other than 200.
+@dataclass(eq=False)
+class RequestRefused(Exception):
+    """A request that cannot be served, and the answer to it, which is none of 200.
 
     Attributes:
         status: Of HTTP. Clients retry 408, 409, 429 and 5xx.
@@ -26,6 +26,9 @@ class Refusal:
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return self.message
+
     def body(self) -> dict[str, object]:
         """As OpenAI says it."""
         kind = "server_error" if self.status >= _SERVER_ERROR else "invalid_request_error"
@@ -34,20 +37,12 @@ class Refusal:
         }
 
 
-class RequestRefused(Exception):
-    """A request that cannot be served; `refusal` is the answer."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
-
-
 def bad_request(message: str, param: str | None, code: str = "invalid_value") -> RequestRefused:
     """Something in the form is wrong: the same request will fail again."""
-    return RequestRefused(Refusal(400, code, message, param))
+    return RequestRefused(400, code, message, param)
 
 
 def overloaded(message: str, retry_after_s: int) -> RequestRefused:
     """Not now. Never 408 or 409, and never longer than the two minutes that clients accept to wait."""
     seconds = str(max(1, min(120, retry_after_s)))
-    return RequestRefused(Refusal(503, "overloaded", message, headers={"Retry-After": seconds}))
+    return RequestRefused(503, "overloaded", message, headers={"Retry-After": seconds})

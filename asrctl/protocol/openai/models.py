@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from asrctl.protocol.openai.errors import Refusal, RequestRefused
+from asrctl.protocol.openai.errors import RequestRefused
 
 _VENDOR = re.compile(
     r"(whisper-1|gpt-(4o-|4o-mini-|live-)?transcribe|gpt-realtime-whisper)(-[0-9a-z.-]*)?", re.ASCII
@@ -43,9 +43,7 @@ class Served:
             RequestRefused: It is the name of something else.
         """
         if wanted and wanted not in self.names and not _VENDOR.fullmatch(wanted):
-            known = ", ".join(self.names)
-            message = f"this server has no model {wanted[:100]!r}: it serves {known}"
-            raise RequestRefused(Refusal(404, "model_not_found", message, "model"))
+            raise self._unknown(wanted)
 
     def entry(self, name: str) -> dict[str, object]:
         """One model, as `GET /v1/models/{id}` gives it.
@@ -54,10 +52,12 @@ class Served:
             RequestRefused: There is none of that name; aliases are no models.
         """
         if name not in self.names:
-            known = ", ".join(self.names)
-            message = f"this server has no model {name[:100]!r}: it serves {known}"
-            raise RequestRefused(Refusal(404, "model_not_found", message, "model"))
+            raise self._unknown(name)
         return {"id": name, "object": "model", "created": self.created_s, "owned_by": "asrctl"}
+
+    def _unknown(self, name: str) -> RequestRefused:
+        message = f"this server has no model {name[:100]!r}: it serves {', '.join(self.names)}"
+        return RequestRefused(404, "model_not_found", message, "model")
 
     def listing(self) -> dict[str, object]:
         """All models, as `GET /v1/models` gives them."""

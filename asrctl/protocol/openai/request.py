@@ -121,6 +121,7 @@ def file_request(fields: Fields, served: Served, *, translate: bool = False) -> 
             f"{answer} does not come as a stream: leave stream out", "stream", "unsupported_value"
         )
     _check_temperature(form)
+    voices = form.values("known_speaker_names"), form.values("known_speaker_references")
     return FileRequest(
         format=answer,
         language="" if translate and not form.text("language") else _language(form, served),
@@ -132,12 +133,8 @@ def file_request(fields: Fields, served: Served, *, translate: bool = False) -> 
         logprobs="logprobs" in include,
         stream=stream,
         speakers=speakers,
-        known=_known(form) if speakers else {},
+        known=known_speakers(*voices) if speakers else {},
     )
-
-
-def _known(form: Form) -> Mapping[str, bytes]:
-    return known_speakers(form.values("known_speaker_names"), form.values("known_speaker_references"))
 
 
 def _format(form: Form, served: Served) -> AnswerFormat:

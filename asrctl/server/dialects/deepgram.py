@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from asrctl.protocol.deepgram.errors import error_body, error_headers
 from asrctl.protocol.deepgram.live import DeepgramLive
 from asrctl.protocol.deepgram.query import live_options
-from asrctl.protocol.openai.errors import Refusal, RequestRefused
+from asrctl.protocol.openai.errors import RequestRefused
 from asrctl.protocol.openai.models import Served
 from asrctl.server.dialects.door import Handshake, Welcome
 from asrctl.server.files.listen import origin_of
@@ -47,7 +47,7 @@ class DeepgramEntrance:
         try:
             options = live_options(handshake.query.multi_items(), self._served)
         except RequestRefused as refused:
-            return Denial(refused.refusal.status, "request", refused.refusal.message)
+            return Denial(refused.status, "request", refused.message)
         origin = origin_of(self._served.name)
         headers = {"dg-request-id": origin.request_id, "x-asrctl-model": origin.model, **(options.told or {})}
         dialect = DeepgramLive(options, origin, self._clock)
@@ -55,7 +55,7 @@ class DeepgramEntrance:
 
     def deny(self, denial: Denial) -> Response:
         """In a body as over HTTP, and in a header, which more clients see."""
-        refusal = Refusal(denial.status, denial.reason, denial.message, headers=denial.headers)
+        refusal = RequestRefused(denial.status, denial.reason, denial.message, headers=denial.headers)
         request_id = origin_of(self._served.name).request_id
         body, headers = error_body(refusal, request_id), error_headers(refusal, request_id)
         return JSONResponse(body, denial.status, dict(headers))

@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from asrctl.protocol.openai.errors import Refusal, RequestRefused, bad_request
+from asrctl.protocol.openai.errors import RequestRefused, bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime.config import RealtimeConfig, check_query_model, updated
 from asrctl.protocol.openai.realtime.given import Given
@@ -82,8 +82,7 @@ class RealtimeEntrance:
             if model := handshake.query.get("model", ""):
                 config = replace(config, model=check_query_model(model, self._served) or config.model)
         except RequestRefused as refused:
-            refusal = refused.refusal
-            return Denial(refusal.status, refusal.code, refusal.message, dict(refusal.headers))
+            return Denial(refused.status, refused.code, refused.message, dict(refused.headers))
         flat = "realtime=v1" in handshake.headers.get("openai-beta", "")
         flat = flat or _FLAT_SUBPROTOCOL in handshake.subprotocols
         config = replace(config, is_flat=config.is_flat or flat)
@@ -94,7 +93,7 @@ class RealtimeEntrance:
     def deny(self, denial: Denial) -> Response:
         """As OpenAI says it."""
         code = _CODES.get(denial.reason, denial.reason)
-        refusal = Refusal(denial.status, code, denial.message, headers=denial.headers)
+        refusal = RequestRefused(denial.status, code, denial.message, headers=denial.headers)
         body, content_type, headers = say_openai(refusal)
         return Response(body, denial.status, dict(headers), content_type)
 
@@ -140,12 +139,12 @@ class RealtimeEntrance:
     async def call(self, exchange: Exchange) -> None:
         """There is no WebRTC here."""
         message = "this server speaks no WebRTC: open the WebSocket at /v1/realtime"
-        raise RequestRefused(Refusal(404, "not_found", message))
+        raise RequestRefused(404, "not_found", message)
 
     async def upgrade(self, exchange: Exchange) -> None:
         """Somebody came without a WebSocket."""
         message = "/v1/realtime is a WebSocket"
-        raise RequestRefused(Refusal(426, "upgrade_required", message, headers={"Upgrade": "websocket"}))
+        raise RequestRefused(426, "upgrade_required", message, headers={"Upgrade": "websocket"})
 
 
 def _new_id() -> str:
@@ -161,7 +160,7 @@ async def _json(exchange: Exchange) -> Mapping[str, Any]:
                 body += piece
                 if len(body) > _MOST_BODY_BYTES:
                     message = f"the body may have {_MOST_BODY_BYTES} bytes"
-                    raise RequestRefused(Refusal(413, "request_too_large", message))
+                    raise RequestRefused(413, "request_too_large", message)
     except TimeoutError:
         raise bad_request("the body came too slowly", None) from None
     try:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from asrctl.errors import AsrctlError
 from asrctl.protocol.openai.answer import failed
-from asrctl.protocol.openai.errors import Refusal, RequestRefused, overloaded
+from asrctl.protocol.openai.errors import RequestRefused, overloaded
 from asrctl.server.files.answers import Said
 from asrctl.server.files.exchange import ClientGone, Exchange
 from asrctl.server.files.service import FileService
-from asrctl.server.gate import Denial, Gate
+from asrctl.server.gate import Gate
 from asrctl.server.hub import Hub
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ANY = "*"
 """In place of a method: whatever it is."""
 Handler = Callable[[Exchange], Awaitable[None]]
-Say = Callable[[Refusal], Said]
+Say = Callable[[RequestRefused], Said]
 _CODES = {"key": "invalid_api_key", "origin": "origin_not_allowed", "host": "host_not_allowed"}
 _PREFLIGHT_S = "600"
 
@@ -61,17 +61,17 @@ class Endpoint:
         except ClientGone:
             return
         except RequestRefused as refused:
-            await self._refuse(exchange, refused.refusal)
+            await self._refuse(exchange, refused)
         except asyncio.CancelledError:
             if not self._door.service.closed:
                 raise
-            await self._refuse(exchange, overloaded("the server is shutting down", 5).refusal)
+            await self._refuse(exchange, overloaded("the server is shutting down", 5))
         except AsrctlError as error:
-            await self._refuse(exchange, overloaded(str(error)[:300], 5).refusal)
+            await self._refuse(exchange, overloaded(str(error)[:300], 5))
         except Exception as error:
             name, detail = type(error).__name__, str(error)[:200]
             self._door.hub.journal.note("request.failed", path=exchange.path, error=name, detail=detail)
-            await self._refuse(exchange, Refusal(500, "internal", "the server made a mistake"))
+            await self._refuse(exchange, RequestRefused(500, "internal", "the server made a mistake"))
 
     async def _is_done(self, exchange: Exchange) -> bool:
         """Look at where it comes from and what it is; True if that was all.
@@ -86,7 +86,8 @@ class Endpoint:
             if denial.reason != "origin" and origin is not None:
                 exchange.add_headers(_cors(origin))
             self._door.hub.metrics.rejected.labels(denial.reason).inc()
-            raise RequestRefused(_refusal(denial))
+            code = _CODES.get(denial.reason, denial.reason)
+            raise RequestRefused(denial.status, code, denial.message, headers=denial.headers)
         if origin is not None:
             exchange.add_headers(_cors(origin))
         if is_preflight:
@@ -96,7 +97,7 @@ class Endpoint:
         if self._method not in (method, ANY):
             allow = {"Allow": f"{self._method}, OPTIONS"}
             message = f"{exchange.path[:100]} takes {self._method}, not {exchange.method[:20]}"
-            raise RequestRefused(Refusal(405, "method_not_allowed", message, headers=allow))
+            raise RequestRefused(405, "method_not_allowed", message, headers=allow)
         return False
 
     def _allowed(self, exchange: Exchange) -> dict[str, str]:
@@ -111,7 +112,7 @@ class Endpoint:
             headers["Access-Control-Allow-Private-Network"] = "true"
         return headers
 
-    async def _refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+    async def _refuse(self, exchange: Exchange, refusal: RequestRefused) -> None:
         if refusal.code == "overloaded":
             self._door.hub.metrics.rejected.labels("capacity").inc()
         if exchange.started:
@@ -127,8 +128,3 @@ def _cors(origin: str) -> dict[str, str]:
         "Access-Control-Expose-Headers": "retry-after, x-asrctl-model",
         "Vary": "Origin",
     }
-
-
-def _refusal(denial: Denial) -> Refusal:
-    code = _CODES.get(denial.reason, denial.reason)
-    return Refusal(denial.status, code, denial.message, headers=dict(denial.headers))

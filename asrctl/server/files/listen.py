@@ -12,7 +12,7 @@ from asrctl import __version__
 from asrctl.protocol.deepgram.errors import error_body, error_headers
 from asrctl.protocol.deepgram.query import recording_options
 from asrctl.protocol.deepgram.shapes import Origin, recording_body
-from asrctl.protocol.openai.errors import Refusal, bad_request
+from asrctl.protocol.openai.errors import RequestRefused, bad_request
 from asrctl.server.files.answers import Said, json_body
 from asrctl.server.files.exchange import Exchange
 from asrctl.server.files.service import FileService
@@ -25,7 +25,7 @@ def origin_of(model: str) -> Origin:
     return Origin(str(uuid.uuid4()), now, model, __version__)
 
 
-def say_deepgram(refusal: Refusal) -> Said:
+def say_deepgram(refusal: RequestRefused) -> Said:
     """In the body, and in a header."""
     request_id = str(uuid.uuid4())
     return (*json_body(error_body(refusal, request_id)), error_headers(refusal, request_id))

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from asrctl.protocol.openai import webservice, whisper_cpp
 from asrctl.protocol.openai.answer import KEEP_ALIVE, Deltas, Result, body_of
-from asrctl.protocol.openai.errors import Refusal, RequestRefused
+from asrctl.protocol.openai.errors import RequestRefused
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import FileRequest, file_request
 from asrctl.server.files.answers import Body, Said, json_body, rendered
@@ -53,17 +53,17 @@ def spellings(path: str) -> tuple[str, ...]:
     return (f"/v1{path}", path, f"/v1{path}/", f"{path}/")
 
 
-def say_openai(refusal: Refusal) -> Said:
+def say_openai(refusal: RequestRefused) -> Said:
     """An object with an error in it."""
     return (*json_body(refusal.body()), refusal.headers)
 
 
-def say_whisper_cpp(refusal: Refusal) -> Said:
+def say_whisper_cpp(refusal: RequestRefused) -> Said:
     """That server says it in a string."""
     return (*json_body({"error": refusal.message}), refusal.headers)
 
 
-def say_webservice(refusal: Refusal) -> Said:
+def say_webservice(refusal: RequestRefused) -> Said:
     """That one has FastAPI's shape."""
     return (*json_body({"detail": refusal.message}), refusal.headers)
 
@@ -90,7 +90,7 @@ class Files:
     async def nowhere(self, exchange: Exchange) -> None:
         """Any other path of OpenAI's."""
         message = f"there is no {exchange.path[:100]} here: files go to /v1/audio/transcriptions"
-        raise RequestRefused(Refusal(404, "not_found", message))
+        raise RequestRefused(404, "not_found", message)
 
     async def transcribe(self, exchange: Exchange) -> None:
         """OpenAI's `/audio/transcriptions`."""

@@ -17,7 +17,7 @@ from asrctl.languages import is_open
 from asrctl.policy.priority import Source
 from asrctl.policy.vocabulary import fit
 from asrctl.protocol.openai.answer import Result
-from asrctl.protocol.openai.errors import Refusal, RequestRefused, bad_request, overloaded
+from asrctl.protocol.openai.errors import RequestRefused, bad_request, overloaded
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import FileRequest
 from asrctl.server.files.limits import MAX_DIARIZED_S
@@ -188,9 +188,9 @@ class FileWork:
         finally:
             self._note()
         if unlabelled := self._transcription.unlabelled:
-            raise RequestRefused(Refusal(500, "speakers_unknown", str(unlabelled)[:300]))
+            raise RequestRefused(500, "speakers_unknown", str(unlabelled)[:300])
         if lost := self._transcription.lost:
-            raise RequestRefused(Refusal(500, "audio_dropped", f"not all was transcribed: {lost[0]}"[:300]))
+            raise RequestRefused(500, "audio_dropped", f"not all was transcribed: {lost[0]}"[:300])
 
     def _invalid(self, error: AudioError | UsageError) -> RequestRefused:
         for known, path in self._samples.items():

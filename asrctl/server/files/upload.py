@@ -18,7 +18,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from asrctl.protocol.openai.errors import Refusal, RequestRefused, bad_request
+from asrctl.protocol.openai.errors import RequestRefused, bad_request
 from asrctl.server.files.exchange import Exchange
 from asrctl.server.files.limits import FileLimits
 
@@ -121,13 +121,13 @@ def _check_length(exchange: Exchange, limits: FileLimits) -> None:
 
 def _too_long(limits: FileLimits) -> RequestRefused:
     message = f"the request is longer than {limits.upload_bytes} bytes"
-    return RequestRefused(Refusal(413, "content_too_large", message, "file"))
+    return RequestRefused(413, "content_too_large", message, "file")
 
 
 def _no_room(error: OSError) -> RequestRefused:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return RequestRefused(Refusal(507, "insufficient_storage", "the server's disk is full"))
-    return RequestRefused(Refusal(500, "internal", f"the file cannot be stored: {error.strerror}"))
+        return RequestRefused(507, "insufficient_storage", "the server's disk is full")
+    return RequestRefused(500, "internal", f"the file cannot be stored: {error.strerror}")
 
 
 async def _read(exchange: Exchange, body: _Body, file: IO[bytes], limits: FileLimits) -> None:
@@ -239,10 +239,10 @@ class _Form(_Body):
         self._kept_bytes += 0 if reference else length
         if self._kept_bytes > _MAX_FIELDS_BYTES:
             message = f"the form's fields are longer than {_MAX_FIELDS_BYTES} bytes"
-            raise RequestRefused(Refusal(413, "content_too_large", message))
+            raise RequestRefused(413, "content_too_large", message)
         if self._reference_bytes > MAX_REFERENCES_BYTES:
             message = f"samples of voices are longer than {MAX_REFERENCES_BYTES} bytes"
-            raise RequestRefused(Refusal(413, "content_too_large", message, _REFERENCES))
+            raise RequestRefused(413, "content_too_large", message, _REFERENCES)
 
     def _end_header(self) -> None:
         name, value = self._header

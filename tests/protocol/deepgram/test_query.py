@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asrctl.protocol.deepgram.errors import error_body, error_headers
 from asrctl.protocol.deepgram.query import live_options, recording_options
-from asrctl.protocol.openai.errors import Refusal, RequestRefused
+from asrctl.protocol.openai.errors import RequestRefused
 from asrctl.protocol.openai.models import Served
 
 from .talks import RAW, SERVED
@@ -162,8 +162,8 @@ def test_bad_live_queries(changes: dict[str, str], param: str) -> None:
     """What cannot be done, or must not be ignored, is refused for good, with what is to blame."""
     with pytest.raises(RequestRefused) as caught:
         live_options({**RAW, **changes}.items(), SERVED)
-    assert (caught.value.refusal.status, caught.value.refusal.param) == (400, param)
-    assert param in caught.value.refusal.message
+    assert (caught.value.status, caught.value.param) == (400, param)
+    assert param in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_bad_recording_queries(query: dict[str, str], param: str) -> None:
     """The same holds for recordings."""
     with pytest.raises(RequestRefused) as caught:
         recording_options(query.items(), ENGLISH)
-    assert (caught.value.refusal.status, caught.value.refusal.param) == (400, param)
+    assert (caught.value.status, caught.value.param) == (400, param)
 
 
 def test_recordings() -> None:
@@ -218,10 +218,10 @@ def test_more_terms_than_there_is_room_for() -> None:
 @given(st.text(max_size=500), st.sampled_from((400, 401, 403, 404, 405, 413, 500, 503, 507)))
 def test_errors(message: str, status: int) -> None:
     """Whatever is wrong can be said in a header, and has three fields in the body."""
-    refusal = Refusal(status, "x", message, headers={"Retry-After": "1"})
+    refusal = RequestRefused(status, "x", message, headers={"Retry-After": "1"})
     assert set(error_body(refusal, "an-id")) == {"err_code", "err_msg", "request_id"}
     headers = error_headers(refusal, "an-id")
     assert headers["dg-error"].isascii() and (not headers["dg-error"] or headers["dg-error"].isprintable())
     assert (headers["Retry-After"], headers["dg-request-id"]) == ("1", "an-id")
-    assert error_body(Refusal(401, "key", "no"), "")["err_code"] == "INVALID_AUTH"
-    assert error_body(Refusal(400, "x", "no"), "")["err_code"] == "Bad Request"
+    assert error_body(RequestRefused(401, "key", "no"), "")["err_code"] == "INVALID_AUTH"
+    assert error_body(RequestRefused(400, "x", "no"), "")["err_code"] == "Bad Request"

@@ -13,7 +13,7 @@ from asrctl.protocol.deepgram import shapes
 from asrctl.protocol.deepgram.query import RecordingOptions
 from asrctl.protocol.openai import webservice, whisper_cpp
 from asrctl.protocol.openai.answer import Deltas, Result, body_of, failed, segment_of
-from asrctl.protocol.openai.errors import Refusal
+from asrctl.protocol.openai.errors import RequestRefused
 from asrctl.protocol.openai.request import FileRequest
 from asrctl.transcript import Segment, Word, join_text
 
@@ -129,7 +129,7 @@ def test_speakers() -> None:
 
 def test_a_fault_in_mid_stream() -> None:
     """An event with the same shape as an answer."""
-    [event] = said(failed(Refusal(500, "audio_dropped", "lost")))
+    [event] = said(failed(RequestRefused(500, "audio_dropped", "lost")))
     assert event == {
         "error": {"message": "lost", "type": "server_error", "param": None, "code": "audio_dropped"}
     }

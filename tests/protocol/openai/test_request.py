@@ -138,7 +138,7 @@ def test_refusals(fields: dict[str, str], status: int, code: str, param: str) ->
     """What cannot be done is said with the field that is to blame, in one short line."""
     with pytest.raises(RequestRefused) as raised:
         file_request(fields.items(), SERVED)
-    refusal = raised.value.refusal
+    refusal = raised.value
     assert (refusal.status, refusal.code, refusal.param) == (status, code, param)
     assert len(refusal.message) < 400
     assert "\n" not in refusal.message
@@ -151,7 +151,7 @@ def test_a_model_of_english_alone() -> None:
     for fields, translate, param in (({"language": "de"}, False, "language"), ({}, True, "model")):
         with pytest.raises(RequestRefused) as raised:
             request_of(ENGLISH, translate, **fields)
-        assert (raised.value.refusal.status, raised.value.refusal.param) == (400, param)
+        assert (raised.value.status, raised.value.param) == (400, param)
 
 
 def test_translation() -> None:
@@ -181,7 +181,7 @@ def test_names_of_languages() -> None:
 @pytest.mark.parametrize(("wait_s", "said"), [(0, "1"), (5, "5"), (3600, "120")])
 def test_busy(wait_s: int, said: str) -> None:
     """Whoever is to come back is told when, within what clients accept; it is no fault of the client."""
-    refusal = overloaded("busy", wait_s).refusal
+    refusal = overloaded("busy", wait_s)
     assert (refusal.status, refusal.headers) == (503, {"Retry-After": said})
     assert refusal.body() == {
         "error": {"message": "busy", "type": "server_error", "param": None, "code": "overloaded"}
@@ -220,8 +220,8 @@ def test_any_form_is_a_request_or_a_refusal(
     try:
         request = file_request(fields, served, translate=translate)
     except RequestRefused as refused:
-        assert refused.refusal.status in (400, 404)
-        assert refused.refusal.body()["error"]
+        assert refused.status in (400, 404)
+        assert refused.body()["error"]
         return
     assert request.language in {"", "auto", *CODES}
     assert len(request.prompt) <= 1000

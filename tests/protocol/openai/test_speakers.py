@@ -59,7 +59,7 @@ def test_what_makes_no_sense(names: list[str], references: list[str], param: str
     fields += [("known_speaker_references[]", each) for each in references]
     with pytest.raises(RequestRefused) as raised:
         file_request(known(*fields), CAPABLE)
-    assert raised.value.refusal.param == f"known_speaker_{param}"
+    assert raised.value.param == f"known_speaker_{param}"
 
 
 @given(st.lists(st.sampled_from(["", "Speaker 1", "Speaker 2", "Ann", "B"]), max_size=9))

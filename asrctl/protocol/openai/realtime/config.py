@@ -271,7 +271,7 @@ def check_model(model: str, served: Served, path: str) -> None:
     try:
         served.check(model)
     except RequestRefused as refused:
-        raise RequestRefused(replace(refused.refusal, param=path)) from None
+        raise replace(refused, param=path) from None
 
 
 def check_query_model(model: str, served: Served) -> str:
@@ -290,7 +290,7 @@ def _known(language: str, path: str, served: Served) -> str:
     try:
         code_of(language, served)
     except RequestRefused as refused:
-        raise RequestRefused(replace(refused.refusal, param=path)) from None
+        raise replace(refused, param=path) from None
     return language
 
 

@@ -105,8 +105,7 @@ class Realtime:
             cause = event.event_id
             return self._take(event)
         except RequestRefused as refused:
-            refusal = refused.refusal
-            return self._refused(refusal.code, refusal.message, cause, refusal.param)
+            return self._refused(refused.code, refused.message, cause, refused.param)
         except Overflow as overflow:
             return self.refused(Refusal(str(overflow), 5))
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from asrctl.protocol.openai.errors import Refusal, RequestRefused, bad_request
+from asrctl.protocol.openai.errors import RequestRefused, bad_request
 from asrctl.protocol.openai.realtime.given import Given
 
 PREFIX = "ek_"
@@ -74,4 +74,4 @@ def _text(data: bytes) -> str:
 
 
 def _wrong(message: str) -> RequestRefused:
-    return RequestRefused(Refusal(401, "invalid_api_key", message, headers={"WWW-Authenticate": "Bearer"}))
+    return RequestRefused(401, "invalid_api_key", message, headers={"WWW-Authenticate": "Bearer"})

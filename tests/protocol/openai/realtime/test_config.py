@@ -213,7 +213,7 @@ def test_refusals(session: object, param: str, code: str) -> None:
     """What is wrong names its path."""
     with pytest.raises(RequestRefused) as refused:
         updated(BEGUN, session, SERVED)
-    assert (refused.value.refusal.param, refused.value.refusal.code) == (param, code)
+    assert (refused.value.param, refused.value.code) == (param, code)
 
 
 def test_the_model_of_the_address() -> None:
@@ -229,7 +229,7 @@ def test_the_model_of_the_address() -> None:
         assert check_query_model(name, SERVED) == name
     with pytest.raises(RequestRefused) as refused:
         check_query_model("huge", SERVED)
-    assert (refused.value.refusal.status, refused.value.refusal.param) == (404, "model")
+    assert (refused.value.status, refused.value.param) == (404, "model")
 
 
 @pytest.mark.parametrize(
