@@ -35,7 +35,7 @@ from asrctl.bench.paced import Talk, pieces
 from asrctl.bench.setup import Samples
 from asrctl.bench.wer import WordErrors, word_errors
 from asrctl.client import Client, ClientOptions
-from asrctl.protocol import Final
+from asrctl.protocol.messages import Final
 from asrctl_tests.scripted import speak
 from benchmarks.common import SAMPLE_RATE_HZ, Table, machine, note, save, table
 from benchmarks.serve_process import ServerProcess, Watch, end_on_sigterm

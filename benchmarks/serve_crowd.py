@@ -26,7 +26,7 @@ from asrctl.client.inbox import Told
 from asrctl.client.link import Link, open_socket
 from asrctl.client.replay import ReplayBuffer
 from asrctl.network.failures import LinkFailure
-from asrctl.protocol import ClientOutput, ClientProtocol
+from asrctl.protocol.client import ClientOutput, ClientProtocol
 from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.accuracy import accuracy
 from benchmarks.common import half_option, note, table

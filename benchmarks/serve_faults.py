@@ -39,7 +39,8 @@ from asrctl.errors import AsrctlError
 from asrctl.network.failures import LinkFailure
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.protocol import Final, KeptMessage, Resume, encode
+from asrctl.protocol.codec import encode
+from asrctl.protocol.messages import Final, KeptMessage, Resume
 from benchmarks.accuracy import accuracy, normalise
 from benchmarks.common import Table, half_option, note, table
 from benchmarks.faults.proxy import KINDS, FaultyProxy, seeded_plans

@@ -13,7 +13,7 @@ from asrctl.bench.paced import CHUNK_SAMPLES, Heard, Talk
 from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.client import Event as ClientEvent
 from asrctl.errors import ServerError
-from asrctl.protocol import Done, Final, Status
+from asrctl.protocol.messages import Done, Final, Status
 from asrctl.remote_events import event_of
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 

@@ -23,7 +23,7 @@ import numpy as np
 from asrctl.bench.paced import Talk, latencies
 from asrctl.client import ClientOptions
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.protocol import Final
+from asrctl.protocol.messages import Final
 from asrctl.transcript import SAMPLE_RATE_HZ
 from benchmarks.accuracy import accuracy
 from benchmarks.common import RESULTS, half_option, note, table

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from asrctl import protocol
 from asrctl.bench.backends import Played, Remembered, TellShare
 from asrctl.bench.cost import Cost
 from asrctl.bench.paced import Heard, Talk, Unpaced, pieces
@@ -27,6 +26,7 @@ from asrctl.errors import ServerError
 from asrctl.events import Finished
 from asrctl.network.hosts import is_loopback
 from asrctl.policy.endpointing import EndpointerOptions
+from asrctl.protocol import messages
 from asrctl.remote_events import event_of, words_of
 from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
@@ -114,11 +114,11 @@ class RemoteBackend:
 
     async def _hear_all(self, talk: Talk) -> Unpaced:
         """A talk as fast as the server takes it."""
-        finals: list[protocol.Final] = []
+        finals: list[messages.Final] = []
         async with Client(self._url, replace(self._options, partials=False, words=True)) as client:
             feeding = asyncio.create_task(_feed_all(client, talk))
             async for event in client:
-                if isinstance(event, protocol.Final):
+                if isinstance(event, messages.Final):
                     finals.append(event)
             await feeding
             if client.ready is not None:

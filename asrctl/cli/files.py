@@ -112,7 +112,7 @@ class _Run:
         """Write the end of the format, and what was lost; `length_s` is of an input that was left early."""
         for segment in work.waiting():
             results.write(segment)
-        for line in [*work.lost, *(work.doubts if self._request.vad else ())]:
+        for line in [*work.lost, *(work.doubts if self._task.vad else ())]:
             results.warn(line)
         account = work.account
         done_s, lost_s = work.done_samples / SAMPLE_RATE_HZ, account.pending_samples / SAMPLE_RATE_HZ

@@ -15,7 +15,7 @@ from asrctl.cli.live_view import LiveView
 from asrctl.cli.result_writer import ResultWriter
 from asrctl.events import Event
 from asrctl.from_settings import speech_detector
-from asrctl.protocol import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.render.output import Output
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream
 from asrctl.streaming.live_tracks import TracksStream

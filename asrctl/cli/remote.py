@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asrctl import protocol
 from asrctl.audio.live import LiveSource
 from asrctl.cli.in_turn import Inputs, in_turn
 from asrctl.cli.live import Live, LiveRequest
@@ -18,6 +17,7 @@ from asrctl.client.link import stream_url
 from asrctl.client.source import SOURCE_BUFFER
 from asrctl.events import Event, ProviderChanged
 from asrctl.models.catalog import CATALOG
+from asrctl.protocol import messages
 from asrctl.remote_events import event_of
 from asrctl.render.formats import WRITERS
 from asrctl.render.output import Output
@@ -115,7 +115,7 @@ class _RemoteTranscriber:
         async for event in self._client:
             if isinstance(event, State):
                 self._tell(event)
-            elif isinstance(event, protocol.Status):
+            elif isinstance(event, messages.Status):
                 self._level = event.level
                 if event.provider and event.level == event.from_level:
                     yield ProviderChanged(event.provider, event.reason)

@@ -147,7 +147,7 @@ def options_of(settings: Settings) -> ServeOptions:
     from asrctl.policy.admission import AdmissionOptions
     from asrctl.policy.ladder import LadderOptions
     from asrctl.policy.priority import Source
-    from asrctl.protocol import Limits
+    from asrctl.protocol.messages import Limits
     from asrctl.server.dialects.announcement import check_announced
     from asrctl.server.options import Models, ServeOptions
 

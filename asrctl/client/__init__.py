@@ -67,10 +67,10 @@ from asrctl.client.sync import SyncClient
 from asrctl.network.text import safe_text
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.protocol import (
+from asrctl.protocol.endpointing import Endpointing
+from asrctl.protocol.messages import (
     Done,
     Dropped,
-    Endpointing,
     Final,
     GoAway,
     Metrics,

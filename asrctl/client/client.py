@@ -19,7 +19,8 @@ from asrctl.client.source import AHEAD_SAMPLES, HELD_SAMPLES, SOURCE_BUFFER, Sou
 from asrctl.client.state import Phase, State
 from asrctl.errors import ServerError
 from asrctl.policy.breaker import CircuitBreaker
-from asrctl.protocol import ClientProtocol, ClientState, Done, Ready
+from asrctl.protocol.client import ClientProtocol, ClientState
+from asrctl.protocol.messages import Done, Ready
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from asrctl.errors import ServerError
 from asrctl.network.failures import LinkFailure
 from asrctl.network.retry import LAST_TRY_S, Attempts, GaveUp
 from asrctl.policy.breaker import CircuitBreaker
-from asrctl.protocol import AudioAck, ClientOutput, ClientProtocol, ClientState, Done, Opened, Ready
+from asrctl.protocol.client import ClientOutput, ClientProtocol, ClientState, Opened
+from asrctl.protocol.messages import AudioAck, Done, Ready
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 _BUFFERING_SAMPLES = SAMPLE_RATE_HZ

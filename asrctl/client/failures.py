@@ -14,7 +14,8 @@ from websockets.exceptions import (
 )
 
 from asrctl.network.failures import LinkFailure, network_failure, retry_after_s_of
-from asrctl.protocol import CloseCode, Error
+from asrctl.protocol.codes import CloseCode
+from asrctl.protocol.messages import Error
 
 _RETRIED_STATUS = frozenset({408, 425, 429})
 """Besides those from 500 on."""

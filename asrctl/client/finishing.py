@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from asrctl.network.failures import LinkFailure
-from asrctl.protocol import ClientProtocol
+from asrctl.protocol.client import ClientProtocol
 
 _DONE_S = 30.0
 """`done` has nothing left to wait for once everything is answered for."""

@@ -6,14 +6,7 @@ import asyncio
 from collections import deque
 
 from asrctl.client.state import Phase, State
-from asrctl.protocol import (
-    GoAway,
-    KeptMessage,
-    Metrics,
-    Partial,
-    SpeechEnded,
-    SpeechStarted,
-)
+from asrctl.protocol.messages import GoAway, KeptMessage, Metrics, Partial, SpeechEnded, SpeechStarted
 
 Told = KeptMessage | SpeechStarted | SpeechEnded | Partial | Metrics | GoAway
 """What the server says that is passed on as it is."""

@@ -17,18 +17,10 @@ from asrctl.client.replay import ReplayBuffer
 from asrctl.errors import UsageError
 from asrctl.network.failures import LinkFailure
 from asrctl.network.hosts import is_loopback
-from asrctl.protocol import (
-    SUBPROTOCOL,
-    ClientOutput,
-    ClientProtocol,
-    ClientState,
-    Close,
-    CloseCode,
-    Error,
-    Opened,
-    Send,
-    SendAudio,
-)
+from asrctl.protocol.client import ClientOutput, ClientProtocol, ClientState, Opened, SendAudio
+from asrctl.protocol.codes import SUBPROTOCOL, CloseCode
+from asrctl.protocol.messages import Error
+from asrctl.protocol.server import Close, Send
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 PATH = "/v1/stream"

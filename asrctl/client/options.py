@@ -8,7 +8,8 @@ from pathlib import Path
 from asrctl.client.replay import BufferOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.protocol import AudioFormat, Endpointing, Start
+from asrctl.protocol.endpointing import Endpointing
+from asrctl.protocol.messages import AudioFormat, Start
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 

@@ -11,7 +11,7 @@ from asrctl.client.inbox import Event
 from asrctl.client.options import ClientOptions
 from asrctl.client.source import Source
 from asrctl.client.state import State
-from asrctl.protocol import Done, Ready
+from asrctl.protocol.messages import Done, Ready
 from asrctl.transcript import AudioAccount
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 
 from asrctl import __version__
 from asrctl.policy.admission import Refusal
-from asrctl.protocol import SUBPROTOCOL, CloseCode, Violation
+from asrctl.protocol.codes import SUBPROTOCOL, CloseCode, Violation
 from asrctl.server.connection import Connection
 from asrctl.server.dialects.deepgram import DeepgramEntrance
 from asrctl.server.dialects.door import DialectDoor, Entrance

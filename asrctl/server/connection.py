@@ -7,24 +7,9 @@ import json
 from starlette.websockets import WebSocket
 
 from asrctl.policy.admission import Refusal
-from asrctl.protocol import (
-    Audio,
-    Close,
-    CloseCode,
-    Finish,
-    Flush,
-    Metrics,
-    Partial,
-    Resume,
-    Send,
-    ServerMessage,
-    ServerOutput,
-    ServerProtocol,
-    ServerState,
-    Skip,
-    Start,
-    Violation,
-)
+from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.messages import Finish, Flush, Metrics, Partial, Resume, ServerMessage, Skip, Start
+from asrctl.protocol.server import Audio, Close, Send, ServerOutput, ServerProtocol, ServerState
 from asrctl.server.hub import Hub
 from asrctl.server.native import NativeSessions, overload
 from asrctl.server.session import LiveSession

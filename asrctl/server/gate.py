@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from asrctl.policy.admission import Refusal
-from asrctl.protocol import SUBPROTOCOL
+from asrctl.protocol.codes import SUBPROTOCOL
 from asrctl.server.options import is_loopback
 
 KEY_PREFIX = "asrctl.key."

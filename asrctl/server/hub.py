@@ -12,7 +12,7 @@ from asrctl.policy.admission import Admission, Refusal
 from asrctl.policy.ladder import Ladder, LevelChange
 from asrctl.policy.pacing import gather_s
 from asrctl.policy.priority import Source
-from asrctl.protocol import Done, GoAway, ServerMessage, Status
+from asrctl.protocol.messages import Done, GoAway, ServerMessage, Status
 from asrctl.server.engine import Engine
 from asrctl.server.groups import Groups
 from asrctl.server.journal import Journal

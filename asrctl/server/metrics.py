@@ -15,7 +15,7 @@ from asrctl import __version__, events
 from asrctl.events import Event
 from asrctl.policy.ladder import Level
 from asrctl.policy.priority import Kind
-from asrctl.protocol import Done, Dropped, Final, Partial, ServerMessage
+from asrctl.protocol.messages import Done, Dropped, Final, Partial, ServerMessage
 from asrctl.server.load import WORK, Decoded
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from asrctl.policy.admission import Refusal
 from asrctl.policy.vocabulary import fit
-from asrctl.protocol import CloseCode, KeptMessage, Ready, Resume, ServerSession, Start, Violation
+from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.messages import KeptMessage, Ready, Resume, Start
+from asrctl.protocol.session import ServerSession
 from asrctl.protocol.speakers import LACKING
 from asrctl.server.hub import Hub
 from asrctl.server.session import Listener, LiveSession, Surroundings

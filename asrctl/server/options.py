@@ -11,7 +11,7 @@ from pathlib import Path
 from asrctl.errors import UsageError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.ladder import LadderOptions
-from asrctl.protocol import Limits
+from asrctl.protocol.messages import Limits
 from asrctl.providers.base import ModelSpec
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.files.limits import FileLimits

@@ -9,7 +9,8 @@ import psutil
 
 from asrctl import __version__
 from asrctl.languages import CODES
-from asrctl.protocol import SAMPLE_BYTES, SUBPROTOCOL
+from asrctl.protocol.codes import SUBPROTOCOL
+from asrctl.protocol.messages import SAMPLE_BYTES
 from asrctl.providers.registry import PROVIDERS
 from asrctl.server.files.service import FileService
 from asrctl.server.hub import Hub

@@ -15,8 +15,8 @@ from asrctl.events import Event, Finished, SpeechStarted
 from asrctl.policy.arrivals import Arrivals
 from asrctl.policy.ladder import Measures
 from asrctl.policy.priority import Source
-from asrctl.protocol import GoAway, Status
 from asrctl.protocol.dialect import Encoding, SessionRequest
+from asrctl.protocol.messages import GoAway, Status
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.spool import Cleared, Lost, Mark, Spool, Step
 from asrctl.streaming.session import Session, TurnListener

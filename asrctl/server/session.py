@@ -7,20 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from asrctl.events import Event, Finished, Flushed, ProviderChanged, SpeechEnded, SpeechStarted
-from asrctl.protocol import (
-    Audio,
-    CloseCode,
-    Done,
-    Finish,
-    Flush,
-    GoAway,
-    KeptMessage,
-    ServerMessage,
-    ServerSession,
-    Skip,
-    Status,
-    Violation,
-)
+from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.messages import Done, Finish, Flush, GoAway, KeptMessage, ServerMessage, Skip, Status
+from asrctl.protocol.server import Audio
+from asrctl.protocol.session import ServerSession
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.served import Bounds, ServedSession
 from asrctl.server.session_options import request_of

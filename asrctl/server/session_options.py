@@ -8,8 +8,10 @@ from asrctl.errors import UsageError
 from asrctl.languages import AUTO, check_language
 from asrctl.policy.pacing import PacingOptions
 from asrctl.policy.vocabulary import checked_terms, fit
-from asrctl.protocol import CloseCode, Endpointing, Start, Violation
+from asrctl.protocol.codes import CloseCode, Violation
 from asrctl.protocol.dialect import SessionRequest
+from asrctl.protocol.endpointing import Endpointing
+from asrctl.protocol.messages import Start
 from asrctl.server.options import NamedModel
 from asrctl.streaming.stream import StreamOptions
 

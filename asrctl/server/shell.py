@@ -9,7 +9,7 @@ from collections import deque
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asrctl.protocol import CloseCode
+from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.server import Close
 from asrctl.server.hub import Hub
 from asrctl.server.sockets import SOCKET, WebSocketConnection

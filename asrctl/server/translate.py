@@ -8,19 +8,18 @@ from typing import assert_never
 
 from asrctl import events
 from asrctl.languages import is_open
-from asrctl.protocol import (
+from asrctl.protocol.messages import (
     Dropped,
     Final,
     Partial,
     ServerMessage,
-    ServerSession,
-    Speaker,
-    SpeakersLost,
     SpeechEnded,
     SpeechStarted,
     Status,
     WireWord,
 )
+from asrctl.protocol.session import ServerSession
+from asrctl.protocol.speakers import Speaker, SpeakersLost
 from asrctl.transcript import SAMPLE_RATE_HZ, Word
 
 _MS = 3

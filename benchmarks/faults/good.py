@@ -25,7 +25,7 @@ from asrctl.client import Client, ClientOptions, State
 from asrctl.errors import AsrctlError, ServerError
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.protocol import Dropped, Final
+from asrctl.protocol.messages import Dropped, Final
 from asrctl.transcript import SAMPLE_RATE_HZ
 from asrctl_tests.scripted import speak
 

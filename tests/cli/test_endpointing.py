@@ -8,7 +8,7 @@ import pytest
 
 import asrctl
 from asrctl.cli.endpointing import wished, with_endpointing
-from asrctl.protocol import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.settings import Settings
 
 from .commands import run

@@ -26,7 +26,7 @@ from asrctl.cli.serve import options_of
 from asrctl.cli.task import Task
 from asrctl.cli.view import FileView
 from asrctl.errors import UsageError
-from asrctl.protocol import Status
+from asrctl.protocol.messages import Status
 from asrctl.providers.remote.settings import RemoteSettings
 from asrctl.providers.voxtral.settings import VoxtralSettings
 from asrctl.settings import Settings, load

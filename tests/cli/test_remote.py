@@ -32,7 +32,7 @@ from asrctl.cli.result_writer import ResultWriter
 from asrctl.client import ClientOptions
 from asrctl.errors import AudioError
 from asrctl.policy.backoff import BackoffOptions
-from asrctl.protocol import Endpointing
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
 from asrctl.transcript import Segment

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from asrctl.audio.sample import sample_speech
-from asrctl.protocol import SpeechStarted
+from asrctl.protocol.messages import SpeechStarted
 
 from ..server.servers import PATIENCE_S, Talker, pcm, spoken, until
 from .commands import run

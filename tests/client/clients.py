@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from asrctl.client import Client, ClientOptions, Event, Phase, State
 from asrctl.errors import ServerError
-from asrctl.protocol import Dropped, Final
+from asrctl.protocol.messages import Dropped, Final
 from tests.client.server import sound
 
 T = TypeVar("T")

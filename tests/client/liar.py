@@ -10,7 +10,9 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from asrctl.protocol import SUBPROTOCOL, Limits, Ready, encode
+from asrctl.protocol.codec import encode
+from asrctl.protocol.codes import SUBPROTOCOL
+from asrctl.protocol.messages import Limits, Ready
 
 Lie = dict[str, Any]
 READY = Ready("id", "token", 0, 60.0, 1_000_000, Limits(), "model", "provider", 0)

@@ -19,11 +19,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from asrctl.protocol import (
-    SUBPROTOCOL,
-    Audio,
-    Close,
-    CloseCode,
+from asrctl.protocol.codes import SUBPROTOCOL, CloseCode, Violation
+from asrctl.protocol.messages import (
     Done,
     Dropped,
     Final,
@@ -32,17 +29,14 @@ from asrctl.protocol import (
     Partial,
     Ready,
     Resume,
-    Send,
     ServerMessage,
-    ServerOutput,
-    ServerProtocol,
-    ServerSession,
     Skip,
     SpeechStarted,
     Start,
     Status,
-    Violation,
 )
+from asrctl.protocol.server import Audio, Close, Send, ServerOutput, ServerProtocol
+from asrctl.protocol.session import ServerSession
 
 WORD_SAMPLES = 1600
 """Each tenth of a second is a word, called after its number, if its samples are what they should be."""

@@ -15,7 +15,7 @@ import pytest
 from asrctl.client import BufferOptions, Client, ClientOptions, Phase
 from asrctl.client.replay import BLOCK_BYTES
 from asrctl.errors import UsageError
-from asrctl.protocol import Dropped, Final, Limits
+from asrctl.protocol.messages import Dropped, Final, Limits
 from tests.client.clients import Heard, hear, run
 from tests.client.runs import SAMPLES, assert_all_heard, transcribed
 from tests.client.server import (

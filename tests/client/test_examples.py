@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from asrctl.protocol import Error, Limits
+from asrctl.protocol.messages import Error, Limits
 from tests.client.runs import serving
 from tests.client.server import Busy, CloseWith, Cut, Fault, Refuse, Restart, ScriptedServer, pcm, words
 from tests.server.browser import Site, needs_browser

@@ -21,7 +21,8 @@ from asrctl.client.failures import MAPPED, link_failure
 from asrctl.client.link import open_socket, stream_url
 from asrctl.network.failures import LinkFailure
 from asrctl.network.hosts import is_loopback
-from asrctl.protocol import CloseCode, Error
+from asrctl.protocol.codes import CloseCode
+from asrctl.protocol.messages import Error
 from tests.client.clients import run
 
 KINDS = [

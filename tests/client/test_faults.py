@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from asrctl.client import Client, ClientOptions, Phase
 from asrctl.errors import ServerError
 from asrctl.policy.breaker import BreakerOptions, BreakerState, CircuitBreaker
-from asrctl.protocol import Done, Error, Final, Limits, Ready, encode
+from asrctl.protocol.codec import encode
+from asrctl.protocol.messages import Done, Error, Final, Limits, Ready
 from benchmarks.faults.proxy import FaultyProxy, Plan
 from tests.client.clients import Heard, Time, hear, run
 from tests.client.runs import SAMPLES, assert_all_heard, transcribed

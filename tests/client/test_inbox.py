@@ -8,7 +8,7 @@ import pytest
 
 from asrctl.client.inbox import Event, Inbox
 from asrctl.client.state import Phase, State
-from asrctl.protocol import Final, Metrics, Partial
+from asrctl.protocol.messages import Final, Metrics, Partial
 from tests.client.clients import run
 
 

@@ -15,7 +15,9 @@ from websockets.typing import Subprotocol
 
 from asrctl.client import Client, ClientOptions, Phase
 from asrctl.errors import ServerError
-from asrctl.protocol import SUBPROTOCOL, Limits, Ready, encode
+from asrctl.protocol.codec import encode
+from asrctl.protocol.codes import SUBPROTOCOL
+from asrctl.protocol.messages import Limits, Ready
 from tests.client.clients import run
 from tests.client.liar import READY, Lie, saying
 from tests.client.server import ScriptedServer, Stall, sound

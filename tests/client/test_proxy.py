@@ -9,7 +9,7 @@ import pytest
 
 from asrctl.client import ClientOptions
 from asrctl.policy.backoff import BackoffOptions
-from asrctl.protocol import CloseCode
+from asrctl.protocol.codes import CloseCode
 from benchmarks.faults.proxy import FaultyProxy, Plan, seeded_plans
 from tests.client.clients import Heard, hear, run
 from tests.client.server import ScriptedServer, words

@@ -18,7 +18,7 @@ from asrctl.client import Client, ClientOptions, Phase
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.protocol import Dropped, Final
+from asrctl.protocol.messages import Dropped, Final
 from asrctl_tests.scripted import speak
 from benchmarks.faults.proxy import FaultyProxy, Kind, seeded_plans
 from tests.client.clients import Heard, run

@@ -15,7 +15,7 @@ import pytest
 from asrctl.client import Client, ClientOptions
 from asrctl.client.source import AHEAD_SAMPLES, HELD_SAMPLES, Source
 from asrctl.errors import AudioError, ServerError
-from asrctl.protocol import Final
+from asrctl.protocol.messages import Final
 from benchmarks.faults.proxy import FaultyProxy, Plan
 from tests.client.clients import Heard, run
 from tests.client.liar import READY, saying

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asrctl.bench.paced import Talk
-from asrctl.protocol import Final
+from asrctl.protocol.messages import Final
 from benchmarks import cluster
 from benchmarks.balancer import program
 from benchmarks.cluster_nodes import plan

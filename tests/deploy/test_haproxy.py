@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from asrctl.policy.admission import AdmissionOptions
-from asrctl.protocol import Final, GoAway, SpeechStarted
+from asrctl.protocol.messages import Final, GoAway, SpeechStarted
 from benchmarks.balancer import CONFIG, Balancer, configured, program
 
 from ..server.conftest import pems

@@ -6,17 +6,13 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-from asrctl.protocol import (
-    Audio,
+from asrctl.protocol.client import ClientOutput, ClientProtocol, ClientState, SendAudio
+from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.log import EventLog
+from asrctl.protocol.messages import (
     AudioFormat,
-    ClientOutput,
-    ClientProtocol,
-    ClientState,
-    Close,
-    CloseCode,
     Done,
     Dropped,
-    EventLog,
     Final,
     Finish,
     Flush,
@@ -24,15 +20,11 @@ from asrctl.protocol import (
     Limits,
     Ready,
     Resume,
-    Send,
-    SendAudio,
-    ServerOutput,
-    ServerProtocol,
-    ServerSession,
     Skip,
     Start,
-    Violation,
 )
+from asrctl.protocol.server import Audio, Close, Send, ServerOutput, ServerProtocol
+from asrctl.protocol.session import ServerSession
 
 TOKEN = "a secret"
 FORMAT = AudioFormat("pcm_s16le", 16_000, 1)

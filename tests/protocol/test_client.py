@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.protocol import (
+from asrctl.protocol.client import ClientOutput, ClientProtocol, ClientState, Opened, SendAudio
+from asrctl.protocol.codec import encode
+from asrctl.protocol.messages import (
     AudioAck,
-    ClientOutput,
-    ClientProtocol,
-    ClientState,
-    Close,
     Done,
     Dropped,
     Error,
@@ -21,20 +19,16 @@ from asrctl.protocol import (
     GoAway,
     Limits,
     Metrics,
-    Opened,
     Partial,
     Ready,
-    Send,
-    SendAudio,
     ServerMessage,
-    Speaker,
-    SpeakersLost,
     SpeechEnded,
     SpeechStarted,
     Start,
     Status,
-    encode,
 )
+from asrctl.protocol.server import Close, Send
+from asrctl.protocol.speakers import Speaker, SpeakersLost
 
 from .sides import FORMAT, TOKEN
 

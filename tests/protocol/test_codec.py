@@ -9,28 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.protocol import (
+from asrctl.protocol.codec import decode_client, decode_server, encode
+from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.endpointing import Endpointing
+from asrctl.protocol.fields import Misfit
+from asrctl.protocol.messages import (
+    CLIENT_TYPES,
+    SERVER_TYPES,
     AudioFormat,
     ClientMessage,
-    CloseCode,
     Done,
     Dropped,
-    Endpointing,
     Error,
     Final,
     Limits,
-    Misfit,
     Ready,
     ServerMessage,
     Start,
     Status,
-    Violation,
     WireWord,
-    decode_client,
-    decode_server,
-    encode,
 )
-from asrctl.protocol.messages import CLIENT_TYPES, SERVER_TYPES
 
 COUNT = st.integers(0, 2**31)
 TIME = st.floats(0, 1e9)

@@ -7,7 +7,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.protocol import ClientState, Dropped, Final
+from asrctl.protocol.client import ClientState
+from asrctl.protocol.messages import Dropped, Final
 
 from .sides import FRAME_BYTES, FakeServer, Link
 

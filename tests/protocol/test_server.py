@@ -9,27 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.protocol import (
-    Audio,
+from asrctl.protocol.codes import Violation
+from asrctl.protocol.log import EventLog
+from asrctl.protocol.messages import (
     AudioAck,
-    Close,
     Done,
     Dropped,
-    EventLog,
     Finish,
     Flush,
     Limits,
     Resume,
-    Send,
-    ServerOutput,
-    ServerProtocol,
-    ServerSession,
-    ServerState,
     Skip,
     Start,
     Status,
-    Violation,
 )
+from asrctl.protocol.server import Audio, Close, Send, ServerOutput, ServerProtocol, ServerState
+from asrctl.protocol.session import ServerSession
 
 from .sides import TOKEN, Clock, closed_with, opened, ready_for
 

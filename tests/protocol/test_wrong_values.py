@@ -11,7 +11,8 @@ import pytest
 from asrctl.protocol.deepgram.query import live_options, recording_options
 from asrctl.protocol.dialect import CloseSocket, DialectOutput, Feed, SendBytes, SendText
 from asrctl.protocol.openai.errors import RequestRefused
-from asrctl.protocol.wyoming import ServedModel, WyomingDialect
+from asrctl.protocol.wyoming.dialect import WyomingDialect
+from asrctl.protocol.wyoming.info import ServedModel
 
 from .deepgram.talks import RAW, SERVED, Talk
 from .openai.realtime.play import Play

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from asrctl.protocol.wyoming import EventReader, WyomingEvent
+from asrctl.protocol.wyoming.framing import EventReader, WyomingEvent
 
 WORD_S = 0.18
 """A word of `speak`, without the pause after it."""

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 
 from asrctl.errors import ProviderError, StreamRefused, UsageError
-from asrctl.protocol.wyoming import encode
+from asrctl.protocol.wyoming.framing import encode
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote import link
 from asrctl.providers.remote.address import address_of

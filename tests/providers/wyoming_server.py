@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from asrctl.protocol.wyoming import encode
+from asrctl.protocol.wyoming.framing import encode
 
 from .brains import Broken, WyomingBrain
 

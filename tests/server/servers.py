@@ -23,19 +23,10 @@ from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from asrctl.protocol import (
-    SUBPROTOCOL,
-    AudioFormat,
-    ClientOutput,
-    ClientProtocol,
-    ClientState,
-    Close,
-    Done,
-    Final,
-    Send,
-    SendAudio,
-    Start,
-)
+from asrctl.protocol.client import ClientOutput, ClientProtocol, ClientState, SendAudio
+from asrctl.protocol.codes import SUBPROTOCOL
+from asrctl.protocol.messages import AudioFormat, Done, Final, Start
+from asrctl.protocol.server import Close, Send
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.server.engine import Engine
 from asrctl.server.journal import Journal

@@ -18,7 +18,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from asrctl.protocol import Limits
+from asrctl.protocol.messages import Limits
 from asrctl.server.options import ServeOptions
 
 from .servers import (

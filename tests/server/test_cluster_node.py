@@ -10,7 +10,7 @@ import pytest
 
 from asrctl.errors import UsageError
 from asrctl.policy.admission import AdmissionOptions
-from asrctl.protocol import GoAway, SpeechStarted
+from asrctl.protocol.messages import GoAway, SpeechStarted
 from asrctl.providers.base import ModelSpec
 from asrctl.server.journal import Journal
 from asrctl.server.options import check_node

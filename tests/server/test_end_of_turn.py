@@ -13,7 +13,10 @@ import pytest
 from asrctl.end_of_turn import process
 from asrctl.policy.end_of_turn import TurnOptions
 from asrctl.policy.ladder import MEASURES, Level
-from asrctl.protocol import Audio, Endpointing, Final, ServerMessage, ServerSession, Start
+from asrctl.protocol.endpointing import Endpointing
+from asrctl.protocol.messages import Final, ServerMessage, Start
+from asrctl.protocol.server import Audio
+from asrctl.protocol.session import ServerSession
 from asrctl.server.session import Bounds, LiveSession, Surroundings
 from asrctl.streaming.pooled import PooledRecognizer
 from asrctl.streaming.stream import StreamOptions

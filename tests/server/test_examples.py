@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from asrctl.audio.sample import SAMPLE_WORDS
-from asrctl.protocol import CloseCode
+from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.fields import wire_name
 from asrctl.protocol.messages import CLIENT_TYPES, SERVER_TYPES
 from asrctl.providers.base import ModelSpec

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from asrctl.protocol import ClientState, Done, Dropped, Final, Opened
+from asrctl.protocol.client import ClientState, Opened
+from asrctl.protocol.messages import Done, Dropped, Final
 from asrctl.providers.base import ModelSpec
 from asrctl.workers.options import PoolOptions
 from asrctl_tests.scripted import speak

@@ -10,7 +10,7 @@ from dataclasses import replace
 import psutil
 from websockets.exceptions import WebSocketException
 
-from asrctl.protocol import Limits
+from asrctl.protocol.messages import Limits
 from asrctl.providers.base import ModelSpec
 
 from .servers import Running, Talker, check_account, open_socket, options_for, running, spoken, until

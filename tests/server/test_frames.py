@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from asrctl.protocol import Limits
+from asrctl.protocol.messages import Limits
 from asrctl.providers.base import ModelSpec
 
 from .servers import (

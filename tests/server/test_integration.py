@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
-from asrctl.protocol import Final
+from asrctl.protocol.messages import Final
 
 from ..streaming.speech import silence
 from .servers import Running, Talker, check_account, pcm

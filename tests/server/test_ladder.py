@@ -16,18 +16,9 @@ from numpy.typing import NDArray
 
 from asrctl.policy.ladder import MEASURES, LadderOptions, Level
 from asrctl.policy.priority import Kind, Ticket
-from asrctl.protocol import (
-    Audio,
-    AudioFormat,
-    Done,
-    Final,
-    Finish,
-    Partial,
-    ServerMessage,
-    ServerSession,
-    Start,
-    Status,
-)
+from asrctl.protocol.messages import AudioFormat, Done, Final, Finish, Partial, ServerMessage, Start, Status
+from asrctl.protocol.server import Audio
+from asrctl.protocol.session import ServerSession
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.options import Models, NamedModel

@@ -10,18 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.policy.priority import Ticket
-from asrctl.protocol import (
-    Audio,
-    AudioFormat,
-    Done,
-    Dropped,
-    Final,
-    Finish,
-    ServerMessage,
-    ServerSession,
-    Start,
-    Status,
-)
+from asrctl.protocol.messages import AudioFormat, Done, Dropped, Final, Finish, ServerMessage, Start, Status
+from asrctl.protocol.server import Audio
+from asrctl.protocol.session import ServerSession
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.server.session import Bounds, LiveSession, Surroundings
 from asrctl.streaming.pooled import PooledRecognizer

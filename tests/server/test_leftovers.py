@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from asrctl.audio.sample import sample_speech
-from asrctl.protocol import SpeechStarted
+from asrctl.protocol.messages import SpeechStarted
 from benchmarks.serve_process import ServerProcess
 
 from .servers import PATIENCE_S, Talker, pcm, until

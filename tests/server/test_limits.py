@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from asrctl.errors import AsrctlError, UsageError
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.priority import Source
-from asrctl.protocol import Error
+from asrctl.protocol.messages import Error
 from asrctl.providers.base import ModelSpec
 from asrctl.server.options import check_exposure, is_loopback
 from asrctl.workers.options import PoolOptions

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from asrctl.protocol import Dropped, Final
+from asrctl.protocol.messages import Dropped, Final
 from asrctl.providers.base import ModelSpec
 from benchmarks.faults.proxy import Kind, Plan, seeded_plans
 from tests.proxies import proxy_in_a_thread

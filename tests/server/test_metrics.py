@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.ladder import MEASURES, LadderOptions, Level
-from asrctl.protocol import Partial
+from asrctl.protocol.messages import Partial
 from asrctl.providers.base import ModelSpec
 from asrctl_tests.scripted import speak
 

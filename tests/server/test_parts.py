@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl import protocol
 from asrctl.policy.pacing import Pacer, PacingOptions
 from asrctl.policy.priority import Kind, Ticket
+from asrctl.protocol import messages
 from asrctl.providers.base import ModelSpec
 from asrctl.server import connection, shell
 from asrctl.server.gate import Gate
@@ -162,7 +162,7 @@ def test_a_full_disk(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that cannot go on is ended; its client starts a new one and loses nothing."""
     with Talker(shared.url, spoken(1, 2, 3)) as talker:
         talker.send(1.3)
-        talker.receive_until(protocol.Final)
+        talker.receive_until(messages.Final)
         with monkeypatch.context() as patch:
             patch.setattr(LiveSession, "take", full)
             talker.send(0.5)
@@ -199,7 +199,7 @@ class Stalled:
 def test_a_reader_that_never_reads(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits to be sent is bounded: partials are left out first, then the socket is closed."""
     monkeypatch.setattr(shell, "_CLOSE_TIMEOUT_S", 0.01)
-    status, partial = protocol.Status(1, 0, "load", "m"), protocol.Partial(0, 0, 0, "x" * 10_000, "")
+    status, partial = messages.Status(1, 0, "load", "m"), messages.Partial(0, 0, 0, "x" * 10_000, "")
 
     async def stall() -> tuple[int, int]:
         socket = connection.Connection(Stalled(), shared.server.hub, None)  # type: ignore[arg-type]

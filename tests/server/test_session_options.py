@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from asrctl.policy.end_of_turn import TurnOptions
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.protocol import AudioFormat, Endpointing, Start, Violation
+from asrctl.protocol.codes import Violation
+from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.fields import Misfit
+from asrctl.protocol.messages import AudioFormat, Start
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.server.options import NamedModel
 from asrctl.server.session_options import suited

@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asrctl.protocol import (
-    AudioFormat,
-    Dropped,
-    Endpointing,
-    Final,
-    Metrics,
-    Partial,
-    SpeechEnded,
-    SpeechStarted,
-)
+from asrctl.protocol.endpointing import Endpointing
+from asrctl.protocol.messages import AudioFormat, Dropped, Final, Metrics, Partial, SpeechEnded, SpeechStarted
 from asrctl_tests.scripted import speak
 
 from ..streaming.speech import silence

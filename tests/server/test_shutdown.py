@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-from asrctl.protocol import GoAway
+from asrctl.protocol.messages import GoAway
 from asrctl.providers.base import ModelSpec
 from asrctl.server.options import ServeOptions
 

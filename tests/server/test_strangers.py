@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from asrctl.policy.admission import AdmissionOptions
-from asrctl.protocol import Limits
+from asrctl.protocol.messages import Limits
 from asrctl.providers.base import ModelSpec
 from asrctl.server.connection_limiter import affordable
 from asrctl.server.options import ServeOptions

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from asrctl.policy.ladder import LadderOptions
-from asrctl.protocol import Opened, Partial, Status
+from asrctl.protocol.client import Opened
+from asrctl.protocol.messages import Partial, Status
 from asrctl.providers.base import ModelSpec
 from asrctl.server.options import NamedModel, ServeOptions, Streaming
 from asrctl_tests.scripted import speak

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from asrctl.errors import UsageError
-from asrctl.protocol import Limits
+from asrctl.protocol.messages import Limits
 from asrctl.providers.base import ModelSpec
 
 from ..cli.commands import run

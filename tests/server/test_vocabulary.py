@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asrctl.protocol import Opened
+from asrctl.protocol.client import Opened
 
 from .servers import Talker, options_for, running, script, spoken
 

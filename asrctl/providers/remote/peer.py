@@ -17,7 +17,7 @@ from asrctl.client.state import Phase, State
 from asrctl.errors import DecodeError, ProviderError, ServerError
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.breaker import BreakerOptions
-from asrctl.protocol import Dropped, Final, Partial
+from asrctl.protocol.messages import Dropped, Final, Partial
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.backlog import Backlog
 from asrctl.providers.remote.link import allow, until_one_fails

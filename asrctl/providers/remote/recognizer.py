@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from asrctl.errors import DecodeError, ProviderError, StreamRefused
 from asrctl.policy.backoff import BackoffOptions
-from asrctl.protocol import SUBPROTOCOL
+from asrctl.protocol.codes import SUBPROTOCOL
 from asrctl.providers.outbox import Outbox
 from asrctl.providers.recognizer import Completed, Spoken, StreamRequest, WindowDecoder
 from asrctl.providers.remote.backlog import Backlog

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 from asrctl.network.failures import LinkFailure
-from asrctl.protocol.wyoming import EventReader, FramingError
+from asrctl.protocol.wyoming.framing import EventReader, FramingError
 from asrctl.providers.remote.dialect import Message
 from asrctl.providers.remote.reachability import failure_of
 from asrctl.providers.remote.settings import RemoteSettings

@@ -10,7 +10,7 @@ sent by then would be lost.
 from __future__ import annotations
 
 from asrctl.network.failures import LinkFailure
-from asrctl.protocol.wyoming import encode
+from asrctl.protocol.wyoming.framing import encode
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote import dialect
 from asrctl.providers.remote.pcm import SAMPLE_BYTES

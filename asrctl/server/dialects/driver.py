@@ -8,7 +8,7 @@ from typing import Protocol
 from asrctl.errors import QueueFull, UsageError
 from asrctl.events import Event, Finished
 from asrctl.policy.admission import Refusal
-from asrctl.protocol import CloseCode
+from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.dialect import (
     CloseSocket,
     Dialect,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from asrctl.protocol import CloseCode
+from asrctl.protocol.codes import CloseCode
 from asrctl.server.dialects.driver import Driver
 
 MAX_WAITING = 64

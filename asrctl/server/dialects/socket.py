@@ -7,7 +7,7 @@ import asyncio
 from starlette.websockets import WebSocket
 
 from asrctl.policy.token_bucket import TokenBucket
-from asrctl.protocol import CloseCode
+from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.dialect import Dialect
 from asrctl.protocol.server import Close
 from asrctl.server.dialects.driver import Driver

@@ -8,8 +8,10 @@ from typing import cast
 
 from asrctl import __version__
 from asrctl.policy.token_bucket import TokenBucket
-from asrctl.protocol import CloseCode
-from asrctl.protocol.wyoming import ServedModel, WyomingDialect, encode
+from asrctl.protocol.codes import CloseCode
+from asrctl.protocol.wyoming.dialect import WyomingDialect
+from asrctl.protocol.wyoming.framing import encode
+from asrctl.protocol.wyoming.info import ServedModel
 from asrctl.server.connection_limiter import ConnectionLimiter
 from asrctl.server.dialects.driver import Driver
 from asrctl.server.dialects.registry import Registry

@@ -32,8 +32,10 @@ from asrctl.protocol.dialect import (
     SendBytes,
     SessionRequest,
 )
-from asrctl.protocol.wyoming import EventReader, ServedModel, WyomingDialect, WyomingEvent, encode
 from asrctl.protocol.wyoming import dialect as module
+from asrctl.protocol.wyoming.dialect import WyomingDialect
+from asrctl.protocol.wyoming.framing import EventReader, WyomingEvent, encode
+from asrctl.protocol.wyoming.info import ServedModel
 from asrctl.transcript import AudioAccount, Segment
 
 from ..sides import Clock

@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.protocol.wyoming import EventReader, FramingError, WyomingEvent, encode
-from asrctl.protocol.wyoming.framing import MAX_DATA_BYTES, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES
+from asrctl.protocol.wyoming.framing import (
+    MAX_DATA_BYTES,
+    MAX_HEADER_BYTES,
+    MAX_PAYLOAD_BYTES,
+    EventReader,
+    FramingError,
+    WyomingEvent,
+    encode,
+)
 
 TEXTS = st.text(max_size=5)
 VALUES = st.none() | st.booleans() | st.integers() | TEXTS | st.lists(TEXTS, max_size=2)

@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
 
 from asrctl.policy.admission import AdmissionOptions
-from asrctl.protocol import CloseCode
+from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.dialect import SessionRequest
 from asrctl.providers.base import ModelSpec
 from asrctl.server import app

@@ -22,8 +22,8 @@ from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
 from asrctl.audio.vad import SileroVad
 from asrctl.errors import AsrctlError
 from asrctl.policy.admission import AdmissionOptions
-from asrctl.protocol import Limits
-from asrctl.protocol.wyoming import EventReader, WyomingEvent, encode
+from asrctl.protocol.messages import Limits
+from asrctl.protocol.wyoming.framing import EventReader, WyomingEvent, encode
 from asrctl.providers.base import ModelSpec
 from asrctl.server.dialects import wyoming
 from asrctl.server.options import ServeOptions

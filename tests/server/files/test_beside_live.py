@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from asrctl.protocol import Final
+from asrctl.protocol.messages import Final
 from asrctl.providers.base import ModelSpec
 from asrctl.server.files import routes
 from asrctl.server.files.limits import FileLimits

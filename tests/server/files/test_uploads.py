@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from asrctl.errors import UsageError
-from asrctl.protocol import Limits
+from asrctl.protocol.messages import Limits
 from asrctl.providers.base import ModelSpec
 from asrctl.server.files.limits import FileLimits
 
