@@ -22,7 +22,7 @@ from asrctl.render import SUBTITLES
 if TYPE_CHECKING:
     from asrctl.cli.view import FileView
     from asrctl.cluster.batch import Batch
-    from asrctl.cluster.work import Done, Work
+    from asrctl.cluster.work import Work
 
 _AHEAD = 2
 """Inputs under way for each slot of the cluster, so that none waits for this machine."""
@@ -97,7 +97,7 @@ class _Run:
         self.tally.at_s[index] = done.transcript.duration_s
         transcript = replace(done.transcript, source=name)
         with Output(path, whole=True) as output:
-            results = ResultWriter(_Heard(name, done), self.view, self.task.writer(output))
+            results = ResultWriter(name, self.view, self.task.writer(output))
             for segment in transcript.segments:
                 results.write(segment)
             results.refuse_nothing(transcript.audio, done.lost)
@@ -105,17 +105,9 @@ class _Run:
                 self.view.inform(f"asrctl: {name}: {done.hint}")
             for line in done.lost:
                 results.warn(line)
-            results.finish(transcript)
+            results.finish(transcript, done.warnings)
             if not done.multilingual:
                 results.doubt_language(transcript.model)
-
-
-class _Heard:
-    """An input that was heard elsewhere."""
-
-    def __init__(self, name: str, done: Done) -> None:
-        self.name = name
-        self.warnings = [*done.warnings]
 
 
 def _refuse(task: Task) -> None:

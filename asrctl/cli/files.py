@@ -72,7 +72,7 @@ class _Run:
         """Write segments as they come, and the end of the format whatever stops them."""
         started_s = time.perf_counter()
         work = self._engine.file(audio, vad=self._task.vad, by_voice=self._task.reading.by_voice)
-        results = ResultWriter(audio, self._view, writer)
+        results = ResultWriter(audio.name, self._view, writer)
         following = asyncio.create_task(self._follow(index, work), name="follow")
         told = {self._engine.recognizer.name}
         failure: BaseException | None = None
@@ -93,7 +93,7 @@ class _Run:
             something = results.segments or not isinstance(failure, Exception)
             if something and not isinstance(failure, BrokenPipeError):  # `| head` has seen enough
                 length_s = None if failure is None or isinstance(failure, AudioError) else audio.duration_s
-                self._finish(audio.name, work, results, time.perf_counter() - started_s, length_s)
+                self._finish(audio, work, results, time.perf_counter() - started_s, length_s)
         return work
 
     async def _follow(self, index: int, work: Transcription) -> None:
@@ -107,7 +107,12 @@ class _Run:
         self._view.advance(index, done_samples / SAMPLE_RATE_HZ)
 
     def _finish(
-        self, name: str, work: Transcription, results: ResultWriter, wall_s: float, length_s: float | None
+        self,
+        audio: OpenAudio | Tracks,
+        work: Transcription,
+        results: ResultWriter,
+        wall_s: float,
+        length_s: float | None,
     ) -> None:
         """Write the end of the format, and what was lost; `length_s` is of an input that was left early."""
         for segment in work.waiting():
@@ -122,7 +127,9 @@ class _Run:
         if length_s is not None and length_s > done_s:
             where = f"not transcribed from {done_s:.2f} s of {length_s:.1f} s on"
         results.balance(account, account.received_samples, account.pending_samples, where)
-        results.finish(self._engine.transcript(name, work, results.segments, wall_s))
+        transcript = self._engine.transcript(audio.name, work, results.segments, wall_s)
+        mixed_channels: int = getattr(audio, "mixed_channels", 0)  # tracks have none
+        results.finish(transcript, audio.warnings, mixed_channels=mixed_channels)
         plan = self._engine.plan
         if not plan.multilingual and not set(work.providers) - {plan.provider}:
             results.doubt_language(plan.model)

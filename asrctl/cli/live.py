@@ -97,7 +97,7 @@ class Live:
         to_terminal = request.output is None and view.shares_terminal
         writer = WRITERS[request.format](view if to_terminal else output, request.render)
         self._wants_words = request.words or writer.needs_words
-        self._results = ResultWriter(source, view, writer)
+        self._results = ResultWriter(source.name, view, writer)
         self._reader: Reader[NDArray[np.float32] | Lost] | None = None
         self._feeder: Feeder
         self._held: list[Segment] = []  # finals whose speakers may still change
@@ -300,7 +300,7 @@ class Live:
         if self._feeder.failure is not None and not account.received_samples:
             return
         heard = self._heard_all or account.received_samples > 0
-        self._results.finish(self._transcript(account, started_s), heard=heard)
+        self._results.finish(self._transcript(account, started_s), self._source.warnings, heard=heard)
 
     def _settled(self) -> AudioAccount:
         """The account of all that came; what nobody answered for is declared dropped."""

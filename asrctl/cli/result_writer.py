@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from asrctl.cli.view import View
 from asrctl.errors import NothingTranscribed
@@ -19,23 +18,14 @@ _LOSSES_SHOWN = 10
 """Losses told one by one; beyond, only their sum at the end."""
 
 
-class Input(Protocol):
-    """What an input is called, and what is wrong with it although it can be heard."""
-
-    name: str
-
-    @property
-    def warnings(self) -> list[str]: ...
-
-
 class ResultWriter:
     """Segments go to the writer, warnings to the view."""
 
-    def __init__(self, source: Input, view: View, writer: Writer) -> None:
-        """Prepare; nothing is written yet."""
+    def __init__(self, name: str, view: View, writer: Writer) -> None:
+        """Prepare for the input of this name; nothing is written yet."""
         self.segments: list[Segment] = []
         """What was written."""
-        self._source = source
+        self._name = name
         self._view = view
         self._writer = writer
         self._losses = 0
@@ -83,20 +73,26 @@ class ResultWriter:
         """
         if lost and not self.segments and not account.speech_samples:
             _, _, reason = lost[0].partition(" s: ")
-            raise NothingTranscribed(f"{self._source.name}: nothing could be transcribed: {reason}")
+            raise NothingTranscribed(f"{self._name}: nothing could be transcribed: {reason}")
 
-    def finish(self, transcript: Transcript, *, heard: bool = True) -> None:
-        """Write the end of the format, and say what is to be known besides, of an input that was heard."""
+    def finish(
+        self, transcript: Transcript, warnings: Sequence[str], *, heard: bool = True, mixed_channels: int = 0
+    ) -> None:
+        """Write the end of the format, and say what is to be known besides, of an input that was heard.
+
+        `warnings` are what is wrong with the input all the same; `mixed_channels` is how many of its channels
+        were mixed, if that is known.
+        """
         account = transcript.audio
         self._writer.finish(transcript)
-        for line in [*self._source.warnings, *self._writer.warnings]:
+        for line in [*warnings, *self._writer.warnings]:
             self.warn(line)
         if self._losses > _LOSSES_SHOWN:
             dropped_s = account.dropped_samples / SAMPLE_RATE_HZ
             self.warn(f"dropped {dropped_s:.2f} s in {self._losses} places in all")
         if heard and not self.segments and not account.dropped_samples:
-            mixed = getattr(self._source, "mixed_channels", 0)  # only files know
-            advice = "; its channels were mixed: if one is noise, try --channel N" if mixed > 1 else ""
+            mixed = "; its channels were mixed: if one is noise, try --channel N"
+            advice = mixed if mixed_channels > 1 else ""
             self.warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s{advice}")
 
     def doubt_language(self, model: str) -> None:
@@ -115,4 +111,4 @@ class ResultWriter:
 
     def warn(self, line: str) -> None:
         """Say what is not as it should be."""
-        self._view.say(f"asrctl: warning: {self._source.name}: {line}")
+        self._view.say(f"asrctl: warning: {self._name}: {line}")

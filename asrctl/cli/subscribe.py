@@ -51,7 +51,7 @@ def subscribed(
     writer = WRITERS[format or format_of(path) or "txt"]
     with Output(path) as output:
         view = LiveView()
-        results = ResultWriter(_Source(group), view, writer(output, how))
+        results = ResultWriter(group, view, writer(output, how))
         notes = _Notes(results, view)
         try:
             for said in _events(url, api_key, wait_for_server_s):
@@ -72,7 +72,8 @@ def subscribed(
                 segments=segments,
                 audio=AudioAccount(),
                 timing=Timing(math.nan, math.nan, time.monotonic() - started_s),
-            )
+            ),
+            warnings=(),
         )
     if failure is not None:
         raise failure
@@ -121,12 +122,6 @@ def events_url(server: str | None, group: str) -> str:
     if not parts.hostname or parts.scheme not in _SCHEMES:
         raise UsageError("--subscribe needs the address of a server: --server ws://127.0.0.1:8765")
     return f"{_SCHEMES[parts.scheme]}://{parts.netloc}/v1/groups/{quote(group, safe='')}/events"
-
-
-class _Source:
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.warnings: list[str] = []
 
 
 def _events(url: str, api_key: str | None, wait_for_server_s: float) -> Iterator[Mapping[str, Any]]:

@@ -52,12 +52,11 @@ class Application:
         """Sockets of other protocols than ours."""
         live = DialectDoor(hub, self._gate, self.dialects)
         self._realtime = RealtimeEntrance(hub)
-        entrances: list[Entrance] = [self._realtime, DeepgramEntrance(hub)]
         files = Door(hub, self._gate, self.files)
         self.asgi = Starlette(
             routes=[
                 WebSocketRoute("/v1/stream", self._stream),
-                *(route for entrance in entrances for route in live.routes(entrance)),
+                *(route for entrance in self._entrances() for route in live.routes(entrance)),
                 WebSocketRoute("/{path:path}", self._nowhere),
                 Route("/health", self._health),
                 Route("/ready", self._ready),
@@ -73,6 +72,10 @@ class Application:
         )
         add_readings(hub)
         add_file_readings(hub, self.files)
+
+    def _entrances(self) -> list[Entrance]:
+        """The protocols of live audio besides ours."""
+        return [self._realtime, DeepgramEntrance(self._hub)]
 
     def check_connections(self) -> None:
         """Time-outs of all sockets; to be called once a second."""

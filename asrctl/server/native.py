@@ -26,11 +26,6 @@ class NativeSessions:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    def find(self, session_id: str) -> LiveSession | None:
-        """The session of this id, done or not."""
-        session = self._hub.find(session_id)
-        return session if isinstance(session, LiveSession) else None
-
     def open(self, session_id: str, start: Start, listener: Listener) -> LiveSession:
         """Begin a session that was admitted.
 
@@ -82,8 +77,8 @@ class NativeSessions:
         Raises:
             Violation: There is no such session, or it is somebody else's.
         """
-        session = self.find(request.session_id)
-        if session is None or session.failure:
+        session = self._hub.find(request.session_id)
+        if not isinstance(session, LiveSession) or session.failure:
             raise Violation(CloseCode.SESSION_GONE, "session_gone", "there is no such session any more")
         replay = session.state.resume(request)
         older, session.listener, session.detached_s = session.listener, listener, None

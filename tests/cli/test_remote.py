@@ -476,7 +476,7 @@ def test_another_language_is_noticed_by_the_servers_model(
         ready=SimpleNamespace(model=model, provider="whisper_cpp"), feed=0, skip=0, finish=0
     )
     transcriber = _RemoteTranscriber(client, Heard([]), view, RemoteRequest("", QUICK, LiveRequest()))  # type: ignore[arg-type]
-    results = ResultWriter(Heard([]), view, WRITERS["txt"](io.StringIO(), RenderOptions()))
+    results = ResultWriter("heard", view, WRITERS["txt"](io.StringIO(), RenderOptions()))
     for number in range(8):
         results.write(Segment(2.0 * number, 2.0 * number + 2, "Go to modern, the tefamun", 0.1))
     transcriber.conclude(results, 0, 0, True)

@@ -18,7 +18,7 @@ from asrctl.server.files.answers import Body, Said, json_body, rendered
 from asrctl.server.files.door import ANY, Door, Endpoint, Handler, Say
 from asrctl.server.files.exchange import Exchange
 from asrctl.server.files.listen import Listen, say_deepgram
-from asrctl.server.files.service import FileService, FileWork
+from asrctl.server.files.service import FileService
 from asrctl.server.files.upload import Upload, received
 from asrctl.transcript import Segment
 
@@ -135,7 +135,7 @@ class Files:
         """whisper-asr-webservice's `/detect-language`."""
         request = webservice.detect_request(exchange.query, self._served)
         async with self._uploaded(exchange, webservice.FILE_FIELD) as upload:
-            result = await exchange.attended(self._service.result(upload.file, request, FileWork.beginning))
+            result = await exchange.attended(self._service.result(upload.file, request, whole=False))
         await self._answer(exchange, json_body(webservice.detected_body(result)))
 
     # What they share

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,12 +101,10 @@ class FileService:
         """Begin to transcribe a file."""
         return FileWork(self._hub, path, request, f"file-{next(self._numbers)}")
 
-    async def result(
-        self, path: Path, request: FileRequest, take: Callable[[FileWork], Awaitable[Result]] | None = None
-    ) -> Result:
-        """What becomes of a file, or what `take` takes of it, when its turn has come."""
+    async def result(self, path: Path, request: FileRequest, *, whole: bool = True) -> Result:
+        """What becomes of a file, or of its first words, when its turn has come."""
         async with self.desk(), contextlib.aclosing(self.work(path, request)) as work:
-            return await (take(work) if take else work.result())
+            return await work.result(whole=whole)
 
     def close(self) -> None:
         """Stop all of them; whoever waits is told that the server is going away."""
@@ -210,21 +208,12 @@ class FileWork:
     def _duration_s(self) -> float:
         return self._transcription.account.received_samples / SAMPLE_RATE_HZ
 
-    async def result(self) -> Result:
-        """All of it."""
+    async def result(self, *, whole: bool = True) -> Result:
+        """All of it; or as much as it takes to know the language."""
         async with contextlib.aclosing(self.segments()) as segments:
             async for _ in segments:
-                pass
-        return self._result()
-
-    async def beginning(self) -> Result:
-        """As much as it takes to know the language."""
-        async with contextlib.aclosing(self.segments()) as segments:
-            async for _ in segments:
-                break
-        return self._result()
-
-    def _result(self) -> Result:
+                if not whole:
+                    break
         found = (
             self._transcription.language,
             self._request.language,
