@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asrctl.events import Dropped, Event, Final, Partial, SpeakerChanged, SpeakersLost, SpeechStarted
 from asrctl.network.text import safe_text
-from asrctl.protocol import messages, speakers
+from asrctl.protocol import messages
 from asrctl.transcript import Segment, Word
 
 
@@ -27,10 +27,10 @@ def event_of(message: object) -> Event | None:
         segment = Segment(message.start_s, message.end_s, text, message.confidence, words, language=language)
         segment = segment.labelled(safe_text(message.speaker or ""), [word.speaker for word in words])
         return Final(message.utterance, segment, message.from_, message.to, language=language)
-    if isinstance(message, speakers.Speaker):
+    if isinstance(message, messages.Speaker):
         names = tuple(map(safe_text, message.words or ()))
         return SpeakerChanged(message.utterance, safe_text(message.speaker or ""), names)
-    if isinstance(message, speakers.SpeakersLost):
+    if isinstance(message, messages.SpeakersLost):
         return SpeakersLost(safe_text(message.reason))
     if isinstance(message, messages.Dropped):
         return Dropped(message.utterance, message.from_, message.to, safe_text(message.reason))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asrctl.client import Phase, State
 from asrctl.events import Dropped, Final, Partial, SpeakerChanged, SpeakersLost, SpeechStarted
-from asrctl.protocol import messages, speakers
+from asrctl.protocol import messages
 from asrctl.remote_events import event_of
 
 
@@ -38,8 +38,8 @@ def test_speakers_told_apart_by_a_server() -> None:
     said = event_of(final)
     assert isinstance(said, Final)
     assert (said.segment.speaker, said.segment.words[0].speaker) == ("Speaker 1", "Speaker 2")
-    changed = event_of(speakers.Speaker(3, "Ann\x1ba", ("Ben", "")))
+    changed = event_of(messages.Speaker(3, "Ann\x1ba", ("Ben", "")))
     assert isinstance(changed, SpeakerChanged)
     assert (changed.utterance, "\x1b" in changed.speaker, changed.words) == (3, False, ("Ben", ""))
-    assert event_of(speakers.Speaker(3)) == SpeakerChanged(3, "")
-    assert event_of(speakers.SpeakersLost("gone")) == SpeakersLost("gone")
+    assert event_of(messages.Speaker(3)) == SpeakerChanged(3, "")
+    assert event_of(messages.SpeakersLost("gone")) == SpeakersLost("gone")

@@ -35,12 +35,12 @@ from asrctl.protocol.messages import (
     Resume,
     ServerMessage,
     Skip,
+    Speaker,
     SpeechEnded,
     SpeechStarted,
     Start,
 )
 from asrctl.protocol.server import MAX_SKIP_S, Close, Send
-from asrctl.protocol.speakers import Speaker
 from asrctl.transcript import AudioAccount
 
 _REASON = 500

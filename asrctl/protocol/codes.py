@@ -6,6 +6,11 @@ from enum import IntEnum
 
 SUBPROTOCOL = "asrctl.v1"
 """Name that both sides offer in `Sec-WebSocket-Protocol`."""
+LACKING = (
+    "this server lacks asrctl's extra speakers, to tell them apart "
+    "(pip install 'asrctl[speakers]', and the weights that its README names)"
+)
+"""Where speakers are asked for, and cannot be told apart."""
 
 
 class CloseCode(IntEnum):

@@ -26,7 +26,6 @@ from asrctl.protocol.fields import (
     texts,
     whole,
 )
-from asrctl.protocol.speakers import MAX_SPEAKERS, Speaker, SpeakersLost
 
 _TEXT = 100_000
 """Most characters of a transcript in one message."""
@@ -34,6 +33,9 @@ _NAME = 500
 MAX_START = 1 << 52
 """Largest position a session may begin at; far enough below the largest of all for any audio."""
 MAX_SKIP_FRAMES = 1 << 31
+_MAX_SPEAKERS = 100
+_MAX_WORDS = 10_000
+"""In one final."""
 _LEVEL = 4
 
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4}
@@ -103,7 +105,7 @@ class Start(Checked):
     vocabulary: tuple[str, ...] | None = optional(texts(MAX_TERMS, MAX_TERM_CHARACTERS))
     group: str | None = optional(label())
     speaker: str | None = optional(label())
-    speakers: bool | int | None = optional(flag_or_whole(1, MAX_SPEAKERS))
+    speakers: bool | int | None = optional(flag_or_whole(1, _MAX_SPEAKERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,27 @@ class Dropped(Checked):
     to: int = whole()
     reason: str = text(_NAME)
     utterance: int | None = optional(whole())
+    id: int = whole(default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker(Checked):
+    """Who said the final of an utterance, known only now, or better than before; its words stay as they are.
+
+    `words` is who said each of them, if they were asked for; "" is unknown, as is None for `speaker`.
+    """
+
+    utterance: int = whole()
+    speaker: str | None = optional(label())
+    words: tuple[str, ...] | None = optional(texts(_MAX_WORDS, 100, 0))
+    id: int = whole(default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakersLost(Checked):
+    """Speakers are not told apart from here on, and why; what was said of them before stands."""
+
+    reason: str = text(500)
     id: int = whole(default=0)
 
 

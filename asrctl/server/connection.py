@@ -10,8 +10,8 @@ from asrctl.policy.admission import Refusal
 from asrctl.protocol.codes import CloseCode, Violation
 from asrctl.protocol.messages import Finish, Flush, Metrics, Partial, Resume, ServerMessage, Skip, Start
 from asrctl.protocol.server import Audio, Close, Send, ServerOutput, ServerProtocol, ServerState
+from asrctl.server import native
 from asrctl.server.hub import Hub
-from asrctl.server.native import NativeSessions, overload
 from asrctl.server.session import LiveSession
 from asrctl.server.shell import SocketShell
 from asrctl.transcript import SAMPLE_RATE_HZ
@@ -23,7 +23,6 @@ class Connection(SocketShell):
     def __init__(self, websocket: WebSocket, hub: Hub, session_id: str | None) -> None:
         """`session_id` is the place that was given to it, None for one that came to resume."""
         super().__init__(websocket, hub)
-        self._sessions = NativeSessions(hub)
         self._place = session_id
         self.opened_s = hub.clock()
         self._protocol = ServerProtocol(hub.options.limits, hub.clock)
@@ -52,7 +51,7 @@ class Connection(SocketShell):
     def leave(self) -> None:
         """The socket is gone; may be called twice."""
         if self._session is not None:
-            self._sessions.detach(self._session, self)
+            native.detach(self._hub, self._session, self)
         self._give_up_place()
 
     def _give_up_place(self) -> None:
@@ -110,15 +109,15 @@ class Connection(SocketShell):
     def _begin(self, request: Start | Resume) -> None:
         try:
             if isinstance(request, Resume):
-                session, replay = self._sessions.resume(request, self)
+                session, replay = native.resume(self._hub, request, self)
                 self._give_up_place()
             else:
-                session, replay = self._sessions.open(self._admitted(), request, self), []
+                session, replay = native.open_session(self._hub, self._admitted(), request, self), []
         except Violation as violation:
             self.refuse(violation)
             return
         self._session = session
-        self._handle(self._protocol.accept(session.state, self._sessions.ready(session), replay))
+        self._handle(self._protocol.accept(session.state, native.ready(self._hub, session), replay))
 
     def _admitted(self) -> str:
         """The place in the hub; a client that wanted to resume and starts again has to be let in first."""
@@ -126,7 +125,7 @@ class Connection(SocketShell):
             place = self._hub.admit()
             if isinstance(place, Refusal):
                 self._hub.metrics.rejected.labels("capacity").inc()
-                raise overload(place)
+                raise native.overload(place)
             self._place = place
         return self._place
 

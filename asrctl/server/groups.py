@@ -11,9 +11,8 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 
 from asrctl.policy.merging import Merger
-from asrctl.protocol.messages import Done, Final, WireWord
+from asrctl.protocol.messages import Done, Final, Speaker, WireWord
 from asrctl.protocol.openai.errors import bad_request, overloaded
-from asrctl.protocol.speakers import Speaker
 from asrctl.server.files.exchange import ClientGone, Exchange
 from asrctl.server.session import LiveSession
 

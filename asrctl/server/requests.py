@@ -6,13 +6,13 @@ A thin layer over uvicorn's protocol, which has no such bounds.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from asrctl.policy.token_bucket import TokenBucket
 from asrctl.server.connection_limiter import ConnectionLimiter
-from asrctl.server.files.paths import plain_target, takes_body
 
 CONNECTION = "asrctl.connection"
 """Among the extensions of an ASGI scope, the `HttpConnection` that it came through."""
@@ -36,6 +36,11 @@ _LINGER_S = 1.0
 _DRAIN_S = 5.0
 """So long is thrown away what is on its way of a body when the answer is there already: closed at once, the
 connection would be reset, and the answer lost."""
+
+_BODIES = (b"/v1/", b"/audio/", b"/realtime/", b"/inference", b"/asr", b"/detect-language", b"/render")
+_NOT_HTTP = b"/v1/stream"
+_AUTHORITY = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
+_SLASHES = re.compile(rb"/{2,}")
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -148,8 +153,8 @@ class HttpConnection(HttpToolsProtocol):
         if len(self.pipeline) >= _MAX_PIPELINED:
             self._cut()
             return
-        self.url = plain_target(self.url)
-        has_body = takes_body(self.url) and self.parser.get_method() != b"GET"
+        self.url = _plain_target(self.url)
+        has_body = _takes_body(self.url) and self.parser.get_method() != b"GET"
         if problem := _problem(self.url, self.headers, has_body):
             self._refuse(*problem)
             return
@@ -225,3 +230,17 @@ def _problem(
         if name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0"):
             return 413, "no page takes a body"
     return None
+
+
+def _plain_target(target: bytes) -> bytes:
+    """A target without the server's name, which it may have, and with single slashes in its path: clients
+    join a path to an address that ends with one."""
+    path, mark, query = target.partition(b"?")
+    if name := _AUTHORITY.match(path):
+        path = path[name.end() :] or b"/"
+    return _SLASHES.sub(b"/", path) + mark + query
+
+
+def _takes_body(target: bytes) -> bool:
+    """Whether a request with a body is looked at; others are refused by their headers."""
+    return target.startswith(_BODIES) and not target.startswith(_NOT_HTTP)

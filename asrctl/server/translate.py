@@ -13,13 +13,14 @@ from asrctl.protocol.messages import (
     Final,
     Partial,
     ServerMessage,
+    Speaker,
+    SpeakersLost,
     SpeechEnded,
     SpeechStarted,
     Status,
     WireWord,
 )
 from asrctl.protocol.session import ServerSession
-from asrctl.protocol.speakers import Speaker, SpeakersLost
 from asrctl.transcript import SAMPLE_RATE_HZ, Word
 
 _MS = 3

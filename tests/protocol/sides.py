@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from asrctl.protocol.client import ClientOutput, ClientProtocol, ClientState, SendAudio
 from asrctl.protocol.codes import CloseCode, Violation
-from asrctl.protocol.log import EventLog
 from asrctl.protocol.messages import (
     AudioFormat,
     Done,
@@ -24,7 +23,7 @@ from asrctl.protocol.messages import (
     Start,
 )
 from asrctl.protocol.server import Audio, Close, Send, ServerOutput, ServerProtocol
-from asrctl.protocol.session import ServerSession
+from asrctl.protocol.session import EventLog, ServerSession
 
 TOKEN = "a secret"
 FORMAT = AudioFormat("pcm_s16le", 16_000, 1)

@@ -22,13 +22,14 @@ from asrctl.protocol.messages import (
     Partial,
     Ready,
     ServerMessage,
+    Speaker,
+    SpeakersLost,
     SpeechEnded,
     SpeechStarted,
     Start,
     Status,
 )
 from asrctl.protocol.server import Close, Send
-from asrctl.protocol.speakers import Speaker, SpeakersLost
 
 from .sides import FORMAT, TOKEN
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.protocol.codes import Violation
-from asrctl.protocol.log import EventLog
 from asrctl.protocol.messages import (
     AudioAck,
     Done,
@@ -24,7 +23,7 @@ from asrctl.protocol.messages import (
     Status,
 )
 from asrctl.protocol.server import Audio, Close, Send, ServerOutput, ServerProtocol, ServerState
-from asrctl.protocol.session import ServerSession
+from asrctl.protocol.session import EventLog, ServerSession
 
 from .sides import TOKEN, Clock, closed_with, opened, ready_for
 

@@ -13,9 +13,8 @@ from hypothesis import example, given
 
 from asrctl.render.cue_line import SHORTEST_MS
 from asrctl.render.cues import Cue, SubtitleOptions
-from asrctl.render.limits import BrokenLimits
 from asrctl.render.options import RenderOptions
-from asrctl.render.subtitles import SrtWriter, VttWriter, clock
+from asrctl.render.subtitles import BrokenLimits, SrtWriter, VttWriter, clock
 from asrctl.render.text import one_line
 from asrctl.transcript import Segment
 from tests.render.samples import SPEECH, rendered, segment, segment_lists, transcript

@@ -15,8 +15,7 @@ import pytest
 from asrctl.cli import subscribe
 from asrctl.cli.subscribe import events_url
 from asrctl.errors import UsageError
-from asrctl.protocol.messages import AudioFormat, Final, Start, WireWord
-from asrctl.protocol.speakers import Speaker
+from asrctl.protocol.messages import AudioFormat, Final, Speaker, Start, WireWord
 from asrctl.server import groups
 from tests.cli.commands import run
 

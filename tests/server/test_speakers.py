@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asrctl.protocol.messages import Error, Final
-from asrctl.protocol.speakers import Speaker, SpeakersLost
+from asrctl.protocol.messages import Error, Final, Speaker, SpeakersLost
 from asrctl.speakers import live_process
 from tests.speakers import children
 

@@ -9,12 +9,12 @@ from typing import NoReturn
 
 from asrctl.languages import AUTO
 from asrctl.policy.vocabulary import Fit, fit, usable_terms
+from asrctl.protocol.codes import LACKING
 from asrctl.protocol.dialect import Encoding, SessionRequest
 from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.request import Fields, FileRequest, Form, code_of
-from asrctl.protocol.speakers import LACKING
 
 MIN_ENDPOINTING_MS = 300
 """Shorter pauses end too many utterances in the middle of a sentence. Deepgram's own default is 10 ms."""

@@ -9,10 +9,10 @@ from typing import Literal, cast
 from asrctl.errors import UsageError
 from asrctl.languages import AUTO, NAMES, check_language
 from asrctl.policy.vocabulary import usable_terms
+from asrctl.protocol.codes import LACKING
 from asrctl.protocol.openai.errors import bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.speakers import known_speakers
-from asrctl.protocol.speakers import LACKING
 
 AnswerFormat = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json", "tsv"]
 

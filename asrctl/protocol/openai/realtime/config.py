@@ -10,13 +10,13 @@ from typing import Any
 from asrctl.languages import AUTO
 from asrctl.policy.endpointing import EndpointerOptions
 from asrctl.policy.vocabulary import fit, usable_terms
+from asrctl.protocol.codes import LACKING
 from asrctl.protocol.dialect import Encoding, SessionRequest
 from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.openai.errors import RequestRefused, bad_request
 from asrctl.protocol.openai.models import Served
 from asrctl.protocol.openai.realtime.given import Given
 from asrctl.protocol.openai.request import code_of, cut_prompt
-from asrctl.protocol.speakers import LACKING
 
 DEFAULT_RATE_HZ = 24_000
 _TELEPHONE_HZ = 8_000
