@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from asrctl.protocol.codec import decode_server, encode
-from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.codes import CloseCode, Violation, bad_request
 from asrctl.protocol.fields import Misfit
 from asrctl.protocol.messages import (
     AudioAck,
@@ -237,11 +237,13 @@ class ClientProtocol:
         if isinstance(message, Error | GoAway):
             return [message]
         if self.state is not ClientState.OPEN:
-            raise _bad("the first message must be ready or error")
+            raise bad_request("the first message must be ready or error")
         if isinstance(message, AudioAck):
             self._check_sent(message.received)
             if message.committed > message.received:
-                raise _bad(f"it answers for audio up to {message.committed}, and received {message.received}")
+                raise bad_request(
+                    f"it answers for audio up to {message.committed}, and received {message.received}"
+                )
             self.committed = max(self.committed, message.committed)
             self._window_end = max(self._window_end, message.received + self._window_samples)
             return [message]
@@ -253,7 +255,7 @@ class ClientProtocol:
 
     def _check_sent(self, position: int) -> None:
         if position > self._sent_end:
-            raise _bad(f"it answers for audio up to {position}, and {self._sent_end} were sent")
+            raise bad_request(f"it answers for audio up to {position}, and {self._sent_end} were sent")
 
     @property
     def _window_samples(self) -> int:
@@ -261,7 +263,7 @@ class ClientProtocol:
 
     def _open(self, ready: Ready) -> list[ClientOutput]:
         if self.state is not ClientState.OPENING:
-            raise _bad("ready comes once")
+            raise bad_request("ready comes once")
         resumed = self._session is not None
         self._check_ready(ready)
         self._session = ready
@@ -273,11 +275,11 @@ class ClientProtocol:
 
     def _check_ready(self, ready: Ready) -> None:
         if self._session is not None and ready.session_id != self._session.session_id:
-            raise _bad("it resumed another session")
+            raise bad_request("it resumed another session")
         if not self.committed <= ready.audio_offset <= self._sent_end:
-            raise _bad(f"it asks for audio that is not there, from {ready.audio_offset} on")
+            raise bad_request(f"it asks for audio that is not there, from {ready.audio_offset} on")
         if ready.limits.max_message_bytes < self._start.format.frame_bytes:
-            raise _bad("it takes no messages as long as one frame")
+            raise bad_request("it takes no messages as long as one frame")
 
     def _keep(self, message: KeptMessage) -> list[ClientOutput]:
         """An event with an id: told once, acknowledged each time."""
@@ -290,7 +292,7 @@ class ClientProtocol:
             self._last_event_id = message.id
             return [news, ack]
         if isinstance(message, Done) and not (self._finish_sent and message.audio_offset == self.next_offset):
-            raise _bad("it ended the session before the audio did")
+            raise bad_request("it ended the session before the audio did")
         self._last_event_id = message.id
         if isinstance(message, Speaker):
             return [self._renumbered(message), ack]
@@ -304,7 +306,7 @@ class ClientProtocol:
         """These frames are answered for; so are all before them, since finals come in order."""
         self._check_sent(message.to)
         if message.from_ > message.to:
-            raise _bad(f"it answers for the frames from {message.from_} to {message.to}")
+            raise bad_request(f"it answers for the frames from {message.from_} to {message.to}")
         frames = max(0, message.to - max(message.from_, self.committed))  # none is counted twice
         if isinstance(message, Final):
             self._speech += frames
@@ -339,7 +341,3 @@ class ClientProtocol:
 
 def _send(message: ClientMessage) -> Send:
     return Send(encode(message))
-
-
-def _bad(message: str) -> Violation:
-    return Violation(CloseCode.BAD_REQUEST, "bad_request", message)

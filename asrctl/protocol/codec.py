@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.codes import CloseCode, Violation, bad_request
 from asrctl.protocol.fields import Misfit, wire_name
 from asrctl.protocol.messages import (
     CLIENT_TYPES,
@@ -44,7 +44,7 @@ def decode_client(data: str) -> ClientMessage:
     document = _parsed(data)
     kind = CLIENT_TYPES.get(document.pop("type", None) or "")
     if kind is None:
-        _refuse(f"type must be one of {', '.join(CLIENT_TYPES)}")
+        raise bad_request(f"type must be one of {', '.join(CLIENT_TYPES)}")
     return _built(kind, document, strict=True)
 
 
@@ -65,9 +65,9 @@ def _parsed(data: str) -> dict[str, Any]:
     except ValueError:
         raise Violation(CloseCode.INVALID_DATA, "bad_json", "text messages must be JSON") from None
     if not isinstance(document, dict):
-        _refuse("a message must be a JSON object")
+        raise bad_request("a message must be a JSON object")
     if not isinstance(document.get("type"), str):
-        _refuse("type must be a string")
+        raise bad_request("type must be a string")
     return document
 
 
@@ -76,17 +76,19 @@ def _built(kind: type[_T], document: Mapping[str, Any], *, strict: bool) -> _T:
     specs = {wire_name(spec): spec for spec in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = [key for key in document if key not in specs]
     if unknown and strict:
-        _refuse(f"there is no key {unknown[0][:100]!r} here; known are {', '.join(specs) or 'none'}")
+        raise bad_request(
+            f"there is no key {unknown[0][:100]!r} here; known are {', '.join(specs) or 'none'}"
+        )
     values = {}
     for name, spec in specs.items():
         if name in document:
             values[spec.name] = _value(spec, document[name], strict=strict)
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            _refuse(f"{name} is missing")
+            raise bad_request(f"{name} is missing")
     try:
         return kind(**values)
     except Misfit as error:
-        _refuse(str(error))
+        raise bad_request(str(error)) from error
 
 
 def _value(spec: dataclasses.Field[Any], value: Any, *, strict: bool) -> Any:
@@ -101,10 +103,6 @@ def _value(spec: dataclasses.Field[Any], value: Any, *, strict: bool) -> Any:
     if isinstance(value, list) and all(isinstance(each, dict) for each in value):
         return tuple(_built(kind, each, strict=strict) for each in value)
     return value
-
-
-def _refuse(message: str) -> NoReturn:
-    raise Violation(CloseCode.BAD_REQUEST, "bad_request", message)
 
 
 def _plain(message: Any) -> dict[str, Any]:

@@ -50,3 +50,8 @@ class Violation(Exception):
         self.code = code
         self.message = message
         self.retry_after_s = retry_after_s
+
+
+def bad_request(message: str) -> Violation:
+    """What the other side says makes no sense, or asks for what there is not."""
+    return Violation(CloseCode.BAD_REQUEST, "bad_request", message)

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from asrctl.policy.token_bucket import TokenBucket
 from asrctl.protocol.codec import decode_client, encode
-from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.codes import CloseCode, Violation, bad_request
 from asrctl.protocol.messages import (
     Done,
     Error,
@@ -186,19 +186,19 @@ class ServerProtocol:
     def _take(self, message: Start | Resume | Flush | Skip | EventAck | Finish) -> list[ServerOutput]:
         if isinstance(message, Start | Resume):
             if self.state is not ServerState.WAITING:
-                raise _bad("a socket has one start or resume, at its beginning")
+                raise bad_request("a socket has one start or resume, at its beginning")
             self.state = ServerState.OPENING
             return [message]
         session = self._opened()
         if isinstance(message, EventAck):
             if message.event_id > session.log.last_id:
-                raise _bad("event_id was never sent")
+                raise bad_request("event_id was never sent")
             session.log.acknowledge(message.event_id)
             return []
         if isinstance(message, Finish):
             return self._finish(session, message)
         if self.state is ServerState.FINISHING:
-            raise _bad("nothing but ack may follow finish")
+            raise bad_request("nothing but ack may follow finish")
         if isinstance(message, Skip):
             self._skip(session, message.frames)
         return [message]
@@ -207,7 +207,9 @@ class ServerProtocol:
         """Lost audio costs work too: its seconds count as messages."""
         seconds = frames / session.start.format.sample_rate
         if seconds > MAX_SKIP_S:
-            raise _bad(f"a skip may have {MAX_SKIP_S:g} s; a new session can start at a later audio_offset")
+            raise bad_request(
+                f"a skip may have {MAX_SKIP_S:g} s; a new session can start at a later audio_offset"
+            )
         self._charge(seconds)
         session.received += frames
         session.acknowledged = max(session.acknowledged, session.received - session.window_samples)
@@ -228,7 +230,7 @@ class ServerProtocol:
             raise Violation(CloseCode.UNSUPPORTED_DATA, "not_started", "no audio may come before ready")
         session = self.session
         if self.state is ServerState.FINISHING:
-            raise _bad("no audio may follow finish")
+            raise bad_request("no audio may follow finish")
         frames, rest = divmod(len(data), session.start.format.frame_bytes)
         if rest or not frames:
             wanted = f"audio must come in whole frames of {session.start.format.frame_bytes} bytes"
@@ -242,7 +244,7 @@ class ServerProtocol:
 
     def _opened(self) -> ServerSession:
         if self.session is None:
-            raise _bad("the first message must be start or resume, and ready the first answer")
+            raise bad_request("the first message must be start or resume, and ready the first answer")
         return self.session
 
     def _heard(self) -> None:
@@ -267,7 +269,3 @@ class ServerProtocol:
         room = session.acknowledged + session.window_samples - session.received
         message = max(self._longest_frames, int(_LONG_MESSAGE_S * session.start.format.sample_rate))
         return room < message or session.acknowledged == self._acknowledged_when_heard
-
-
-def _bad(message: str) -> Violation:
-    return Violation(CloseCode.BAD_REQUEST, "bad_request", message)

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.codes import CloseCode, Violation, bad_request
 from asrctl.protocol.messages import AudioAck, Done, KeptMessage, Resume, Start
 
 _Kept = TypeVar("_Kept", bound=KeptMessage)
@@ -109,7 +109,7 @@ class ServerSession:
         if not hmac.compare_digest(request.resume_token.encode(), self.resume_token.encode()):
             raise Violation(CloseCode.UNAUTHORISED, "unauthorised", "the resume token is wrong")
         if request.last_event_id > self.log.last_id:
-            raise Violation(CloseCode.BAD_REQUEST, "bad_request", "last_event_id was never sent")
+            raise bad_request("last_event_id was never sent")
         if request.last_event_id < self.log.forgotten_id:
             raise Violation(CloseCode.SESSION_GONE, "session_gone", "events since then are not kept any more")
         self.log.acknowledge(request.last_event_id)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from asrctl.policy.admission import Refusal
 from asrctl.policy.vocabulary import fit
-from asrctl.protocol.codes import LACKING, CloseCode, Violation
+from asrctl.protocol.codes import LACKING, CloseCode, Violation, bad_request
 from asrctl.protocol.messages import KeptMessage, Ready, Resume, Start
 from asrctl.protocol.session import ServerSession
 from asrctl.server.hub import Hub
@@ -53,7 +53,7 @@ def _speakers(hub: Hub, start: Start) -> StreamSpeakers | None:
     if not start.speakers:
         return None
     if start.speaker is not None:
-        raise Violation(CloseCode.BAD_REQUEST, "bad_request", "there is one speaker, or several speakers")
+        raise bad_request("there is one speaker, or several speakers")
     if (speakers := hub.speakers) is None:
         raise Violation(CloseCode.BAD_REQUEST, "no_speakers", LACKING)
     return speakers.open(SpeakerOptions(None if start.speakers is True else start.speakers))

@@ -8,7 +8,7 @@ from asrctl.errors import UsageError
 from asrctl.languages import AUTO, check_language
 from asrctl.policy.pacing import PacingOptions
 from asrctl.policy.vocabulary import checked_terms, fit
-from asrctl.protocol.codes import CloseCode, Violation
+from asrctl.protocol.codes import bad_request
 from asrctl.protocol.dialect import SessionRequest
 from asrctl.protocol.endpointing import Endpointing
 from asrctl.protocol.messages import Start
@@ -38,12 +38,12 @@ def suited(options: StreamOptions, start: Start, model: NamedModel) -> StreamOpt
         Violation: It asks for what this server does not have.
     """
     if start.model not in (None, model.name):
-        raise _bad(f"this server has no model {start.model!r}: it serves {model.name}")
+        raise bad_request(f"this server has no model {start.model!r}: it serves {model.name}")
     try:
         suit = fitted(options, request_of(start), model)
         return replace(suit, pacing=_pacing(suit.pacing, start.partial_interval_s))
     except UsageError as error:
-        raise _bad(str(error)) from None
+        raise bad_request(str(error)) from None
 
 
 def fitted(options: StreamOptions, request: SessionRequest, model: NamedModel) -> StreamOptions:
@@ -74,7 +74,3 @@ def _pacing(options: PacingOptions | None, interval_s: float | None) -> PacingOp
     if options is None or interval_s is None:
         return options
     return replace(options, interval_s=interval_s, max_interval_s=max(options.max_interval_s, interval_s))
-
-
-def _bad(message: str) -> Violation:
-    return Violation(CloseCode.BAD_REQUEST, "bad_request", message)
