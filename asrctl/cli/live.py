@@ -59,8 +59,8 @@ class LiveRequest:
         render: How the format looks.
         vad: Whether speech is looked for; False decodes everything.
         interrupt_code: Exit code after one Ctrl-C: 0 where that is the way to end it.
-        paced: Whether the source gives audio at its own pace, and not as fast as it is taken.
-        whole: Whether the file has its name only once it is complete.
+        paced: Whether the source gives audio at its own pace, and not as fast as it is taken. The output of
+            one that does not has its name only once it is complete.
         append: Whether text goes behind what the file holds.
         by_voice: Whom to tell apart by voice; text is written at the end then, when it is known best.
     """
@@ -72,7 +72,6 @@ class LiveRequest:
     vad: bool = True
     interrupt_code: int = EXIT_INTERRUPTED
     paced: bool = True
-    whole: bool = False
     append: bool = False
     by_voice: SpeakerOptions | None = None
 

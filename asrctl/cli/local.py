@@ -49,7 +49,7 @@ async def listen(
     source = open_source()
     live: Live | None = None
     try:
-        with Output(request.output, whole=request.whole, append=request.append) as output, view:
+        with Output(request.output, whole=not request.paced, append=request.append) as output, view:
             ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
             at_once = None if request.paced else Endpointing(end_of_turn=False)
             engine.warn = lambda why: view.say(f"asrctl: warning: {why}")

@@ -68,7 +68,7 @@ async def _transcribe(open_source: Callable[[], LiveSource], request: RemoteRequ
     live: Live | None = None
     try:
         asked = request.live
-        with Output(asked.output, whole=asked.whole, append=asked.append) as output, view:
+        with Output(asked.output, whole=not asked.paced, append=asked.append) as output, view:
             wants_words = bool(asked.words or asked.by_voice) or WRITERS[asked.format].needs_words
             options = replace(request.client, words=wants_words, partials=view.shown)
             if Path(source.name).is_file():  # it can be read again

@@ -234,6 +234,5 @@ def _live_request(task: Task) -> LiveRequest:
         interrupt_code=EXIT_INTERRUPTED if task.names else 0,  # it is how to end a microphone
         paced=task.open_source is not None,
         append=task.append,
-        whole=task.open_source is None,
         by_voice=task.reading.by_voice,
     )
