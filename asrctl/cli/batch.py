@@ -111,7 +111,7 @@ class _Run:
 
 
 def _refuse(task: Task) -> None:
-    if task.open_source is not None or "-" in task.names:
+    if task.is_live or "-" in task.names:
         raise UsageError("--cluster takes files: no live audio, no standard input")
     if task.jobs > 1:
         raise UsageError("--jobs is of this machine: with --cluster, its size decides")

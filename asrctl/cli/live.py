@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asrctl.audio.live import LiveSource, Lost
@@ -16,6 +15,7 @@ from asrctl.cli.live_transcriber import LiveTranscriber
 from asrctl.cli.live_view import REFRESH_S, LiveView, Status
 from asrctl.cli.result_writer import ResultWriter
 from asrctl.cli.tally import REPORT_S
+from asrctl.cli.task import Task
 from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, ProviderError
 from asrctl.events import (
     Dropped,
@@ -27,9 +27,6 @@ from asrctl.events import (
     SpeakerChanged,
     SpeakersLost,
 )
-from asrctl.render import Format
-from asrctl.render.formats import WRITERS
-from asrctl.render.options import RenderOptions
 from asrctl.render.output import Output
 from asrctl.render.text import name_before, one_line
 from asrctl.streaming.live import Feeder
@@ -45,36 +42,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from asrctl.speakers.options import SpeakerOptions
-
-
-@dataclass(frozen=True, slots=True)
-class LiveRequest:
-    """What to do with a live source.
-
-    Attributes:
-        output: The file to write; None is standard output.
-        format: What is written.
-        words: Whether the format may show the times of words.
-        render: How the format looks.
-        vad: Whether speech is looked for; False decodes everything.
-        interrupt_code: Exit code after one Ctrl-C: 0 where that is the way to end it.
-        paced: Whether the source gives audio at its own pace, and not as fast as it is taken. The output of
-            one that does not has its name only once it is complete.
-        append: Whether text goes behind what the file holds.
-        by_voice: Whom to tell apart by voice; text is written at the end then, when it is known best.
-    """
-
-    output: Path | None = None
-    format: Format = "txt"
-    words: bool = False
-    render: RenderOptions = field(default_factory=RenderOptions)
-    vad: bool = True
-    interrupt_code: int = EXIT_INTERRUPTED
-    paced: bool = True
-    append: bool = False
-    by_voice: SpeakerOptions | None = None
-
 
 class Live:
     """One run: a feeder hears, a transcriber understands, this writes and draws."""
@@ -83,19 +50,19 @@ class Live:
         self,
         transcriber: LiveTranscriber,
         source: LiveSource,
-        request: LiveRequest,
+        task: Task,
         view: LiveView,
         output: Output,
     ):
         """Prepare; nothing is heard yet."""
         self._transcriber = transcriber
         self._source = source
-        self._request = request
+        self._task = task
         self._view = view
         self._output = output
-        to_terminal = request.output is None and view.shares_terminal
-        writer = WRITERS[request.format](view if to_terminal else output, request.render)
-        self._wants_words = request.words or writer.needs_words
+        to_terminal = task.outputs[0] is None and view.shares_terminal
+        writer = task.writer(view if to_terminal else output)
+        self._wants_words = task.settings.word_timestamps or writer.needs_words
         self._results = ResultWriter(source.name, view, writer)
         self._reader: Reader[NDArray[np.float32] | Lost] | None = None
         self._feeder: Feeder
@@ -139,7 +106,9 @@ class Live:
             return EXIT_INTERRUPTED
         if self._reason and not self._results.segments and self._account and not self._account.speech_samples:
             raise ProviderError(f"{self._source.name}: nothing could be transcribed: {self._reason}")
-        return self._request.interrupt_code if self._interrupts.count else 0
+        if not self._task.names:
+            return 0  # an interrupt is how to end a microphone
+        return EXIT_INTERRUPTED if self._interrupts.count else 0
 
     @property
     def has_source(self) -> bool:
@@ -187,7 +156,7 @@ class Live:
                 told = True
                 if awaited := self._transcriber.awaited:
                     self._view.report(f"waiting for {awaited}")
-            if not self._request.paced and loop.time() - reported_s >= REPORT_S:
+            if not self._task.is_live and loop.time() - reported_s >= REPORT_S:
                 reported_s = loop.time()
                 done_s = status.heard_s - status.lag_s
                 note = f"; {status.note}" if status.note else ""
@@ -207,7 +176,7 @@ class Live:
         loop.call_later(STOP_GRACE_S, self._feeder.end)
         if self._interrupts.terminated or self._transcriber.awaited:
             loop.call_later(TERMINATE_GRACE_S, self._cut)
-        elif self._transcriber.through_server or not self._request.paced:  # it may take a while
+        elif self._transcriber.through_server or not self._task.is_live:  # it may take a while
             self._view.report("finishing what was read; another Ctrl-C stops now")
 
     def _cut(self) -> None:
@@ -242,11 +211,11 @@ class Live:
         if not final.segment.text.strip():
             return
         self._at_work[final.provider] = None
-        comes_later = self._request.output is not None or self._request.by_voice
-        if comes_later and self._request.paced and self._view.shown:
+        comes_later = self._task.outputs[0] is not None or self._task.reading.by_voice
+        if comes_later and self._task.is_live and self._view.shown:
             for turn in final.segment.turns():
                 self._view.say(name_before(turn.speaker) + one_line(turn.text))
-        if self._request.by_voice is None:
+        if self._task.reading.by_voice is None:
             return self._put_down(final.segment)
         self._place_of[final.utterance] = len(self._held)
         self._held.append(final.segment)

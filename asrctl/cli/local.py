@@ -10,9 +10,10 @@ from asrctl.api import AsyncEngine
 from asrctl.audio.live import LiveSource
 from asrctl.cli.foreign import is_through_server, waits_for
 from asrctl.cli.in_turn import Inputs, in_turn
-from asrctl.cli.live import Live, LiveRequest
+from asrctl.cli.live import Live
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.result_writer import ResultWriter
+from asrctl.cli.task import Task
 from asrctl.events import Event
 from asrctl.from_settings import speech_detector
 from asrctl.protocol.endpointing import Endpointing
@@ -27,7 +28,7 @@ from asrctl.transcript import AudioAccount, Timing, Track
 async def listen(
     engine: AsyncEngine,
     open_source: Callable[[], LiveSource],
-    request: LiveRequest,
+    task: Task,
     view: LiveView,
     detector: Callable[[], SpeechDetector] | None = None,
 ) -> int:
@@ -36,7 +37,7 @@ async def listen(
     Args:
         engine: What decodes. Its model loads while the source is heard already.
         open_source: Opens it; it is closed at the end.
-        request: What to do with it.
+        task: What to do with it; its output is the first.
         view: Where it is shown meanwhile.
         detector: Makes what finds speech; None for the usual one.
 
@@ -49,33 +50,33 @@ async def listen(
     source = open_source()
     live: Live | None = None
     try:
-        with Output(request.output, whole=not request.paced, append=request.append) as output, view:
-            ahead_s = LIVE_AHEAD_S if request.paced else FILE_AHEAD_S
-            at_once = None if request.paced else Endpointing(end_of_turn=False)
+        with Output(task.outputs[0], whole=not task.is_live, append=task.append) as output, view:
+            ahead_s = LIVE_AHEAD_S if task.is_live else FILE_AHEAD_S
+            at_once = None if task.is_live else Endpointing(end_of_turn=False)
             engine.warn = lambda why: view.say(f"asrctl: warning: {why}")
-            found = engine.settings.vad if request.vad else None
+            found = engine.settings.vad if task.vad else None
 
             def stream_of(gate: Gate = lambda found: found) -> LiveStream:
                 hears = gate(detector() if detector else speech_detector(found))
                 return engine.live(
-                    vad=request.vad,
+                    vad=task.vad,
                     partials=view.shown,
                     detector=hears,
                     ahead_s=ahead_s,
                     endpointing=at_once,
-                    by_voice=request.by_voice,
+                    by_voice=task.reading.by_voice,
                 )
 
             speakers: tuple[str, ...] = getattr(source, "speakers", ())
-            stream = TracksStream(speakers, stream_of, echo=request.vad) if speakers else stream_of()
-            live = Live(_LocalTranscriber(stream, engine, paced=request.paced), source, request, view, output)
+            stream = TracksStream(speakers, stream_of, echo=task.vad) if speakers else stream_of()
+            live = Live(_LocalTranscriber(stream, engine, paced=task.is_live), source, task, view, output)
             return await live.run()
     finally:
         if live is None or not live.has_source:
             source.close()
 
 
-async def listen_to_all(engine: AsyncEngine, inputs: Inputs, request: LiveRequest, view: LiveView) -> int:
+async def listen_to_all(engine: AsyncEngine, inputs: Inputs, task: Task, view: LiveView) -> int:
     """Transcribe inputs one after the other; returns the exit code.
 
     Raises:
@@ -84,7 +85,7 @@ async def listen_to_all(engine: AsyncEngine, inputs: Inputs, request: LiveReques
     """
 
     async def once(open_source: Callable[[], LiveSource], output: Path | None) -> int:
-        return await listen(engine, open_source, replace(request, output=output), view)
+        return await listen(engine, open_source, replace(task, outputs=[output]), view)
 
     return await in_turn(inputs, once, view)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from asrctl.audio.live import LiveSource
 from asrctl.cli.in_turn import Inputs, in_turn
-from asrctl.cli.live import Live, LiveRequest
+from asrctl.cli.live import Live
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.result_writer import ResultWriter
+from asrctl.cli.task import Task
 from asrctl.client import Client, ClientOptions, Phase, State
 from asrctl.client.link import stream_url
 from asrctl.client.source import SOURCE_BUFFER
@@ -34,12 +35,12 @@ class RemoteRequest:
     Attributes:
         url: The server's address.
         client: What to ask of it.
-        live: What to do with what it says.
+        task: What to do with what it says.
     """
 
     url: str
     client: ClientOptions
-    live: LiveRequest
+    task: Task
 
 
 async def transcribe_remotely(inputs: Inputs, request: RemoteRequest, view: LiveView) -> int:
@@ -57,7 +58,7 @@ async def transcribe_remotely(inputs: Inputs, request: RemoteRequest, view: Live
 
     async def listen(open_source: Callable[[], LiveSource], output: Path | None) -> int:
         return await _transcribe(
-            open_source, replace(request, live=replace(request.live, output=output)), view
+            open_source, replace(request, task=replace(request.task, outputs=[output])), view
         )
 
     return await in_turn(inputs, listen, view)
@@ -67,15 +68,16 @@ async def _transcribe(open_source: Callable[[], LiveSource], request: RemoteRequ
     source = open_source()
     live: Live | None = None
     try:
-        asked = request.live
-        with Output(asked.output, whole=not asked.paced, append=asked.append) as output, view:
-            wants_words = bool(asked.words or asked.by_voice) or WRITERS[asked.format].needs_words
+        task = request.task
+        with Output(task.outputs[0], whole=not task.is_live, append=task.append) as output, view:
+            by_choice = task.settings.word_timestamps or task.reading.by_voice is not None
+            wants_words = by_choice or WRITERS[task.format].needs_words
             options = replace(request.client, words=wants_words, partials=view.shown)
             if Path(source.name).is_file():  # it can be read again
                 options = replace(options, buffer=SOURCE_BUFFER, salvage=False)
             async with Client(request.url, options) as client:
                 transcriber = _RemoteTranscriber(client, source, view, request)
-                live = Live(transcriber, source, request.live, view, output)
+                live = Live(transcriber, source, task, view, output)
                 return await live.run()
     finally:
         if live is None or not live.has_source:
@@ -97,7 +99,7 @@ class _RemoteTranscriber:
         self._lost = False
 
     async def wait_for_room(self) -> None:
-        if not self._request.live.paced:
+        if not self._request.task.is_live:
             await self._client.wait_for_room()
 
     @property
@@ -144,7 +146,7 @@ class _RemoteTranscriber:
         phase = self._client.state.phase
         if phase is Phase.CONNECTING:
             return f"{self._request.url} to answer"
-        gone = phase is Phase.RECONNECTING and not self._request.live.paced  # a file can be read again
+        gone = phase is Phase.RECONNECTING and not self._request.task.is_live  # a file can be read again
         return f"{self._request.url} to be back" if gone else ""
 
     def note(self) -> str:
@@ -168,9 +170,9 @@ class _RemoteTranscriber:
 
         Doubt the language where the server's model knows only one.
         """
-        if interrupts > 1 and self._request.live.paced and (kept := self._client.salvage()):
+        if interrupts > 1 and self._request.task.is_live and (kept := self._client.salvage()):
             results.warn(kept)
-        if not (self._request.live.paced or complete or interrupts):
+        if not (self._request.task.is_live or complete or interrupts):
             results.warn(f"stopped: not read beyond {heard_samples / SAMPLE_RATE_HZ:.2f} s")
         model = CATALOG.get(self.names([])[0])
         if model is not None and not model.multilingual:

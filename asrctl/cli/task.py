@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from asrctl.cli.sources import InputOptions
-from asrctl.errors import EXIT_INTERRUPTED, UsageError
+from asrctl.errors import UsageError
 from asrctl.render import SUBTITLES, Format
 from asrctl.render.options import RenderOptions
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from asrctl.assembly import Plan
     from asrctl.audio.live import LiveSource
     from asrctl.cli.in_turn import Inputs
-    from asrctl.cli.live import LiveRequest
     from asrctl.cli.live_view import LiveView
     from asrctl.protocol.endpointing import Endpointing
     from asrctl.render.writer import Sink, Writer
@@ -66,6 +65,11 @@ class Task:
     append: bool = False
     wish: Endpointing | None = None
     cluster: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a source gives audio at its own pace, and not as fast as it is taken."""
+        return self.open_source is not None
 
     def writer(self, sink: Sink) -> Writer:
         """What writes the format."""
@@ -118,7 +122,7 @@ def run_elsewhere(
     client = replace(client, endpointing=task.wish, group=ours["--group"], speaker=ours["--speaker"])
     client = replace(client, speakers=_speakers(task.reading.by_voice))
     view = LiveView(quiet=task.quiet)
-    request = RemoteRequest(url, client, _live_request(task))
+    request = RemoteRequest(url, client, task)
     return asyncio.run(transcribe_remotely(_in_turn(task, view), request, view))
 
 
@@ -153,7 +157,7 @@ def run_here(task: Task, standby: Standby | None, origins: Mapping[str, str] | N
     with bytes_progress() as progress:
         if task.reading.by_voice:
             resolve_all(ModelStore(task.settings.models_dir).root, progress)
-        if task.open_source is not None and task.settings.live.end_of_turn:
+        if task.is_live and task.settings.live.end_of_turn:
             resolve_turn(ModelStore(task.settings.models_dir).root, progress)
         plan = prepare(task.settings, progress)
     if task.format in SUBTITLES:
@@ -185,18 +189,17 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
     from asrctl.api import AsyncEngine
     from asrctl.workers.options import PoolOptions
 
-    is_live = task.open_source is not None
     # Only live audio needs workers that are warm before the first word.
-    pool = None if is_live else PoolOptions(workers=plan.workers)
+    pool = None if task.is_live else PoolOptions(workers=plan.workers)
     async with AsyncEngine.of(plan, task.settings, pool, standby) as engine:
-        if is_live or not plan.is_windowed:
-            if not is_live and task.reading.has_tracks:
+        if task.is_live or not plan.is_windowed:
+            if not task.is_live and task.reading.has_tracks:
                 raise UsageError(f"{plan.provider} only listens to streams: it takes no tracks")
             from asrctl.cli.live_view import LiveView
             from asrctl.cli.local import listen_to_all
 
             screen = LiveView(quiet=task.quiet)
-            return await listen_to_all(engine, _in_turn(task, screen), _live_request(task), screen)
+            return await listen_to_all(engine, _in_turn(task, screen), task, screen)
         from asrctl.cli.files import transcribe_files
         from asrctl.cli.foreign import is_through_server, tell_of_waiting
         from asrctl.cli.view import FileView
@@ -220,19 +223,3 @@ def _in_turn(task: Task, view: LiveView) -> Inputs:
     files = whole_files(task.names, task.reading, view.inform)
     sources = [task.open_source] if task.open_source else files
     return Inputs(task.names or [MICROPHONE], sources, task.outputs, task.skipped)
-
-
-def _live_request(task: Task) -> LiveRequest:
-    from asrctl.cli.live import LiveRequest
-
-    return LiveRequest(
-        output=task.outputs[0],
-        format=task.format,
-        words=task.settings.word_timestamps,
-        render=task.render,
-        vad=task.vad,
-        interrupt_code=EXIT_INTERRUPTED if task.names else 0,  # it is how to end a microphone
-        paced=task.open_source is not None,
-        append=task.append,
-        by_voice=task.reading.by_voice,
-    )

@@ -27,12 +27,13 @@ from asrctl.audio.live import LiveSource, Lost
 from asrctl.audio.mic import Microphone
 from asrctl.cli import live as live_module
 from asrctl.cli.interrupts import Interrupts
-from asrctl.cli.live import LiveRequest
 from asrctl.cli.live_view import LiveView, Status
 from asrctl.cli.local import listen
+from asrctl.cli.task import Task
 from asrctl.errors import AsrctlError, AudioError, ModelError
 from asrctl.from_settings import stream_options
 from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.render import Format
 from asrctl.settings import LiveSettings, Settings, VadSettings
 from asrctl.streaming.live import level_db
 from asrctl_tests.scripted import speak
@@ -58,21 +59,29 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Listens to a source with the scripted recogniser; keyword arguments are the request's, and `faults`."""
+    """Listens to a source with the scripted recogniser; keyword arguments are the task's, and `faults`."""
 
     def listen_to(
-        source: LiveSource, view: LiveView | None = None, faults: dict[str, Any] | None = None, **request: Any
+        source: LiveSource,
+        view: LiveView | None = None,
+        faults: dict[str, Any] | None = None,
+        output: Path | None = None,
+        format: Format = "txt",
+        words: bool = False,
+        is_microphone: bool = False,
     ) -> int:
         script = tmp_path / "script.json"
         script.write_text(json.dumps(faults or {}))
         spec = ModelSpec("scripted", script, use_gpu=False)
         plan = Plan("script.json", spec, DecodeOptions(), workers=1)
 
+        names = [] if is_microphone else ["heard"]
+        settings = Settings(word_timestamps=words)
+        task = Task(names, [output], format, settings, open_source=lambda: source)
+
         async def main() -> int:
             async with AsyncEngine.of(plan, Settings()) as engine:
-                return await listen(
-                    engine, lambda: source, LiveRequest(**request), view or LiveView(), LevelDetector
-                )
+                return await listen(engine, lambda: source, task, view or LiveView(), LevelDetector)
 
         return asyncio.run(main())
 
@@ -113,7 +122,7 @@ def test_what_is_said_before_the_model_is_loaded_is_written(
 ) -> None:
     """All of this is said before a worker process can even start; one Ctrl-C is the way to end it."""
     mic = microphone(says(*SENTENCES, then=ctrl_c))
-    assert run(mic, interrupt_code=0) == 0
+    assert run(mic, is_microphone=True) == 0
     assert capsys.readouterr() == (TEXT, "")
 
 
@@ -135,7 +144,7 @@ def test_ctrl_c_finishes_the_last_utterance(run: Run, tmp_path: Path) -> None:
 def test_subtitles_are_complete_at_the_exit(run: Run, tmp_path: Path, format: str, start: str) -> None:
     """The cue that is held back comes with the end of the format."""
     path = tmp_path / "out"
-    assert run(microphone(says(*SENTENCES, then=ctrl_c)), output=path, format=format, interrupt_code=0) == 0
+    assert run(microphone(says(*SENTENCES, then=ctrl_c)), output=path, format=format, is_microphone=True) == 0
     text = path.read_text()
     assert text.startswith(start) and text.endswith("w5 w6 w7 w8\n\n")
 
@@ -255,7 +264,7 @@ def test_a_second_ctrl_c_ends_it_at_once(
     path = tmp_path / "out.json"
     mic = microphone(says(*SENTENCES, then=ctrl_c))
     faults = {"hang_on": ["w6"]}
-    assert run(mic, Impatient(), faults, output=path, format="json", interrupt_code=0) == 130
+    assert run(mic, Impatient(), faults, output=path, format="json", is_microphone=True) == 130
     document = json.loads(path.read_text())
     audio = document["audio"]
     assert "w6" not in document["text"]

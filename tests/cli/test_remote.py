@@ -25,16 +25,18 @@ from numpy.typing import NDArray
 from asrctl.audio.live import LiveSource, Lost
 from asrctl.cli import task
 from asrctl.cli.in_turn import Inputs
-from asrctl.cli.live import LiveRequest
 from asrctl.cli.live_view import LiveView, Status
 from asrctl.cli.remote import RemoteRequest, _RemoteTranscriber, transcribe_remotely
 from asrctl.cli.result_writer import ResultWriter
+from asrctl.cli.task import Task
 from asrctl.client import ClientOptions
 from asrctl.errors import AudioError
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.protocol.endpointing import Endpointing
+from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
+from asrctl.settings import Settings
 from asrctl.transcript import Segment
 from tests.cli.commands import asrctl, run
 from tests.client.server import (
@@ -158,11 +160,16 @@ class Screen(LiveView):
         self.partials.append(unstable)
 
 
-def listen(server: ScriptedServer, source: LiveSource, view: LiveView | None = None, **request: Any) -> int:
+def listen(
+    server: ScriptedServer,
+    source: LiveSource,
+    view: LiveView | None = None,
+    client: ClientOptions = QUICK,
+    format: Format = "txt",
+) -> int:
     """Have one live source transcribed."""
-    client = request.pop("client", QUICK)
-    live = LiveRequest(**{"paced": True, "interrupt_code": 0, **request})
-    asked = RemoteRequest(server.url, client, live)
+    task = Task([], [None], format, Settings(), open_source=lambda: source)
+    asked = RemoteRequest(server.url, client, task)
     inputs = Inputs(["heard"], [lambda: source], [None])
     return asyncio.run(transcribe_remotely(inputs, asked, view or LiveView()))
 
@@ -475,7 +482,8 @@ def test_another_language_is_noticed_by_the_servers_model(
     client = SimpleNamespace(
         ready=SimpleNamespace(model=model, provider="whisper_cpp"), feed=0, skip=0, finish=0
     )
-    transcriber = _RemoteTranscriber(client, Heard([]), view, RemoteRequest("", QUICK, LiveRequest()))  # type: ignore[arg-type]
+    task = Task(["heard"], [None], "txt", Settings(), open_source=lambda: Heard([]))
+    transcriber = _RemoteTranscriber(client, Heard([]), view, RemoteRequest("", QUICK, task))  # type: ignore[arg-type]
     results = ResultWriter("heard", view, WRITERS["txt"](io.StringIO(), RenderOptions()))
     for number in range(8):
         results.write(Segment(2.0 * number, 2.0 * number + 2, "Go to modern, the tefamun", 0.1))
