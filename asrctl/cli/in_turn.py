@@ -2,56 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from asrctl.audio.live import LiveSource
 from asrctl.cli.live_view import LiveView
-from asrctl.cli.sources import MICROPHONE
+from asrctl.cli.sources import MICROPHONE, whole_files
 from asrctl.cli.tally import Tally
+from asrctl.cli.task import Task
 from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, OutputError
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What is listened to, in this order.
-
-    Attributes:
-        names: What they are called.
-        sources: What opens each.
-        outputs: A file for each; None is standard output.
-        skipped: Further inputs that were left out, since their transcripts exist; see `Tally`.
-    """
-
-    names: Sequence[str]
-    sources: Sequence[Callable[[], LiveSource]]
-    outputs: Sequence[Path | None]
-    skipped: int | None = None
-
-
 async def in_turn(
-    inputs: Inputs, listen: Callable[[Callable[[], LiveSource], Path | None], Awaitable[int]], view: LiveView
+    task: Task, listen: Callable[[Callable[[], LiveSource], Task], Awaitable[int]], view: LiveView
 ) -> int:
-    """Listen to each; one that fails does not keep the others from it. Returns the exit code.
+    """Listen to the live source of a task, or to each of its inputs as fast as it gives audio.
+
+    One that fails does not keep the others from it. Returns the exit code.
 
     Args:
-        inputs: What to listen to.
-        listen: Transcribes one, and gives its exit code; any but 0 ends it.
+        task: What to listen to.
+        listen: Transcribes one, as a task with its output alone, and gives its exit code; any but 0 ends it.
         view: Where that is shown, and it is said what became of the inputs, if they are several.
     """
-    tally = Tally(inputs.names, inputs.skipped)
+    files = whole_files(task.names, task.reading, view.inform)
+    sources = [task.open_source] if task.open_source else files
+    tally = Tally(task.names or [MICROPHONE], task.skipped)
 
     def left() -> str:
-        go_on = "" if MICROPHONE in inputs.names else tally.how_to_go_on(inputs.outputs)
+        go_on = tally.how_to_go_on(task.outputs) if task.names else ""
         return f"{tally.interrupted()}{go_on}"
 
-    for index, (open_source, output) in enumerate(zip(inputs.sources, inputs.outputs, strict=True)):
+    for index, (open_source, output) in enumerate(zip(sources, task.outputs, strict=True)):
         tally.begin(index)
         view.transcribed_s = 0.0
         failed, code = False, 0
         try:
-            code = await listen(open_source, output)
+            code = await listen(open_source, replace(task, outputs=[output]))
         except (AudioError, OutputError) as error:
             view.say(f"asrctl: error: {error}")
             failed = True

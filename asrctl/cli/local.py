@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
-from pathlib import Path
 
 from asrctl.api import AsyncEngine
 from asrctl.audio.live import LiveSource
 from asrctl.cli.foreign import is_through_server, waits_for
-from asrctl.cli.in_turn import Inputs, in_turn
 from asrctl.cli.live import Live
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.result_writer import ResultWriter
@@ -74,20 +71,6 @@ async def listen(
     finally:
         if live is None or not live.has_source:
             source.close()
-
-
-async def listen_to_all(engine: AsyncEngine, inputs: Inputs, task: Task, view: LiveView) -> int:
-    """Transcribe inputs one after the other; returns the exit code.
-
-    Raises:
-        ProviderError: The provider cannot run, and nobody stands in.
-        AsrctlError: Standard output cannot be written.
-    """
-
-    async def once(open_source: Callable[[], LiveSource], output: Path | None) -> int:
-        return await listen(engine, open_source, replace(task, outputs=[output]), view)
-
-    return await in_turn(inputs, once, view)
 
 
 class _LocalTranscriber:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asrctl.audio.live import LiveSource
-from asrctl.cli.in_turn import Inputs, in_turn
+from asrctl.cli.in_turn import in_turn
 from asrctl.cli.live import Live
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.result_writer import ResultWriter
@@ -43,7 +43,7 @@ class RemoteRequest:
     task: Task
 
 
-async def transcribe_remotely(inputs: Inputs, request: RemoteRequest, view: LiveView) -> int:
+async def transcribe_remotely(request: RemoteRequest, view: LiveView) -> int:
     """Have inputs transcribed, one after the other; returns the exit code.
 
     The first Ctrl-C ends the source and lets what was said be transcribed; the second stops that, as does
@@ -55,13 +55,11 @@ async def transcribe_remotely(inputs: Inputs, request: RemoteRequest, view: Live
         UsageError: The address is none.
     """
     stream_url(request.url)  # before an output is emptied
-
-    async def listen(open_source: Callable[[], LiveSource], output: Path | None) -> int:
-        return await _transcribe(
-            open_source, replace(request, task=replace(request.task, outputs=[output])), view
-        )
-
-    return await in_turn(inputs, listen, view)
+    return await in_turn(
+        request.task,
+        lambda open_source, task: _transcribe(open_source, replace(request, task=task), view),
+        view,
+    )
 
 
 async def _transcribe(open_source: Callable[[], LiveSource], request: RemoteRequest, view: LiveView) -> int:

@@ -19,8 +19,6 @@ from asrctl.render.options import RenderOptions
 if TYPE_CHECKING:
     from asrctl.assembly import Plan
     from asrctl.audio.live import LiveSource
-    from asrctl.cli.in_turn import Inputs
-    from asrctl.cli.live_view import LiveView
     from asrctl.protocol.endpointing import Endpointing
     from asrctl.render.writer import Sink, Writer
     from asrctl.settings import Settings
@@ -123,7 +121,7 @@ def run_elsewhere(
     client = replace(client, speakers=_speakers(task.reading.by_voice))
     view = LiveView(quiet=task.quiet)
     request = RemoteRequest(url, client, task)
-    return asyncio.run(transcribe_remotely(_in_turn(task, view), request, view))
+    return asyncio.run(transcribe_remotely(request, view))
 
 
 def _speakers(by_voice: SpeakerOptions | None) -> bool | int | None:
@@ -195,11 +193,12 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
         if task.is_live or not plan.is_windowed:
             if not task.is_live and task.reading.has_tracks:
                 raise UsageError(f"{plan.provider} only listens to streams: it takes no tracks")
+            from asrctl.cli.in_turn import in_turn
             from asrctl.cli.live_view import LiveView
-            from asrctl.cli.local import listen_to_all
+            from asrctl.cli.local import listen
 
             screen = LiveView(quiet=task.quiet)
-            return await listen_to_all(engine, _in_turn(task, screen), task, screen)
+            return await in_turn(task, lambda source, one: listen(engine, source, one, screen), screen)
         from asrctl.cli.files import transcribe_files
         from asrctl.cli.foreign import is_through_server, tell_of_waiting
         from asrctl.cli.view import FileView
@@ -213,13 +212,3 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
             finally:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
-
-
-def _in_turn(task: Task, view: LiveView) -> Inputs:
-    """A live source, or inputs that give their audio as fast as it is taken."""
-    from asrctl.cli.in_turn import Inputs
-    from asrctl.cli.sources import MICROPHONE, whole_files
-
-    files = whole_files(task.names, task.reading, view.inform)
-    sources = [task.open_source] if task.open_source else files
-    return Inputs(task.names or [MICROPHONE], sources, task.outputs, task.skipped)

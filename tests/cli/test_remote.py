@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from asrctl.audio.live import LiveSource, Lost
 from asrctl.cli import task
-from asrctl.cli.in_turn import Inputs
 from asrctl.cli.live_view import LiveView, Status
 from asrctl.cli.remote import RemoteRequest, _RemoteTranscriber, transcribe_remotely
 from asrctl.cli.result_writer import ResultWriter
@@ -170,8 +169,7 @@ def listen(
     """Have one live source transcribed."""
     task = Task([], [None], format, Settings(), open_source=lambda: source)
     asked = RemoteRequest(server.url, client, task)
-    inputs = Inputs(["heard"], [lambda: source], [None])
-    return asyncio.run(transcribe_remotely(inputs, asked, view or LiveView()))
+    return asyncio.run(transcribe_remotely(asked, view or LiveView()))
 
 
 def test_a_file(serve: Serve, spoken: Path, capsys: pytest.CaptureFixture[str]) -> None:
