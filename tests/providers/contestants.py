@@ -175,6 +175,20 @@ CONTESTANTS: dict[str, Make] = {
 }
 
 
+LOCAL = {
+    name: CONTESTANTS[name]
+    for name in (
+        "scripted",
+        "scripted_listening",
+        "voxtral",
+        "whisper_cpp",
+        "faster_whisper",
+        "transcribe_cpp",
+    )
+}
+"""Those with processes of their own, which are as they were after a test that does them no harm."""
+
+
 def _dead_pool(provider: str) -> Make:
     async def make(stack: AsyncExitStack, path: Path, _: pytest.FixtureRequest) -> Contestant:
         (path / "nothing").mkdir()

@@ -7,8 +7,9 @@ once and only after its end, and partials of those alone that are not over.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,26 +20,87 @@ import pytest
 from asrctl.errors import AsrctlError, ModelError, ProviderError
 from asrctl.providers.recognizer import Failed, Lost
 
-from .contestants import CONTESTANTS, DEAD, Contestant, Make, parameters
+from .contestants import CONTESTANTS, DEAD, LOCAL, Contestant, Make, parameters
 from .ears import SOON_S, Ear, Stream, in_loop, request
 
 Test = Callable[[Contestant], Coroutine[Any, Any, None]]
 
 
+class Stage:
+    """An event loop in a thread of its own, with providers that several tests use, one after the other."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._contestants: dict[str, Contestant] = {}
+        self._stack = AsyncExitStack()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def _do(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def show(self, test: Test, name: str, request: pytest.FixtureRequest) -> None:
+        """Run a test with a provider, which is made for the first one."""
+
+        async def run() -> None:
+            if name not in self._contestants:
+                (path := self._directory / name).mkdir()
+                self._contestants[name] = await LOCAL[name](self._stack, path, request)
+            await test(self._contestants[name])
+
+        self._do(run())
+
+    def close(self) -> None:
+        """Close all providers, and the loop."""
+        try:
+            self._do(self._stack.aclose())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """For tests that do a provider no harm: starting one and loading its model costs most of their time."""
+    stage = Stage(tmp_path_factory.mktemp("stage"))
+    yield stage
+    stage.close()
+
+
+@in_loop
+async def alone(test: Test, make: Make, path: Path, request: pytest.FixtureRequest) -> None:
+    async with AsyncExitStack() as stack:
+        await test(await make(stack, path, request))
+
+
 def for_each(makers: dict[str, Make]) -> Callable[[Test], Callable[..., None]]:
-    """Run a test with each of some providers, and close it."""
+    """Run a test with each of some providers, made for it and closed after it."""
 
     def decorate(test: Test) -> Callable[..., None]:
         @pytest.mark.parametrize("name", list(parameters(makers)))
-        @in_loop
-        async def run(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-            async with AsyncExitStack() as stack:
-                await test(await makers[name](stack, tmp_path, request))
+        def run(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+            alone(test, makers[name], tmp_path, request)
 
         run.__name__, run.__doc__ = test.__name__, test.__doc__  # not `wraps`, whose signature pytest reads
         return run
 
     return decorate
+
+
+def harmless(test: Test) -> Callable[..., None]:
+    """Run a test with every provider; those on this machine are shared by all such tests."""
+
+    @pytest.mark.parametrize("name", list(parameters(CONTESTANTS)))
+    def run(name: str, stage: Stage, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+        if name in LOCAL:
+            stage.show(test, name, request)
+        else:
+            alone(test, CONTESTANTS[name], tmp_path, request)
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
 
 
 async def stream_of(contestant: Contestant) -> Stream:
@@ -50,7 +112,7 @@ async def texts_of(contestant: Contestant, stream: Stream, count: int) -> list[l
     return [contestant.sure(text) for text in await stream.ear.wait_completed(count)]
 
 
-@for_each(CONTESTANTS)
+@harmless
 async def test_utterances_are_completed(contestant: Contestant) -> None:
     """Each once, under its number, with all its words, and times within its audio."""
     stream = await stream_of(contestant)
@@ -71,7 +133,7 @@ async def test_utterances_are_completed(contestant: Contestant) -> None:
     stream.close()
 
 
-@for_each(CONTESTANTS)
+@harmless
 async def test_utterances_without_audio_count(contestant: Contestant) -> None:
     """They are completed without text, and the next has the next number."""
     stream = await stream_of(contestant)
@@ -85,7 +147,7 @@ async def test_utterances_without_audio_count(contestant: Contestant) -> None:
     stream.close()
 
 
-@for_each(CONTESTANTS)
+@harmless
 async def test_close_is_the_end(contestant: Contestant) -> None:
     """In the middle of an utterance: nothing is said any more, and the next stream is not held up."""
     stream = await stream_of(contestant)
@@ -104,7 +166,7 @@ async def test_close_is_the_end(contestant: Contestant) -> None:
     again.close()
 
 
-@for_each(CONTESTANTS)
+@harmless
 async def test_a_stream_can_be_closed_by_what_it_says(contestant: Contestant) -> None:
     """From within `say`, which is the last then."""
     await contestant.recognizer.wait_ready()
@@ -124,7 +186,7 @@ async def test_a_stream_can_be_closed_by_what_it_says(contestant: Contestant) ->
     assert len(said) == 1
 
 
-@for_each(CONTESTANTS)
+@harmless
 async def test_nothing_is_said_of_dropped_utterances(contestant: Contestant) -> None:
     """Those behind them are completed."""
     stream = await stream_of(contestant)
@@ -141,7 +203,7 @@ async def test_nothing_is_said_of_dropped_utterances(contestant: Contestant) -> 
     stream.close()
 
 
-@for_each(CONTESTANTS)
+@harmless
 async def test_no_partials_where_none_are_wanted(contestant: Contestant) -> None:
     """Neither for a request without them, nor while they are declined; finals come."""
     await contestant.recognizer.wait_ready()
@@ -158,7 +220,7 @@ async def test_no_partials_where_none_are_wanted(contestant: Contestant) -> None
         stream.close()
 
 
-@for_each(CONTESTANTS)
+@harmless
 async def test_two_streams_at_once(contestant: Contestant) -> None:
     """Each gets its own words."""
     streams = [await stream_of(contestant) for _ in range(2)]
@@ -196,7 +258,7 @@ async def test_harm_in_the_middle_of_an_utterance(contestant: Contestant) -> Non
     stream.close()
 
 
-@for_each(CONTESTANTS)
+@harmless
 async def test_it_says_what_it_is(contestant: Contestant) -> None:
     """A name, a model and a place to show; windows for those that decode them."""
     recognizer = contestant.recognizer
