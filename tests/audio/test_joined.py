@@ -91,6 +91,16 @@ def _flash(path: Path) -> Path:
     return path
 
 
+_made: dict[tuple[str, int], bytes] = {}
+
+
+def made(name: str, rate_hz: int, scratch: Path) -> bytes:
+    """The content of a file of `MADE`, encoded once for all tests of this process."""
+    if (name, rate_hz) not in _made:
+        _made[name, rate_hz] = MADE[name](scratch / f"made{Path(name).suffix}", rate_hz).read_bytes()
+    return _made[name, rate_hz]
+
+
 MADE: dict[str, Callable[[Path, int], Path]] = {
     "a.wav": _wav,
     "ulaw.wav": _sound("WAV", "ULAW"),
@@ -125,10 +135,8 @@ RARER = {
 def test_joined_files_are_read_to_the_end(name: str, second_hz: int, tool: str, tmp_path: Path) -> None:
     """`cat a b` of any format we can write, also where the rates differ: both sentences, at their speed."""
     suffix = Path(name).suffix
-    first = MADE[name](tmp_path / f"first{suffix}", 16_000)
-    second = MADE[name](tmp_path / f"second{suffix}", second_hz)
     path = tmp_path / name
-    path.write_bytes(first.read_bytes() + second.read_bytes())
+    path.write_bytes(made(name, 16_000, tmp_path) + made(name, second_hz, tmp_path))
     if tool == "libsndfile" and suffix not in FOR_LIBSNDFILE | {".mp2"}:
         return refused(path)
     samples, warnings = read(str(path))
@@ -152,10 +160,8 @@ def test_joined_wav_of_another_codec_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", ["a.wav", "a.flac", "a.ogg", "a.m4a", "a.mp3", "a.aiff"])
 def test_a_file_of_another_kind_behind_is_read(first: str, second: str, tool: str, tmp_path: Path) -> None:
     """Both sentences, at their speed; what no library here knows is said."""
-    one = MADE[first](tmp_path / first, 16_000).read_bytes()
-    two = MADE[second](tmp_path / f"second_{second}", 48_000).read_bytes()
     path = tmp_path / "joined"
-    path.write_bytes(one + two)
+    path.write_bytes(made(first, 16_000, tmp_path) + made(second, 48_000, tmp_path))
     if tool == "libsndfile" and first == second == "a.m4a":
         return refused(path)
     samples, warnings = read(str(path))
