@@ -25,7 +25,7 @@ from asrctl.providers.recognizer import (
 )
 from asrctl_tests.scripted import speak
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 SOON_S = 5.0
 """For what takes two seconds at most, also on a busy machine; waits that are ruled out are longer."""
 WITH_PARTIALS = PacingOptions()

@@ -35,7 +35,7 @@ def pool(request: pytest.FixtureRequest, store: ModelStore) -> Iterator[Blocking
     is_ggml = request.param == "whisper_cpp"
     path = store.resolve("tiny.en-q8_0").path if is_ggml else store.ct2_directory("tiny.en")
     spec = ModelSpec(request.param, path, use_gpu=False)
-    with BlockingPool(spec, PoolOptions(attempts=1)) as pool:
+    with BlockingPool(spec, PoolOptions(attempts=2)) as pool:
         pool.wait_ready()
         yield pool
 

@@ -40,7 +40,7 @@ from asrctl_tests.scripted import speak
 
 from ..streaming.speech import LevelDetector, silence
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 T = TypeVar("T")
 PCM = AudioFormat("pcm_s16le", 16_000, 1)
 HEALTH = HealthCheck(speak([1, 2, 3]), frozenset({"w1", "w2", "w3"}), DecodeOptions())

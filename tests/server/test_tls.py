@@ -41,6 +41,7 @@ def test_tls(
         with urlopen(address, context=context, timeout=PATIENCE_S) as answer:
             assert answer.status == 200
         args = ("transcribe", "--server", server.url, "--raw-rate", "16000", str(pems / "talk.pcm"))
+        args += ("--wait-for-server", str(PATIENCE_S))
         assert run(*args) == 5
         assert "the server's certificate does not verify" in capsys.readouterr().err
         monkeypatch.setenv("SSL_CERT_FILE", str(pems / "cert.pem"))

@@ -193,6 +193,7 @@ def test_a_server_gives_back_what_is_free(
     monkeypatch.setattr(server_module, "_TIDY_S", 1)
     monkeypatch.setattr(server_module, "return_what_is_free", lambda: calls.append(1))
     with running(options_for(scripted())) as server:
-        for count in (1, 2):
+        for _ in range(2):
+            before = len(calls)  # those who asked whether it is ready may be gone one by one
             link_to(server).close()
-            until(lambda: len(calls) == count)  # noqa: B023
+            until(lambda: len(calls) > before)  # noqa: B023

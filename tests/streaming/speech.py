@@ -13,7 +13,7 @@ from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Segment
 from asrctl_tests.scripted import listen, speak
 
 Samples = NDArray[np.float32]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class LevelDetector:
