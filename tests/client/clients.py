@@ -14,7 +14,7 @@ from asrctl.protocol.messages import Dropped, Final
 from tests.client.server import sound
 
 T = TypeVar("T")
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 """Longest that anything in a test may take."""
 
 

@@ -200,7 +200,7 @@ def test_keeps_the_server_awake() -> None:
     """A client with nothing to say tells an impatient server that it is there."""
 
     async def main() -> tuple[list[object], int]:
-        limits = Limits(idle_timeout_s=0.1)
+        limits = Limits(idle_timeout_s=0.4)
         async with ScriptedServer(limits=limits).running() as server, Client(server.url) as client:
             client.feed(sound(0, 100))
             async with asyncio.timeout(20):
