@@ -146,6 +146,8 @@ def test_answers_that_are_not_read(server: Running) -> None:
                 continue
             except OSError:
                 break
+        assert time.monotonic() - started_s < CUT_S
+    until(lambda: not server.server.limiter or server.call(lambda: len(server.server.limiter)) == 0)
 
 
 def few(scripted: Scripted, **more: object) -> ServeOptions:
