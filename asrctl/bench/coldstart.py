@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 
 import psutil
 
@@ -127,7 +128,9 @@ def evict(setup: Setup) -> None:
 
 def _imports(provider: str) -> str:
     """What a worker imports, and nothing of what it does then."""
-    modules = ["asrctl.workers.child", f"asrctl.providers.{provider}", PROVIDERS[provider].requires]
+    plugin, ours = PROVIDERS[provider], f"asrctl.providers.{provider}"
+    module = ours if find_spec(ours) else plugin.load.__module__
+    modules = ["asrctl.workers.child", module, plugin.requires]
     return f"import os, {', '.join(filter(None, modules))}; os._exit(0)"
 
 

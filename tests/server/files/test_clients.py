@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openai
@@ -76,7 +77,9 @@ def test_the_example_of_the_readme(
     """It needs only our address."""
     (tmp_path / "talk.wav").write_bytes(FILE)
     monkeypatch.chdir(tmp_path)
-    exec(example("openai").replace("8765", str(real.server.port)), {})
+    names: dict[str, Any] = {}
+    exec(example("openai").replace("8765", str(real.server.port)), names)
+    names["client"].close()
     assert heard(capsys.readouterr().out) >= SAMPLE_WORDS
 
 
