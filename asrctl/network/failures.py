@@ -11,6 +11,11 @@ from collections.abc import Mapping
 
 from asrctl.network.text import safe_text
 
+_NOT_TLS = frozenset(
+    {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
+)
+"""What OpenSSL calls an answer that is plain HTTP, by version and by what it answers."""
+
 
 class LinkFailure(Exception):
     """A connection that failed, or a link that was lost.
@@ -49,6 +54,10 @@ def network_failure(error: OSError) -> LinkFailure:
     """What the system's own errors mean."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return LinkFailure(f"the server's certificate does not verify: {error.verify_message}", fatal=True)
+    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+        return LinkFailure("the server does not speak TLS: leave out the s of wss:// or https://", fatal=True)
+    if isinstance(error, ssl.SSLError):  # its number is not the system's
+        return LinkFailure(f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}")
     if isinstance(error, TimeoutError):
         return LinkFailure("no answer in time")
     return LinkFailure(_system_reason(error))

@@ -26,6 +26,9 @@ _SYLLABLES_PER_S = 7
 """Healthy adults asked to repeat a syllable as fast as they can say 5 to 7 a second (the diadochokinetic
 rate of speech pathology). A loop that fills `token_budget` has 7 tokens a second and ten more."""
 _SYLLABLES_MORE = 1
+_SYLLABLES_IN_A_BREATH = 35
+_SYLLABLES_BEYOND_PER_S = 4
+"""Nobody goes on repeating so fast: for five seconds, and then at the pace of a chant."""
 _PIECES = re.compile(r"[^\s,/\u2010-\u2015-]+")
 """A loop may be one word, "C-C-C-C"; letters with signs, as Hindi has them, are not parted."""
 _LOOP_IN_A_WORD = re.compile(r"(.{1,16}?)\1{4,}")
@@ -122,8 +125,16 @@ def has_loop(text: str) -> bool:
 
 def is_sayable(words: Sequence[str], duration_s: float) -> bool:
     """Whether somebody could say these words in this time, repeating one after the other."""
-    said = sum(syllables(piece) for word in words for piece in _PIECES.findall(word))
-    return said <= _SYLLABLES_PER_S * duration_s + _SYLLABLES_MORE
+    pieces = [piece for word in words for piece in _PIECES.findall(word)]
+    if sum(map(syllables, pieces)) > _SYLLABLES_PER_S * duration_s + _SYLLABLES_MORE:
+        return False
+    keys, at, longest = [word_key(piece) for piece in pieces], 0, 0
+    while at < len(keys):
+        length, repeats = _loop_at(keys, at, _CERTAIN_REPEATS)
+        if repeats > 1:
+            longest = max(longest, repeats * sum(map(syllables, pieces[at : at + length])))
+        at += length * repeats
+    return longest <= max(_SYLLABLES_IN_A_BREATH, _SYLLABLES_BEYOND_PER_S * duration_s)
 
 
 def _loop_at(keys: list[str], at: int, least_repeats: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from asrctl.providers.tokens import tidy
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def decode_in_halves(decode: Callable[[NDArray[np.float32]], Hypothesis], sample
     """
     cut = _quietest_sample(samples)
     first, second = decode(samples[:cut]), decode(samples[cut:])
-    more = tuple(segment.shifted(cut / SAMPLE_RATE_HZ) for segment in second.segments)
-    return Hypothesis(first.segments + more, first.language, 0.0)
+    cut_s, rest_s = cut / SAMPLE_RATE_HZ, (len(samples) - cut) / SAMPLE_RATE_HZ
+    more = (segment.shifted(cut_s) for segment in tidy(second.segments, rest_s))
+    return Hypothesis((*tidy(first.segments, cut_s), *more), first.language, 0.0)
 
 
 def _quietest_sample(samples: Samples) -> int:

@@ -17,6 +17,7 @@ class Governor:
         self._hub = hub
         self._cost = SessionCost(hub.options.pool.workers)
         self._stalled = False
+        self._restarts = 0
 
     def tick(self) -> None:
         """To be called once a second."""
@@ -53,8 +54,11 @@ class Governor:
         hub.admission.observe(share, sessions)
 
     def _watch(self) -> None:
-        """Say when decoding does not work, until it does."""
+        """Say when workers were lost, and when decoding does not work, until it does."""
         hub, engine = self._hub, self._hub.engine
+        if engine.restarts > self._restarts:
+            hub.journal.note("workers.replaced", count=engine.restarts - self._restarts)
+        self._restarts = engine.restarts
         stalled = engine.meter.stalled_s >= hub.options.watchdog_s
         if stalled and not self._stalled:
             hub.metrics.stalls.inc()

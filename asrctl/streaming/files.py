@@ -34,8 +34,8 @@ _AHEAD = 2
 _TELLING_WINDOWS = 3
 """So many tell which language is spoken, so that a wrong choice is noticed; each costs a detection."""
 _SURE = 0.45
-"""Least confidence in a segment where no detector heard speech; 0.4 to 0.5 were as good on the audio of
-`LoudGaps`, and below are words that nobody said."""
+"""Least confidence in each segment of a window where no detector heard speech: decoders that make up words of
+music or applause are unsure of some."""
 _WORDLESS_S = 10.0
 """So much speech without a word is said; less is laughter, singing, or somebody far away."""
 _ABOUT_ONE_WINDOW = (DecodeError, WorkerCrashed, WorkerTimeout)
@@ -128,6 +128,7 @@ class FileTranscription:
         self.done_samples = 0
         self.lost: list[str] = []
         self._wordless: list[Window] = []
+        self._unsure: list[Window] = []
         self.unlabelled: AudioError | None = None
 
     @property
@@ -153,13 +154,11 @@ class FileTranscription:
     @property
     def doubts(self) -> list[str]:
         """What the words may lack although nothing failed, one line each; holds if speech was looked for."""
-        wordless_s = sum(window.length_samples for window in self._wordless) / SAMPLE_RATE_HZ
-        if wordless_s < _WORDLESS_S:
-            return []
-        first_s = self._wordless[0].start_sample / SAMPLE_RATE_HZ
-        return [
-            f"no words were recognised in {wordless_s:.1f} s that sound like speech, first at {first_s:.1f} s"
-        ]
+        wordless = _told(self._wordless, "no words were recognised in {:.1f} s that sound like speech")
+        unsure = _told(
+            self._unsure, "left out words that are unsure, in {:.1f} s as loud as speech (--no-vad has them)"
+        )
+        return [*wordless, *unsure]
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -213,6 +212,7 @@ class FileTranscription:
         if not any(words_of(segment.text) for _, hypothesis in parts for segment in hypothesis.segments):
             if window.doubtful:
                 self._windowing.settle(window)
+                self._unsure += [window] * bool(words_of(task.result().text))
                 return []
             self._wordless.append(window)
         self._speech_samples += self._settle(window)
@@ -240,8 +240,8 @@ class FileTranscription:
         """What a window says; if its language changes within, each of its parts by itself."""
         window, belief = submitted.window, self._belief
         if window.doubtful:
-            sure = [each for each in first.segments if each.confidence >= _SURE and words_of(each.text)]
-            return [(window, replace(first, segments=tuple(sure)))]
+            is_sure = all(each.confidence >= _SURE for each in first.segments)
+            return [(window, first if is_sure else replace(first, segments=()))]
         if not belief.is_open:
             self.evidence += first.evidence
         if len(window.spans) > 1 and changes_within(belief, first.evidence):
@@ -320,3 +320,11 @@ class FileTranscription:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # which nobody else may ask for, if an earlier window ends the iteration
+
+
+def _told(windows: list[Window], line: str) -> list[str]:
+    """The line with the seconds of the windows and where the first begins, unless they are few."""
+    length_s = sum(window.length_samples for window in windows) / SAMPLE_RATE_HZ
+    if length_s < _WORDLESS_S:
+        return []
+    return [f"{line.format(length_s)}, first at {windows[0].start_sample / SAMPLE_RATE_HZ:.1f} s"]

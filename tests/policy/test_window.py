@@ -176,3 +176,14 @@ def test_a_loop_within_a_word_takes_time_too() -> None:
     """Nobody says ninety letters in twelve seconds."""
     assert not is_sayable(["Amken,", "-".join("C" * 90)], 12.0)
     assert is_sayable(["A-B-C,", "twenty-five"], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "duration_s", "sayable"), [(33, 5.0, True), (99, 14.1, False), (60, 20.0, True)]
+)
+def test_nobody_repeats_as_fast_for_long(repeats: int, duration_s: float, sayable: bool) -> None:
+    """Seven a second for a breath, four a second for as long as somebody likes; other words do not count."""
+    assert is_sayable(["No,"] * repeats, duration_s) is sayable
+    assert is_sayable(
+        [f"{chr(98 + at % 20)}o{chr(98 + at // 20)}" for at in range(repeats * 9 // 10)], duration_s
+    )

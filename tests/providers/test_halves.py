@@ -30,6 +30,16 @@ def test_a_window_is_cut_where_it_is_quietest_in_its_middle_third() -> None:
     assert heard.segments[1].start_s == pytest.approx(0.5 + len(parts[0]) / SAMPLE_RATE_HZ)
 
 
+def test_times_and_loops_are_judged_by_each_part() -> None:
+    """A decoder gives the end of its own 30 s; what one part has no time for is cut in that part alone."""
+    samples = np.zeros(15 * SAMPLE_RATE_HZ, np.float32)
+    said = iter([" ".join(["no"] * 60), " ".join(["very"] * 6) + " good."])
+    heard = decode_in_halves(lambda _: Hypothesis((Segment(0.0, 30.0, next(said), 0.9),), "en", 0.1), samples)
+    first, second = heard.segments
+    assert (first.text, second.text) == ("no", "very very very very very very good.")
+    assert 0.0 == first.start_s < first.end_s == second.start_s < second.end_s == 15.0
+
+
 @pytest.mark.parametrize("length", [SHORTEST_SAMPLES, SHORTEST_SAMPLES + 1, 30 * SAMPLE_RATE_HZ])
 def test_no_part_is_shorter_than_a_third(length: int) -> None:
     """Whatever the audio, silence too, neither part is empty."""

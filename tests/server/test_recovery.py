@@ -66,6 +66,7 @@ def test_an_idle_worker_that_dies(scripted: Scripted) -> None:
         until(lambda: server.metric("asrctl_worker_restarts_total") == 1)
         server.wait_ready()
         assert len(psutil.Process().children()) == 1
+        until(lambda: "workers.replaced count=1" in server.log.getvalue())
 
 
 def test_a_slow_load_is_left_alone(scripted: Scripted) -> None:

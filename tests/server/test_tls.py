@@ -49,6 +49,19 @@ def test_tls(
         assert capsys.readouterr().out.split() == ["w1", "w2"]
 
 
+def test_a_server_without_tls(
+    scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said what is wrong with the address, and not tried again."""
+    (tmp_path / "talk.pcm").write_bytes(spoken(1))
+    monkeypatch.chdir(tmp_path)
+    with running(options_for(scripted())) as server:
+        address = server.url.replace("ws://", "wss://")
+        assert run("transcribe", "--server", address, "--raw-rate", "16000", str(tmp_path / "talk.pcm")) == 5
+    said = capsys.readouterr().err
+    assert "the server does not speak TLS" in said and "gave up after" not in said
+
+
 def test_a_client_that_does_not_shake_hands_is_cut(scripted: Scripted, pems: Path) -> None:
     """Whoever connects and says nothing has as long as without TLS, not the minute that asyncio gives."""
     limits = replace(Limits(), handshake_timeout_s=0.5)

@@ -204,17 +204,18 @@ async def test_silence_is_never_decoded() -> None:
 
 
 class Deaf(LevelDetector):
-    """Hears nothing between the second and the ninth second."""
+    """Hears nothing from the second to the ninth second, or longer."""
 
-    def __init__(self) -> None:
+    def __init__(self, until_s: float = 9.0) -> None:
         super().__init__()
+        self._until_s = until_s
         self._frames = 0
 
     def probabilities(self, samples: Samples) -> Samples:
         heard = super().probabilities(samples)
         times_s = (self._frames + np.arange(len(heard))) * FRAME_SAMPLES / SAMPLE_RATE_HZ
         self._frames += len(heard)
-        return np.where((times_s > 2) & (times_s < 9), 0.0, heard).astype(np.float32)
+        return np.where((times_s > 2) & (times_s < self._until_s), 0.0, heard).astype(np.float32)
 
 
 class Unsure(Faulty):
@@ -243,6 +244,16 @@ async def test_loud_speech_that_is_not_detected(confidence: float, kept: bool) -
     assert len(missing) <= 3 if kept else len(missing) > 20
     assert (work.account.silence_samples < SAMPLE_RATE_HZ) == kept
     assert_balanced(work, len(audio))
+    assert work.doubts == []  # seven seconds
+
+
+async def test_unsure_words_of_undetected_speech_are_told() -> None:
+    """They are left out, and may be right."""
+    audio = np.concatenate([speak(range(70)), speak([60] * 40)])
+    work = transcription(audio, Unsure(0.3), WINDOWS, Deaf(until_s=20.0))
+    await all_of(work)
+    (line,) = work.doubts
+    assert "left out words that are unsure" in line and "first at 2." in line
 
 
 async def test_undetected_speech_that_cannot_be_decoded_is_declared() -> None:
