@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from asrctl.audio.failover import FailoverDecoder
 from asrctl.audio.isolated import DecoderCrashed, IsolatedDecoder
 from asrctl.audio.parts import Part, parts_of, promised_s
-from asrctl.audio.sniff import HEAD_BYTES, explain, kind_of, refuse_no_audio
+from asrctl.audio.sniff import HEAD_BYTES, explain, kind_of, refuse_no_audio, refuse_protected
 from asrctl.audio.stream import Request
 from asrctl.audio.text_mode import REMOVED, has_lost_returns, text_mode_damage
 from asrctl.audio.truncated import how_truncated, is_whole
@@ -110,6 +110,8 @@ def open_decoder(path: Path, resources: ExitStack, track: int | None = None) -> 
             return _open_coded(real_path, track, found, resources)
         if found is not None:
             return found
+    if kind == "mp4":
+        refuse_protected(real_path)
     decoder = _First(real_path, kind, track).open(resources)
     if truncated := how_truncated(path, kind):
         decoder.notes.append(truncated)

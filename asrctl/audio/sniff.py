@@ -32,7 +32,10 @@ _MAGIC = (
     (b"\x7f\xfe\x80\x01", "stream"),  # DTS
 )
 _PLAYLIST = re.compile(rb'^(?:#EXTM3U|\[playlist\]|\s*FILE ")', re.MULTILINE)
-_PROTECTED = (b"drms", b"aavd", b"enca")  # sample entries of bought music, audiobooks and films
+_PROTECTED = re.compile(rb"stsd.{12}(?:drms|aavd|enca)", re.DOTALL)
+"""The sample entries of bought music, audiobooks and films."""
+_DRM = "it is protected by DRM and cannot be decoded"
+_SOUND = re.compile(rb"hdlr.{8}soun", re.DOTALL)
 _BEGINS_AUDIO = re.compile(
     rb"RIFF.{4}WAVE|fLaC[\x00\x80]\x00\x00\x22|OggS\x00\x02|ID3[\x02-\x04]\x00|\x00\x00\x00.ftyp", re.DOTALL
 )
@@ -103,6 +106,19 @@ def is_text(head: bytes) -> bool:
     return bool(text) and all(character.isprintable() or character in "\t\r\n\f\ufeff" for character in text)
 
 
+def refuse_protected(path: str) -> None:
+    """Refuse an MP4 all of whose audio is encrypted, in which a decoder may find something like frames.
+
+    Raises:
+        AudioError: It is.
+    """
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        index = _index(data) or b""
+    protected = len(_PROTECTED.findall(index))
+    if protected and protected >= len(_SOUND.findall(index)):
+        raise AudioError(_DRM)
+
+
 def explain(path: str, kind: str) -> str | None:
     """Why nothing can read this, where the bytes show more than a decoder says; else None."""
     with open(path, "rb") as file:
@@ -111,8 +127,8 @@ def explain(path: str, kind: str) -> str | None:
                 index = _index(data)
             if index is None:
                 return "the recording was not finished: its index is missing (no moov atom)"
-            if any(entry in index for entry in _PROTECTED):
-                return "it is protected by DRM and cannot be decoded"
+            if _PROTECTED.search(index):
+                return _DRM
         head = file.read(HEAD_BYTES)
     if head.startswith(b"\x1f\x43\xb6\x75") or head[4:8] in (b"moof", b"styp", b"sidx"):
         what = "WebM" if head[:1] == b"\x1f" else "MP4"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from asrctl.errors import AsrctlError, ProviderError, ServerError
+from asrctl.errors import ProviderError, ServerError
 from asrctl.providers.registry import for_servers
 
 if TYPE_CHECKING:
@@ -67,19 +67,26 @@ def waits_for(engine: AsyncEngine) -> str:
     return "the model to load"
 
 
-async def tell_of_waiting(engine: AsyncEngine, inform: Callable[[str], None]) -> None:
-    """Say that a server is waited for if it does not answer soon, and when it does."""
+async def tell_of_waiting(engine: AsyncEngine, inform: Callable[[str], None], done: asyncio.Event) -> None:
+    """Say that a server is waited for if it does not answer soon, and when it does.
+
+    Args:
+        engine: Goes through the server.
+        inform: Takes a line.
+        done: Set when all is transcribed, so that the server must have answered.
+    """
     ready = asyncio.create_task(engine.wait_ready(), name="ready")
+    ended = asyncio.create_task(done.wait(), name="done")
     try:
-        done, _ = await asyncio.wait({ready}, timeout=SOON_S)
-        if not done:
+        if not (await asyncio.wait({ready, ended}, timeout=SOON_S, return_when=asyncio.FIRST_COMPLETED))[0]:
             inform(f"asrctl: waiting for {waits_for(engine)}")
-            with suppress(AsrctlError):  # whoever wants text from it says so
-                await ready
+            await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if done.is_set() or ready.exception() is None:  # else whoever wants text from it says so
                 inform("asrctl: it does now")
     finally:
         ready.cancel()
-        await asyncio.gather(ready, return_exceptions=True)
+        ended.cancel()
+        await asyncio.gather(ready, ended, return_exceptions=True)
 
 
 @contextmanager

@@ -206,9 +206,14 @@ async def _run(plan: Plan, task: Task, standby: Standby | None) -> int:
         with FileView(quiet=task.quiet) as view:
             if not is_through_server(plan):
                 return await transcribe_files(engine, task, view)
-            telling = asyncio.create_task(tell_of_waiting(engine, view.inform), name="waiting")
+            done = asyncio.Event()
+            telling = asyncio.create_task(tell_of_waiting(engine, view.inform, done), name="waiting")
             try:
-                return await transcribe_files(engine, task, view)
+                code = await transcribe_files(engine, task, view)
+                if code == 0:
+                    done.set()
+                    await telling
+                return code
             finally:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
