@@ -18,7 +18,7 @@ _MIN_SMALL_AUDIO_CTX = 320
 _MARGIN = 128
 _MIN_SECOND_AUDIO_CTX = 1250
 _SECOND_MARGIN = 256
-_MAX_NGRAM = 8
+_MAX_NGRAM = 16
 _SUSPICIOUS_REPEATS = 3
 _CERTAIN_REPEATS = 5
 """People do say "no, no, no": what comes back three times is decoded again, and cut only from five on."""
@@ -98,7 +98,7 @@ def loop_free(words: Sequence[str], duration_s: float) -> list[int]:
         duration_s: The time in which they would have been spoken, pauses included; too long is harmless.
 
     Returns:
-        Indices, rising. Of one to eight words that come five times in a row, one round is kept.
+        Indices, rising. Of one to sixteen words that come five times in a row, one round is kept.
     """
     if is_sayable(words, duration_s):
         return list(range(len(words)))
@@ -118,7 +118,7 @@ def word_without_loop(word: str) -> str:
 
 
 def has_loop(text: str) -> bool:
-    """Whether the same one to eight words come at least three times in a row, said or not."""
+    """Whether the same one to sixteen words come at least three times in a row, said or not."""
     keys = [word_key(piece) for piece in _PIECES.findall(text)]
     return any(_loop_at(keys, at, _SUSPICIOUS_REPEATS)[1] > 1 for at in range(len(keys)))
 

@@ -12,8 +12,11 @@ import pytest
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
 from asrctl.errors import ModelError
 from asrctl.models.store import ModelStore
+from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
+from asrctl.providers.parts import PartTimer
 from asrctl.providers.registry import is_installed
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples, Segment
 from asrctl.workers.options import PoolOptions
 from tests.workers.blocking import BlockingPool
 
@@ -101,3 +104,22 @@ def test_bad_weights(tmp_path: Path, content: bytes | None) -> None:
         pytest.raises(ModelError, match="faster-whisper cannot load it"),
     ):
         pool.wait_ready()
+
+
+def test_a_loop_that_stays_is_decoded_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether its rounds are one word long or twelve; what can be said in the time is left alone."""
+    from asrctl.providers.faster_whisper import FasterWhisper
+
+    model, lengths_s = FasterWhisper.__new__(FasterWhisper), list[float]()
+    model._timer = PartTimer()
+    said = "I have to go to the next slide please check for this "
+
+    def decode(_: object, samples: Samples, *more: object) -> Hypothesis:
+        lengths_s.append(len(samples) / SAMPLE_RATE_HZ)
+        text = said * (1 if lengths_s[-1] < 4 else 9)
+        return Hypothesis((Segment(0.0, lengths_s[-1], text.strip(), 0.9),), "en", 0.0)
+
+    monkeypatch.setattr(FasterWhisper, "_decode", decode)
+    heard = model._decode_fitted(np.zeros(6 * SAMPLE_RATE_HZ, np.float32), GREEDY, Effort.LIGHT, bool)
+    assert lengths_s[:2] == [6.0, 6.0] and max(lengths_s[2:]) < 4
+    assert heard.text == " ".join([said.strip()] * (len(lengths_s) - 2))
