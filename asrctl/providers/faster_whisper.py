@@ -19,7 +19,7 @@ from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
 from asrctl.policy.vocabulary import context
 from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, is_sayable
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
-from asrctl.providers.halves import SHORTEST_SAMPLES, decode_in_halves
+from asrctl.providers.halves import LEAST_CUT_SAMPLES, decode_in_halves
 from asrctl.providers.parts import PartTimer
 from asrctl.providers.remainder import decode_whole
 from asrctl.providers.tokens import confidence, is_unsure, tidy
@@ -112,7 +112,11 @@ class FasterWhisper:
         if looped or (may_doubt and is_unsure(hypothesis, duration_s)):
             with self._timer.timed(Part.AGAIN):
                 again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
-            if looped and len(samples) >= SHORTEST_SAMPLES and not is_sayable(again.text.split(), duration_s):
+            if (
+                looped
+                and len(samples) >= LEAST_CUT_SAMPLES
+                and not is_sayable(again.text.split(), duration_s)
+            ):
                 decode = partial(
                     self._decode_fitted, options=options, effort=effort, should_abort=should_abort
                 )

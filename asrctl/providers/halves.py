@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from asrctl.providers.tokens import tidy
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-SHORTEST_SAMPLES = 4 * SAMPLE_RATE_HZ
+LEAST_CUT_SAMPLES = 4 * SAMPLE_RATE_HZ
 """A window that is shorter is not cut: few words and little context are left of it."""
 
 _FRAME_SAMPLES = SAMPLE_RATE_HZ // 10
 
 
-def decode_in_halves(decode: Callable[[NDArray[np.float32]], Hypothesis], samples: Samples) -> Hypothesis:
+def decode_in_halves(decode: Callable[[Samples], Hypothesis], samples: Samples) -> Hypothesis:
     """Decode a window in two parts, cut where it is quietest in its middle third.
 
     Args:
         decode: Decodes one window.
-        samples: Shape (n,), mono float32 at 16 kHz, at least `SHORTEST_SAMPLES`.
+        samples: Shape (n,), mono float32 at 16 kHz, at least `LEAST_CUT_SAMPLES`.
     """
     cut = _quietest_sample(samples)
     first, second = decode(samples[:cut]), decode(samples[cut:])

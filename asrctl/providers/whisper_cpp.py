@@ -26,7 +26,7 @@ from asrctl.policy.window import (
     token_budget,
 )
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
-from asrctl.providers.halves import SHORTEST_SAMPLES, decode_in_halves
+from asrctl.providers.halves import LEAST_CUT_SAMPLES, decode_in_halves
 from asrctl.providers.parts import PartTimer
 from asrctl.providers.remainder import decode_whole
 from asrctl.providers.samples import clean, is_wordless
@@ -196,7 +196,7 @@ class WhisperCpp:
         with self._timer.timed(part):
             heard = self._decode(_long_enough(samples), options, second_audio_context(duration_s), budget)
         is_loop = self._is_loop(heard, budget) and not is_sayable(heard.text.split(), duration_s)
-        if not is_loop or len(samples) < SHORTEST_SAMPLES:
+        if not is_loop or len(samples) < LEAST_CUT_SAMPLES:
             return heard
         return decode_in_halves(partial(self._decode_loop_free, options=options), samples)
 

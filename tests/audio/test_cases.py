@@ -15,6 +15,7 @@ import pytest
 
 from asrctl.audio.files import open_audio
 from asrctl.audio.sample import sample_speech
+from asrctl.audio.sniff import refuse_protected
 from asrctl.errors import AudioError, UsageError
 from tests.audio.heard import SENTENCE_S, read, sentences_at_s
 from tests.audio.samples import FLOAT, PCM, Samples, s16_bytes, wav_bytes, write_media, write_sound
@@ -278,6 +279,24 @@ def encrypt(source: Path, path: Path) -> None:
             if packet.dts is not None:
                 packet.stream = stream
                 film.mux(packet)
+
+
+def test_encrypted_sound_is_told_from_a_title(tmp_path: Path) -> None:
+    """By its entry in the index, before a decoder makes noise of it; "encanta" in a title is none."""
+    clear = write_media(tmp_path / "clear.m4a", sample_speech())
+    encrypt(clear, tmp_path / "encrypted.mp4")
+    with pytest.raises(AudioError, match="protected by DRM"):
+        refuse_protected(str(tmp_path / "encrypted.mp4"))
+    titled = tmp_path / "titled.m4a"
+    with av.open(str(clear)) as source, av.open(str(titled), "w", format="mp4") as target:
+        target.metadata["title"] = "Me encanta"
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    assert b"encanta" in titled.read_bytes()
+    refuse_protected(str(titled))
 
 
 def test_speech_too_quiet_to_be_found_is_said(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asrctl.providers.halves import SHORTEST_SAMPLES, decode_in_halves
+from asrctl.providers.halves import LEAST_CUT_SAMPLES, decode_in_halves
 from asrctl.providers.parts import PartTimer
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Part, Segment
 
@@ -40,7 +40,7 @@ def test_times_and_loops_are_judged_by_each_part() -> None:
     assert 0.0 == first.start_s < first.end_s == second.start_s < second.end_s == 15.0
 
 
-@pytest.mark.parametrize("length", [SHORTEST_SAMPLES, SHORTEST_SAMPLES + 1, 30 * SAMPLE_RATE_HZ])
+@pytest.mark.parametrize("length", [LEAST_CUT_SAMPLES, LEAST_CUT_SAMPLES + 1, 30 * SAMPLE_RATE_HZ])
 def test_no_part_is_shorter_than_a_third(length: int) -> None:
     """Whatever the audio, silence too, neither part is empty."""
     lengths = list[int]()

@@ -247,6 +247,18 @@ async def test_loud_speech_that_is_not_detected(confidence: float, kept: bool) -
     assert work.doubts == []  # seven seconds
 
 
+async def test_one_unsure_segment_spoils_a_window_without_detected_speech() -> None:
+    """Decoders that make up words of applause are sure of some of them."""
+
+    class Half(Faulty):
+        async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
+            (heard,) = (await super().decode(samples, options, ticket)).segments
+            return Hypothesis((replace(heard, confidence=0.3), replace(heard, confidence=0.9)), "en", 0.0)
+
+    heard = texts(await all_of(transcription(speak(range(70)), Half(), WINDOWS, Deaf())))
+    assert "w0" in heard and "w69" in heard and not {"w20", "w30", "w40"} & {*heard}
+
+
 async def test_unsure_words_of_undetected_speech_are_told() -> None:
     """They are left out, and may be right."""
     audio = np.concatenate([speak(range(70)), speak([60] * 40)])
