@@ -126,7 +126,8 @@ class Hypothesis:
 
     `inference_s` is the wall time the recogniser took; `language` a code such as "en"; `provider` who it was,
     where there are several; `evidence` what it heard of the language, if that was asked and it can tell;
-    `parts_s` what the time went to, if it says.
+    `parts_s` what the time went to, if it says; `is_loop` whether the decoder repeated itself in it, so that
+    another decode with more effort may give a better text.
     """
 
     segments: tuple[Segment, ...]
@@ -135,6 +136,7 @@ class Hypothesis:
     provider: str = ""
     evidence: tuple[LanguageEvidence, ...] = ()
     parts_s: Mapping[Part, float] = field(default_factory=dict)
+    is_loop: bool = False
 
     @property
     def text(self) -> str:

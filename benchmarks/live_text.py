@@ -22,7 +22,7 @@ from asrctl.bench.paced import Talk
 from asrctl.bench.setup import Samples, Setup
 from asrctl.events import Event, Final
 from asrctl.policy.endpointing import EndpointerOptions
-from asrctl.policy.priority import Ticket
+from asrctl.policy.priority import Kind, Ticket
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
 from asrctl.streaming.pooled import PooledRecognizer
@@ -72,13 +72,15 @@ class Row:
 
 
 class _Pool(WorkerPool):
-    """Decodes everything with one effort."""
+    """Decodes everything with one effort, but for what is decoded again."""
 
     effort = Effort.LIGHT
 
     async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket = BATCH) -> Hypothesis:
         """See `WorkerPool.decode`."""
-        return await super().decode(samples, replace(options, effort=self.effort), ticket)
+        if ticket.kind is not Kind.AGAIN:
+            options = replace(options, effort=self.effort)
+        return await super().decode(samples, options, ticket)
 
 
 async def finals_of(talk: Talk, pool: _Pool, cut_at_s: float) -> list[Final]:

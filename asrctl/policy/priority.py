@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, TypeVar
 
-from asrctl.errors import QueueFull
+from asrctl.errors import QueueFull, Superseded
 
 T = TypeVar("T")
 
@@ -22,7 +22,9 @@ class Kind(IntEnum):
     """What a job's result is for; the lower one goes first."""
 
     FINAL = 0
-    PARTIAL = 1
+    AGAIN = 1
+    """A second decode for a final that has a text already."""
+    PARTIAL = 2
 
 
 class Source(IntEnum):
@@ -70,7 +72,8 @@ class JobQueue(Generic[T]):
     A job that has waited `starvation_s` counts as one of the highest class, so that lower classes come to
     their turn; sessions still take turns there, so that one with a long backlog does not hold up the others.
     A newer partial of an utterance replaces an older one, and its final replaces them all. A full queue gives
-    up its lowest, oldest partial before it refuses a job.
+    up its lowest, oldest partial before it refuses a job. Second decodes wait for partials at most: a live
+    final displaces them all.
 
     Jobs of files take no room from live ones, and none of them ever displaces one. If no file had a turn for
     `file_turn_s`, the next job of a file counts as one of the highest class: one, not all that have waited.
@@ -97,7 +100,10 @@ class JobQueue(Generic[T]):
 
         Raises:
             QueueFull: There is no room and nothing lower to give up.
+            Superseded: It is a second decode, and finals wait.
         """
+        if ticket.kind is Kind.AGAIN and any(_is_live_final(entry.ticket) for entry in self._entries):
+            raise Superseded("finals wait")
         displaced = [entry for entry in self._entries if _replaces(ticket, entry.ticket)]
         rivals = [entry for entry in self._entries if ticket.is_file or not entry.ticket.is_file]
         if not displaced and len(rivals) >= self._limit:
@@ -168,5 +174,11 @@ class JobQueue(Generic[T]):
 
 
 def _replaces(new: Ticket, old: Ticket) -> bool:
+    if old.kind is Kind.AGAIN:
+        return _is_live_final(new)
     same = (new.session, new.utterance, new.is_file) == (old.session, old.utterance, old.is_file)
     return same and old.kind is Kind.PARTIAL
+
+
+def _is_live_final(ticket: Ticket) -> bool:
+    return ticket.kind is Kind.FINAL and not ticket.is_file

@@ -40,8 +40,11 @@ class Effort(StrEnum):
     DRAFT = "draft"
     """For partials: the least of the encoder without repetition loops on most speech, and one decode."""
     LIGHT = "light"
-    """For finals of live speech: as little of the encoder; only a repetition loop is decoded again with more
-    of it, since somebody waits."""
+    """For finals of live speech: as little of the encoder. A repetition loop is told of, not decoded again,
+    since somebody waits."""
+    AGAIN = "again"
+    """For what ended in a repetition loop with less: more of the encoder at once, and smaller parts if that
+    does not help."""
     NORMAL = "normal"
     """The fitted part of the encoder; what looks wrong is decoded again with more of it."""
     THOROUGH = "thorough"
@@ -49,8 +52,8 @@ class Effort(StrEnum):
 
     @property
     def is_checked(self) -> bool:
-        """Whether what was left over at the end, or is a repetition loop, is decoded again."""
-        return self in (Effort.LIGHT, Effort.NORMAL)
+        """Whether what was left over at the end is decoded too."""
+        return self in (Effort.LIGHT, Effort.AGAIN, Effort.NORMAL)
 
 
 def audio_context(duration_s: float, effort: Effort = Effort.NORMAL) -> int:
@@ -64,6 +67,8 @@ def audio_context(duration_s: float, effort: Effort = Effort.NORMAL) -> int:
     """
     if effort is Effort.THOROUGH:
         return FULL_AUDIO_CTX
+    if effort is Effort.AGAIN:
+        return second_audio_context(duration_s)
     least = _MIN_AUDIO_CTX if effort is Effort.NORMAL else _MIN_SMALL_AUDIO_CTX
     return min(FULL_AUDIO_CTX, max(least, math.ceil(_POSITIONS_PER_S * duration_s) + _MARGIN))
 

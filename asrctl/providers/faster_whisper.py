@@ -82,6 +82,7 @@ class FasterWhisper:
             time.perf_counter() - started,
             evidence=evidence,
             parts_s=self._timer.parts_s,
+            is_loop=hypothesis.is_loop,
         )
 
     def _evidence(self, samples: Samples) -> tuple[LanguageEvidence, ...]:
@@ -103,26 +104,35 @@ class FasterWhisper:
         should_abort: Callable[[], bool],
     ) -> Hypothesis:
         duration_s = len(samples) / SAMPLE_RATE_HZ
+        if effort is Effort.AGAIN:
+            return self._decode_loop_free(samples, options, should_abort)
         # Drafts need as much here: 320 positions, which do for whisper.cpp, make repetition loops.
         positions = audio_context(duration_s, max(effort, Effort.NORMAL, key=list(Effort).index))
         with self._timer.timed(self._timer.first_or_rest):
             hypothesis = self._decode(samples, options, should_abort, positions)
-        looped = effort.is_checked and has_loop(hypothesis.text)
-        may_doubt = effort is Effort.NORMAL and positions < FULL_AUDIO_CTX
-        if looped or (may_doubt and is_unsure(hypothesis, duration_s)):
+        if effort.is_checked and has_loop(hypothesis.text):
+            if effort is Effort.LIGHT:
+                return replace(hypothesis, is_loop=True)
+            return self._decode_loop_free(samples, options, should_abort)
+        if effort is Effort.NORMAL and positions < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s):
             with self._timer.timed(Part.AGAIN):
                 again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
-            if (
-                looped
-                and len(samples) >= LEAST_CUT_SAMPLES
-                and not is_sayable(again.text.split(), duration_s)
-            ):
-                decode = partial(
-                    self._decode_fitted, options=options, effort=effort, should_abort=should_abort
-                )
-                return decode_in_halves(decode, samples)
-            hypothesis = again if looped else max(hypothesis, again, key=confidence)
+            return max(hypothesis, again, key=confidence)
         return hypothesis
+
+    def _decode_loop_free(
+        self, samples: Samples, options: DecodeOptions, should_abort: Callable[[], bool]
+    ) -> Hypothesis:
+        """Decode with all of the encoder; where that ends in a repetition loop too, in two halves."""
+        with self._timer.timed(Part.AGAIN):
+            again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
+        duration_s = len(samples) / SAMPLE_RATE_HZ
+        if len(samples) < LEAST_CUT_SAMPLES or is_sayable(again.text.split(), duration_s):
+            return again
+        decode = partial(
+            self._decode_fitted, options=options, effort=Effort.NORMAL, should_abort=should_abort
+        )
+        return decode_in_halves(decode, samples)
 
     def _decode(
         self,

@@ -47,9 +47,12 @@ def decode_whole(
         samples: Shape (n,), mono float32 at 16 kHz, that ends with speech.
 
     Returns:
-        What `decode` made of the window, and of what it left over at the end.
+        What `decode` made of the window, and of what it left over at the end; a loop as it is.
     """
-    hypothesis = _with_dense_end(decode, samples, decode(samples))
+    hypothesis = decode(samples)
+    if hypothesis.is_loop:
+        return hypothesis
+    hypothesis = _with_dense_end(decode, samples, hypothesis)
     for _ in range(_MAX_REMAINDERS):
         heard_s = _unheard_from(samples, hypothesis)
         if heard_s is None:

@@ -116,7 +116,8 @@ class WhisperCpp:
 
         Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
         done again with more of the encoder and, should it end in a repetition loop there too, in two halves.
-        With LIGHT effort only a loop is. What a decode leaves over at the end is decoded too.
+        With LIGHT effort nothing is, and a loop is told of. What a decode leaves over at the end is decoded
+        too.
         """
         started = time.perf_counter()
         self._timer = PartTimer()
@@ -132,6 +133,7 @@ class WhisperCpp:
             inference_s=time.perf_counter() - started,
             evidence=evidence,
             parts_s=self._timer.parts_s,
+            is_loop=hypothesis.is_loop,
         )
 
     def _evidence(self, samples: NDArray[np.float32]) -> tuple[LanguageEvidence, ...]:
@@ -167,6 +169,8 @@ class WhisperCpp:
         samples = clean(samples)
         if is_wordless(samples):
             return Hypothesis((), self._language(options), 0.0)
+        if effort is Effort.AGAIN:
+            return self._decode_loop_free(samples, options)
         samples = _long_enough(samples)
         budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
         audio_ctx, second_ctx = audio_context(duration_s, effort), second_audio_context(duration_s)
@@ -175,6 +179,8 @@ class WhisperCpp:
         if effort is Effort.DRAFT:
             return hypothesis
         if self._is_loop(hypothesis, budget):
+            if effort is Effort.LIGHT:
+                return replace(hypothesis, is_loop=True)
             return self._decode_loop_free(samples, options)
         if effort is Effort.NORMAL and audio_ctx < second_ctx and is_unsure(hypothesis, duration_s):
             with self._timer.timed(Part.AGAIN):

@@ -33,7 +33,7 @@ class Load:
         share: Time that the workers worked, as a share of what they can.
         delay_s: Longest wait of a final, of those done lately and those that still wait.
         finals: Finals that wait or run.
-        partials: Partials that wait or run.
+        partials: Partials, and second decodes for finals, that wait or run.
     """
 
     share: float

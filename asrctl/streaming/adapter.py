@@ -1,7 +1,8 @@
 """Makes a decoder of windows a stream of utterances: partials while they are spoken, a final at their end.
 
-An utterance is decoded whole when it has ended. While it is spoken, what there is of it is decoded now and
-then for a partial; in a pause the final is decoded before the end is certain, and kept if no speech follows.
+An utterance is decoded whole when it has ended, and again if that made a repetition loop and no other final
+waits. While it is spoken, what there is of it is decoded now and then for a partial; in a pause the final is
+decoded before the end is certain, and kept if no speech follows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from asrctl.errors import ProviderError
+from asrctl.errors import AsrctlError, ProviderError
 from asrctl.policy.agreement import StablePrefix
 from asrctl.policy.language import LanguageBelief
 from asrctl.policy.pacing import Pacer
@@ -162,6 +163,8 @@ class WindowedStream:
         """Decode all there is; complete the utterance if it has ended by then, or show it as a partial."""
         try:
             hypothesis = await self._in_its_language(utterance, samples)
+            if hypothesis.is_loop:
+                hypothesis = await self._without_loop(utterance, samples, hypothesis)
         except asyncio.CancelledError:
             if utterance.final is asyncio.current_task():  # not by `_ask_final`: nobody else would answer
                 self._fail(utterance, ProviderError("the decode was cancelled"))
@@ -186,6 +189,14 @@ class WindowedStream:
 
         likeliest = utterance.language or belief.language
         return await corrected(await decode(likeliest, tell_language=belief.is_open), belief, decode)
+
+    async def _without_loop(self, utterance: _Utterance, samples: Samples, first: Hypothesis) -> Hypothesis:
+        """Decode again where no other final needs the time; else what there is will do."""
+        options = replace(self._decode, language=first.language, effort=Effort.AGAIN)
+        try:
+            return await self._decoder.decode(samples, options, self._ticket(Kind.AGAIN, utterance))
+        except AsrctlError:
+            return first
 
     async def _decode_partial(self, utterance: _Utterance, samples: Samples) -> None:
         """Decode what there is of an open utterance; one that made way, or failed, is asked for again."""

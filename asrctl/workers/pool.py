@@ -69,7 +69,7 @@ class WorkerPool:
             raise _again(self._failure)
         job = Job(next(self._numbers), ticket, samples, options)
         for displaced in self._queue.push(ticket, job):
-            displaced.fail(Superseded("a newer decode of the same utterance takes its place"))
+            displaced.fail(Superseded("another decode takes its place"))
         self._make_way(ticket)
         self.dispatch()
         try:
@@ -170,14 +170,14 @@ class WorkerPool:
 
     def _make_way(self, ticket: Ticket) -> None:
         """For a live final which no worker is free for, stop a running window of a file, which is decoded
-        again later, or else the youngest running partial."""
-        if ticket.kind is not Kind.FINAL or ticket.is_file or any(slot.is_idle for slot in self.slots):
+        again later, or else a second decode, or else the youngest running partial."""
+        if ticket.kind is Kind.PARTIAL or ticket.is_file or any(slot.is_idle for slot in self.slots):
             return
-        if self._yield_file():
+        if self._yield_file() or ticket.kind is Kind.AGAIN:
             return
-        partials = [job for job in self._running() if job.ticket.kind is Kind.PARTIAL]
-        if partials:
-            job = max(partials, key=lambda job: (job.ticket.source, job.number))
+        lesser = [job for job in self._running() if job.ticket.kind is not Kind.FINAL]
+        if lesser:
+            job = max(lesser, key=lambda job: (-job.ticket.kind, job.ticket.source, job.number))
             job.fail(Superseded("a final needs its worker"))
             self._withdraw(job)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from asrctl.errors import QueueFull
+from asrctl.errors import QueueFull, Superseded
 from asrctl.policy.priority import JobQueue, Kind, Source, Ticket
 
 
@@ -166,6 +166,20 @@ def test_final_displaces_its_partials() -> None:
     assert drained(queue) == ["final", "another"]
 
 
+def test_a_second_decode_goes_before_partials_and_waits_for_no_final() -> None:
+    """A live final takes it out of the queue, and none gets in where one waits; a file's does neither."""
+    queue, again = queue_of(), Ticket("a", Kind.AGAIN)
+    queue.push(partial("b"), "partial")
+    queue.push(again, "again")
+    assert queue.push(final("c", Source.FILE), "file") == []
+    assert queue.pop() == "again"
+    queue.push(again, "again")
+    assert queue.push(final("d"), "final") == ["again"]
+    with pytest.raises(Superseded):
+        queue.push(again, "again")
+    assert drained(queue) == ["final", "partial", "file"]
+
+
 def test_full_queue_gives_up_the_lowest_partial() -> None:
     """No room: the system's oldest partial goes first, then the microphone's oldest."""
     queue = queue_of(limit=4)
@@ -271,7 +285,7 @@ TICKETS = st.builds(
     kind=st.sampled_from(Kind),
     source=st.sampled_from(Source),
     utterance=st.integers(0, 2),
-)
+).filter(lambda ticket: ticket.kind is not Kind.AGAIN or not ticket.is_file)
 
 
 class QueueModel(RuleBasedStateMachine):
@@ -291,19 +305,24 @@ class QueueModel(RuleBasedStateMachine):
     @rule(ticket=TICKETS)
     def push(self, ticket: Ticket) -> None:
         self.count += 1
+        is_live_final = ticket.kind is Kind.FINAL and not ticket.is_file
         try:
             displaced = self.queue.push(ticket, self.count)
+        except Superseded:
+            assert ticket.kind is Kind.AGAIN
+            assert any(old.kind is Kind.FINAL and not old.is_file for old, _ in self.waiting.values())
+            return
         except QueueFull:
             rivals = [old for old, _ in self.waiting.values() if ticket.is_file or not old.is_file]
             assert len(rivals) >= self.LIMIT
             kinds = [(old.kind, old.source) for old in rivals]
             assert ticket.is_file or all(
-                (ticket.kind, ticket.source) > kind or kind[0] is Kind.FINAL for kind in kinds
+                (ticket.kind, ticket.source) > kind or kind[0] is not Kind.PARTIAL for kind in kinds
             )
             return
         for item in displaced:
             old, _ = self.waiting.pop(item)
-            assert old.kind is Kind.PARTIAL
+            assert old.kind is Kind.PARTIAL or (old.kind is Kind.AGAIN and is_live_final)
             assert old.is_file == ticket.is_file
         self.waiting[self.count] = (ticket, self.clock.now_s)
 

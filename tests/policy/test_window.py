@@ -36,6 +36,7 @@ def test_audio_context(duration_s: float, positions: int) -> None:
         (Effort.DRAFT, 320, 628, False),
         (Effort.LIGHT, 320, 628, True),
         (Effort.NORMAL, 512, 628, True),
+        (Effort.AGAIN, 1250, 1250, True),
         (Effort.THOROUGH, 1500, 1500, False),
     ],
 )

@@ -120,6 +120,10 @@ def test_a_loop_that_stays_is_decoded_in_halves(monkeypatch: pytest.MonkeyPatch)
         return Hypothesis((Segment(0.0, lengths_s[-1], text.strip(), 0.9),), "en", 0.0)
 
     monkeypatch.setattr(FasterWhisper, "_decode", decode)
-    heard = model._decode_fitted(np.zeros(6 * SAMPLE_RATE_HZ, np.float32), GREEDY, Effort.LIGHT, bool)
-    assert lengths_s[:2] == [6.0, 6.0] and max(lengths_s[2:]) < 4
-    assert heard.text == " ".join([said.strip()] * (len(lengths_s) - 2))
+    samples = np.zeros(6 * SAMPLE_RATE_HZ, np.float32)
+    assert model._decode_fitted(samples, GREEDY, Effort.LIGHT, bool).is_loop and lengths_s == [6.0]
+    for effort, whole in ((Effort.NORMAL, 2), (Effort.AGAIN, 1)):
+        lengths_s.clear()
+        heard = model._decode_fitted(samples, GREEDY, effort, bool)
+        assert lengths_s[:whole] == [6.0] * whole and max(lengths_s[whole:]) < 4
+        assert heard.text == " ".join([said.strip()] * (len(lengths_s) - whole))

@@ -47,10 +47,12 @@ class Decode:
         *,
         language: str = "en",
         evidence: tuple[LanguageEvidence, ...] = (),
+        is_loop: bool = False,
     ) -> None:
         """End it with what is in it, or with an error."""
         if error is None:
-            self.future.set_result(replace(heard_in(self.samples, language), evidence=evidence))
+            heard = replace(heard_in(self.samples, language), evidence=evidence, is_loop=is_loop)
+            self.future.set_result(heard)
         else:
             self.future.set_exception(error)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError, ProviderError, Superseded
 from asrctl.policy.pacing import PacingOptions
-from asrctl.policy.priority import Source
+from asrctl.policy.priority import Kind, Source
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import Completed, Failed, Heard, Spoken, StreamRequest
@@ -463,6 +463,25 @@ async def test_a_slow_recogniser_is_not_guessed_at_and_gets_fewer_partials(rig: 
     assert run.decoder.waiting[0].options.effort is Effort.LIGHT
     await run.answer()
     assert run.finals == [" ".join(words(*range(20)))]
+
+
+@pytest.mark.parametrize("error", [None, Superseded("a final needs its worker"), DecodeError("broken")])
+async def test_a_loop_is_decoded_again_if_nothing_is_in_the_way(rig: RigOf, error: Exception | None) -> None:
+    """With more effort, and in the language it was heard in; else the final is what there is."""
+    run = rig(replace(REQUEST, pacing=None))
+    run.stream.feed(speak([1, 2]))
+    await run.end()
+    (first,) = run.decoder.waiting
+    first.answer(is_loop=True)
+    await settle()
+    (again,) = run.decoder.waiting
+    assert not run.said and len(again.samples) == len(first.samples)
+    assert again.options == replace(first.options, effort=Effort.AGAIN, language="en")
+    assert again.ticket == replace(first.ticket, kind=Kind.AGAIN)
+    await run.answer(error)
+    (said,) = run.said
+    assert isinstance(said, Completed) and said.hypothesis.is_loop == (error is not None)
+    assert run.finals == ["w1 w2"]
 
 
 EVIDENCE = {code: (LanguageEvidence(4.0, ((code, 0.99),)),) for code in ("de", "fr")}

@@ -291,6 +291,25 @@ async def test_the_youngest_partial_makes_way(script: Script, pool_of: PoolOf) -
     mic.cancel()
 
 
+async def test_a_second_decode_makes_way_before_a_partial(script: Script, pool_of: PoolOf) -> None:
+    """It is worth least, whoever began first; it does not stop a partial itself."""
+    pool = pool_of(script(hang_on=["w0", "w1"]), workers=2)
+    await pool.wait_ready()
+    again = decoding(pool, 0, ticket=Ticket("a", Kind.AGAIN))
+    await until(lambda: any(slot.job for slot in pool.slots))
+    partial = decoding(pool, 1, ticket=Ticket("b", Kind.PARTIAL))
+    await until(lambda: at_work(pool))
+    another = decoding(pool, 2, ticket=Ticket("c", Kind.AGAIN))
+    await asyncio.sleep(0)
+    assert not again.done() and not partial.done()
+    assert await words(pool, 5) == "w5"
+    for each in (again, another):
+        with pytest.raises(Superseded):
+            await each
+    assert not partial.done()
+    partial.cancel()
+
+
 async def test_a_final_does_not_stop_a_final(script: Script, pool_of: PoolOf) -> None:
     """Finals wait for their turn."""
     pool = pool_of(script(delay_s=0.1))
