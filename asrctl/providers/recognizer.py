@@ -150,7 +150,7 @@ class WindowDecoder(Protocol):
             DecodeError: This window cannot be decoded; others may.
             WorkerCrashed: The worker was lost with this window, again and again.
             WorkerTimeout: It took too long, again and again.
-            Superseded: A partial made way for a newer one, or for a final.
+            Superseded: A partial made way for a newer one or a final, or a second decode for a final.
             QueueFull: As many windows wait as may.
             ModelError: The weights do not load.
             ProviderError: The provider cannot run, or is closed.
