@@ -39,6 +39,12 @@ def test_a_window_that_is_heard_to_its_end_is_decoded_once() -> None:
     assert decode.lengths_s == [10.0]
 
 
+def test_a_loop_is_left_as_it_is() -> None:
+    """It is to be decoded again as a whole."""
+    loop = Hypothesis((Segment(0.0, 1.5, "and and and", 1.0),), "en", 0.0, is_loop=True)
+    assert decode_whole(lambda _: loop, window(10)) is loop
+
+
 def test_the_rest_is_decoded_and_its_times_shifted() -> None:
     """The rest begins where the text ended; segments and words carry times of the whole window."""
     decode = Lazy([(0.0, 1.5, "first")], [(0.5, 4.0, "second")], [(0.0, 4.4, "third")])
