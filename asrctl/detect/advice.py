@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 from asrctl.detect.machine import Machine
 
-_BUILD_FLAGS = {"cuda": "GGML_CUDA=1", "metal": "GGML_METAL=1"}
+_BUILD_FLAGS = {
+    "cuda": "GGML_CUDA=1 GGML_NATIVE=0 CMAKE_INSTALL_RPATH='$ORIGIN'",
+    "metal": "GGML_METAL=1 CMAKE_INSTALL_RPATH=@loader_path",
+}
+"""With where the binding finds whisper.cpp's libraries: by itself it looks where pip built them, in vain. A
+build for this very processor (native) may use instructions that a virtual machine announces and cannot do."""
 
 
 def advice(machine: Machine) -> list[str]:
@@ -17,9 +22,10 @@ def advice(machine: Machine) -> list[str]:
 def _gpu(machine: Machine) -> Iterator[str]:
     gpu = machine.unused_gpu
     if gpu is not None:
+        flags = f"{_BUILD_FLAGS[gpu.api]} CMAKE_BUILD_WITH_INSTALL_RPATH=1"
         yield (
             f"{gpu.name} is not used: this whisper.cpp was built without {gpu.api.upper()}; with the build "
-            f"tools of {gpu.api.upper()} installed, {_BUILD_FLAGS[gpu.api]} pip install --force-reinstall "
+            f"tools of {gpu.api.upper()} installed, {flags} pip install --force-reinstall --no-cache-dir "
             "--no-binary pywhispercpp pywhispercpp makes one that uses it"
         )
     elif machine.gpu is not None and machine.whisper and machine.whisper.in_use == "CPU":

@@ -125,7 +125,8 @@ def test_an_unused_card_is_told_with_what_would_use_it() -> None:
     """The build flag of its kind, in one command."""
     (line,) = advice(NVIDIA)
     assert line.startswith("RTX 4080 is not used: this whisper.cpp was built without CUDA")
-    assert "GGML_CUDA=1 pip install" in line
+    assert "GGML_CUDA=1 " in line and " pip install --force-reinstall --no-cache-dir --no-binary" in line
+    assert "CMAKE_INSTALL_RPATH='$ORIGIN' CMAKE_BUILD_WITH_INSTALL_RPATH=1" in line
 
 
 def test_nothing_to_gain_is_said_by_silence() -> None:
