@@ -146,8 +146,13 @@ class WorkerPool:
                 idle.pop(0).assign(job)
 
     def put_back(self, job: Job) -> None:
-        """A job's worker was lost: whoever is free takes it next, unless nobody waits for it any more."""
+        """A job's worker was lost: whoever is free takes it next, unless nobody waits for it any more.
+
+        A second decode would go before finals so, and can be done without.
+        """
         self._yielding.discard(job)
+        if job.ticket.kind is Kind.AGAIN:
+            job.fail(Superseded("its worker was lost"))
         if not job.future.done():
             self._queue.put_back(job.ticket, job)
             self.dispatch()

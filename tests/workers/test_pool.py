@@ -310,6 +310,15 @@ async def test_a_second_decode_makes_way_before_a_partial(script: Script, pool_o
     partial.cancel()
 
 
+async def test_a_second_decode_is_not_tried_again(script: Script, pool_of: PoolOf) -> None:
+    """A job whose worker died goes first; this one has a text already, and finals wait."""
+    pool = pool_of(script(crash_on=["w0"]))
+    with pytest.raises(Superseded, match="its worker was lost"):
+        await decoding(pool, 0, ticket=Ticket("a", Kind.AGAIN))
+    assert await words(pool, 1) == "w1"
+    assert pool.restarts == 1
+
+
 async def test_a_final_does_not_stop_a_final(script: Script, pool_of: PoolOf) -> None:
     """Finals wait for their turn."""
     pool = pool_of(script(delay_s=0.1))
