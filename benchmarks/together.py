@@ -154,8 +154,8 @@ def work(way: Way, corpus: Path, clips: Sequence[Clip], share: int) -> Done:
 
 def run(way: Way, options: argparse.Namespace, clips: Sequence[Clip]) -> list[object]:
     """A way's row of the table: all of its processes, run side by side."""
-    command = [sys.executable, "-m", "benchmarks.together", str(options.corpus), "--half", options.half]
-    command += ["--seconds", str(options.seconds), "--way", way.name]
+    command = [sys.executable, "-m", "benchmarks.together", str(options.corpus), "--way", way.name]
+    command += [f"--seconds={options.seconds}", *([f"--half={options.half}"] if options.half else [])]
     with ThreadPoolExecutor(way.processes) as pool:
         runs = list(pool.map(measure, [[*command, "--share", str(share)] for share in range(way.processes)]))
     done = [Done(**json.loads(each.stdout)) for each in runs]
