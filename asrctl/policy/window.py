@@ -13,11 +13,6 @@ FULL_AUDIO_CTX = 1500
 """Encoder positions of Whisper's 30 s window; 50 positions are one second."""
 
 _POSITIONS_PER_S = 50
-_MIN_AUDIO_CTX = 512
-_MIN_SMALL_AUDIO_CTX = 320
-_MARGIN = 128
-_MIN_SECOND_AUDIO_CTX = 1250
-_SECOND_MARGIN = 256
 _MAX_NGRAM = 16
 _SUSPICIOUS_REPEATS = 3
 _CERTAIN_REPEATS = 5
@@ -42,18 +37,26 @@ class Effort(StrEnum):
     LIGHT = "light"
     """For finals of live speech: as little of the encoder. A repetition loop is told of, not decoded again,
     since somebody waits."""
-    AGAIN = "again"
-    """For what ended in a repetition loop with less: more of the encoder at once, and smaller parts if that
-    does not help."""
     NORMAL = "normal"
     """The fitted part of the encoder; what looks wrong is decoded again with more of it."""
+    AGAIN = "again"
+    """For what was a repetition loop with less: more of the encoder at once, and smaller parts if that does
+    not help."""
     THOROUGH = "thorough"
     """The whole encoder at once."""
 
     @property
     def is_checked(self) -> bool:
-        """Whether what was left over at the end is decoded too."""
-        return self in (Effort.LIGHT, Effort.AGAIN, Effort.NORMAL)
+        """Whether repetition loops are noticed, and what was left over at the end is decoded too."""
+        return self in (Effort.LIGHT, Effort.NORMAL, Effort.AGAIN)
+
+
+_LEAST_AND_MARGIN = {
+    Effort.DRAFT: (320, 128),
+    Effort.LIGHT: (320, 128),
+    Effort.NORMAL: (512, 128),
+    Effort.AGAIN: (1250, 256),
+}
 
 
 def audio_context(duration_s: float, effort: Effort = Effort.NORMAL) -> int:
@@ -64,23 +67,14 @@ def audio_context(duration_s: float, effort: Effort = Effort.NORMAL) -> int:
     On 110 clean clips of 1-10 s a minimum of 320 cost a third less CPU at the same error (WER 4.2 against
     4.6 %, tiny.en q8_0); 256 already inserted 25 words that nobody said. 320 cost a fifth less than
     512 on live utterances of LONG A, at WER 4.75 against 4.51 %, and the same on another order of them.
+
+    A second decode does not get all of it: attention takes memory by the square, and a worker keeps what it
+    once took, 22 MB more at 1250 than at 1000, and 27 MB more still at 1500 (tiny.en q8_0, by hand).
     """
     if effort is Effort.THOROUGH:
         return FULL_AUDIO_CTX
-    if effort is Effort.AGAIN:
-        return second_audio_context(duration_s)
-    least = _MIN_AUDIO_CTX if effort is Effort.NORMAL else _MIN_SMALL_AUDIO_CTX
-    return min(FULL_AUDIO_CTX, max(least, math.ceil(_POSITIONS_PER_S * duration_s) + _MARGIN))
-
-
-def second_audio_context(duration_s: float) -> int:
-    """Encoder positions to decode a window again whose first decode went wrong.
-
-    Attention takes memory by the square of it, and a worker keeps what it once took: 22 MB more at 1250 than
-    at 1000, and 27 MB more still at 1500 (tiny.en q8_0, by hand).
-    """
-    positions = math.ceil(_POSITIONS_PER_S * duration_s) + _SECOND_MARGIN
-    return min(FULL_AUDIO_CTX, max(_MIN_SECOND_AUDIO_CTX, positions))
+    least, margin = _LEAST_AND_MARGIN[effort]
+    return min(FULL_AUDIO_CTX, max(least, math.ceil(_POSITIONS_PER_S * duration_s) + margin))
 
 
 def token_budget(duration_s: float) -> int:

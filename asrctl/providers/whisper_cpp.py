@@ -22,7 +22,6 @@ from asrctl.policy.window import (
     audio_context,
     has_loop,
     is_sayable,
-    second_audio_context,
     token_budget,
 )
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
@@ -116,8 +115,8 @@ class WhisperCpp:
 
         Unless it is a draft, a decode that fills its token budget, repeats itself or is unsure throughout is
         done again with more of the encoder and, should it end in a repetition loop there too, in two halves.
-        With LIGHT effort nothing is, and a loop is told of. What a decode leaves over at the end is decoded
-        too.
+        With LIGHT effort only the first is, and a loop is told of. What a decode leaves over at the end is
+        decoded too.
         """
         started = time.perf_counter()
         self._timer = PartTimer()
@@ -173,13 +172,13 @@ class WhisperCpp:
             return self._decode_loop_free(samples, options)
         samples = _long_enough(samples)
         budget = token_budget(len(samples) / SAMPLE_RATE_HZ)
-        audio_ctx, second_ctx = audio_context(duration_s, effort), second_audio_context(duration_s)
+        audio_ctx, second_ctx = audio_context(duration_s, effort), audio_context(duration_s, Effort.AGAIN)
         with self._timer.timed(self._timer.first_or_rest):
             hypothesis = self._decode(samples, options, audio_ctx, budget)
         if effort is Effort.DRAFT:
             return hypothesis
         if self._is_loop(hypothesis, budget):
-            if effort is Effort.LIGHT:
+            if effort is Effort.LIGHT and has_loop(hypothesis.text):  # else words are missing
                 return replace(hypothesis, is_loop=True)
             return self._decode_loop_free(samples, options)
         if effort is Effort.NORMAL and audio_ctx < second_ctx and is_unsure(hypothesis, duration_s):
@@ -197,10 +196,13 @@ class WhisperCpp:
         if is_wordless(samples):
             return Hypothesis((), self._language(options), 0.0)
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        budget = 2 * token_budget(duration_s) + _LOOP_TOKENS
+        audio_ctx, budget = (
+            audio_context(duration_s, Effort.AGAIN),
+            2 * token_budget(duration_s) + _LOOP_TOKENS,
+        )
         part = Part.FALLBACK if Part.AGAIN in self._timer.parts_s else Part.AGAIN
         with self._timer.timed(part):
-            heard = self._decode(_long_enough(samples), options, second_audio_context(duration_s), budget)
+            heard = self._decode(_long_enough(samples), options, audio_ctx, budget)
         is_loop = self._is_loop(heard, budget) and not is_sayable(heard.text.split(), duration_s)
         if not is_loop or len(samples) < LEAST_CUT_SAMPLES:
             return heard

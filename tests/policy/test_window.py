@@ -13,7 +13,6 @@ from asrctl.policy.window import (
     has_loop,
     is_sayable,
     loop_free,
-    second_audio_context,
     token_budget,
     word_without_loop,
 )
@@ -58,14 +57,14 @@ def test_longer_windows_never_get_less(one_s: float, other_s: float) -> None:
 @given(st.floats(0, 30))
 def test_a_second_look_sees_more(duration_s: float) -> None:
     """More than the first of any effort but the greatest, and no more than there is."""
-    second = second_audio_context(duration_s)
+    second = audio_context(duration_s, Effort.AGAIN)
     assert audio_context(duration_s) <= second <= FULL_AUDIO_CTX
     assert audio_context(duration_s) < second or second == FULL_AUDIO_CTX
 
 
 def test_a_second_look_at_a_short_window_is_not_at_everything() -> None:
     """Attention takes memory by the square of it."""
-    assert [second_audio_context(each) for each in (2, 14, 20, 28)] == [1250, 1250, 1256, 1500]
+    assert [audio_context(each, Effort.AGAIN) for each in (2, 14, 20, 28)] == [1250, 1250, 1256, 1500]
 
 
 @pytest.mark.parametrize(("duration_s", "tokens"), [(0, 10), (0.1, 11), (1, 17), (12, 94), (30, 220)])

@@ -242,6 +242,19 @@ def test_live_finals_are_decoded_once(tiny_en: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_live_final_of_more_words_than_expected_is_whole(tiny_en: Path) -> None:
+    """What fills its budget of tokens without repeating itself lacks words, and is decoded again at once."""
+    program = """
+    from asrctl.providers import whisper_cpp
+    said = model.transcribe(speech, DecodeOptions(), bool).text
+    whisper_cpp.token_budget = lambda _: 6
+    light = model.transcribe(speech, DecodeOptions(effort="light"), bool)
+    assert light.text == said and not light.is_loop and "again" in light.parts_s, light
+"""
+    done = run(program, tiny_en)
+    assert done.returncode == 0, done.stderr
+
+
 def test_arrays_of_other_kinds(tiny_en: Path) -> None:
     """Samples need not be contiguous or writable: slices and read-only views give the same words."""
     program = """
