@@ -93,7 +93,8 @@ class ResultWriter:
         if heard and not self.segments and not account.dropped_samples:
             mixed = "; its channels were mixed: if one is noise, try --channel N"
             advice = mixed if mixed_channels > 1 else ""
-            self.warn(f"no speech found in {account.received_samples / SAMPLE_RATE_HZ:.1f} s{advice}")
+            missing = "no words were recognised" if account.speech_samples else "no speech found"
+            self.warn(f"{missing} in {account.received_samples / SAMPLE_RATE_HZ:.1f} s{advice}")
 
     def doubt_language(self, model: str) -> None:
         """Warn if what an English-only model wrote looks as if something else was spoken."""

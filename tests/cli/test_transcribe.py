@@ -300,6 +300,15 @@ def test_hallucinations_in_silence(tiny_en: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
+def test_what_was_decoded_and_has_no_words(tiny_en: Path, tmp_path: Path) -> None:
+    """Where nobody looked for speech, it is not said that there was none."""
+    soundfile.write(tmp_path / "zeros.wav", np.zeros(32_000), 16_000)
+    done = asrctl(["transcribe", str(tmp_path / "zeros.wav"), "--no-vad", "--model", str(tiny_en)])
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no words were recognised in 2.0 s" in done.stderr
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("content", [b"", b"ggml", os.urandom(100_000)], ids=["empty", "magic", "random"])
 def test_bad_weights(content: bytes, tmp_path: Path, speech: Path) -> None:
     """A file that is no model is one clear line and exit code 3."""
