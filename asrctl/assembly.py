@@ -142,7 +142,8 @@ def _prepared(settings: Settings, plugin: Plugin, progress: Progress | None = No
     threads = min(wanted, available_cpus())
     if threads < wanted:  # they wait for each other without sleeping: 999 took minutes for a sentence
         _log.warning("threads: %d instead of %d: no more processors are available", threads, wanted)
-    spec = ModelSpec(plugin.name, found.path, threads, options=plugin.options(setup))
+    parallel = plugin.parallel(setup.settings, threads)
+    spec = ModelSpec(plugin.name, found.path, threads, options=plugin.options(setup), parallel=parallel)
     return Plan(found.name, spec, decode, suited.workers, serving=serving, multilingual=found.multilingual)
 
 

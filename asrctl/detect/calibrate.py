@@ -157,7 +157,9 @@ def measure(candidate: Candidate, store: ModelStore, speech: Speech, deadline_s:
         ModelError: The weights are not there, do not load, or do not understand the sample.
         ProviderError: The recogniser cannot run here, or did not finish in time.
     """
-    spec = ModelSpec(candidate.provider, _weights(candidate, store), candidate.threads)
+    plugin, weights = PROVIDERS[candidate.provider], _weights(candidate, store)
+    parallel = plugin.parallel(plugin.settings(), candidate.threads)
+    spec = ModelSpec(candidate.provider, weights, candidate.threads, parallel=parallel)
     return asyncio.run(_measured_within(candidate, spec, speech, deadline_s))
 
 
@@ -186,7 +188,7 @@ async def _measured(candidate: Candidate, spec: ModelSpec, speech: Speech) -> Me
     async with WorkerPool(spec, options) as pool:
         await pool.wait_ready()
         load_s = time.monotonic() - started
-        seconds = partial(_decode_s, pool, candidate.workers)
+        seconds = partial(_decode_s, pool)
         short_s, long_s = [await seconds(samples, decode) for samples in (speech.short, speech.long)]
         draft_s = await seconds(speech.short, replace(decode, effort=Effort.DRAFT))
         memory_bytes = sum(_resident(pid) for pid in pool.pids())
@@ -194,15 +196,16 @@ async def _measured(candidate: Candidate, spec: ModelSpec, speech: Speech) -> Me
     return Measurement(
         candidate=candidate,
         costs=_costs(speech, short_s, long_s, draft_s),
-        rtf=long_s * SAMPLE_RATE_HZ / len(speech.long) / candidate.workers,
+        rtf=long_s * SAMPLE_RATE_HZ / len(speech.long) / pool.width,
         memory_bytes=memory_bytes,
         load_s=load_s,
         where=where,
+        parallel=spec.parallel,
     )
 
 
-async def _decode_s(pool: WorkerPool, workers: int, samples: Samples, options: DecodeOptions) -> float:
-    """Seconds for one decode with every worker busy at once: the median of all, in the quickest round.
+async def _decode_s(pool: WorkerPool, samples: Samples, options: DecodeOptions) -> float:
+    """Seconds for one decode with every worker as busy as it gets: the median of all, in the quickest round.
 
     What else the machine does makes rounds longer and never shorter: on one that was three quarters
     busy, single decodes of two threads took up to ten times what they take alone.
@@ -211,7 +214,7 @@ async def _decode_s(pool: WorkerPool, workers: int, samples: Samples, options: D
     while len(rounds) < _ROUNDS and sum(rounds) < (_LONG_S if len(rounds) > 1 else _HOPELESS_S):
         decodes = [
             pool.decode(samples, options, Ticket(f"calibration {number}", Kind.FINAL))
-            for number in range(workers)
+            for number in range(pool.width)
         ]
         found = await asyncio.gather(*decodes)
         rounds.append(statistics.median(each.inference_s for each in found))

@@ -119,11 +119,13 @@ class JobQueue(Generic[T]):
         limit."""
         self._entries.append(_Entry(ticket, item, self._clock(), _PUT_BACK))
 
-    def pop(self) -> T | None:
-        """The job to run now, or None if there is none."""
+    def pop(self, fits: Callable[[T], bool] = lambda _: True) -> T | None:
+        """The job to run now; None if there is none, or if it does not fit."""
         if not self._entries:
             return None
         entry = min(self._entries, key=self._rank)
+        if not fits(entry.item):
+            return None
         self._entries.remove(entry)
         if entry.ticket.is_file:
             self._file_turn_s = self._clock()

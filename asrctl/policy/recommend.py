@@ -41,6 +41,7 @@ class Measurement:
         memory_bytes: Resident, of all workers together.
         load_s: Until the model was ready.
         where: The device, as the recogniser calls it.
+        parallel: Windows that each worker decodes at a time.
     """
 
     candidate: Candidate
@@ -49,6 +50,7 @@ class Measurement:
     memory_bytes: int
     load_s: float
     where: str = ""
+    parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,8 @@ def worth_measuring(candidate: Candidate, done: Iterable[Capacity]) -> bool:
 
 def capacity(measurement: Measurement, wish: Wish) -> Capacity:
     """How many sessions a measured candidate sustains."""
-    workers = measurement.candidate.workers
-    return Capacity(measurement, sustained_sessions(measurement.costs, workers, wish.latency_s))
+    at_a_time = measurement.candidate.workers * measurement.parallel
+    return Capacity(measurement, sustained_sessions(measurement.costs, at_a_time, wish.latency_s))
 
 
 def recommend(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self, runtime_checkable
 
 from asrctl.languages import is_open
 from asrctl.policy.window import Effort
@@ -23,9 +23,10 @@ class ModelSpec:
     Attributes:
         provider: Name in the registry, such as "whisper_cpp".
         path: The weights: a ggml file or a CTranslate2 directory.
-        threads: Threads one decode may use, at least 1.
+        threads: Threads a worker may use, at least 1.
         use_gpu: Try the GPU first where the backend has one.
         options: What the provider's settings say of the model, by name.
+        parallel: Windows that a worker decodes at a time, sharing its threads.
     """
 
     provider: str
@@ -33,6 +34,7 @@ class ModelSpec:
     threads: int = 1
     use_gpu: bool = True
     options: tuple[tuple[str, int | str], ...] = ()
+    parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,15 @@ class WindowedModel(Protocol):
 
     def close(self) -> None:
         """Free the weights; the model cannot be used afterwards."""
+        ...
+
+
+@runtime_checkable
+class SharedModel(WindowedModel, Protocol):
+    """A loaded model whose weights serve several threads at a time."""
+
+    def twin(self) -> Self:
+        """Another one with the same weights, for another thread."""
         ...
 
 

@@ -6,18 +6,19 @@ encoder is fitted to them, and what looks wrong is decoded again with all of it 
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import is_open
 from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
 from asrctl.policy.vocabulary import context
-from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, is_sayable
+from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, is_sayable, token_budget
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.halves import LEAST_CUT_SAMPLES, decode_in_halves
 from asrctl.providers.parts import PartTimer
@@ -53,13 +54,20 @@ class FasterWhisper:
                 str(spec.path),
                 device=self._device,
                 compute_type="float16" if self._device == "cuda" else "int8",
-                cpu_threads=spec.threads,
+                cpu_threads=max(1, spec.threads // spec.parallel),
+                num_workers=spec.parallel,
                 local_files_only=True,
             )
         except Exception as error:
             raise ModelError(f"{spec.path}: faster-whisper cannot load it ({error})") from None
         self._multilingual = bool(self._model.model.is_multilingual)
         self._timer = PartTimer()
+
+    def twin(self) -> Self:
+        """Another one with the same weights; see `SharedModel`."""
+        other = copy.copy(self)
+        other._model = copy.copy(self._model)
+        return other
 
     def transcribe(
         self, samples: Samples, options: DecodeOptions, should_abort: Callable[[], bool]
@@ -109,14 +117,14 @@ class FasterWhisper:
         # Drafts need as much here: 320 positions, which do for whisper.cpp, make repetition loops.
         positions = audio_context(duration_s, max(effort, Effort.NORMAL, key=list(Effort).index))
         with self._timer.timed(self._timer.first_or_rest):
-            hypothesis = self._decode(samples, options, should_abort, positions)
-        if effort.is_checked and has_loop(hypothesis.text):
-            if effort is Effort.LIGHT:
+            hypothesis, tokens = self._decode(samples, options, should_abort, positions)
+        if effort.is_checked and (has_loop(hypothesis.text) or tokens >= token_budget(duration_s)):
+            if effort is Effort.LIGHT and has_loop(hypothesis.text):  # else words are missing
                 return replace(hypothesis, is_loop=True)
             return self._decode_loop_free(samples, options, should_abort)
         if effort is Effort.NORMAL and positions < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s):
             with self._timer.timed(Part.AGAIN):
-                again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
+                again, _ = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
             return max(hypothesis, again, key=confidence)
         return hypothesis
 
@@ -125,7 +133,7 @@ class FasterWhisper:
     ) -> Hypothesis:
         """Decode with all of the encoder; where that ends in a repetition loop too, in two halves."""
         with self._timer.timed(Part.AGAIN):
-            again = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
+            again, _ = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
         duration_s = len(samples) / SAMPLE_RATE_HZ
         if len(samples) < LEAST_CUT_SAMPLES or is_sayable(again.text.split(), duration_s):
             return again
@@ -140,17 +148,21 @@ class FasterWhisper:
         options: DecodeOptions,
         should_abort: Callable[[], bool],
         positions: int,
-    ) -> Hypothesis:
+    ) -> tuple[Hypothesis, int]:
+        """What was heard, and in how many tokens; with all of the encoder as long and often as it takes."""
         self._model.positions = positions
-        fallback = {} if positions == FULL_AUDIO_CTX else {"temperature": 0.0}
-        found, info = self._model.transcribe(samples, **self._arguments(options), **fallback)
-        segments = []
+        once: dict[str, Any] = {}
+        if positions < FULL_AUDIO_CTX:
+            once = {"temperature": 0.0, "max_new_tokens": token_budget(len(samples) / SAMPLE_RATE_HZ)}
+        found, info = self._model.transcribe(samples, **self._arguments(options), **once)
+        segments, tokens = [], 0
         for segment in found:
             if should_abort():
                 raise Aborted
+            tokens += len(segment.tokens)
             if segment.text.strip():
                 segments.append(_segment(segment))
-        return Hypothesis(tuple(segments), info.language, 0.0)
+        return Hypothesis(tuple(segments), info.language, 0.0), tokens
 
     def _arguments(self, options: DecodeOptions) -> dict[str, Any]:
         language = None if is_open(options.language) else options.language

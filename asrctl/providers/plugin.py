@@ -131,6 +131,8 @@ class Plugin:
             the others are made of windows, by `load`.
         serving: How streams are served by `listen`; None if it is not to listen, as it is set up.
         options: What its settings say of a model, for `ModelSpec.options`.
+        parallel: Windows that a worker decodes at a time, by its settings and the worker's threads; where
+            that is more than one, `load` gives a `SharedModel`.
         weights: Which weights `load` takes: "ggml", "ctranslate2" or "gguf" from the model store, or "own".
         locate: Finds weights of the kind "own"; raises ModelError.
         takes_windows: Whether one with `start` decodes whole windows as it is set up, as files want it.
@@ -153,6 +155,7 @@ class Plugin:
     listen: Callable[[ModelSpec], ListeningModel] | None = None
     serving: Callable[[Setup], Serving | None] = lambda setup: None
     options: Callable[[Setup], tuple[tuple[str, int | str], ...]] = lambda setup: ()
+    parallel: Callable[[Any, int], int] = lambda settings, threads: 1
     weights: str = ""
     locate: Callable[[Setup], Path] = path_as_given
     start: Callable[[Setup], Recognizer | WindowService] | None = None

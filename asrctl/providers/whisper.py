@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from asrctl.providers.base import ModelSpec, WindowedModel
-from asrctl.providers.plugin import Plugin, missing_package
+from asrctl.providers.plugin import Plugin, missing_package, number
+
+
+@dataclass(frozen=True, slots=True)
+class FasterWhisperSettings:
+    """The section [faster_whisper] of the config file.
+
+    Attributes:
+        parallel: Windows that a worker decodes at a time, on the same weights; they share its threads. 0 for
+            two where it has several: more threads do little for one window.
+    """
+
+    parallel: int = number(0, 0, 64)
+
+    def parallel_on(self, threads: int) -> int:
+        """The same for a worker with so many threads."""
+        return min(self.parallel or 2, threads)
 
 
 def _whisper_cpp(spec: ModelSpec) -> WindowedModel:
@@ -29,8 +47,10 @@ WHISPER_CPP = Plugin(
 FASTER_WHISPER = Plugin(
     name="faster_whisper",
     summary="Whisper through CTranslate2",
+    settings=FasterWhisperSettings,
     missing=lambda setup: missing_package("faster_whisper", 'pip install "asrctl[faster-whisper]"'),
     load=_faster_whisper,
+    parallel=FasterWhisperSettings.parallel_on,
     weights="ctranslate2",
     requires="faster_whisper",
 )

@@ -51,7 +51,7 @@ class Engine:
         self._clock = clock
         self._measures = MEASURES[Level.NORMAL]
         self._pool = options.served_pool
-        self.meter = LoadMeter(options.pool.workers, clock)
+        self.meter = LoadMeter(options.width, clock)
         fallback = self._models.fallback.spec if self._models.fallback else None
         self._switch = ModelSwitch(self._models.main.spec, self._pool, fallback=fallback, standby=standby)
         self.decoder = MeteredDecoder(self._switch, self.meter, options.session_finals)

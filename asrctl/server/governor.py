@@ -15,7 +15,7 @@ class Governor:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._cost = SessionCost(hub.options.pool.workers)
+        self._cost = SessionCost(hub.options.width)
         self._stalled = False
         self._restarts = 0
 

@@ -124,6 +124,11 @@ class ServeOptions:
         return max(1, round((self.window_s + self.hold_s) / _SHORTEST_S))
 
     @property
+    def width(self) -> int:
+        """How many windows are decoded at a time."""
+        return self.pool.workers * self.models.main.spec.parallel
+
+    @property
     def served_pool(self) -> PoolOptions:
         """The pool with the server's deadlines and room for the finals and a partial of each session."""
         room = self.admission.max_sessions * (self.session_finals + 1)

@@ -1,4 +1,4 @@
-"""The worker process: one loaded model, one decode at a time, nothing printed.
+"""The worker process: one loaded model, a decode at a time or several, nothing printed.
 
 Run as `python -P -m asrctl.workers.child`, with frames on standard input and output. Whatever native code
 prints goes to standard error, which the parent keeps for diagnosis. It ends when its input does, so it
@@ -16,26 +16,32 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from asrctl.errors import ModelError
-from asrctl.providers.base import Aborted, ModelSpec, WindowedModel
+from asrctl.providers.base import Aborted, ModelSpec, SharedModel, WindowedModel
 from asrctl.providers.terms import transcribe
 from asrctl.workers import messages
 from asrctl.workers.wire import WireClosed, read_frame, write_frame
 
+_ABORTS_KEPT = 64
+"""The last ones; far more than can run."""
 _LAST_S = 1.0
 """A worker whose parent is gone has so long to end in order."""
 
 
 class Worker:
-    """Reads requests in one thread, so that an abort is seen while the main thread decodes."""
+    """Reads requests in one thread, so that an abort is seen while the main thread decodes, and more threads
+    if the model is to decode several windows at a time."""
 
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self._source = source
         self._sink = sink
         self._jobs: queue.SimpleQueue[messages.Decode | None] = queue.SimpleQueue()
-        self._aborted = -1
+        self._aborted: deque[int] = deque(maxlen=_ABORTS_KEPT)
+        self._writing = threading.Lock()
         self._closing = False
 
     def run(self) -> None:
@@ -62,11 +68,27 @@ class Worker:
         with contextlib.closing(model):
             self._say(messages.Loaded(model.description()))
             threading.Thread(target=self._read, daemon=True, name="reader").start()
-            while (job := self._jobs.get()) is not None:
-                self._say(self._decode(model, job))
+            more = range(first.spec.parallel - 1)
+            twins = [model.twin() for _ in more] if isinstance(model, SharedModel) else []
+            others = [threading.Thread(target=self._work_apart, args=(twin,)) for twin in twins]
+            for other in others:
+                other.start()
+            self._work(model)
+            for other in others:
+                other.join()
+
+    def _work(self, model: WindowedModel) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._say(self._decode(model, job))
+        self._jobs.put(None)
+
+    def _work_apart(self, model: WindowedModel) -> None:
+        with _ended_with_the_process():
+            self._work(model)
 
     def _say(self, reply: messages.Reply) -> None:
-        write_frame(self._sink, messages.header_of(reply))
+        with self._writing:
+            write_frame(self._sink, messages.header_of(reply))
 
     def _read(self) -> None:
         with contextlib.suppress(WireClosed):
@@ -79,7 +101,7 @@ class Worker:
 
     def _take(self, request: messages.Request) -> None:
         if isinstance(request, messages.Abort):
-            self._aborted = request.id
+            self._aborted.append(request.id)
         elif isinstance(request, messages.Decode):
             self._jobs.put(request)
         else:
@@ -87,7 +109,7 @@ class Worker:
 
     def _decode(self, model: WindowedModel, job: messages.Decode) -> messages.Reply:
         def should_abort() -> bool:
-            return self._closing or self._aborted == job.id
+            return self._closing or job.id in self._aborted
 
         try:
             hypothesis = transcribe(model, job.samples, job.options, should_abort)
@@ -112,17 +134,22 @@ def main() -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)  # the parent ends it by closing the pipe
     sink = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    code = 0
-    try:
+    with _ended_with_the_process():
         Worker(os.fdopen(0, "rb", buffering=0, closefd=False), sink).run()
+    os._exit(0)  # the binding's static objects crash in the interpreter's own shutdown
+
+
+@contextlib.contextmanager
+def _ended_with_the_process() -> Iterator[None]:
+    """The process goes on only if nothing is raised in here, whatever the thread."""
+    try:
+        yield
     except WireClosed:
-        pass
+        os._exit(0)
     except BaseException:
         traceback.print_exc()
-        code = 1
-    finally:
         sys.stderr.flush()
-        os._exit(code)  # the binding's static objects crash in the interpreter's own shutdown
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class WorkerPool:
     @property
     def width(self) -> int:
         """How many windows are decoded at a time."""
-        return len(self.slots)
+        return len(self.slots) * self.spec.parallel
 
     @property
     def restarts(self) -> int:
@@ -139,11 +139,14 @@ class WorkerPool:
     # What the slots call.
 
     def dispatch(self) -> None:
-        """Give waiting jobs to idle workers."""
-        idle = [slot for slot in self.slots if slot.is_idle]
-        while idle and (job := self._queue.pop()) is not None:
+        """Give waiting jobs to workers that have room, the least busy first."""
+        while (slot := self._with_room()) is not None and (job := self._queue.pop(slot.takes)) is not None:
             if not job.future.done():
-                idle.pop(0).assign(job)
+                slot.assign(job)
+
+    def _with_room(self) -> Slot | None:
+        able = (slot for slot in self.slots if slot.has_room)
+        return min(able, key=lambda slot: len(slot.jobs), default=None)
 
     def put_back(self, job: Job) -> None:
         """A job's worker was lost: whoever is free takes it next, unless nobody waits for it any more.
@@ -176,7 +179,7 @@ class WorkerPool:
     def _make_way(self, ticket: Ticket) -> None:
         """For a live final which no worker is free for, stop a running window of a file, which is decoded
         again later, or else a second decode, or else the youngest running partial."""
-        if ticket.kind is Kind.PARTIAL or ticket.is_file or any(slot.is_idle for slot in self.slots):
+        if ticket.kind is Kind.PARTIAL or ticket.is_file or self._with_room() is not None:
             return
         if self._yield_file() or ticket.kind is Kind.AGAIN:
             return
@@ -189,14 +192,13 @@ class WorkerPool:
     def _yield_file(self) -> bool:
         """Put a running window of a file back, unless it is time that one of them gets done."""
         due_s = time.monotonic() - self._file_turn_s
-        for slot in self.slots:
-            job = slot.job
-            if job is None or slot.worker is None or job.future.done() or not job.ticket.is_file:
+        for slot, job in self._at_work():
+            if not job.ticket.is_file or job in self._yielding:
                 continue
-            if job in self._yielding or max(job.asked_s, self._file_done_s) <= due_s:
+            if max(job.asked_s, self._file_done_s) <= due_s:
                 continue
             self._yielding.add(job)
-            slot.worker.abort(job.number)
+            slot.abort(job)
             return True
         return False
 
@@ -209,14 +211,17 @@ class WorkerPool:
 
     def _running(self) -> list[Job]:
         """Jobs that are being decoded and that somebody waits for."""
-        return [slot.job for slot in self.slots if slot.job is not None and not slot.job.future.done()]
+        return [job for _, job in self._at_work()]
+
+    def _at_work(self) -> list[tuple[Slot, Job]]:
+        return [(slot, job) for slot in self.slots for job in slot.jobs if not job.future.done()]
 
     def _withdraw(self, job: Job) -> None:
         """Nobody waits for a job any more: take it out, or have its worker give it up."""
         self._queue.remove(job)
         for slot in self.slots:
-            if slot.job is job and slot.worker is not None:
-                slot.worker.abort(job.number)
+            if job in slot.jobs:
+                slot.abort(job)
 
     def _fail_all(self, failure: AsrctlError) -> None:
         for job in [*self._queue.clear(), *self._running()]:

@@ -26,6 +26,8 @@ _REAP_S = 5.0
 _LOOK_S = 1.0
 """How often it is seen whether a process was stopped; at the second time in a row it is ended. At the first
 it may be about to go on, as after Ctrl-Z and `fg`."""
+_LOADING = -1
+"""Stands for the number of what has none."""
 _PIPE_BYTES = 1 << 20
 """Room for 16 s of audio, so that the parent writes a window at once and need not wait for the worker."""
 
@@ -50,7 +52,7 @@ class _Process(Protocol):
 
 
 class WorkerProcess:
-    """One child with one loaded model. One load or decode at a time; belongs to the event loop's thread."""
+    """One child with one loaded model; belongs to the event loop's thread."""
 
     def __init__(
         self,
@@ -63,8 +65,9 @@ class WorkerProcess:
         self._process = process
         self._stdin = stdin
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES_KEPT)
-        self._reply: asyncio.Future[messages.Reply | None] | None = None
-        self._patience_s = math.inf
+        self._replies: dict[int, asyncio.Future[messages.Reply | None]] = {}
+        """What is waited for, by the number of the decode."""
+        self._patience_s: dict[int, float] = {}
         self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the process sends nothing more."""
         _widen(stdin)
@@ -123,7 +126,7 @@ class WorkerProcess:
             WorkerCrashed: The process died; perhaps the weights crash the loader.
             WorkerTimeout: It took longer than `deadline_s`.
         """
-        reply = await self._ask(messages.Load(spec, streams), b"", deadline_s)
+        reply = await self._ask(_LOADING, messages.Load(spec, streams), b"", deadline_s)
         if isinstance(reply, messages.LoadFailed):
             raise (ModelError if reply.is_model else ProviderError)(reply.message)
         if not isinstance(reply, messages.Loaded):
@@ -138,10 +141,10 @@ class WorkerProcess:
         deadline_s: float,
         patience_s: float = math.inf,
     ) -> Hypothesis:
-        """Decode one window.
+        """Decode one window, beside others if the model decodes several at a time.
 
         Args:
-            number: What `abort` names.
+            number: What `abort` names; no other decode that runs has it.
             samples: Shape (n,), contiguous float32 at 16 kHz; left unchanged meanwhile.
             options: How to decode.
             deadline_s: Seconds after which the worker is killed, writing and reading included.
@@ -153,15 +156,13 @@ class WorkerProcess:
             WorkerCrashed: The process died.
             WorkerTimeout: It took longer than `deadline_s`.
         """
-        self._patience_s = patience_s
+        self._patience_s[number] = patience_s
+        request = messages.Decode(number, options, samples)
         try:
-            reply = await self._ask(messages.Decode(number, options, samples), samples.tobytes(), deadline_s)
+            reply = await self._ask(number, request, samples.tobytes(), deadline_s)
         finally:
-            self._patience_s = math.inf
-        if (
-            not isinstance(reply, messages.Decoded | messages.Refused | messages.Stopped)
-            or reply.id != number
-        ):
+            del self._patience_s[number]
+        if not isinstance(reply, messages.Decoded | messages.Refused | messages.Stopped):
             raise await self._broken(f"it answered decode {number} with {reply}"[:200])
         if isinstance(reply, messages.Stopped):
             raise AbortedByCaller
@@ -208,9 +209,12 @@ class WorkerProcess:
                 await self._process.wait()
                 await self._stdin.wait_closed()  # Python 3.11.2 logs an error that nobody asks for
 
-    async def _ask(self, request: messages.Request, payload: bytes, deadline_s: float) -> messages.Reply:
-        assert self._reply is None, "one request at a time"
-        self._reply = asyncio.get_running_loop().create_future()
+    async def _ask(
+        self, number: int, request: messages.Request, payload: bytes, deadline_s: float
+    ) -> messages.Reply:
+        assert number not in self._replies, "one request at a time of each number"
+        awaited: asyncio.Future[messages.Reply | None] = asyncio.get_running_loop().create_future()
+        self._replies[number] = awaited
         try:
             async with asyncio.timeout(deadline_s):
                 if self.exited.done():
@@ -218,14 +222,14 @@ class WorkerProcess:
                 self._stdin.write(pack(messages.header_of(request), len(payload)))
                 self._stdin.write(payload)
                 await self._stdin.drain()
-                reply = await self._reply
+                reply = await awaited
         except TimeoutError:
             self.kill()
             raise WorkerTimeout(f"the worker did not answer within {deadline_s:.0f} s") from None
         except (WireClosed, OSError):
             raise WorkerCrashed(await self.exit_reason()) from None
         finally:
-            self._reply = None
+            del self._replies[number]
         if reply is None:
             raise WorkerCrashed(await self.exit_reason())
         return reply
@@ -239,17 +243,19 @@ class WorkerProcess:
         except WireClosed:
             if not stdout.at_eof():
                 self.kill()  # after a frame that is none, nothing it says can be trusted
-            if self._reply is not None and not self._reply.done():
-                self._reply.set_result(None)
+            for awaited in self._replies.values():
+                if not awaited.done():
+                    awaited.set_result(None)
         finally:
             if not self.exited.done():
                 self.exited.set_result(None)
 
     def _pass_on(self, reply: messages.Message) -> None:
         """Give a reply to whoever asked. Raises WireClosed if nobody did."""
-        if self._reply is None or self._reply.done():
+        awaited = self._replies.get(getattr(reply, "id", _LOADING))
+        if awaited is None or awaited.done():
             raise WireClosed("a reply that nobody asked for")
-        self._reply.set_result(reply)  # type: ignore[arg-type]
+        awaited.set_result(reply)  # type: ignore[arg-type]
 
     async def _keep(self, stderr: asyncio.StreamReader) -> None:
         while True:
@@ -271,8 +277,9 @@ class WorkerProcess:
                 self._stderr.append("it was stopped")
                 self.kill()
             was_stopped = is_stopped
-            self._patience_s -= _LOOK_S
-            if self._patience_s <= 0:
+            for number in self._patience_s:
+                self._patience_s[number] -= _LOOK_S
+            if any(left_s <= 0 for left_s in self._patience_s.values()):
                 self._stderr.append("it hung")
                 self.kill()
 

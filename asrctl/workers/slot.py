@@ -1,10 +1,11 @@
-"""One place in the pool: a task that keeps a worker process alive and gives it jobs."""
+"""One place in the pool: a task that keeps a worker process alive, and one for each job that runs on it."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,10 @@ _RETRY_GROWTH = 32.0
 """A model that failed is tried again ever more rarely, at last after so many times the first wait."""
 
 
+_Lost = tuple[Job, WorkerCrashed | WorkerTimeout]
+"""A job whose worker was lost, and how."""
+
+
 class Slot:
     """Starts a worker, runs jobs on it, and starts another whenever it is lost."""
 
@@ -52,14 +57,13 @@ class Slot:
         self._first_spec = spec
         self._fallback = fallback
         self._options = options
-        self._turn: asyncio.Future[Job] | None = None
+        self._running: dict[Job, asyncio.Task[_Lost | None]] = {}
+        self._is_open = False
         self._early_deaths = 0
         self._pace: float | None = None
         self.spec = spec
         self.state = SlotState.LOADING
         self.worker: WorkerProcess | None = None
-        self.job: Job | None = None
-        """What is being decoded."""
         self.description = ""
         self.load_s = 0.0
         self.warm_up_s = 0.0
@@ -71,15 +75,32 @@ class Slot:
         return self.state in (SlotState.READY, SlotState.FAILED, SlotState.CLOSED)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether it can take a job."""
-        return self._turn is not None and not self._turn.done()
+    def jobs(self) -> Collection[Job]:
+        """What is being decoded."""
+        return self._running.keys()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more job can run."""
+        is_up = self._is_open and self.worker is not None and not self.worker.exited.done()
+        is_full = len(self._running) >= self.spec.parallel or any(job.attempts > 1 for job in self._running)
+        return is_up and not is_full
+
+    def takes(self, job: Job) -> bool:
+        """Whether this job may run beside those that do: one whose worker was lost runs by itself, since it
+        may be the reason."""
+        return not (job.attempts and self._running)
 
     def assign(self, job: Job) -> None:
-        """Give it a job; it must be idle."""
-        assert self._turn is not None
-        self.job = job
-        self._turn.set_result(job)
+        """Give it a job that it takes; it must have room."""
+        assert self.worker is not None
+        job.attempts += 1
+        self._running[job] = asyncio.create_task(self._do(self.worker, job), name="decode")
+
+    def abort(self, job: Job) -> None:
+        """Have a job given up that is being decoded."""
+        if self.worker is not None:
+            self.worker.abort(job.number)
 
     async def run(self) -> None:
         """The slot's task, until it is cancelled."""
@@ -184,56 +205,54 @@ class Slot:
     # Decoding
 
     async def _serve(self, worker: WorkerProcess) -> None:
-        """Run jobs on a worker until it is lost."""
+        """Have jobs run on a worker until it is lost."""
         ready_s = time.monotonic()
+        self._is_open = True
+        self._become(SlotState.READY)
+        self._pool.dispatch()
         try:
-            while True:
-                self._turn = asyncio.get_running_loop().create_future()
-                self._become(SlotState.READY)
-                self._pool.dispatch()
-                await asyncio.wait((self._turn, worker.exited), return_when=asyncio.FIRST_COMPLETED)
-                if not self._turn.done():
-                    break  # it died while it had nothing to do
-                if not await self._do(worker, self._turn.result()):
-                    return
-                self._early_deaths = 0
+            await worker.exited
+            lost = [loss for task in list(self._running.values()) if (loss := await task) is not None]
+            self._running.clear()
+            self._is_open = False
+            self.restarts += 1
+            self._become(SlotState.LOADING)
+            self._try_again(lost)
         finally:
-            self._turn = None
+            self._is_open = False
+            for task in self._running.values():
+                task.cancel()
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
+            self._running.clear()
             await self._discard(worker)
-        self.restarts += 1
-        self._become(SlotState.LOADING)
-        if time.monotonic() - ready_s < _LONGEST_WAIT_S:  # do not start one after the other as fast as may be
+        if not lost and time.monotonic() - ready_s < _LONGEST_WAIT_S:
+            # Do not start one after the other as fast as may be.
             await asyncio.sleep(min(_FIRST_WAIT_S * 2**self._early_deaths, _LONGEST_WAIT_S))
             self._early_deaths += 1
 
-    async def _do(self, worker: WorkerProcess, job: Job) -> bool:
-        """Run one job; False if the worker was lost with it."""
+    async def _do(self, worker: WorkerProcess, job: Job) -> _Lost | None:
+        """Run one job and answer it, unless the worker was lost with it: then, how."""
         deadline_s = self._options.job_deadline_s
         deadline_s += self._options.deadline_factor * len(job.samples) / SAMPLE_RATE_HZ
-        patience_s = math.inf if job.attempts else self._patience_s(len(job.samples))
+        patience_s = math.inf if job.attempts > 1 else self._patience_s(len(job.samples))
         started_s = time.monotonic()
         try:
-            if job.future.done():  # it was aborted between its assignment and now
-                return True
-            job.attempts += 1
-            hypothesis = await worker.decode(job.number, job.samples, job.options, deadline_s, patience_s)
-            self._learn(time.monotonic() - started_s, len(job.samples))
+            if not job.future.done():  # else it was aborted between its assignment and now
+                hypothesis = await worker.decode(job.number, job.samples, job.options, deadline_s, patience_s)
+                self._learn(time.monotonic() - started_s, len(job.samples))
+                self._pool.inference_s += hypothesis.inference_s
+                job.succeed(hypothesis)
         except AbortedByCaller:
             self._pool.gave_way(job)
-            return True
         except DecodeError as error:
             job.fail(error)
-            return True
         except (WorkerCrashed, WorkerTimeout) as error:
-            self.job = None
-            self._lost(job, error)
-            return False
-        finally:
-            self.job = None
-            self._pool.notify()
-        self._pool.inference_s += hypothesis.inference_s
-        job.succeed(hypothesis)
-        return True
+            return job, error
+        del self._running[job]
+        self._early_deaths = 0
+        self._pool.notify()
+        self._pool.dispatch()
+        return None
 
     def _patience_s(self, samples: int) -> float:
         """How long the worker may take for so much audio, by what it has taken so far."""
@@ -245,18 +264,17 @@ class Slot:
         """Keep the slowest pace: seconds for each second of audio, or for less than that."""
         self._pace = max(self._pace or 0.0, took_s / max(1.0, samples / SAMPLE_RATE_HZ))
 
-    def _lost(self, job: Job, error: WorkerCrashed | WorkerTimeout) -> None:
-        """Try a lost job again; when it keeps failing, on the fallback; then say that it failed."""
-        self.restarts += 1
-        self._turn = None
-        self._become(SlotState.LOADING)
-        exhausted = job.attempts >= self._options.attempts
-        if exhausted and self._fallback is not None and self.spec != self._fallback:
-            self.spec, job.attempts, exhausted = self._fallback, 1, False
-        if exhausted:
-            job.fail(type(error)(f"gave up after {job.attempts} attempts: {error}"))
-        else:
-            self._pool.put_back(job)
+    def _try_again(self, lost: Sequence[_Lost]) -> None:
+        """Put lost jobs back; when they keep failing, for the fallback; then say that they failed."""
+        other = self._fallback if self.spec != self._fallback else None
+        for job, error in lost:
+            exhausted = job.attempts >= self._options.attempts
+            if exhausted and other is not None:
+                self.spec, job.attempts, exhausted = other, 1, False
+            if exhausted:
+                job.fail(type(error)(f"gave up after {job.attempts} attempts: {error}"))
+            else:
+                self._pool.put_back(job)
 
     def _become(self, state: SlotState, failure: AsrctlError | None = None) -> None:
         self.state = state

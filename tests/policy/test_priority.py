@@ -69,6 +69,17 @@ def test_oldest_first() -> None:
     assert drained(queue) == list("01234")
 
 
+def test_only_what_fits_is_taken() -> None:
+    """What comes next and does not fit keeps its place, and what is behind it waits with it."""
+    queue = queue_of()
+    for name in ("long", "short"):
+        queue.push(final(name), name)
+    assert queue.pop(lambda name: name == "short") is None
+    assert queue.pop(lambda name: name == "long") == "long"
+    assert drained(queue) == ["short"]
+    assert queue.pop(lambda _: True) is None
+
+
 def test_fair_between_sessions() -> None:
     """A session with much to do does not keep the others waiting: they take turns."""
     queue = queue_of()

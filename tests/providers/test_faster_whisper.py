@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,14 @@ import pytest
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
 from asrctl.errors import ModelError
 from asrctl.models.store import ModelStore
-from asrctl.policy.window import Effort
+from asrctl.policy.window import FULL_AUDIO_CTX, Effort, token_budget
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.parts import PartTimer
 from asrctl.providers.registry import is_installed
+from asrctl.providers.whisper import FasterWhisperSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples, Segment
 from asrctl.workers.options import PoolOptions
+from asrctl.workers.pool import WorkerPool
 from tests.workers.blocking import BlockingPool
 
 pytestmark = [
@@ -114,10 +117,10 @@ def test_a_loop_that_stays_is_decoded_in_halves(monkeypatch: pytest.MonkeyPatch)
     model._timer = PartTimer()
     said = "I have to go to the next slide please check for this "
 
-    def decode(_: object, samples: Samples, *more: object) -> Hypothesis:
+    def decode(_: object, samples: Samples, *more: object) -> tuple[Hypothesis, int]:
         lengths_s.append(len(samples) / SAMPLE_RATE_HZ)
         text = said * (1 if lengths_s[-1] < 4 else 9)
-        return Hypothesis((Segment(0.0, lengths_s[-1], text.strip(), 0.9),), "en", 0.0)
+        return Hypothesis((Segment(0.0, lengths_s[-1], text.strip(), 0.9),), "en", 0.0), 0
 
     monkeypatch.setattr(FasterWhisper, "_decode", decode)
     samples = np.zeros(6 * SAMPLE_RATE_HZ, np.float32)
@@ -129,3 +132,68 @@ def test_a_loop_that_stays_is_decoded_in_halves(monkeypatch: pytest.MonkeyPatch)
         heard = model._decode_fitted(samples, GREEDY, effort, bool)
         assert lengths_s[:whole] == [6.0] * whole and max(lengths_s[whole:]) < 4
         assert heard.text == " ".join([said.strip()] * (len(lengths_s) - whole))
+
+
+def test_a_decode_that_fills_its_budget_lacks_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speech of more tokens than usual is decoded again without a bound, also where somebody waits for it."""
+    from asrctl.providers.faster_whisper import FasterWhisper
+
+    model, positions = FasterWhisper.__new__(FasterWhisper), list[int]()
+    model._multilingual, model._timer = False, PartTimer()
+
+    def decode(_: object, samples: Samples, *more: object) -> tuple[Hypothesis, int]:
+        assert isinstance(more[2], int)
+        positions.append(more[2])
+        text = "and so on" if len(positions) > 1 else "and"
+        return Hypothesis((Segment(0.0, 6.0, text, 0.9),), "en", 0.0), token_budget(6.0)
+
+    monkeypatch.setattr(FasterWhisper, "_decode", decode)
+    samples = np.zeros(6 * SAMPLE_RATE_HZ, np.float32)
+    heard = model.transcribe(samples, replace(GREEDY, effort=Effort.LIGHT), bool)
+    assert heard.text == "and so on" and positions == [512, FULL_AUDIO_CTX]
+
+
+def test_no_more_is_decoded_than_can_be_said(store: ModelStore) -> None:
+    """What is decoded once has the window's budget of tokens."""
+    from asrctl.providers.faster_whisper import FasterWhisper
+
+    model, asked = FasterWhisper(ModelSpec("faster_whisper", store.ct2_directory("tiny.en"))), list[int]()
+    generate = model._model.model.generate
+
+    class Counting:
+        """CTranslate2's model, watched."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(generate.__self__, name)
+
+        def generate(self, *given: object, max_length: int, **more: object) -> object:
+            asked.append(max_length)
+            return generate(*given, max_length=max_length, **more)
+
+    model._model.model = Counting()
+    assert keys(model.transcribe(sample_speech(), GREEDY, bool).text) == keys(SAMPLE_TEXT)
+    assert asked == [1 + token_budget(len(sample_speech()) / SAMPLE_RATE_HZ)]
+
+
+def test_several_windows_at_a_time(store: ModelStore) -> None:
+    """On the same weights, each as by itself, whatever its length and options."""
+    spec = ModelSpec("faster_whisper", store.ct2_directory("tiny.en"), threads=2, use_gpu=False, parallel=2)
+    once = sample_speech()
+    later = np.concatenate([np.zeros(2 * SAMPLE_RATE_HZ, np.float32), once])
+    words = replace(GREEDY, word_timestamps=True, beam_size=2)
+    jobs = [(once, GREEDY), (later, words), (np.zeros(16_000, np.float32), GREEDY), (later, GREEDY)] * 3
+
+    async def both() -> tuple[list[Hypothesis], list[Hypothesis]]:
+        async with WorkerPool(spec, PoolOptions(attempts=1)) as pool:
+            alone = [await pool.decode(*job) for job in jobs]
+            return alone, await asyncio.gather(*(pool.decode(*job) for job in jobs))
+
+    alone, together = asyncio.run(both())
+    assert [each.segments for each in together] == [each.segments for each in alone]
+    assert keys(together[1].text) == keys(SAMPLE_TEXT)
+
+
+@pytest.mark.parametrize(("settings", "threads", "at_a_time"), [(0, 1, 1), (0, 2, 2), (0, 8, 2), (6, 4, 4)])
+def test_how_many_windows_at_a_time(settings: int, threads: int, at_a_time: int) -> None:
+    """What is set, or else two, and no more than the worker has threads."""
+    assert FasterWhisperSettings(settings).parallel_on(threads) == at_a_time

@@ -174,11 +174,11 @@ def test_abort(pool: BlockingPool) -> None:
         options = replace(GREEDY, effort=Effort.THOROUGH, beam_size=8)
         task = asyncio.create_task(pool.pool.decode(lasting(29.9), options))
         async with asyncio.timeout(PATIENCE_S):
-            while pool.pool.slots[0].job is None:
+            while not pool.pool.slots[0].jobs:
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait([task])
-            while pool.pool.slots[0].job is not None:
+            while pool.pool.slots[0].jobs:
                 await asyncio.sleep(0.01)
 
     started_s = time.monotonic()

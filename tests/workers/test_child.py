@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,29 @@ def test_a_worker_does_without_asyncio() -> None:
     code = "import asrctl.workers.child, sys; print('asyncio' in sys.modules)"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_bug_in_another_thread_ends_the_worker() -> None:
+    """Where several windows are decoded at a time, none is left without an answer."""
+    code = """
+import sys
+from asrctl.workers import child
+class Model:
+    def description(self): return "two"
+    def close(self): pass
+    def twin(self): return self
+    def transcribe(self, *_): sys.exit("a bug")
+child._load = lambda spec: Model()
+child.main()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        write_frame(process.stdin, header_of(Load(replace(SPEC, parallel=2))))
+        process.stdin.flush()
+        assert read_frame(process.stdout)[0]["type"] == "Loaded"
+        write_frame(process.stdin, header_of(Decode(1, DecodeOptions(), SAMPLES)), bytes(4))
+        process.stdin.flush()
+        assert process.wait(PATIENCE_S) == 1
+        assert b"SystemExit: a bug" in process.stderr.read()

@@ -55,7 +55,7 @@ async def words(pool: WorkerPool, *numbers: int) -> str:
 
 def at_work(pool: WorkerPool) -> bool:
     """Whether all workers have a job."""
-    return all(slot.job is not None for slot in pool.slots)
+    return all(slot.jobs for slot in pool.slots)
 
 
 async def outcome(task: asyncio.Task[Hypothesis]) -> str:
@@ -271,7 +271,7 @@ async def test_the_youngest_partial_makes_way(script: Script, pool_of: PoolOf) -
     pool = pool_of(script(hang_on=["w0", "w1", "w2"]), workers=2)
     await pool.wait_ready()
     older = decoding(pool, 0, ticket=Ticket("a", Kind.PARTIAL))
-    await until(lambda: any(slot.job for slot in pool.slots))
+    await until(lambda: any(slot.jobs for slot in pool.slots))
     younger = decoding(pool, 1, ticket=Ticket("b", Kind.PARTIAL))
     await until(lambda: at_work(pool))
     assert await words(pool, 5) == "w5"
@@ -296,7 +296,7 @@ async def test_a_second_decode_makes_way_before_a_partial(script: Script, pool_o
     pool = pool_of(script(hang_on=["w0", "w1"]), workers=2)
     await pool.wait_ready()
     again = decoding(pool, 0, ticket=Ticket("a", Kind.AGAIN))
-    await until(lambda: any(slot.job for slot in pool.slots))
+    await until(lambda: any(slot.jobs for slot in pool.slots))
     partial = decoding(pool, 1, ticket=Ticket("b", Kind.PARTIAL))
     await until(lambda: at_work(pool))
     another = decoding(pool, 2, ticket=Ticket("c", Kind.AGAIN))
@@ -333,7 +333,7 @@ async def test_a_partial_is_left_alone_where_a_worker_is_free(script: Script, po
     pool = pool_of(script(delay_s=0.3), workers=2)
     await pool.wait_ready()
     partial = decoding(pool, 0, ticket=Ticket("a", Kind.PARTIAL))
-    await until(lambda: any(slot.job for slot in pool.slots))
+    await until(lambda: any(slot.jobs for slot in pool.slots))
     assert await words(pool, 1) == "w1"
     assert await outcome(partial) == "w0"
 
@@ -731,7 +731,7 @@ async def test_now_and_then_a_window_of_a_file_is_let(script: Script, pool_of: P
     started_s, count = time.monotonic(), 0
     while len(done_s) < 2:
         await until(
-            lambda: len(done_s) == 2 or any(slot.job and slot.job.ticket is FILE for slot in pool.slots)
+            lambda: len(done_s) == 2 or any(job.ticket is FILE for slot in pool.slots for job in slot.jobs)
         )
         if len(done_s) < 2:
             count += 1
@@ -751,7 +751,7 @@ async def test_a_window_that_made_way_may_be_given_up(script: Script, pool_of: P
     await asyncio.sleep(0)
     window.cancel()
     assert await outcome(live) == "w1"
-    await until(lambda: all(slot.is_idle for slot in pool.slots))
+    await until(lambda: all(slot.has_room for slot in pool.slots))
     assert window.cancelled()
     assert pool.inference_s < 0.6
 
@@ -784,3 +784,93 @@ async def test_closing_a_worker_can_be_cancelled_at_its_very_end(monkeypatch: py
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing
+
+
+async def test_a_worker_decodes_several_windows_at_a_time(script: Script, pool_of: PoolOf) -> None:
+    """As many as its model may, each answered as soon as it is done; more of them wait."""
+    pool = pool_of(script(parallel=2, hang_on=["w0"]), workers=2)
+    assert pool.width == 4
+    await pool.wait_ready()
+    hanging = [decoding(pool, 0) for _ in range(3)]
+    await until(lambda: sorted(len(slot.jobs) for slot in pool.slots) == [1, 2])
+    assert [await outcome(decoding(pool, number)) for number in (1, 2)] == ["w1", "w2"]
+    hanging.append(decoding(pool, 0))
+    await until(lambda: all(len(slot.jobs) == 2 for slot in pool.slots))
+    waiting = decoding(pool, 3)
+    await asyncio.sleep(0)
+    assert len(pool._queue) == 1
+    hanging[0].cancel()
+    assert await outcome(waiting) == "w3"
+    for task in hanging:
+        task.cancel()
+
+
+async def test_windows_that_ran_beside_one_that_kills_are_decoded(script: Script, pool_of: PoolOf) -> None:
+    """All that ran are tried again, each by itself: only the one to blame fails, after its attempts."""
+    pool = pool_of(script(parallel=4, crash_on=["w2"], delay_s=0.2), attempts=3)
+    await pool.wait_ready()
+    tasks = [decoding(pool, number) for number in (0, 1, 3, 2, 4, 5)]
+    crowds = []
+    while not all(task.done() for task in tasks):
+        jobs = pool.slots[0].jobs
+        crowds += [len(jobs)] * any(job.attempts > 1 for job in jobs)
+        await asyncio.sleep(0)
+    with pytest.raises(WorkerCrashed, match="gave up after 3 attempts"):
+        await tasks[3]
+    assert [await outcome(task) for task in (*tasks[:3], *tasks[4:])] == ["w0", "w1", "w3", "w4", "w5"]
+    assert pool.restarts == 3
+    assert set(crowds) == {1}
+
+
+async def test_one_of_several_windows_hangs(script: Script, pool_of: PoolOf) -> None:
+    """Its deadline ends the worker; what ran beside it is decoded, and it fails as a time-out."""
+    spec = script(parallel=2, hang_on=["w2"])
+    pool = pool_of(spec, job_deadline_s=1.0, deadline_factor=0.0, attempts=2)
+    await pool.wait_ready()
+    hanging, beside = decoding(pool, 2), decoding(pool, 2, 3)
+    await until(lambda: len(pool.slots[0].jobs) == 2)
+    waiting = decoding(pool, 4)
+    for doomed in (hanging, beside):
+        with pytest.raises(WorkerTimeout):
+            await outcome(doomed)
+    assert await outcome(waiting) == "w4"
+    assert pool.restarts == 3
+
+
+async def test_one_of_several_windows_is_given_up(script: Script, pool_of: PoolOf) -> None:
+    """Nobody else notices."""
+    pool = pool_of(script(parallel=2, hang_on=["w2"], delay_s=0.2))
+    await pool.wait_ready()
+    given_up, kept = decoding(pool, 2), decoding(pool, 3)
+    await until(lambda: len(pool.slots[0].jobs) == 2)
+    given_up.cancel()
+    assert await outcome(kept) == "w3"
+    await until(lambda: not pool.slots[0].jobs)
+    assert pool.restarts == 0
+
+
+async def test_a_live_final_stops_one_window_of_a_file(script: Script, pool_of: PoolOf) -> None:
+    """The other one goes on."""
+    pool = pool_of(script(parallel=2, delay_s=0.4))
+    await pool.wait_ready()
+    windows = [decoding(pool, number, ticket=FILE) for number in (0, 1)]
+    await until(lambda: len(pool.slots[0].jobs) == 2)
+    order = []
+    live = decoding(pool, 9, ticket=Ticket("live", Kind.FINAL))
+    for task in (*windows, live):
+        task.add_done_callback(lambda task: order.append(task.result().text))
+    await asyncio.gather(*windows, live)
+    assert sorted(order[:2]) in (["w0", "w9"], ["w1", "w9"])
+
+
+async def test_closing_ends_all_that_runs(script: Script, pool_of: PoolOf) -> None:
+    """Whoever waits for one of several windows hears of it."""
+    pool = pool_of(script(parallel=2, hang_on=["w0"]))
+    await pool.wait_ready()
+    tasks = [decoding(pool, 0) for _ in range(3)]
+    await until(lambda: len(pool.slots[0].jobs) == 2)
+    await pool.close()
+    for task in tasks:
+        with pytest.raises(ProviderError, match="was closed"):
+            await outcome(task)
+    assert not pool.pids()

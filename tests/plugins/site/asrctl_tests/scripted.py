@@ -20,7 +20,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
@@ -74,6 +74,10 @@ class Scripted:
             confidence = 1.0 if sure else 0.5
             segments = (Segment(words[0].start_s, words[-1].end_s, text, confidence, tuple(words)),)
         return Hypothesis(segments, options.language, time.perf_counter() - started)
+
+    def twin(self) -> Self:
+        """Itself: what it knows does not change."""
+        return self
 
     def _misbehave(self, texts: set[str], should_abort: Callable[[], bool]) -> None:
         if texts & set(self._script.get("refuse_on", ())):
