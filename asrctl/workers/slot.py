@@ -248,6 +248,8 @@ class Slot:
             job.fail(error)
         except (WorkerCrashed, WorkerTimeout) as error:
             return job, error
+        except Exception as error:  # also what nobody foresaw: somebody waits for the job
+            job.fail(ProviderError(f"{type(error).__name__}: {error}"))
         del self._running[job]
         self._early_deaths = 0
         self._pool.notify()

@@ -874,3 +874,17 @@ async def test_closing_ends_all_that_runs(script: Script, pool_of: PoolOf) -> No
         with pytest.raises(ProviderError, match="was closed"):
             await outcome(task)
     assert not pool.pids()
+
+
+async def test_whoever_waits_hears_of_what_nobody_foresaw(
+    script: Script, pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug while a job runs is that job's error, and the worker goes on."""
+    pool = pool_of(script())
+    await pool.wait_ready()
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkerProcess, "decode", lambda *_: 1 / 0)
+        with pytest.raises(ProviderError, match="ZeroDivisionError: division by zero"):
+            await words(pool, 1)
+    assert await words(pool, 2) == "w2"
+    assert pool.restarts == 0
