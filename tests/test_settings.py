@@ -98,6 +98,7 @@ MISTAKES_IN_FILE = {
     "unknown section": ("[zzz]\nqqq = 1", "there is no setting zzz.qqq"),
     "section as value": ("vad = 3", "there is no setting vad"),
     "text for a number": ("threads = 'many'", "threads is 'many': it should be a valid integer"),
+    "truth value": ("threads = true", "threads is True: it should be no truth value"),
     "fraction": ("threads = 1.5", "threads is 1.5: it should be a valid integer"),
     "number for text": ("model = 5", "model is 5: it should be a valid string"),
     "text for a list": ("providers = 'x'", "providers is 'x': it should be a valid list"),

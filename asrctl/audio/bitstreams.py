@@ -10,6 +10,7 @@ from typing import NamedTuple
 LOOKED_AT_BYTES = 1 << 18  # films begin with silence, which is coded too
 _MIN_FRAMES = 3
 _MIN_FRAME_BYTES = 64
+_MAX_AC3_BYTES = 4096  # a frame of E-AC-3; audio that repeats itself has a sync word at equal distances too
 
 _SYNC_WORDS = {
     # ETSI TS 102 114: frames of 16 or 14 bits a word, either byte order; a normal frame has ones after the
@@ -35,12 +36,13 @@ def coded_in_pcm(data: bytes) -> Coded | None:
     for name, pattern in _SYNC_WORDS.items():
         places = [match.start() for match in re.finditer(pattern, data, re.DOTALL)]
         wanted = _MIN_FRAMES if name != "AC-3" else 3 * _MIN_FRAMES  # two bytes are found by chance
+        longest = LOOKED_AT_BYTES if name != "AC-3" else _MAX_AC3_BYTES
         run, last = 1, 0
         for number, (before, after) in enumerate(pairwise(places)):
             distance = after - before
             run = run + 1 if distance == last else 2
             last = distance
-            if run >= wanted and distance >= _MIN_FRAME_BYTES:
+            if run >= wanted and _MIN_FRAME_BYTES <= distance <= longest:
                 return Coded(name, places[number + 2 - run])
     return None
 

@@ -109,3 +109,10 @@ def test_what_looks_coded_and_is_not_is_read_as_samples(
     samples, warnings = read(str(path))
     assert len(samples) == len(sample_speech())
     assert warnings == ["it looks like AC-3 inside a WAV, and was read as samples"]
+
+
+def test_audio_that_repeats_itself_is_not_coded() -> None:
+    """Two bytes that are a sync word by chance come back with each round; no frame is so long."""
+    once = np.zeros(16_000, "<i2")
+    once[100] = 0x0B77
+    assert coded_in_pcm(np.tile(once, 12).tobytes()) is None
