@@ -86,6 +86,12 @@ def token_budget(duration_s: float) -> int:
     return 10 + math.ceil(7 * duration_s)
 
 
+def second_token_budget(duration_s: float) -> int:
+    """Most tokens for another decode of what filled its budget: speech may be denser, and whisper.cpp sees a
+    loop only past 32 tokens."""
+    return 2 * token_budget(duration_s) + 40
+
+
 def loop_free(words: Sequence[str], duration_s: float) -> list[int]:
     """Which words to keep: all, or one round of each repetition loop where nobody could have said so much.
 

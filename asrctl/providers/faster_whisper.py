@@ -18,7 +18,15 @@ from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import is_open
 from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
 from asrctl.policy.vocabulary import context
-from asrctl.policy.window import FULL_AUDIO_CTX, Effort, audio_context, has_loop, is_sayable, token_budget
+from asrctl.policy.window import (
+    FULL_AUDIO_CTX,
+    Effort,
+    audio_context,
+    has_loop,
+    is_sayable,
+    second_token_budget,
+    token_budget,
+)
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.halves import LEAST_CUT_SAMPLES, decode_in_halves
 from asrctl.providers.parts import PartTimer
@@ -30,6 +38,9 @@ _LANGUAGES_TOLD = 10
 
 _SHORTEST_SAMPLES = SAMPLE_RATE_HZ // 20
 """In less there is no word."""
+
+_MOST_TOKENS = 220
+"""What the decoder has room for behind the longest prompt."""
 
 _DETECTION_POSITIONS = round(PIECE_S * 50)
 
@@ -117,24 +128,30 @@ class FasterWhisper:
         # Drafts need as much here: 320 positions, which do for whisper.cpp, make repetition loops.
         positions = audio_context(duration_s, max(effort, Effort.NORMAL, key=list(Effort).index))
         with self._timer.timed(self._timer.first_or_rest):
-            hypothesis, tokens = self._decode(samples, options, should_abort, positions)
+            budget = token_budget(duration_s) if positions < FULL_AUDIO_CTX else None
+            hypothesis, tokens = self._decode(samples, options, should_abort, positions, budget)
         if effort.is_checked and (has_loop(hypothesis.text) or tokens >= token_budget(duration_s)):
             if effort is Effort.LIGHT and has_loop(hypothesis.text):  # else words are missing
                 return replace(hypothesis, is_loop=True)
             return self._decode_loop_free(samples, options, should_abort)
         if effort is Effort.NORMAL and positions < FULL_AUDIO_CTX and is_unsure(hypothesis, duration_s):
             with self._timer.timed(Part.AGAIN):
-                again, _ = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
+                again, _ = self._decode(samples, options, should_abort, FULL_AUDIO_CTX, None)
             return max(hypothesis, again, key=confidence)
         return hypothesis
 
     def _decode_loop_free(
         self, samples: Samples, options: DecodeOptions, should_abort: Callable[[], bool]
     ) -> Hypothesis:
-        """Decode with all of the encoder; where that ends in a repetition loop too, in two halves."""
-        with self._timer.timed(Part.AGAIN):
-            again, _ = self._decode(samples, options, should_abort, FULL_AUDIO_CTX)
+        """Decode with all of the encoder; where that ends in a repetition loop too, in two halves.
+
+        The library's own way out samples at rising temperatures: one window of 14 s took 15 s so, and 3 in
+        halves, at the same error (tiny.en int8, one thread, by hand).
+        """
         duration_s = len(samples) / SAMPLE_RATE_HZ
+        budget = second_token_budget(duration_s)
+        with self._timer.timed(Part.AGAIN):
+            again, _ = self._decode(samples, options, should_abort, FULL_AUDIO_CTX, budget)
         if len(samples) < LEAST_CUT_SAMPLES or is_sayable(again.text.split(), duration_s):
             return again
         decode = partial(
@@ -148,12 +165,14 @@ class FasterWhisper:
         options: DecodeOptions,
         should_abort: Callable[[], bool],
         positions: int,
+        budget: int | None,
     ) -> tuple[Hypothesis, int]:
-        """What was heard, and in how many tokens; with all of the encoder as long and often as it takes."""
+        """What was heard, and in how many tokens; without a budget with the library's fallback, which decodes
+        what looks wrong at rising temperatures."""
         self._model.positions = positions
         once: dict[str, Any] = {}
-        if positions < FULL_AUDIO_CTX:
-            once = {"temperature": 0.0, "max_new_tokens": token_budget(len(samples) / SAMPLE_RATE_HZ)}
+        if budget is not None:
+            once = {"temperature": 0.0, "max_new_tokens": min(budget, _MOST_TOKENS)}
         found, info = self._model.transcribe(samples, **self._arguments(options), **once)
         segments, tokens = [], 0
         for segment in found:

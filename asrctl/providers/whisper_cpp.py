@@ -22,6 +22,7 @@ from asrctl.policy.window import (
     audio_context,
     has_loop,
     is_sayable,
+    second_token_budget,
     token_budget,
 )
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
 
 _MIN_WINDOW_SAMPLES = SAMPLE_RATE_HZ + SAMPLE_RATE_HZ // 20
 """whisper.cpp skips windows under 1 s: shorter ones are padded with silence to just over it."""
-
-_LOOP_TOKENS = 40
-"""A retry may be longer, for speech denser than the budget; whisper.cpp sees loops only past 32 tokens."""
 
 _LANGUAGES_TOLD = 10
 
@@ -198,7 +196,7 @@ class WhisperCpp:
         duration_s = len(samples) / SAMPLE_RATE_HZ
         audio_ctx, budget = (
             audio_context(duration_s, Effort.AGAIN),
-            2 * token_budget(duration_s) + _LOOP_TOKENS,
+            second_token_budget(duration_s),
         )
         part = Part.FALLBACK if Part.AGAIN in self._timer.parts_s else Part.AGAIN
         with self._timer.timed(part):
