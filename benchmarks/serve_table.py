@@ -32,7 +32,8 @@ from benchmarks.serve_sessions import Listened, levels, play
 from benchmarks.talks import keep, parser, spread, talks_of
 
 _PROVIDERS = {"whisper_cpp": 1, "faster_whisper": 2}
-"""With the processes that decode: a second one pays for faster-whisper alone, whose threads share little."""
+"""With the processes that decode. Two of faster-whisper are what earlier rows had: one that decodes two
+windows at a time takes less memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,7 @@ def _expanded(made: Any) -> Any:
 def _check_bounds(key: str, item: _Given, value: Any, field: dataclasses.Field[Any]) -> None:
     bounds = field.metadata
     if isinstance(item.value, bool) and "bool" not in str(field.type):  # which Python takes for 0 and 1
-        raise _misfit(key, item, "it should be no truth value")
+        raise _misfit(key, item, "it should be a number")
     if "least" in bounds and not bounds["least"] <= value <= bounds["most"]:
         raise _misfit(key, item, f"it should be from {bounds['least']} to {bounds['most']}")
 

@@ -250,3 +250,14 @@ def test_where_nothing_could_be_measured_the_smallest_is_taken() -> None:
     found = untested(Candidate("whisper_cpp", "tiny.en-q8_0", 2, 1))
     assert (found.provider, found.model, found.sessions) == ("whisper_cpp", "tiny.en-q8_0", None)
     assert found.reasons == ("nothing could be measured; tiny.en-q8_0 is the smallest model that is here",)
+
+
+def test_windows_at_a_time_count_as_processes_do() -> None:
+    """What one process does at a time is as good as two that do one each."""
+
+    def sessions(workers: int, parallel: int) -> int:
+        candidate = Candidate("faster_whisper", "tiny.en", 1, workers)
+        measurement = Measurement(candidate, Costs(0.1, 0.02), 0.1, 10**8, 0.5, parallel=parallel)
+        return capacity(measurement, Wish()).sessions
+
+    assert sessions(1, 2) == sessions(2, 1) > sessions(1, 1)

@@ -13,7 +13,7 @@ import pytest
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
 from asrctl.errors import ModelError
 from asrctl.models.store import ModelStore
-from asrctl.policy.window import FULL_AUDIO_CTX, Effort, token_budget
+from asrctl.policy.window import FULL_AUDIO_CTX, Effort, second_token_budget, token_budget
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.parts import PartTimer
 from asrctl.providers.registry import is_installed
@@ -154,7 +154,7 @@ def test_a_decode_that_fills_its_budget_lacks_words(monkeypatch: pytest.MonkeyPa
 
 
 def test_no_more_is_decoded_than_can_be_said(store: ModelStore) -> None:
-    """What is decoded once has the window's budget of tokens."""
+    """The first decode has the window's budget of tokens, that of a loop twice as many; neither samples."""
     from asrctl.providers.faster_whisper import FasterWhisper
 
     model, asked = FasterWhisper(ModelSpec("faster_whisper", store.ct2_directory("tiny.en"))), list[int]()
@@ -172,7 +172,9 @@ def test_no_more_is_decoded_than_can_be_said(store: ModelStore) -> None:
 
     model._model.model = Counting()
     assert keys(model.transcribe(sample_speech(), GREEDY, bool).text) == keys(SAMPLE_TEXT)
-    assert asked == [1 + token_budget(len(sample_speech()) / SAMPLE_RATE_HZ)]
+    length_s = len(sample_speech()) / SAMPLE_RATE_HZ
+    model.transcribe(sample_speech(), replace(GREEDY, effort=Effort.AGAIN), bool)
+    assert asked == [1 + token_budget(length_s), 1 + second_token_budget(length_s)]
 
 
 def test_several_windows_at_a_time(store: ModelStore) -> None:

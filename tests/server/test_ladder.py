@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from asrctl.protocol.server import Audio
 from asrctl.protocol.session import ServerSession
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.recognizer import Recognizer
+from asrctl.server.engine import Engine
 from asrctl.server.options import Models, NamedModel
 from asrctl.server.session import Bounds, LiveSession, Surroundings
 from asrctl.streaming.pooled import PooledRecognizer
@@ -220,3 +222,18 @@ def test_partials_of_the_mic_only(scripted: Scripted) -> None:
                 talker.send(2.0)
                 talker.finish()
             assert bool(talker.of(Partial)) is some
+
+
+async def test_the_load_counts_windows_at_a_time(tmp_path: Path) -> None:
+    """A worker that decodes two at a time is half as busy with one."""
+    spec = ModelSpec("scripted", tmp_path / "script", parallel=2)
+    assert options_for(spec, pool=PoolOptions(workers=3)).width == 6
+    shares = []
+    for parallel in (1, 2):
+        clock = [0.0]
+        engine = Engine(options_for(replace(spec, parallel=parallel)), lambda clock=clock: clock[0])
+        engine.meter.begin(Kind.FINAL)
+        clock[0] = 1.0
+        shares.append(engine.meter.load().share)
+        await engine.close()
+    assert shares[0] == 2 * shares[1] > 0
