@@ -239,7 +239,8 @@ class Slot:
         try:
             if not job.future.done():  # else it was aborted between its assignment and now
                 hypothesis = await worker.decode(job.number, job.samples, job.options, deadline_s, patience_s)
-                self._learn(time.monotonic() - started_s, len(job.samples))
+                if hypothesis.segments:  # else it may have seen at once that there is nothing to decode
+                    self._learn(time.monotonic() - started_s, len(job.samples))
                 self._pool.inference_s += hypothesis.inference_s
                 job.succeed(hypothesis)
         except AbortedByCaller:

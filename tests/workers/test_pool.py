@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import time
@@ -121,6 +122,15 @@ async def test_a_worker_that_hangs_is_given_up_long_before_the_deadline(
     assert await words(pool, 1) == "w1"
     assert await words(pool, 7) == "w7"
     assert pool.restarts == 1
+
+
+async def test_what_a_decode_takes_is_not_learned_from_silence(script: Script, pool_of: PoolOf) -> None:
+    """It may be seen at once, so that the next decode would be taken for one that hangs."""
+    pool = pool_of(script())
+    assert await words(pool) == ""
+    assert pool.slots[0]._patience_s(16_000) == math.inf
+    assert await words(pool, 1) == "w1"
+    assert pool.slots[0]._patience_s(16_000) < math.inf
 
 
 async def test_a_job_that_took_long_once_has_the_whole_deadline(
