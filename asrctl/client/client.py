@@ -90,7 +90,7 @@ class Client:
             random,
         )
         self._tasks: list[asyncio.Task[None]] = []
-        self._finished = False
+        self._why_closed = ""  # why no audio is taken any more
         self._error: ServerError | None = None
 
     async def __aenter__(self) -> Self:
@@ -107,7 +107,7 @@ class Client:
         if self._given_up() is None and self._connections.state.phase is not Phase.DONE:
             self._error = ServerError(f"{self._url}: the client was closed")
         self._buffer.close()
-        self._finished = True
+        self._why_closed = self._why_closed or "the client was closed"
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Events, each once, until the server has said everything.
@@ -163,6 +163,9 @@ class Client:
         Args:
             samples: Mono float32 in [-1, 1] at 16 kHz, shape (n,); what is no number becomes silence. Or
                 16-bit little-endian PCM.
+
+        Raises:
+            RuntimeError: The audio was finished or the client closed; why, if the server was given up.
         """
         self._refuse_after_finish()
         self._buffer.append(pcm_of(samples))
@@ -180,7 +183,7 @@ class Client:
         A source is stopped where it is; without this it is read to its end.
         """
         self._refuse_after_finish()
-        self._finished = True
+        self._why_closed = "the audio was finished"
         outputs = self._protocol.finish(self._buffer.end)
         if self._connections.link is not None:
             self._connections.link.handle(outputs)
@@ -226,12 +229,12 @@ class Client:
         try:
             async for pcm in chunks_of(source):
                 await self.wait_for_room()
-                if self._finished or self._connections.over:
+                if self._why_closed or self._connections.over:
                     return
                 self.feed(pcm)
         except Exception as error:  # the source's own; what it gave is transcribed before it is raised
             self._source_error = error
-        if not self._finished:
+        if not self._why_closed:
             self.finish()
 
     @property
@@ -266,8 +269,8 @@ class Client:
         return f"transcribed up to {answered_s:.1f} s" if answered_s else ""
 
     def _refuse_after_finish(self) -> None:
-        if self._finished:
-            raise RuntimeError("the audio was finished")
+        if self._why_closed:
+            raise RuntimeError(str(self._error or self._why_closed))
 
     def _wake(self) -> None:
         if self._connections.link is not None:

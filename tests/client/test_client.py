@@ -278,7 +278,7 @@ def test_leaving_frees_who_waits() -> None:
                 waiting = asyncio.create_task(client.wait_unsent_below(1))
                 await asyncio.sleep(0)
             await waiting
-            with pytest.raises(RuntimeError):
+            with pytest.raises(RuntimeError, match="the client was closed"):
                 client.feed(sound(0, 1))
 
     run(main())
@@ -290,9 +290,9 @@ def test_nothing_after_the_end() -> None:
     async def main() -> None:
         async with ScriptedServer().running() as server, Client(server.url) as client:
             client.finish()
-            with pytest.raises(RuntimeError):
+            with pytest.raises(RuntimeError, match="the audio was finished"):
                 client.feed(sound(0, 10))
-            with pytest.raises(RuntimeError):
+            with pytest.raises(RuntimeError, match="the audio was finished"):
                 client.finish()
 
     run(main())

@@ -137,6 +137,21 @@ def test_hopeless(fault: Fault, reason: str) -> None:
     assert (server.handshakes, heard.time.slept_s) == (1, [])
 
 
+def test_audio_after_the_server_was_given_up() -> None:
+    """Whoever goes on feeding is told why it is not taken any more."""
+
+    async def main() -> None:
+        time = Time()
+        with pytest.raises(ServerError, match="gave up after 15 attempts"):
+            async with Client("ws://127.0.0.1:1", GONE, clock=time, sleep=time.sleep) as client:
+                async for _ in client:
+                    pass
+        with pytest.raises(RuntimeError, match="gave up after 15 attempts"):
+            client.feed(bytes(20))
+
+    run(main())
+
+
 def test_a_storm_of_reconnects() -> None:
     """Fifty clients that lose their server at once do not come back at once, and not for ever."""
 
