@@ -146,7 +146,7 @@ def test_figures_are_those_that_were_measured() -> None:
     (ten,) = [row for row in rows if row[:3] == ["whisper_cpp", "clean", "10"]]
     assert ten[3].startswith(f"{latency} /") and round(float(ten[10])) == int(memory)
     late = re.findall(
-        r"p95 ([\d.]+) s on two slow cores, ([\d.]+) s on\s+two faster ones, ([\d.]+) s over", README
+        r"p95 ([\d.]+) s on two slow cores, ([\d.]+) s on two faster ones, ([\d.]+) s\s+over", README
     )
     measured = [row[3].split(" / ")[1] for row in rows if row[:3] == ["whisper_cpp", "report", "10"]]
     assert [round(float(each), 1) for each in measured] == [float(each) for each in late[0]]
@@ -154,7 +154,7 @@ def test_figures_are_those_that_were_measured() -> None:
     names = ("asrctl q8_0", "whisper.cpp q8_0 greedy")
     wrong = [[f"{float(row[7]):.1f}" for row in rows if row[0] == name and len(row) > 8] for name in names]
     assert all(each in found for each, found in zip(hard, wrong, strict=True))
-    (date,) = re.findall(r"The table is\s+of (\S+) and older code", README)
+    (date,) = re.findall(r"the table is of\s+(\S+)\. ", README)
     (line,) = [at for at, row in enumerate(results) if row == "### Long file: speed against word errors"]
     assert any(each.startswith(f"{date}, ") for each in results[line : line + 8])
 
