@@ -93,6 +93,8 @@ class Group:
         self.idle_s = now_s
         """Since when it has had no session."""
         self.ended = False
+        self.is_cut = False
+        """Whether sessions of it go on, or begin, at another server."""
         self.last_id = 0
         self.kept: deque[tuple[int, str]] = deque()
         self.changed = asyncio.Event()
@@ -148,16 +150,25 @@ class Group:
             self._kept_bytes -= len(self.kept.popleft()[1])
         self._tell()
 
-    def leave(self, session: LiveSession, now_s: float) -> None:
-        """A session has said all; with the last one the group ends."""
-        if self.members.pop(session, None) is not None and not self.members:
+    def leave(self, session: LiveSession, now_s: float, *, moves: bool = False) -> None:
+        """A session has said all, or goes on elsewhere; with the last one the group ends, unless some do."""
+        if self.members.pop(session, None) is None:
+            return
+        self.is_cut |= moves
+        if not self.members:
             self.release(now_s)
             self.idle_s = now_s
-            self.end()
+            self.ended = not self.is_cut
+            self._tell()
 
     def end(self) -> None:
         """Nothing more will be said."""
         self.ended = True
+        self._tell()
+
+    def cut(self) -> None:
+        """Nothing more will be said here."""
+        self.is_cut = True
         self._tell()
 
     def _tell(self) -> None:
@@ -174,6 +185,8 @@ class Groups:
         self._groups: dict[str, Group] = {}
         self.subscribers = 0
         """Of all groups."""
+        self.closing = False
+        """Whether the server ends: sessions that leave go on at another one."""
 
     def _open(self, name: str) -> Group:
         return self._groups.setdefault(name, Group(self._clock()))
@@ -199,9 +212,9 @@ class Groups:
             group.leave(session, self._clock())
 
     def leave(self, session: LiveSession) -> None:
-        """A session is over."""
+        """A session is over here."""
         if (group := self._groups.get(session.state.start.group or "")) is not None:
-            group.leave(session, self._clock())
+            group.leave(session, self._clock(), moves=self.closing)
 
     def tick(self) -> None:
         """To be called a few times a second."""
@@ -218,9 +231,9 @@ class Groups:
             del self._groups[name]
 
     def close(self) -> None:
-        """The server ends."""
+        """The server has ended: whoever subscribes hears no more, and not that this was all."""
         for group in self._groups.values():
-            group.end()
+            group.cut()
 
     # Subscribers
 
@@ -268,8 +281,10 @@ class Groups:
                         yield f'data: {{"type": "missed", "count": {number - last_id - 1}}}\n\n'
                     last_id = max(number, last_id)
                     yield f"id: {number}\ndata: {text}\n\n"
-                if group.ended and last_id == group.last_id:
-                    yield 'data: {"type": "done"}\n\n'
+                cut = group.is_cut and not group.members
+                if (group.ended or cut) and last_id == group.last_id:
+                    if group.ended:
+                        yield 'data: {"type": "done"}\n\n'
                     return
                 if changed is not group.changed:
                     continue

@@ -285,6 +285,7 @@ class Hub:
     def go_away(self, after_s: float) -> None:
         """Nobody new; the utterances that have ended are finished."""
         self.closing = "the server is shutting down"
+        self.groups.closing = True
 
         def tell(session: ServedSession) -> None:
             session.feed_gathered()

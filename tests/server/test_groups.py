@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +16,11 @@ from asrctl.cli import subscribe
 from asrctl.cli.subscribe import events_url
 from asrctl.errors import UsageError
 from asrctl.protocol.messages import AudioFormat, Final, Speaker, Start, WireWord
+from asrctl.providers.base import ModelSpec
 from asrctl.server import groups
 from tests.cli.commands import run
 
-from .servers import PATIENCE_S, Running, Talker, spoken, until
+from .servers import PATIENCE_S, Running, Talker, options_for, running, spoken, until
 from .test_speakers import until_labelled
 
 W1, W2 = (WireWord(n, n + 1.0, f"w{n}", 1.0, "Speaker 1") for n in (1, 2))
@@ -232,6 +233,30 @@ def test_nobody_comes(group: str) -> None:
     waiting.subscribers = 0
     held.tick()
     assert not held._groups
+
+
+def test_a_server_that_ends_does_not_end_the_group(
+    scripted: Callable[..., ModelSpec], group: str, no_settings: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its sessions go on elsewhere: what was said here is told, and not that it was all."""
+    with running(options_for(scripted())) as server:
+        subscriber, waiting = Subscriber(server, group), Subscriber(server, f"{group} to come")
+
+        def say_something_and_end() -> None:
+            until(lambda: server.call(lambda: server.server.hub.groups.subscribers) == 3)
+            with talker(server, group, "Ann", 1, 2, 3) as ann:
+                ann.send(2.0)
+                ann.receive_until(Final)
+                server.stop()
+
+        ending = threading.Thread(target=say_something_and_end, daemon=True)
+        ending.start()
+        assert run("transcribe", "--server", server.url, "--subscribe", group) == 5
+        for each in (ending, subscriber, waiting):
+            each.join(PATIENCE_S)
+    assert [each["type"] for each in subscriber.events][:1] == ["final"]
+    assert not subscriber.done and not waiting.events
+    assert "the server ended before the group did" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.fixture
