@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -17,6 +18,7 @@ from asrctl.cli.main import app
 from asrctl.models.store import ModelStore
 from asrctl.settings import load
 from tests import picture
+from tests.cli.commands import run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -68,6 +70,18 @@ def test_live_audio_in_python(capsys: pytest.CaptureFixture[str], monkeypatch: p
     monkeypatch.setattr(asrctl, "microphone", lambda: Replay(open_audio("talk.wav")), raising=False)
     exec(example("asrctl.microphone()"), {})
     assert " ".join(capsys.readouterr().out.split()) == TEXT
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("recording")
+def test_what_the_command_line_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    """Subtitles and the account of the recording that is shown."""
+    (block,) = [block for block in blocks("console") if "monday.wav --format srt" in block]
+    _, subtitles, account = re.split(r"^\$ .*monday\.wav.*\n", block, flags=re.MULTILINE)
+    assert run("transcribe", str(MONDAY), "--model", "tiny.en", "--format", "srt") == 0
+    assert capsys.readouterr().out.strip() == subtitles.strip()
+    assert run("transcribe", str(MONDAY), "--model", "tiny.en", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["audio"] == json.loads(account)
 
 
 def commands() -> list[list[str]]:
