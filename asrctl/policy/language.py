@@ -20,6 +20,10 @@ PIECE_S = 6.4
 _CHANGES = 0.3
 _TRUSTED_S = 2.0
 """A detection on less speech counts less, in proportion: a second is often taken for another language."""
+_SUSPECTED = 3.0
+"""Another language so many times likelier at a window's end is reason to look at its utterances. In joined
+clips of the choosing half, a third of them Dutch that it never knows, 70 % of the time got its language, 64 %
+when a change had to be believed first (base-q8_0, by hand)."""
 _LEAST = 1e-4
 """No detection is surer than this that a language is not spoken."""
 _COMMON = frozenset(
@@ -100,9 +104,11 @@ class LanguageBelief:
 
 
 def _likelihoods(piece: LanguageEvidence, codes: Iterable[str]) -> dict[str, float]:
+    """What is left of the probability is shared by the languages of which nothing is said."""
     trust = min(1.0, piece.speech_s / _TRUSTED_S)
     found = dict(piece.probabilities)
-    return {code: math.pow(max(found.get(code, 0.0), _LEAST), trust) for code in codes}
+    untold = (1 - sum(found.values())) / max(1, len(CODES) - len(found))
+    return {code: math.pow(max(found.get(code, untold), _LEAST), trust) for code in codes}
 
 
 def _base(allowed: Sequence[str]) -> dict[str, float]:
@@ -120,7 +126,14 @@ def pieces(length_samples: int) -> list[tuple[int, int]]:
     return [(0, piece_samples), (length_samples - piece_samples, length_samples)]
 
 
-def changes_within(belief: LanguageBelief, evidence: Sequence[LanguageEvidence]) -> bool:
-    """Whether a window begins in one language and ends in another."""
-    first = belief.after(evidence[:1])
-    return len(evidence) > 1 and first.language != first.after(evidence[1:]).language
+def may_change_within(belief: LanguageBelief, evidence: Sequence[LanguageEvidence]) -> bool:
+    """Whether a window may begin in one language and end in another.
+
+    That is asked before its utterances are looked at one by one, so less is enough than to believe in a
+    change: the end of a window is often in both languages.
+    """
+    if len(evidence) < 2 or not belief.is_open:
+        return False
+    before = belief.after(evidence[:1]).language
+    likelihoods = _likelihoods(evidence[-1], _base(candidates(belief.asked)))
+    return max(likelihoods.values()) >= _SUSPECTED * likelihoods[before]

@@ -6,7 +6,7 @@ At most a few windows are in memory at once, however long the input is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from asrctl.errors import AudioError, DecodeError, ProviderError, UsageError, WorkerCrashed, WorkerTimeout
 from asrctl.languages import is_open
 from asrctl.policy.endpointing import EndpointerOptions, Span
-from asrctl.policy.language import LanguageBelief, changes_within
+from asrctl.policy.language import LanguageBelief, may_change_within
 from asrctl.policy.packing import PackingOptions, Window
 from asrctl.policy.placing import place
 from asrctl.policy.priority import Kind, Source, Ticket
@@ -244,14 +244,17 @@ class FileTranscription:
             return [(window, first if is_sure else replace(first, segments=()))]
         if not belief.is_open:
             self.evidence += first.evidence
-        if len(window.spans) > 1 and changes_within(belief, first.evidence):
-            return await self._in_parts(submitted)
+        if len(window.spans) > 1 and may_change_within(belief, first.evidence):
+            return await self._in_parts(submitted, first.evidence)
         hypothesis = await corrected(first, belief, partial(self._decode_in, submitted.samples))
         self._remember(hypothesis)
         return [(window, hypothesis)]
 
-    async def _in_parts(self, submitted: _Submitted) -> list[tuple[Window, Hypothesis]]:
-        """Each span of a window by itself, in the language that is likeliest by what all of them say."""
+    async def _in_parts(
+        self, submitted: _Submitted, around: Sequence[LanguageEvidence]
+    ) -> list[tuple[Window, Hypothesis]]:
+        """Each span of a window by itself, in the language that is likeliest by what all of them say, and the
+        window's beginning and end, `around`, which are longer than many a span."""
         parts, start, pause_samples = list[tuple[Window, Hypothesis]](), 0, submitted.window.pause_samples
         pieces = list[NDArray[np.float32]]()
         for span in submitted.window.spans:
@@ -260,7 +263,7 @@ class FileTranscription:
             parts.append((Window((span,), pause_samples), heard))
             start += span.length_samples + pause_samples
         evidence = [each for _, heard in parts for each in heard.evidence]
-        path = iter(self._belief.path(evidence))
+        path = iter(self._belief.path([around[0], *evidence, around[-1]])[1:-1])
         for at, (part, heard) in enumerate(parts):
             languages = [next(path) for _ in heard.evidence]
             if languages and languages[-1] != heard.language:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.languages import CODES
-from asrctl.policy.language import PIECE_S, LanguageBelief, changes_within, pieces
+from asrctl.policy.language import PIECE_S, LanguageBelief, may_change_within, pieces
 from asrctl.transcript import SAMPLE_RATE_HZ, LanguageEvidence
 
 
@@ -84,13 +84,28 @@ def test_what_comes_later_tells_too() -> None:
     assert LanguageBelief("auto").path([]) == []
 
 
-def test_a_window_that_changes_within() -> None:
-    """Only where its two ends are in different languages."""
+def test_a_window_that_may_change_within() -> None:
+    """Where its end is rather in another language than its beginning, though that is not believed yet."""
     belief = LanguageBelief("auto")
-    assert changes_within(belief, [SPANISH, ENGLISH])
-    assert not changes_within(belief, [SPANISH, SPANISH])
-    assert not changes_within(belief, [SPANISH])
-    assert not changes_within(belief, [])
+    assert may_change_within(belief, [SPANISH, ENGLISH])
+    in_both = heard(6.4, en=0.5, es=0.1)
+    assert belief.after([SPANISH, in_both]).language == "es"
+    assert may_change_within(belief, [SPANISH, in_both])
+    assert not may_change_within(belief, [SPANISH, heard(6.4, en=0.4, es=0.2)])
+    assert not may_change_within(belief, [SPANISH, SPANISH])
+    assert not may_change_within(belief, [SPANISH])
+    assert not may_change_within(belief, [])
+    assert not may_change_within(LanguageBelief("es"), [SPANISH, ENGLISH])
+    assert not may_change_within(LanguageBelief("es,it"), [SPANISH, ENGLISH])
+
+
+def test_languages_of_which_nothing_is_said_are_not_impossible() -> None:
+    """Only the likeliest are told: of a piece that could be anything, the others share what is left."""
+    french = heard(3.4, fr=0.87, en=0.01)
+    anything = heard(2.2, th=0.2, la=0.07, es=0.07, en=0.07)
+    end = heard(6.4, fr=0.92, en=0.01)
+    found = LanguageBelief("auto").path([ENGLISH, french, anything, end])
+    assert found == ["en", "fr", "fr", "fr"]
 
 
 def test_what_is_looked_at() -> None:
