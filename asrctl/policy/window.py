@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from asrctl.policy.words import syllables, word_key
 
@@ -27,6 +28,19 @@ _SYLLABLES_BEYOND_PER_S = 4
 _PIECES = re.compile(r"[^\s,/\u2010-\u2015-]+")
 """A loop may be one word, "C-C-C-C"; letters with signs, as Hindi has them, are not parted."""
 _LOOP_IN_A_WORD = re.compile(r"(.{1,16}?)\1{4,}")
+
+
+class Loop(NamedTuple):
+    """The same words again and again: index of the first, words of a round, rounds."""
+
+    start: int
+    length: int
+    rounds: int
+
+    @property
+    def end(self) -> int:
+        """Index behind its last word."""
+        return self.start + self.length * self.rounds
 
 
 class Effort(StrEnum):
@@ -107,14 +121,19 @@ def loop_free(words: Sequence[str], duration_s: float) -> list[int]:
     """
     if is_sayable(words, duration_s):
         return list(range(len(words)))
-    keys = [word_key(word) for word in words]
-    kept: list[int] = []
-    at = 0
-    while at < len(words):
-        length, repeats = _loop_at(keys, at, _CERTAIN_REPEATS)
-        kept.extend(range(at, at + length))
-        at += length * repeats
-    return kept
+    left_out = {at for loop in loops_in(words) for at in range(loop.start + loop.length, loop.end)}
+    return [at for at in range(len(words)) if at not in left_out]
+
+
+def loops_in(words: Sequence[str]) -> list[Loop]:
+    """Where one to sixteen words come five times in a row, said or not, in order."""
+    keys, at, found = [word_key(word) for word in words], 0, list[Loop]()
+    while at < len(keys):
+        length, rounds = _loop_at(keys, at, _CERTAIN_REPEATS)
+        if rounds > 1:
+            found.append(Loop(at, length, rounds))
+        at += length * rounds
+    return found
 
 
 def word_without_loop(word: str) -> str:
@@ -133,13 +152,8 @@ def is_sayable(words: Sequence[str], duration_s: float) -> bool:
     pieces = [piece for word in words for piece in _PIECES.findall(word)]
     if sum(map(syllables, pieces)) > _SYLLABLES_PER_S * duration_s + _SYLLABLES_MORE:
         return False
-    keys, at, longest = [word_key(piece) for piece in pieces], 0, 0
-    while at < len(keys):
-        length, repeats = _loop_at(keys, at, _CERTAIN_REPEATS)
-        if repeats > 1:
-            longest = max(longest, repeats * sum(map(syllables, pieces[at : at + length])))
-        at += length * repeats
-    return longest <= max(_SYLLABLES_IN_A_BREATH, _SYLLABLES_BEYOND_PER_S * duration_s)
+    loops = [sum(map(syllables, pieces[loop.start : loop.end])) for loop in loops_in(pieces)]
+    return max(loops, default=0) <= max(_SYLLABLES_IN_A_BREATH, _SYLLABLES_BEYOND_PER_S * duration_s)
 
 
 def _loop_at(keys: list[str], at: int, least_repeats: int) -> tuple[int, int]:

@@ -31,13 +31,12 @@ from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.halves import LEAST_CUT_SAMPLES, decode_in_halves
 from asrctl.providers.parts import PartTimer
 from asrctl.providers.remainder import decode_whole
-from asrctl.providers.tokens import confidence, is_unsure, tidy
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Part, Samples, Segment, Word
+from asrctl.providers.repeated import as_spoken
+from asrctl.providers.samples import audible, is_wordless
+from asrctl.providers.tokens import Token, confidence, is_unsure, tidy, words_of
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, LanguageEvidence, Part, Samples, Segment
 
 _LANGUAGES_TOLD = 10
-
-_SHORTEST_SAMPLES = SAMPLE_RATE_HZ // 20
-"""In less there is no word."""
 
 _MOST_TOKENS = 220
 """What the decoder has room for behind the longest prompt."""
@@ -87,6 +86,7 @@ class FasterWhisper:
         started = time.perf_counter()
         self._timer = PartTimer()
         effort = Effort(options.effort)
+        samples = audible(samples)
         try:
             evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
             options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
@@ -107,7 +107,7 @@ class FasterWhisper:
     def _evidence(self, samples: Samples) -> tuple[LanguageEvidence, ...]:
         """Which language is heard at the beginning and the end."""
         found = []
-        for start, end in pieces(len(samples)) if len(samples) >= _SHORTEST_SAMPLES else ():
+        for start, end in pieces(len(samples)) if not is_wordless(samples) else ():
             self._model.positions = _DETECTION_POSITIONS
             with self._timer.timed(Part.LANGUAGE):
                 _, _, shares = self._model.detect_language(samples[start:end])
@@ -122,6 +122,8 @@ class FasterWhisper:
         effort: Effort,
         should_abort: Callable[[], bool],
     ) -> Hypothesis:
+        if is_wordless(samples):
+            return Hypothesis((), options.language, 0.0)
         duration_s = len(samples) / SAMPLE_RATE_HZ
         if effort is Effort.AGAIN:
             return self._decode_loop_free(samples, options, should_abort)
@@ -131,6 +133,8 @@ class FasterWhisper:
             budget = token_budget(duration_s) if positions < FULL_AUDIO_CTX else None
             hypothesis, tokens = self._decode(samples, options, should_abort, positions, budget)
         if effort.is_checked and (has_loop(hypothesis.text) or tokens >= token_budget(duration_s)):
+            if spoken := as_spoken(hypothesis, samples):
+                return spoken
             if effort is Effort.LIGHT and has_loop(hypothesis.text):  # else words are missing
                 return replace(hypothesis, is_loop=True)
             return self._decode_loop_free(samples, options, should_abort)
@@ -152,6 +156,8 @@ class FasterWhisper:
         budget = second_token_budget(duration_s)
         with self._timer.timed(Part.AGAIN):
             again, _ = self._decode(samples, options, should_abort, FULL_AUDIO_CTX, budget)
+        if spoken := as_spoken(again, samples):
+            return spoken
         if len(samples) < LEAST_CUT_SAMPLES or is_sayable(again.text.split(), duration_s):
             return again
         decode = partial(
@@ -180,7 +186,7 @@ class FasterWhisper:
                 raise Aborted
             tokens += len(segment.tokens)
             if segment.text.strip():
-                segments.append(_segment(segment))
+                segments.append(_segment(segment, info.language))
         return Hypothesis(tuple(segments), info.language, 0.0), tokens
 
     def _arguments(self, options: DecodeOptions) -> dict[str, Any]:
@@ -205,8 +211,11 @@ class FasterWhisper:
         del self._model
 
 
-def _segment(segment: Any) -> Segment:
-    words = tuple(
-        Word(word.start, word.end, word.word.strip(), word.probability) for word in segment.words or ()
-    )
-    return Segment(segment.start, segment.end, segment.text.strip(), math.exp(segment.avg_logprob), words)
+def _segment(segment: Any, language: str) -> Segment:
+    # The library parts words at points within them, "28" and ".8".
+    pieces = [
+        Token(word.word.encode(), word.start, word.end, word.probability) for word in segment.words or ()
+    ]
+    confidence = math.exp(segment.avg_logprob)
+    words = words_of(pieces, language)
+    return Segment(segment.start, segment.end, segment.text.strip(), confidence, words)

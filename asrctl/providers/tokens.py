@@ -75,14 +75,17 @@ def is_unsure(hypothesis: Hypothesis, duration_s: float) -> bool:
 def tidy(segments: tuple[Segment, ...], duration_s: float) -> tuple[Segment, ...]:
     """Keep times inside the window and in order; cut repetition loops that nobody could have said.
 
-    A decoder may end a segment too early: its words have until the next segment starts.
+    A decoder may end a segment too early: its words have until the next segment starts. Of a short window
+    Whisper makes up a phrase, "Thank you. Thank you." in 0.1 s: nothing is taken that takes longer to say.
     """
     cleaned = in_order(segments, duration_s)
     ends_s = [segment.start_s for segment in cleaned[1:]] + [duration_s]
-    return tuple(
+    tidied = tuple(
         _without_loops(segment, max(end_s, segment.end_s) - segment.start_s)
         for segment, end_s in zip(cleaned, ends_s, strict=False)
     )
+    texts = [text for segment in tidied for text in segment.text.split()]
+    return tidied if duration_s >= _SHORTEST_UNSURE_S or is_sayable(texts, duration_s) else ()
 
 
 def in_order(segments: tuple[Segment, ...], duration_s: float) -> tuple[Segment, ...]:

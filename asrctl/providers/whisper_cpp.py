@@ -29,7 +29,8 @@ from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.halves import LEAST_CUT_SAMPLES, decode_in_halves
 from asrctl.providers.parts import PartTimer
 from asrctl.providers.remainder import decode_whole
-from asrctl.providers.samples import clean, is_wordless
+from asrctl.providers.repeated import as_spoken
+from asrctl.providers.samples import audible, is_wordless
 from asrctl.providers.tokens import (
     Token,
     confidence,
@@ -120,6 +121,7 @@ class WhisperCpp:
         self._timer = PartTimer()
         self._should_abort = should_abort
         effort = Effort(options.effort)
+        samples = audible(samples)
         evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
         options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
         decode = partial(self._decode_fitted, options=options, effort=effort)
@@ -137,7 +139,7 @@ class WhisperCpp:
         """Which language is heard at the beginning and at the end, unless it is too short or quiet there."""
         found = []
         for start, end in pieces(len(samples)):
-            piece = clean(samples[start:end])
+            piece = samples[start:end]
             if is_wordless(piece):
                 continue
             with self._timer.timed(Part.LANGUAGE):
@@ -163,7 +165,6 @@ class WhisperCpp:
         self, samples: NDArray[np.float32], options: DecodeOptions, effort: Effort
     ) -> Hypothesis:
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        samples = clean(samples)
         if is_wordless(samples):
             return Hypothesis((), self._language(options), 0.0)
         if effort is Effort.AGAIN:
@@ -176,6 +177,8 @@ class WhisperCpp:
         if effort is Effort.DRAFT:
             return hypothesis
         if self._is_loop(hypothesis, budget):
+            if spoken := as_spoken(hypothesis, samples):
+                return spoken
             if effort is Effort.LIGHT and has_loop(hypothesis.text):  # else words are missing
                 return replace(hypothesis, is_loop=True)
             return self._decode_loop_free(samples, options)
@@ -201,8 +204,11 @@ class WhisperCpp:
         part = Part.FALLBACK if Part.AGAIN in self._timer.parts_s else Part.AGAIN
         with self._timer.timed(part):
             heard = self._decode(_long_enough(samples), options, audio_ctx, budget)
-        is_loop = self._is_loop(heard, budget) and not is_sayable(heard.text.split(), duration_s)
-        if not is_loop or len(samples) < LEAST_CUT_SAMPLES:
+        if not self._is_loop(heard, budget):
+            return heard
+        if spoken := as_spoken(heard, samples):
+            return spoken
+        if len(samples) < LEAST_CUT_SAMPLES or is_sayable(heard.text.split(), duration_s):
             return heard
         return decode_in_halves(partial(self._decode_loop_free, options=options), samples)
 

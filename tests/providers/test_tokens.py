@@ -117,3 +117,18 @@ def test_spoken_repetitions_have_until_the_next_segment() -> None:
     early = (Segment(0, 0.3, said, 1.0), Segment(2.0, 2.3, said, 1.0))
     assert [segment.text for segment in tidy(early, 4.0)] == [said, said]
     assert [segment.text for segment in tidy(early, 2.4)] == [said, "five"]
+
+
+@pytest.mark.parametrize(
+    ("text", "duration_s", "kept"),
+    [
+        ("Thank you. Thank you.", 0.1, False),
+        ("Thank you.", 0.1, False),
+        ("No.", 0.1, True),
+        ("Okay then.", 0.4, True),
+        ("word " * 30, 3.0, True),
+    ],
+)
+def test_nobody_says_a_phrase_in_a_tenth_of_a_second(text: str, duration_s: float, kept: bool) -> None:
+    """Of longer windows only loops are judged by their length."""
+    assert bool(tidy((Segment(0.0, duration_s, text.strip(), 0.9),), duration_s)) is kept

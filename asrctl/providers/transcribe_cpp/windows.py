@@ -13,7 +13,7 @@ import transcribe_cpp
 from asrctl.errors import DecodeError
 from asrctl.policy.language import LanguageBelief
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
-from asrctl.providers.samples import clean, is_wordless
+from asrctl.providers.samples import audible, is_wordless
 from asrctl.providers.transcribe_cpp.identifier import Identifier
 from asrctl.providers.transcribe_cpp.library import Library
 from asrctl.providers.transcribe_cpp.results import hypothesis_of
@@ -43,7 +43,7 @@ class TranscribeCpp(Library):
     ) -> Hypothesis:
         """Decode one window; aborts at the library's next step. See `WindowedModel.transcribe`."""
         started = time.perf_counter()
-        samples = clean(samples)
+        samples = audible(samples)
         language = self.language(options.language) or options.language
         if is_wordless(samples):
             return Hypothesis((), language, 0.0)
