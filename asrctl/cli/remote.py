@@ -26,6 +26,7 @@ from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Timing, Track
 
 _UNKNOWN = math.nan
 """What only the server knows; null in JSON."""
+_ABOUT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,12 @@ class _RemoteTranscriber:
         """
         if interrupts > 1 and self._request.task.is_live and (kept := self._client.salvage()):
             results.warn(kept)
-        if not (self._request.task.is_live or complete or interrupts):
-            results.warn(f"stopped: not read beyond {heard_samples / SAMPLE_RATE_HZ:.2f} s")
+        heard_s = heard_samples / SAMPLE_RATE_HZ
+        length_s: float | None = getattr(self._source, "duration_s", None)  # as its header says, about
+        unread = heard_s < (length_s or 0.0) - _ABOUT_S if interrupts else not complete
+        if unread and not self._request.task.is_live:
+            of_all = f" of {length_s:.1f}" if length_s else ""
+            results.warn(f"stopped: not read beyond {heard_s:.2f}{of_all} s")
         model = CATALOG.get(self.names([])[0])
         if model is not None and not model.multilingual:
             results.doubt_language(model.name)

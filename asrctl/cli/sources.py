@@ -258,6 +258,7 @@ class _WholeFile:
         self._audio = _opened(name, options, inform)
         self.name = self._audio.name
         self.warnings = self._audio.warnings
+        self.duration_s = self._audio.duration_s
         self._stopped = False
 
     def __iter__(self) -> Iterator[NDArray[np.float32] | Lost]:

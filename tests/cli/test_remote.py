@@ -36,7 +36,8 @@ from asrctl.render import Format
 from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
 from asrctl.settings import Settings
-from asrctl.transcript import Segment
+from asrctl.transcript import SAMPLE_RATE_HZ, Segment
+from tests.audio.samples import wav_bytes
 from tests.cli.commands import asrctl, run
 from tests.client.server import (
     Cut,
@@ -363,9 +364,13 @@ def test_no_speech(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no speech found in 0.0 s" in capsys.readouterr().err
 
 
-def interrupted(server: ScriptedServer, wanted: Callable[[str], bool]) -> tuple[int, str, str]:
-    """A client on endless standard input that gets a Ctrl-C once its output is as wanted."""
-    args = [sys.executable, "-m", "asrctl", "transcribe", "--server", server.url, "-", "--raw-rate", "16000"]
+def interrupted(
+    server: ScriptedServer,
+    wanted: Callable[[str], bool],
+    source: Sequence[str] = ("-", "--raw-rate", "16000"),
+) -> tuple[int, str, str]:
+    """A client, on endless standard input unless told, that gets a Ctrl-C once its output is as wanted."""
+    args = [sys.executable, "-m", "asrctl", "transcribe", "--server", server.url, *source]
     child = subprocess.Popen(
         args,
         stdin=subprocess.PIPE,
@@ -377,8 +382,9 @@ def interrupted(server: ScriptedServer, wanted: Callable[[str], bool]) -> tuple[
     watchdog.start()
     try:
         assert child.stdin is not None and child.stdout is not None and child.stderr is not None
-        child.stdin.write(pcm(0, SAMPLES).tobytes())
-        child.stdin.flush()
+        if source[0] == "-":
+            child.stdin.write(pcm(0, SAMPLES).tobytes())
+            child.stdin.flush()
         heard = ""
         while not wanted(heard):
             line = child.stdout.readline().decode()
@@ -404,6 +410,16 @@ def test_one_interrupt(serve: Serve) -> None:
     assert account.startswith("asrctl: interrupted: ") and " up to " in account
     assert out.split() == words(session.state.received)
     assert session.state.finish_offset == session.state.received >= 48_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_an_interrupt_in_the_middle_of_a_file(serve: Serve, tmp_path: Path) -> None:
+    """How much of it was not read is told by its length, which the server cannot know."""
+    path = tmp_path / "long.wav"
+    path.write_bytes(wav_bytes(pcm(0, SAMPLES).tobytes() + bytes(2 * 1800 * SAMPLE_RATE_HZ)))
+    code, _, err = interrupted(serve(), lambda heard: "w29" in heard, [str(path)])
+    assert code == 130
+    assert re.search(r"long\.wav: stopped: not read beyond \d+\.\d\d of 18\d\d\.\d s", err), err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
