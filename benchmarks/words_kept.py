@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     text = (options.corpus / f"flow_{options.half}.txt").read_text("utf-8")
     rows, more = list[list[object]](), list[list[object]]()
     for provider, model in MODELS.items():
-        if not is_installed(provider):
+        if provider == "faster_whisper" and not is_installed(provider):
             continue
         with Engine(model, provider=provider) as engine:
             for vad in (True, False):
