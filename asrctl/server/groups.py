@@ -224,7 +224,8 @@ class Groups:
             age_s = now_s - group.idle_s
             if not group.members and not group.ended and age_s >= _UNBEGUN_S:
                 group.end()
-            if not group.members and not group.subscribers and (age_s >= _KEPT_S or not group.ended):
+            is_over = group.ended or group.is_cut
+            if not group.members and not group.subscribers and (age_s >= _KEPT_S or not is_over):
                 del self._groups[name]
         idle = [name for name, group in self._groups.items() if not group.members and not group.subscribers]
         for name in idle[:-MAX_GROUPS]:

@@ -259,6 +259,22 @@ def test_a_server_that_ends_does_not_end_the_group(
     assert "the server ended before the group did" in " ".join(capsys.readouterr().err.split())
 
 
+def test_what_was_said_before_a_server_ends_can_be_read() -> None:
+    """While it waits for other sessions, for the same while as a group that has ended."""
+    now_s, group = 0.0, "g"
+    held = groups.Groups(lambda: now_s)
+    session: Any = _Session("a")
+    held.join(session)
+    held.closing = True
+    held.leave(session)
+    now_s = 59.0
+    held.tick()
+    assert held._groups[group].is_cut and not held._groups[group].ended
+    now_s = 61.0
+    held.tick()
+    assert not held._groups
+
+
 @pytest.fixture
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     (tmp_path / "config.toml").touch()
