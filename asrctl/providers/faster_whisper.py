@@ -133,7 +133,8 @@ class FasterWhisper:
             budget = token_budget(duration_s) if positions < FULL_AUDIO_CTX else None
             hypothesis, tokens = self._decode(samples, options, should_abort, positions, budget)
         if effort.is_checked and (has_loop(hypothesis.text) or tokens >= token_budget(duration_s)):
-            if spoken := as_spoken(hypothesis, samples):
+            decode = partial(self._decode_fitted, options=options, effort=effort, should_abort=should_abort)
+            if spoken := as_spoken(hypothesis, samples, decode):
                 return spoken
             if effort is Effort.LIGHT and has_loop(hypothesis.text):  # else words are missing
                 return replace(hypothesis, is_loop=True)
@@ -156,13 +157,13 @@ class FasterWhisper:
         budget = second_token_budget(duration_s)
         with self._timer.timed(Part.AGAIN):
             again, _ = self._decode(samples, options, should_abort, FULL_AUDIO_CTX, budget)
-        if spoken := as_spoken(again, samples):
-            return spoken
-        if len(samples) < LEAST_CUT_SAMPLES or is_sayable(again.text.split(), duration_s):
-            return again
         decode = partial(
             self._decode_fitted, options=options, effort=Effort.NORMAL, should_abort=should_abort
         )
+        if spoken := as_spoken(again, samples, decode):
+            return spoken
+        if len(samples) < LEAST_CUT_SAMPLES or is_sayable(again.text.split(), duration_s):
+            return again
         return decode_in_halves(decode, samples)
 
     def _decode(

@@ -6,28 +6,38 @@ leaves out what comes behind.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from asrctl.audio.repetition import Repetition, repetitions
 from asrctl.policy.window import Loop, loops_in, word_without_loop
 from asrctl.policy.words import syllables, word_key
-from asrctl.transcript import Hypothesis, Samples, Segment
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples, Segment
 
 _MISCOUNTED = 1.5
 """The audio is counted right to about one round: a text that differs by less is as likely right."""
 _SILENT_S = 1.0
 """So much before a loop may be a pause; more would hold words."""
 _SYLLABLES_PER_S = 1.0
+_HOP_SAMPLES = SAMPLE_RATE_HZ // 50
+_NEAR_HOPS = 8
+_LEAST_HOPS = 10
+"""Less than 0.2 s behind a repetition is the end of its last word."""
+_QUIETER = 10 ** (-20 / 10)
 
 
-def as_spoken(hypothesis: Hypothesis, samples: Samples) -> Hypothesis | None:
-    """The text, its loops no longer than what is repeated in the audio, and ending there if it ends in one.
+def as_spoken(
+    hypothesis: Hypothesis, samples: Samples, decode: Callable[[Samples], Hypothesis]
+) -> Hypothesis | None:
+    """The text, its loops no longer than what is repeated in the audio.
 
-    None where the audio repeats nothing, or more than the text has, or there is a loop within a word.
+    Where it ends in a loop, what the audio has behind that is decoded too. None where the audio repeats
+    nothing, or more than the text has, or there is a loop within a word.
 
     Args:
         hypothesis: Made of these samples.
         samples: Shape (n,), mono float32 at 16 kHz.
+        decode: Decodes a part of them.
     """
     texts = [text for segment in hypothesis.segments for text in segment.text.split()]
     loops = loops_in(texts)
@@ -39,12 +49,14 @@ def as_spoken(hypothesis: Hypothesis, samples: Samples) -> Hypothesis | None:
     times_s = dict[int, tuple[float, float]]()
     left_out = set[int]()
     for loop, there in zip(loops, found, strict=True):
-        rounds = loop.rounds if loop.rounds < there.rounds + _MISCOUNTED else round(there.rounds)
+        said = _rounds(texts[loop.start : loop.start + loop.length], there)
+        rounds = loop.rounds if loop.rounds < said + _MISCOUNTED else round(said)
         count, word_s = rounds * loop.length, (there.end_s - there.start_s) / (rounds * loop.length)
         left_out.update(range(loop.start + count, loop.end))
         for at in range(count):
             times_s[loop.start + at] = there.start_s + at * word_s, there.start_s + (at + 1) * word_s
-    if ends := _ends_in(texts, loops[-1]):
+    ends = _ends_in(texts, loops[-1])
+    if ends:
         left_out.update(range(loops[-1].end, len(texts)))
     segments, first = list[Segment](), 0
     for segment in hypothesis.segments:
@@ -53,9 +65,36 @@ def as_spoken(hypothesis: Hypothesis, samples: Samples) -> Hypothesis | None:
         if kept:
             segments.append(_with(segment, kept, {at - first: span for at, span in times_s.items()}))
         first += count
-    if ends:
-        segments[-1] = replace(segments[-1], end_s=found[-1].end_s)
-    return replace(hypothesis, segments=tuple(segments))
+    if not ends:
+        return replace(hypothesis, segments=tuple(segments))
+    segments[-1] = replace(segments[-1], end_s=found[-1].end_s)
+    rest, rest_s = _rest(samples, found[-1])
+    behind = decode(rest) if len(rest) else Hypothesis((), hypothesis.language, 0.0)
+    more = (segment.shifted(rest_s) for segment in behind.segments)
+    return replace(hypothesis, segments=(*segments, *more), is_loop=behind.is_loop)
+
+
+def _rounds(texts: list[str], there: Repetition) -> float:
+    """How often some words were said: what is said in pairs comes half as often as each of its words."""
+    in_a_round = there.syllables / there.rounds / max(1, sum(map(syllables, texts)))
+    return there.rounds * max(1, round(in_a_round))
+
+
+def _rest(samples: Samples, there: Repetition) -> tuple[Samples, float]:
+    """What is behind a repetition, from the quietest moment near its end on, and when that begins; nothing if
+    it is short, or much quieter."""
+    import numpy as np
+
+    levels = np.square(samples[: len(samples) // _HOP_SAMPLES * _HOP_SAMPLES].reshape(-1, _HOP_SAMPLES))
+    powers = levels.mean(axis=1)
+    start, end = (round(each * SAMPLE_RATE_HZ / _HOP_SAMPLES) for each in (there.start_s, there.end_s))
+    near = range(max(start, end - _NEAR_HOPS), min(len(powers), end + _NEAR_HOPS))
+    cut = min(near, key=powers.__getitem__, default=end)
+    behind = powers[cut:]
+    loud = np.count_nonzero(behind > _QUIETER * np.median(powers[start:end])) if end > start else 0
+    if loud < _LEAST_HOPS:
+        return samples[:0], there.end_s
+    return samples[cut * _HOP_SAMPLES :], cut * _HOP_SAMPLES / SAMPLE_RATE_HZ
 
 
 def _ends_in(texts: list[str], loop: Loop) -> bool:

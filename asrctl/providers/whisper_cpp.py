@@ -177,7 +177,9 @@ class WhisperCpp:
         if effort is Effort.DRAFT:
             return hypothesis
         if self._is_loop(hypothesis, budget):
-            if spoken := as_spoken(hypothesis, samples):
+            if spoken := as_spoken(
+                hypothesis, samples, partial(self._decode_fitted, options=options, effort=effort)
+            ):
                 return spoken
             if effort is Effort.LIGHT and has_loop(hypothesis.text):  # else words are missing
                 return replace(hypothesis, is_loop=True)
@@ -206,7 +208,7 @@ class WhisperCpp:
             heard = self._decode(_long_enough(samples), options, audio_ctx, budget)
         if not self._is_loop(heard, budget):
             return heard
-        if spoken := as_spoken(heard, samples):
+        if spoken := as_spoken(heard, samples, partial(self._decode_loop_free, options=options)):
             return spoken
         if len(samples) < LEAST_CUT_SAMPLES or is_sayable(heard.text.split(), duration_s):
             return heard

@@ -8,13 +8,13 @@ from asrctl.transcript import SAMPLE_RATE_HZ, Samples
 
 
 def word(rng: np.random.Generator, length_s: float) -> Samples:
-    """Three sounds of different spectra, swelling and fading, and a short pause."""
+    """A syllable, two consonants around a vowel, each swelling and fading, and a short pause."""
     parts = []
-    for _ in range(3):
+    for lowest_hz, highest_hz in ((3000, 6000), (500, 2300), (3000, 6000)):
         count = round(length_s * 0.28 * SAMPLE_RATE_HZ)
         spectrum = np.fft.rfft(rng.normal(size=count))
         hertz = np.fft.rfftfreq(count, 1 / SAMPLE_RATE_HZ)
-        formants = rng.uniform(200, 4000, 2)
+        formants = rng.uniform(lowest_hz, highest_hz, 2)
         spectrum *= sum(np.exp(-(((hertz - each) / 200) ** 2)) for each in formants)
         sound = np.fft.irfft(spectrum, count)
         parts.append(sound / np.abs(sound).max() * np.hanning(count) * rng.uniform(0.2, 0.5))

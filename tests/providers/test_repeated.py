@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asrctl.providers.repeated import as_spoken
-from asrctl.transcript import Hypothesis, Samples, Segment, Word
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples, Segment, Word
 from tests.audio.syllables import again_and_again, speech, word
 
 
@@ -27,6 +27,11 @@ def heard(*texts: str) -> Hypothesis:
     return Hypothesis(tuple(segments), "en", 0.1)
 
 
+def nothing(samples: Samples) -> Hypothesis:
+    """A decoder that hears nothing more."""
+    return Hypothesis((), "en", 0.0)
+
+
 @pytest.mark.parametrize(
     ("samples", "texts", "expected"),
     [
@@ -42,7 +47,7 @@ def heard(*texts: str) -> Hypothesis:
 )
 def test_as_often_as_the_audio_has_them(samples: Samples, texts: list[str], expected: list[str]) -> None:
     """To one or so, as far as the audio can tell; nothing is added."""
-    found = as_spoken(heard(*(text.strip() for text in texts)), samples)
+    found = as_spoken(heard(*(text.strip() for text in texts)), samples, nothing)
     assert found is not None
     assert [segment.text for segment in found.segments] == [text.strip() for text in expected]
 
@@ -61,23 +66,43 @@ def test_as_often_as_the_audio_has_them(samples: Samples, texts: list[str], expe
 )
 def test_what_cannot_be_told(samples: Samples, text: str) -> None:
     """No loop, a loop of which the audio has none or two, words that are missing, a loop within a word."""
-    assert as_spoken(heard(text.strip()), samples) is None
+    assert as_spoken(heard(text.strip()), samples, nothing) is None
 
 
-def test_a_text_that_ends_in_a_loop_ends_where_it_does() -> None:
-    """So that what is behind it is looked at; also where the decoder gave its own 30 s."""
+def test_what_is_behind_a_loop_is_decoded() -> None:
+    """However short, from the end of the loop on, also where the decoder gave its own 30 s."""
     looped = Hypothesis((Segment(0.0, 30.0, " ".join(["wait,"] * 40), 0.9),), "en", 0.1)
-    found = as_spoken(looped, sounds(10, 2.0))
+    lengths_s = list[float]()
+
+    def decode(samples: Samples) -> Hypothesis:
+        lengths_s.append(len(samples) / SAMPLE_RATE_HZ)
+        return Hypothesis((Segment(0.0, 0.5, "he said", 0.8),), "en", 0.1)
+
+    found = as_spoken(looped, sounds(10, 0.6), decode)
     assert found is not None
-    (segment,) = found.segments
-    assert len(segment.text.split()) == 10
-    assert segment.end_s == pytest.approx(3.0, abs=0.25)
+    waited, said = found.segments
+    assert len(waited.text.split()) == 10 and said.text == "he said"
+    assert waited.end_s == pytest.approx(3.0, abs=0.25) and said.start_s == pytest.approx(3.0, abs=0.25)
+    assert lengths_s == [pytest.approx(3.6 - said.start_s, abs=0.01)]
+    as_spoken(looped, np.concatenate([sounds(10), 0.01 * sounds(2.0)]), decode)
+    as_spoken(looped, sounds(10), decode)
+    assert len(lengths_s) == 1, "too quiet, or nothing there"
+
+
+def test_words_that_are_said_in_pairs() -> None:
+    """A pair is what the audio repeats; its words count."""
+    rng = np.random.default_rng(5)
+    two = again_and_again(rng, word(rng, 0.25), 2, 0.0)
+    pairs = again_and_again(rng, np.concatenate([two, np.zeros(6400, np.float32)]), 6, 0.02)
+    found = as_spoken(heard(" ".join(["no"] * 40)), pairs, nothing)
+    assert found is not None
+    assert len(found.text.split()) in (11, 12, 13)
 
 
 def test_words_of_a_loop_have_times() -> None:
     words = [Word(0.0, 30.0, text, 0.9) for text in ["So", *["no"] * 20]]
     segment = Segment(0.0, 30.0, " ".join(word.text for word in words), 0.9, tuple(words))
-    found = as_spoken(Hypothesis((segment,), "en", 0.1), sounds(0.5, 10))
+    found = as_spoken(Hypothesis((segment,), "en", 0.1), sounds(0.5, 10), nothing)
     assert found is not None
     said = found.segments[0].words
     assert [word.text for word in said] == ["So", *["no"] * 10]
