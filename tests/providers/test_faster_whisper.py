@@ -22,6 +22,7 @@ from asrctl.providers.whisper import FasterWhisperSettings
 from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples, Segment
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
+from tests.audio.syllables import again_and_again, speech, word
 from tests.workers.blocking import BlockingPool
 
 pytestmark = [
@@ -151,6 +152,26 @@ def test_a_loop_that_stays_is_decoded_in_halves(monkeypatch: pytest.MonkeyPatch)
         heard = model._decode_fitted(samples, GREEDY, effort, bool)
         assert lengths_s[:whole] == [6.0] * whole and max(lengths_s[whole:]) < 4
         assert heard.text == " ".join([said.strip()] * (len(lengths_s) - whole))
+
+
+def test_repeated_words_are_counted_and_quiet_ones_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once where the first decode loops, and what is behind is decoded; the decoder hears them louder."""
+    from asrctl.providers.faster_whisper import FasterWhisper
+
+    model, levels = FasterWhisper.__new__(FasterWhisper), list[float]()
+    model._timer, model._multilingual = PartTimer(), False
+
+    def decode(_: object, samples: Samples, *more: object) -> tuple[Hypothesis, int]:
+        levels.append(float(abs(samples).max()))
+        text = "no, " * 40 if len(levels) == 1 else "he said."
+        return Hypothesis((Segment(0.0, 30.0, text.strip(), 0.9),), "en", 0.0), 0
+
+    monkeypatch.setattr(FasterWhisper, "_decode", decode)
+    rng = np.random.default_rng(4)
+    said = np.concatenate([again_and_again(rng, word(rng, 0.3), 12, 0.03), speech(rng, 0.8)])
+    heard = model.transcribe(0.002 * said, replace(GREEDY, effort=Effort.LIGHT), bool)
+    assert heard.text == "no, " * 12 + "he said." and not heard.is_loop
+    assert len(levels) == 2 and min(levels) > 0.02
 
 
 def test_a_decode_that_fills_its_budget_lacks_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -366,6 +366,23 @@ def test_translate(base_pool: BlockingPool) -> None:
     assert "world" in keys(hypothesis.text)
 
 
+def test_quiet_speech_is_decoded_louder(tiny_en: Path) -> None:
+    """What is loud enough is decoded as it is; the language is looked for in the same samples."""
+    program = """
+    from asrctl.transcript import Hypothesis
+    levels = []
+    def decode(samples, *_):
+        levels.append(float(abs(samples).max()))
+        return Hypothesis((), "en", 0.0)
+    model._decode = decode
+    for level in (1.0, 0.003):
+        model.transcribe(speech * np.float32(level), DecodeOptions(), bool)
+    assert levels[0] == float(abs(speech).max()) and 0.05 < levels[1] < 1.0, levels
+"""
+    done = run(program, tiny_en)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_repetition_loop_ends_in_the_same_words_each_time(tiny_en: Path) -> None:
     """Whatever was decoded before: nothing is sampled. The window is a part of a word over and over, which
     makes a loop with more of the encoder too; only the audio tells how often it comes."""
