@@ -19,6 +19,8 @@ _MISCOUNTED = 1.5
 _SILENT_S = 1.0
 """So much before a loop may be a pause; more would hold words."""
 _SYLLABLES_PER_S = 1.0
+_LONG_DIGITS = "07"
+"""Zero and seven have two syllables, other digits one."""
 _HOP_SAMPLES = SAMPLE_RATE_HZ // 50
 _NEAR_HOPS = 8
 _LEAST_HOPS = 10
@@ -76,8 +78,8 @@ def as_spoken(
 
 def _rounds(texts: list[str], there: Repetition) -> float:
     """How often some words were said: what is said in pairs comes half as often as each of its words."""
-    in_a_round = there.syllables / there.rounds / max(1, sum(map(syllables, texts)))
-    return there.rounds * max(1, round(in_a_round))
+    said = sum(map(syllables, texts)) + sum(map("".join(texts).count, _LONG_DIGITS))
+    return there.rounds * max(1, round(there.syllables / there.rounds / max(1, said)))
 
 
 def _rest(samples: Samples, there: Repetition) -> tuple[Samples, float]:

@@ -99,6 +99,15 @@ def test_words_that_are_said_in_pairs() -> None:
     assert len(found.text.split()) in (11, 12, 13)
 
 
+@pytest.mark.parametrize(("text", "count"), [("0", 10), ("zero", 10), ("5", 20), ("five", 20)])
+def test_digits_of_two_syllables_are_no_pairs(text: str, count: int) -> None:
+    rng = np.random.default_rng(6)
+    twos = np.concatenate([word(rng, 0.2), word(rng, 0.25)])
+    found = as_spoken(heard(" ".join([text] * 40)), again_and_again(rng, twos, 10, 0.02), nothing)
+    assert found is not None
+    assert len(found.text.split()) == pytest.approx(count, abs=1)
+
+
 def test_words_of_a_loop_have_times() -> None:
     words = [Word(0.0, 30.0, text, 0.9) for text in ["So", *["no"] * 20]]
     segment = Segment(0.0, 30.0, " ".join(word.text for word in words), 0.9, tuple(words))
