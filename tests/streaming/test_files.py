@@ -436,6 +436,28 @@ async def test_a_language_that_changes_within_a_window() -> None:
     assert work.account.pending_samples == 0
 
 
+async def test_a_windows_ends_tell_more_than_its_short_utterances() -> None:
+    """Of a French utterance alone little can be said; of the end of the window, which is longer, more."""
+
+    class Unsure(Bilingual):
+        def _evidence(self, samples: Samples) -> LanguageEvidence:
+            sure = super()._evidence(samples)
+            is_short = len(samples) < 3 * SAMPLE_RATE_HZ
+            flat = sure._replace(probabilities=(("fr", 0.5), ("de", 0.45)))
+            return flat if is_short and dict(sure.probabilities)["fr"] > 0.5 else sure
+
+    parts = (range(10), range(10, 20), range(20, 30), range(30, 40), range(40, 50))
+    audio = joined(*(piece for part in parts for piece in (speak(part), silence(1))))
+    options = FileOptions(
+        DecodeOptions(language="de,fr"),
+        EndpointerOptions(overlong_s=16.0, max_utterance_s=16.0),
+        PackingOptions(max_window_s=16, first_window_s=16),
+    )
+    segments = await all_of(transcription(audio, Unsure(), options))
+    assert [segment.language for segment in segments] == ["de", "de", "fr", "fr", "fr"]
+    assert texts(segments) == words(*range(50))
+
+
 async def test_a_language_that_is_given_is_asked_about_at_first_only() -> None:
     """With one language the first windows tell whether it is that; it is kept whatever they say."""
     audio = joined(*(piece for _ in range(5) for piece in (speak(range(20)), silence(40))))
