@@ -99,10 +99,12 @@ class Segment:
 
 
 class LanguageEvidence(NamedTuple):
-    """What a recogniser says of a piece of audio: how long it is, and languages with their probabilities."""
+    """What a recogniser says of a piece of audio: how long it is, languages with their probabilities, and
+    where in the window it begins."""
 
     speech_s: float
     probabilities: tuple[tuple[str, float], ...]
+    start_sample: int = 0
 
 
 class Part(StrEnum):

@@ -51,6 +51,8 @@ class DecodeOptions:
         beam_size: 1 is greedy.
         word_timestamps: Fill in the words of each segment.
         effort: How much work the window is worth, where the backend has a choice.
+        utterances: Where utterances of the window start and end, in samples, to say of each in which language
+            it is; without them the window is one.
     """
 
     language: str = "en"
@@ -61,6 +63,7 @@ class DecodeOptions:
     word_timestamps: bool = False
     effort: Effort = Effort.NORMAL
     tell_language: bool = False
+    utterances: tuple[tuple[int, int], ...] = ()
 
     @property
     def wants_evidence(self) -> bool:

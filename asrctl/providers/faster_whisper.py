@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import is_open
-from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
+from asrctl.policy.language import LanguageBelief, detection_positions, pieces
 from asrctl.policy.vocabulary import context
 from asrctl.policy.window import (
     FULL_AUDIO_CTX,
@@ -40,8 +40,6 @@ _LANGUAGES_TOLD = 10
 
 _MOST_TOKENS = 220
 """What the decoder has room for behind the longest prompt."""
-
-_DETECTION_POSITIONS = round(PIECE_S * 50)
 
 
 class FasterWhisper:
@@ -88,7 +86,9 @@ class FasterWhisper:
         effort = Effort(options.effort)
         samples = audible(samples)
         try:
-            evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
+            evidence = (
+                self._evidence(samples, options) if self._multilingual and options.wants_evidence else ()
+            )
             options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
             decode = partial(self._decode_fitted, options=options, effort=effort, should_abort=should_abort)
             hypothesis = decode_whole(decode, samples) if effort.is_checked else decode(samples)
@@ -104,15 +104,18 @@ class FasterWhisper:
             is_loop=hypothesis.is_loop,
         )
 
-    def _evidence(self, samples: Samples) -> tuple[LanguageEvidence, ...]:
-        """Which language is heard at the beginning and the end."""
+    def _evidence(self, samples: Samples, options: DecodeOptions) -> tuple[LanguageEvidence, ...]:
+        """Which language each utterance is in, unless it is too short or quiet to tell."""
         found = []
-        for start, end in pieces(len(samples)) if not is_wordless(samples) else ():
-            self._model.positions = _DETECTION_POSITIONS
+        for start, end in pieces(len(samples), options.utterances):
+            piece = samples[start:end]
+            if is_wordless(piece):
+                continue
+            self._model.positions = detection_positions(len(piece))
             with self._timer.timed(Part.LANGUAGE):
-                _, _, shares = self._model.detect_language(samples[start:end])
+                _, _, shares = self._model.detect_language(piece)
             told = tuple((code, float(share)) for code, share in shares[:_LANGUAGES_TOLD])
-            found.append(LanguageEvidence((end - start) / SAMPLE_RATE_HZ, told))
+            found.append(LanguageEvidence(len(piece) / SAMPLE_RATE_HZ, told, start))
         return tuple(found)
 
     def _decode_fitted(

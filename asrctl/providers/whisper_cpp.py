@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
-from asrctl.policy.language import PIECE_S, LanguageBelief, pieces
+from asrctl.policy.language import LanguageBelief, detection_positions, pieces
 from asrctl.policy.vocabulary import context
 from asrctl.policy.window import (
     Effort,
@@ -50,9 +50,6 @@ _MIN_WINDOW_SAMPLES = SAMPLE_RATE_HZ + SAMPLE_RATE_HZ // 20
 
 _LANGUAGES_TOLD = 10
 
-_DETECTION_CTX = round(PIECE_S * 50)
-"""Encoder positions for a piece of audio whose language is looked for; 50 are one second."""
-
 _LOG_LINES_KEPT = 200
 
 
@@ -76,7 +73,6 @@ class WhisperCpp:
         self._greedy = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
         self._beam = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_BEAM_SEARCH)
         self._detect = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
-        self._detect.audio_ctx = _DETECTION_CTX
         # A detection encodes with the context of the call before: this one sets it, and stops there.
         native.assign_encoder_begin_callback(self._detect, lambda *_: False)
         self._should_abort: Callable[[], bool] = bool
@@ -122,7 +118,7 @@ class WhisperCpp:
         self._should_abort = should_abort
         effort = Effort(options.effort)
         samples = audible(samples)
-        evidence = self._evidence(samples) if self._multilingual and options.wants_evidence else ()
+        evidence = self._evidence(samples, options) if self._multilingual and options.wants_evidence else ()
         options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
         decode = partial(self._decode_fitted, options=options, effort=effort)
         hypothesis = decode_whole(decode, samples) if effort.is_checked else decode(samples)
@@ -135,16 +131,16 @@ class WhisperCpp:
             is_loop=hypothesis.is_loop,
         )
 
-    def _evidence(self, samples: NDArray[np.float32]) -> tuple[LanguageEvidence, ...]:
-        """Which language is heard at the beginning and at the end, unless it is too short or quiet there."""
+    def _evidence(self, samples: NDArray[np.float32], options: DecodeOptions) -> tuple[LanguageEvidence, ...]:
+        """Which language each utterance is in, unless it is too short or quiet to tell."""
         found = []
-        for start, end in pieces(len(samples)):
+        for start, end in pieces(len(samples), options.utterances):
             piece = samples[start:end]
             if is_wordless(piece):
                 continue
             with self._timer.timed(Part.LANGUAGE):
                 probabilities = self._probabilities(_long_enough(piece))
-            found.append(LanguageEvidence(len(piece) / SAMPLE_RATE_HZ, probabilities))
+            found.append(LanguageEvidence(len(piece) / SAMPLE_RATE_HZ, probabilities, start))
         return tuple(found)
 
     def _probabilities(self, samples: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
@@ -152,6 +148,7 @@ class WhisperCpp:
         import numpy as np
 
         native = self._native
+        self._detect.audio_ctx = detection_positions(len(samples))
         self._detect.language = "en"  # else whisper.cpp would look for it with the encoder of the last decode
         status = native.whisper_full(self._context, self._detect, samples, len(samples))
         shares = np.zeros(native.whisper_lang_max_id() + 1, np.float32)

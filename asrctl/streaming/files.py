@@ -6,9 +6,10 @@ At most a few windows are in memory at once, however long the input is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,13 @@ from numpy.typing import NDArray
 from asrctl.errors import AudioError, DecodeError, ProviderError, UsageError, WorkerCrashed, WorkerTimeout
 from asrctl.languages import is_open
 from asrctl.policy.endpointing import EndpointerOptions, Span
-from asrctl.policy.language import LanguageBelief, may_change_within
+from asrctl.policy.language import LanguageBelief, of_each
 from asrctl.policy.packing import PackingOptions, Window
 from asrctl.policy.placing import place
 from asrctl.policy.priority import Kind, Source, Ticket
 from asrctl.policy.words import words_of
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import WindowDecoder
-from asrctl.streaming.in_language import corrected
 from asrctl.streaming.source import Reader
 from asrctl.streaming.stream import SpeechDetector
 from asrctl.streaming.windowing import Windowing
@@ -70,6 +70,12 @@ class _Submitted:
     samples: NDArray[np.float32]
     voiced: tuple[Span, ...]
     task: asyncio.Task[Hypothesis]
+
+    def audio_of(self, part: Window) -> NDArray[np.float32]:
+        """The samples of some of the window's spans, which follow each other."""
+        at = self.window.spans.index(part.spans[0])
+        start = self.window.utterances[at][0]
+        return self.samples[start : start + part.length_samples]
 
 
 class FileTranscription:
@@ -224,7 +230,6 @@ class FileTranscription:
             self.language = hypothesis.language
         if hypothesis.provider and hypothesis.provider not in self.providers:
             self.providers.append(hypothesis.provider)
-        self.inference_s += hypothesis.inference_s
         voiced = [
             span
             for span in submitted.voiced
@@ -244,42 +249,23 @@ class FileTranscription:
             return [(window, first if is_sure else replace(first, segments=()))]
         if not belief.is_open:
             self.evidence += first.evidence
-        if len(window.spans) > 1 and may_change_within(belief, first.evidence):
-            return await self._in_parts(submitted, first.evidence)
-        hypothesis = await corrected(first, belief, partial(self._decode_in, submitted.samples))
-        self._remember(hypothesis)
-        return [(window, hypothesis)]
-
-    async def _in_parts(
-        self, submitted: _Submitted, around: Sequence[LanguageEvidence]
-    ) -> list[tuple[Window, Hypothesis]]:
-        """Each span of a window by itself, in the language that is likeliest by what all of them say, and the
-        window's beginning and end, `around`, which are longer than many a span."""
-        parts, start, pause_samples = list[tuple[Window, Hypothesis]](), 0, submitted.window.pause_samples
-        pieces = list[NDArray[np.float32]]()
-        for span in submitted.window.spans:
-            pieces.append(submitted.samples[start : start + span.length_samples])
-            heard = await self._decode_in(pieces[-1], self._likely, tell_language=True)
-            parts.append((Window((span,), pause_samples), heard))
-            start += span.length_samples + pause_samples
-        evidence = [each for _, heard in parts for each in heard.evidence]
-        path = iter(self._belief.path([around[0], *evidence, around[-1]])[1:-1])
-        for at, (part, heard) in enumerate(parts):
-            languages = [next(path) for _ in heard.evidence]
-            if languages and languages[-1] != heard.language:
-                parts[at] = part, await self._decode_in(pieces[at], languages[-1])
-            self._remember(heard)
-        return parts
+        self._belief = belief.after(first.evidence)
+        self._likely = self._belief.language
+        parts = list[tuple[Window, Hypothesis]]()
+        for part, language in _runs(window, of_each(window.utterances, first.evidence, belief)):
+            is_right = len(part.spans) == len(window.spans) and language == first.language
+            heard = first if is_right else await self._decode_in(submitted.audio_of(part), language)
+            parts.append((part, heard))
+        return parts or [(window, first)]
 
     async def _decode_in(
-        self, samples: NDArray[np.float32], language: str, *, tell_language: bool = False
+        self, samples: NDArray[np.float32], language: str, tell_of: tuple[tuple[int, int], ...] = ()
     ) -> Hypothesis:
-        options = replace(self._decode, language=language, tell_language=tell_language)
-        return await self._decoder.decode(samples, options, self._ticket)
-
-    def _remember(self, hypothesis: Hypothesis) -> None:
-        self._belief = self._belief.after(hypothesis.evidence)
-        self._likely = self._belief.language
+        """A decode; of the utterances `tell_of` with the language of each."""
+        options = replace(self._decode, language=language, tell_language=bool(tell_of), utterances=tell_of)
+        hypothesis = await self._decoder.decode(samples, options, self._ticket)
+        self.inference_s += hypothesis.inference_s
+        return hypothesis
 
     def _settle(self, window: Window) -> int:
         """Samples of the utterances in a window, which are pending no more, and no silence."""
@@ -306,7 +292,7 @@ class FileTranscription:
         samples = self._windowing.samples_of(window)
         tell_language = self._belief.is_open or self._windows < _TELLING_WINDOWS
         self._windows += not window.doubtful
-        decode = self._decode_in(samples, self._likely, tell_language=tell_language)
+        decode = self._decode_in(samples, self._likely, window.utterances if tell_language else ())
         task = asyncio.create_task(decode, name="window")
         self._under_way.add(task)
         task.add_done_callback(self._done)
@@ -323,6 +309,13 @@ class FileTranscription:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # which nobody else may ask for, if an earlier window ends the iteration
+
+
+def _runs(window: Window, languages: list[str]) -> Iterator[tuple[Window, str]]:
+    """Parts of a window that are each in one language."""
+    spoken = zip(window.spans, languages, strict=False)
+    for language, run in groupby(spoken, key=itemgetter(1)):
+        yield Window(tuple(span for span, _ in run), window.pause_samples), language
 
 
 def _told(windows: list[Window], line: str) -> list[str]:

@@ -200,8 +200,9 @@ def _spec(given: dict[str, Any]) -> ModelSpec:
 
 
 def _options(given: dict[str, Any]) -> DecodeOptions:
+    utterances = tuple((int(start), int(end)) for start, end in given["utterances"])
     plain = {"effort": Effort(given["effort"]), "vocabulary": tuple(given["vocabulary"])}
-    return DecodeOptions(**{**given, **plain})
+    return DecodeOptions(**{**given, **plain, "utterances": utterances})
 
 
 def _samples(payload: bytes | bytearray) -> Samples:
@@ -216,8 +217,8 @@ def _hypothesis(given: dict[str, Any]) -> Hypothesis:
         for segment in given["segments"]
     )
     evidence = tuple(
-        LanguageEvidence(speech_s, tuple((code, share) for code, share in probabilities))
-        for speech_s, probabilities in given["evidence"]
+        LanguageEvidence(speech_s, tuple((code, share) for code, share in probabilities), start_sample)
+        for speech_s, probabilities, start_sample in given["evidence"]
     )
     parts_s = {Part(name): seconds for name, seconds in given["parts_s"].items()}
     return Hypothesis(**{**given, "segments": segments, "evidence": evidence, "parts_s": parts_s})

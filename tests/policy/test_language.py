@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.languages import CODES
-from asrctl.policy.language import PIECE_S, LanguageBelief, may_change_within, pieces
+from asrctl.policy.language import PIECE_S, LanguageBelief, detection_positions, of_each, pieces
 from asrctl.transcript import SAMPLE_RATE_HZ, LanguageEvidence
 
 
@@ -84,19 +84,26 @@ def test_what_comes_later_tells_too() -> None:
     assert LanguageBelief("auto").path([]) == []
 
 
-def test_a_window_that_may_change_within() -> None:
-    """Where its end is rather in another language than its beginning, though that is not believed yet."""
-    belief = LanguageBelief("auto")
-    assert may_change_within(belief, [SPANISH, ENGLISH])
-    in_both = heard(6.4, en=0.5, es=0.1)
-    assert belief.after([SPANISH, in_both]).language == "es"
-    assert may_change_within(belief, [SPANISH, in_both])
-    assert not may_change_within(belief, [SPANISH, heard(6.4, en=0.4, es=0.2)])
-    assert not may_change_within(belief, [SPANISH, SPANISH])
-    assert not may_change_within(belief, [SPANISH])
-    assert not may_change_within(belief, [])
-    assert not may_change_within(LanguageBelief("es"), [SPANISH, ENGLISH])
-    assert not may_change_within(LanguageBelief("es,it"), [SPANISH, ENGLISH])
+def test_each_utterance_of_a_window_has_its_language() -> None:
+    """Also between two in another; of which nothing was heard, that of the one before, or else after, it."""
+    utterances = [(0, 10), (12, 20), (22, 30), (32, 40)]
+    belief = LanguageBelief("en,es")
+    there_and_back = [ENGLISH, SPANISH._replace(start_sample=12), ENGLISH._replace(start_sample=22)]
+    assert of_each(utterances, there_and_back, belief) == ["en", "es", "en", "en"]
+    assert of_each(utterances, there_and_back[1:], belief) == ["es", "es", "en", "en"]
+    both = [ENGLISH, SPANISH._replace(start_sample=6)]
+    assert of_each([(0, 10)], both, belief) == ["es"]
+    assert of_each(utterances, [], belief) == []
+    assert of_each(utterances, there_and_back, LanguageBelief("es")) == []
+
+
+@given(length_samples=st.integers(1, 30 * SAMPLE_RATE_HZ))
+def test_the_encoder_sees_all_of_a_piece(length_samples: int) -> None:
+    """With a margin behind it, unless it is as long as pieces are."""
+    for start, end in pieces(length_samples):
+        piece_s = (end - start) / SAMPLE_RATE_HZ
+        assert min(50 * PIECE_S, 50 * piece_s + 64, 128) <= detection_positions(end - start) <= 50 * PIECE_S
+        assert detection_positions(end - start) >= min(320, 50 * piece_s)
 
 
 def test_languages_of_which_nothing_is_said_are_not_impossible() -> None:
@@ -109,10 +116,11 @@ def test_languages_of_which_nothing_is_said_are_not_impossible() -> None:
 
 
 def test_what_is_looked_at() -> None:
-    """All of a short window; the beginning and the end of a long one."""
+    """All of a short window, or utterance; the beginning and the end of a long one."""
     most = round(PIECE_S * SAMPLE_RATE_HZ)
     assert pieces(most) == [(0, most)]
     assert pieces(most + 1) == [(0, most), (1, most + 1)]
+    assert pieces(9 * most, [(0, 5), (7, 8 + most)]) == [(0, 5), (7, 7 + most), (8, 8 + most)]
 
 
 @given(

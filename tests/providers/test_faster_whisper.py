@@ -75,7 +75,8 @@ def test_english_models_decode_english(pool: BlockingPool) -> None:
 
 
 def test_evidence_of_the_language(store: ModelStore) -> None:
-    """A multilingual model tells what it heard at both ends, and takes one of the languages named."""
+    """A multilingual model tells what it heard of each utterance, of a long one at both ends, and takes one
+    of the languages named."""
     spec = ModelSpec("faster_whisper", store.ct2_directory("base"), use_gpu=False)
     with BlockingPool(spec, PoolOptions(attempts=1)) as pool:
         english = pool.decode(sample_speech(), replace(GREEDY, language="auto"))
@@ -84,6 +85,9 @@ def test_evidence_of_the_language(store: ModelStore) -> None:
         assert pool.decode(sample_speech(), replace(GREEDY, language="de,fr")).language in ("de", "fr")
         long = pool.decode(np.tile(sample_speech(), 3), replace(GREEDY, language="en", tell_language=True))
         assert [each.probabilities[0][0] for each in long.evidence] == ["en", "en"]
+        options = replace(GREEDY, language="auto", utterances=((0, 100), (100, 30_000), (31_000, 60_000)))
+        parts = pool.decode(np.tile(sample_speech(), 3)[:60_000], options).evidence
+        assert [each.start_sample for each in parts] == [100, 31_000]
         assert pool.decode(sample_speech()[:100].copy(), replace(GREEDY, language="auto")).evidence == ()
 
 

@@ -350,6 +350,16 @@ def test_evidence_of_the_language(base_pool: BlockingPool) -> None:
     assert [each.probabilities[0][0] for each in long.evidence] == ["es", "en"]
 
 
+def test_evidence_of_each_utterance(base_pool: BlockingPool) -> None:
+    """One between others in another language is not overheard; one that is too short tells nothing."""
+    parts = [clip("es", "conteo")[: 3 * SAMPLE_RATE_HZ], lasting(3.0), clip("es", "conteo")[:600]]
+    ends = [int(end) for end in np.cumsum([len(part) for part in parts])]
+    utterances = ((0, ends[0]), (ends[0], ends[1]), (ends[1], ends[2]))
+    options = replace(GREEDY, language="auto", utterances=utterances)
+    heard = decode(base_pool, np.concatenate(parts), options).evidence
+    assert [(each.start_sample, each.probabilities[0][0]) for each in heard] == [(0, "es"), (ends[0], "en")]
+
+
 def test_characters_of_several_bytes(base_pool: BlockingPool) -> None:
     """Text without spaces is cut into words between characters, never inside one, and nothing is lost."""
     hypothesis = decode(base_pool, clip("zh", "pangrama"), replace(WORDS, language="zh"))

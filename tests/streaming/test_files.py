@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from asrctl.audio.loudness import Loudness
 from asrctl.errors import AudioError, DecodeError, ModelError, ProviderError, UsageError, WorkerCrashed
 from asrctl.policy.endpointing import FRAME_SAMPLES, EndpointerOptions
-from asrctl.policy.language import PIECE_S, LanguageBelief
+from asrctl.policy.language import LanguageBelief, pieces
 from asrctl.policy.packing import PackingOptions
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
@@ -382,13 +382,10 @@ class Bilingual(Faulty):
 
     async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
         heard = await super().decode(samples, options, ticket)
-        piece_samples = round(PIECE_S * SAMPLE_RATE_HZ)
-        ends = (
-            [samples]
-            if len(samples) <= piece_samples
-            else [samples[:piece_samples], samples[-piece_samples:]]
+        looked_at = pieces(len(samples), options.utterances) if options.wants_evidence else ()
+        evidence = tuple(
+            self._evidence(samples[start:end])._replace(start_sample=start) for start, end in looked_at
         )
-        evidence = tuple(map(self._evidence, ends)) if options.wants_evidence else ()
         language = LanguageBelief(options.language).after(evidence).language
         wrong = {self._spoken(segment.text.split()[0]) for segment in heard.segments} != {language}
         segments = tuple(
@@ -418,44 +415,47 @@ async def test_each_window_is_in_its_own_language(language: str) -> None:
     assert work.account.pending_samples == work.account.dropped_samples == 0
 
 
-async def test_a_language_that_changes_within_a_window() -> None:
-    """A window that holds utterances in two languages is decoded in parts, each in its language."""
-    parts = (range(10), range(10, 20), range(20, 30), range(30, 40), range(40, 50))
-    audio = joined(*(piece for part in parts for piece in (speak(part), silence(1))))
-    options = FileOptions(
-        DecodeOptions(language="auto"),
+def in_one_window(language: str) -> FileOptions:
+    return FileOptions(
+        DecodeOptions(language=language),
         EndpointerOptions(overlong_s=16.0, max_utterance_s=16.0),
         PackingOptions(max_window_s=16, first_window_s=16),
     )
+
+
+@pytest.mark.parametrize("language", ["auto", "de,fr"])
+@pytest.mark.parametrize(
+    ("french", "runs"),
+    [((2, 3, 4), ["de", "fr"]), ((2,), ["de", "fr", "de"]), ((0, 4), ["fr", "de", "fr"]), ((), ["de"])],
+)
+async def test_a_language_that_changes_within_a_window(
+    language: str, french: Sequence[int], runs: Sequence[str]
+) -> None:
+    """Each run of utterances in one language is decoded in it, also between two in another one."""
+    parts = [range(20, 30) if at in french else range(10) for at in range(5)]
+    audio = joined(*(piece for part in parts for piece in (speak(part), silence(1))))
     decoder = Bilingual()
-    work = transcription(audio, decoder, options)
+    work = transcription(audio, decoder, in_one_window(language))
     segments = await all_of(work)
-    assert decoder.asked[0].language == "auto"
-    assert texts(segments) == words(*range(50))
-    assert [segment.language for segment in segments] == ["de", "de", "fr", "fr", "fr"]
-    assert work.account.pending_samples == 0
+    assert texts(segments) == words(*(number for part in parts for number in part))
+    assert [spoken for spoken, _ in groupby(segment.language for segment in segments)] == runs
+    assert len(decoder.asked) == (1 if len(runs) == 1 else 1 + len(runs))
+    assert work.account.pending_samples == work.account.dropped_samples == 0
 
 
-async def test_a_windows_ends_tell_more_than_its_short_utterances() -> None:
-    """Of a French utterance alone little can be said; of the end of the window, which is longer, more."""
+async def test_an_utterance_of_which_nothing_is_heard_is_in_the_language_before() -> None:
+    """One that is too short, or too quiet, to tell its language does not part its neighbours."""
 
-    class Unsure(Bilingual):
-        def _evidence(self, samples: Samples) -> LanguageEvidence:
-            sure = super()._evidence(samples)
-            is_short = len(samples) < 3 * SAMPLE_RATE_HZ
-            flat = sure._replace(probabilities=(("fr", 0.5), ("de", 0.45)))
-            return flat if is_short and dict(sure.probabilities)["fr"] > 0.5 else sure
+    class Deaf(Bilingual):
+        async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
+            hypothesis = await super().decode(samples, options, ticket)
+            return replace(hypothesis, evidence=hypothesis.evidence[1:4:2])
 
-    parts = (range(10), range(10, 20), range(20, 30), range(30, 40), range(40, 50))
+    parts = (range(10), range(10), range(10), range(20, 30), range(20, 30))
     audio = joined(*(piece for part in parts for piece in (speak(part), silence(1))))
-    options = FileOptions(
-        DecodeOptions(language="de,fr"),
-        EndpointerOptions(overlong_s=16.0, max_utterance_s=16.0),
-        PackingOptions(max_window_s=16, first_window_s=16),
-    )
-    segments = await all_of(transcription(audio, Unsure(), options))
-    assert [segment.language for segment in segments] == ["de", "de", "fr", "fr", "fr"]
-    assert texts(segments) == words(*range(50))
+    segments = await all_of(transcription(audio, Deaf(), in_one_window("auto")))
+    assert [spoken for spoken, _ in groupby(segment.language for segment in segments)] == ["de", "fr"]
+    assert texts(segments) == words(*(number for part in parts for number in part))
 
 
 async def test_a_language_that_is_given_is_asked_about_at_first_only() -> None:

@@ -82,7 +82,9 @@ def test_messages_survive(message: Message) -> None:
 def test_a_decode_carries_its_samples() -> None:
     """Options travel in the header, samples bit by bit in the payload."""
     samples = np.array([0.0, -1.0, 0.5, math.pi], np.float32)
-    options = DecodeOptions(language="de", beam_size=5, effort=Effort.LIGHT, word_timestamps=True)
+    options = DecodeOptions(
+        "de", beam_size=5, effort=Effort.LIGHT, word_timestamps=True, utterances=((0, 10), (12, 20))
+    )
     sent = Decode(7, options, samples)
     received = through_json(sent, samples.tobytes())
     assert isinstance(received, Decode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import transcribe_cpp
@@ -9,7 +10,7 @@ import transcribe_cpp
 from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import CODES
 from asrctl.policy.language import pieces
-from asrctl.providers.samples import clean, is_wordless
+from asrctl.providers.samples import is_wordless
 from asrctl.transcript import SAMPLE_RATE_HZ, LanguageEvidence, Samples
 
 
@@ -36,15 +37,17 @@ class Identifier:
         self._codes = {label: code for code, label in labels.items() if label is not None}
         """Our codes by its labels, which have other names: "iw" is Hebrew there."""
 
-    def evidence(self, samples: Samples) -> tuple[LanguageEvidence, ...]:
-        """What is heard at the beginning and at the end, unless it is too short or quiet there.
+    def evidence(
+        self, samples: Samples, utterances: Sequence[tuple[int, int]] = ()
+    ) -> tuple[LanguageEvidence, ...]:
+        """Which language each utterance is in, unless it is too short or quiet to tell.
 
         Raises:
             DecodeError: The library failed.
         """
         found = []
-        for start, end in pieces(len(samples)):
-            piece = clean(samples[start:end])
+        for start, end in pieces(len(samples), utterances):
+            piece = samples[start:end]
             if len(piece) < self._least_samples or is_wordless(piece):
                 continue
             try:
@@ -53,7 +56,7 @@ class Identifier:
                 raise DecodeError(f"transcribe.cpp cannot identify the language: {error}") from None
             known = ((self._codes.get(each.index), each.p) for each in candidates)
             told = tuple((code, share) for code, share in known if code is not None)
-            found.append(LanguageEvidence(len(piece) / SAMPLE_RATE_HZ, told))
+            found.append(LanguageEvidence(len(piece) / SAMPLE_RATE_HZ, told, start))
         return tuple(found)
 
     def close(self) -> None:

@@ -48,7 +48,9 @@ class TranscribeCpp(Library):
         if is_wordless(samples):
             return Hypothesis((), language, 0.0)
         asked = self._identifier is not None and options.wants_evidence
-        evidence = self._identifier.evidence(samples) if self._identifier and asked else ()
+        evidence = (
+            self._identifier.evidence(samples, options.utterances) if self._identifier and asked else ()
+        )
         options = replace(options, language=LanguageBelief(options.language).after(evidence).language)
         language = self.language(options.language) or options.language
         with self._watch.asking(should_abort):
