@@ -77,12 +77,12 @@ class Tally:
 
     def how_to_go_on(self, outputs: Sequence[Path | None]) -> str:
         """Where the text of the current inputs is, and what does the rest; `outputs` are all files."""
-        from asrctl.render.output import left_of
+        from asrctl.render.parts import left_of
 
         files = [path for path in outputs if path is not None]
         if len(files) < len(outputs):
             return ""
-        parts = [str(part) for index in self.at_s if (part := left_of(files[index])) is not None]
+        parts = [str(part) for index in self.at_s for part in left_of(files[index])]
         kept = f"; partial text: {', '.join(_first(parts))}" if parts else ""
         if not self.several:
             return f"{kept}; the same command begins it again"

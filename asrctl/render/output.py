@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, TextIO, cast
 
 from asrctl.errors import AsrctlError, OutputError, UsageError
+from asrctl.render.parts import LONGEST_ENDING, part_of, set_aside, settle
 
 STDIN = "-"
 
@@ -35,8 +36,9 @@ class Output:
     With `whole`, text goes to the part even where nothing was before, and an interrupt leaves it there, so
     that a file of that name is complete.
 
-    A part that an earlier run left is set aside as "NAME.part.old" meanwhile. Where this run ends before the
-    text is complete, the longer of the two stays as the part.
+    A part that an earlier run left is set aside as "NAME.part.1", or the next free number. Where this run
+    ends before the text is complete, both stay, as they may be of different recordings, unless one is the
+    beginning of the other. Once the text is complete, all go.
 
     Args:
         path: The file, which is opened at once, so that what cannot be written is known before an hour of
@@ -55,8 +57,8 @@ class Output:
         self._is_own = path is not None
         self._whole = whole
         self._append = append
+        self._part: Path | None = None
         self._target: Path | None = None  # what the part becomes
-        self._older: Path | None = None  # the part of an earlier run
         self._incomplete = False
         self._written_bytes = 0
         try:
@@ -78,9 +80,8 @@ class Output:
         if existed:
             _open(path, "a").close()  # only to know that it may be written
         self._target = path.resolve()  # a link to a file stays one
-        self._path = part_of(self._target)
-        self._older = _older_of(self._path)
-        _keep_longer(self._path, self._older)
+        self._path = self._part = part_of(self._target)
+        set_aside(self._path)
         part = _open(self._path, "w")
         if existed:
             self._path.chmod(self._target.stat().st_mode & 0o7777)
@@ -123,44 +124,10 @@ class Output:
                     self._path.unlink()
             elif self._target and (not error or (interrupted and not self._whole)):
                 self._path.replace(self._target)
-            if self._older is not None and self._older.is_file():
-                self._settle(complete=not error and not self._incomplete)
+            if self._part is not None:
+                settle(self._part, complete=not error and not self._incomplete)
         except OSError as failure:
             raise self._error(_reason(failure)) from failure
-
-    def _settle(self, *, complete: bool) -> None:
-        """The part of an earlier run goes if the text is complete; else the longer one stays."""
-        assert self._path is not None and self._older is not None
-        if complete:
-            self._older.unlink()
-        else:
-            _keep_longer(self._path, self._older)
-            self._older.replace(self._path)
-
-
-def part_of(path: Path) -> Path:
-    """Where text grows that will take the place of an older file."""
-    return path.with_name(f"{path.name}.part")
-
-
-def _older_of(part: Path) -> Path:
-    return part.with_name(f"{part.name}.old")
-
-
-def _keep_longer(part: Path, older: Path) -> None:
-    """Set a part aside, unless what was set aside before is longer, as where the run after it was killed."""
-    if _bytes_at(part) > _bytes_at(older):
-        part.replace(older)
-
-
-def left_of(path: Path) -> Path | None:
-    """What a run has left of a file that it could not complete; None if there is nothing."""
-    part = part_of(path.resolve() if path.is_symlink() else path)
-    return part if _bytes_at(part) else None
-
-
-def _bytes_at(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
 
 
 def destinations(
@@ -249,7 +216,7 @@ def _unique(directories: Sequence[Path], inputs: Sequence[str], extension: str) 
 
 def _fitting(stem: str, extension: str) -> str:
     """As much of it as leaves room for a number, the extension, and the ending of a part."""
-    room_bytes = _LONGEST_NAME_BYTES - len(_older_of(part_of(Path(f"-9999.{extension}"))).name)
+    room_bytes = _LONGEST_NAME_BYTES - len(f"-9999.{extension}{LONGEST_ENDING}")
     encoded = os.fsencode(stem)
     return stem if len(encoded) <= room_bytes else encoded[:room_bytes].decode(errors="ignore")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from asrctl.errors import AsrctlError, UsageError
-from asrctl.render.output import Output, destinations, left_of, part_of
+from asrctl.render.output import Output, destinations
+from asrctl.render.parts import left_of, part_of
 
 
 def test_text_is_there_while_the_file_is_open(tmp_path: Path) -> None:
@@ -279,12 +280,12 @@ def test_a_whole_file_has_its_name_only_once_it_is_complete(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("existed", [False, True])
 def test_the_longer_part_stays_until_the_text_is_complete(existed: bool, tmp_path: Path) -> None:
-    """Whatever ended the run that left it, and whatever ends this one, before or after its first words."""
+    """Of two runs over one recording, whatever ended the one that left it, and whatever ends this one."""
     path = tmp_path / "a.txt"
     if existed:
         path.write_text("complete\n")
-    part_of(path).write_text("a good deal\n")
-    for said in ("", "little\n"):
+    part_of(path).write_text("a good\ndeal\n")
+    for said in ("", "a good\n"):
         with pytest.raises(ValueError), Output(path, whole=True) as output:
             output.write(said)
             raise ValueError
@@ -292,17 +293,37 @@ def test_the_longer_part_stays_until_the_text_is_complete(existed: bool, tmp_pat
             output.write(said)
             output.leave_incomplete()
         Output(path, whole=True)._file.close()  # killed
-        assert left_of(path) in (part_of(path), None)
     with pytest.raises(KeyboardInterrupt), Output(path, whole=True) as output:
         raise KeyboardInterrupt
-    assert left_of(path) == part_of(path) and part_of(path).read_text() == "a good deal\n"
-    with pytest.raises(KeyboardInterrupt), Output(path, whole=True) as output:
-        output.write("more than that there was\n")
-        raise KeyboardInterrupt
-    assert part_of(path).read_text() == "more than that there was\n"
+    assert left_of(path) == [part_of(path)] and part_of(path).read_text() == "a good\ndeal\n"
+    _interrupted(path, "a good\ndeal\nmore\n")
+    assert left_of(path) == [part_of(path)] and part_of(path).read_text() == "a good\ndeal\nmore\n"
     with Output(path, whole=True) as output:
         output.write("all\n")
-    assert path.read_text() == "all\n" and [*tmp_path.iterdir()] == [path] and left_of(path) is None
+    assert path.read_text() == "all\n" and [*tmp_path.iterdir()] == [path] and left_of(path) == []
+
+
+def test_parts_of_several_recordings_stay_side_by_side(tmp_path: Path) -> None:
+    """However short it is, what this run wrote is the part; what others wrote has a number."""
+    path = tmp_path / "a.txt"
+    texts = ["a long recording\n", "another\n", "third\n"]
+    for text in texts:
+        _interrupted(path, text)
+    first, second = tmp_path / "a.txt.part.1", tmp_path / "a.txt.part.2"
+    assert left_of(path) == [part_of(path), first, second]
+    assert [each.read_text() for each in left_of(path)] == ["third\n", "a long recording\n", "another\n"]
+    _interrupted(path, "a long recording\nand more\n")
+    assert {each.read_text() for each in left_of(path)} == {"a long recording\nand more\n", *texts[1:]}
+    assert left_of(path) == [part_of(path), first, second] and not (tmp_path / "a.txt.part.3").exists()
+    with Output(path, whole=True) as output:
+        output.write("all\n")
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def _interrupted(path: Path, text: str) -> None:
+    with pytest.raises(KeyboardInterrupt), Output(path, whole=True) as output:
+        output.write(text)
+        raise KeyboardInterrupt
 
 
 def test_nothing_is_left_where_there_was_no_text(tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""Text that is not complete, in files called after the one that it will become."""
+
+from __future__ import annotations
+
+from itertools import count, takewhile
+from pathlib import Path
+
+LONGEST_ENDING = ".part.9999"
+"""What is put behind a name at most."""
+
+
+def part_of(path: Path) -> Path:
+    """Where text grows that will take the place of an older file."""
+    return path.with_name(f"{path.name}.part")
+
+
+def left_of(path: Path) -> list[Path]:
+    """What runs have left of a file that they could not complete; the last run's comes first."""
+    part = part_of(path.resolve() if path.is_symlink() else path)
+    return [each for each in (part, *_aside(part)) if each.is_file() and each.stat().st_size]
+
+
+def set_aside(part: Path) -> None:
+    """Give what an earlier run left another name, so that the part can be written anew."""
+    if part.is_file() and part.stat().st_size:
+        part.replace(_numbered(part, len(_aside(part)) + 1))
+
+
+def settle(part: Path, *, complete: bool) -> None:
+    """At the end of a run: what earlier ones left goes if the text is complete, or begins with it.
+
+    Where it begins with what this run wrote, or that is nothing, it takes its place. All else stays, since it
+    may be of another recording.
+    """
+    kept: list[Path] = []
+    for older in _aside(part):
+        text, ours = older.read_bytes(), part.read_bytes() if part.is_file() else b""
+        if complete or ours.startswith(text):
+            older.unlink()
+        elif text.startswith(ours):
+            older.replace(part)
+        else:
+            kept.append(older)
+    for number, older in enumerate(kept, 1):
+        older.replace(_numbered(part, number))
+
+
+def _aside(part: Path) -> list[Path]:
+    return [*takewhile(Path.exists, (_numbered(part, number) for number in count(1)))]
+
+
+def _numbered(part: Path, number: int) -> Path:
+    return part.with_name(f"{part.name}.{number}")
