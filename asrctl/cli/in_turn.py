@@ -30,7 +30,7 @@ async def in_turn(
     tally = Tally(task.names or [MICROPHONE], task.skipped)
 
     def left() -> str:
-        go_on = tally.how_to_go_on(task.outputs) if task.names else ""
+        go_on = tally.how_to_go_on(task.outputs) if task.names else tally.partial_text(task.outputs)
         return f"{tally.interrupted()}{go_on}"
 
     for index, (open_source, output) in enumerate(zip(sources, task.outputs, strict=True)):

@@ -252,7 +252,7 @@ class Live:
             async with asyncio.timeout(_CUT_GRACE_S if self._cut_short else _FEED_GRACE_S):
                 await feeding
         await self._transcriber.close()
-        if self._interrupts.count:
+        if self._interrupts.count and (self._task.is_repeatable or self._cut_short):
             self._output.leave_incomplete()
         if self._unread:
             return
@@ -269,6 +269,8 @@ class Live:
             return
         heard = self._heard_all or account.received_samples > 0
         self._results.finish(self._transcript(account, started_s), self._source.warnings, heard=heard)
+        if self._interrupts.count and not self._results.segments and self._output.keep_older():
+            self._results.warn(f"{self._output.name} stays as it was")
 
     def _settled(self) -> AudioAccount:
         """The account of all that came; what nobody answered for is declared dropped."""

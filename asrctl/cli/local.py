@@ -47,7 +47,7 @@ async def listen(
     source = open_source()
     live: Live | None = None
     try:
-        with Output(task.outputs[0], whole=not task.is_live, append=task.append) as output, view:
+        with Output(task.outputs[0], whole=task.is_repeatable, append=task.append) as output, view:
             ahead_s = LIVE_AHEAD_S if task.is_live else FILE_AHEAD_S
             at_once = None if task.is_live else Endpointing(end_of_turn=False)
             engine.warn = lambda why: view.say(f"asrctl: warning: {why}")

@@ -68,7 +68,7 @@ async def _transcribe(open_source: Callable[[], LiveSource], request: RemoteRequ
     live: Live | None = None
     try:
         task = request.task
-        with Output(task.outputs[0], whole=not task.is_live, append=task.append) as output, view:
+        with Output(task.outputs[0], whole=task.is_repeatable, append=task.append) as output, view:
             by_choice = task.settings.word_timestamps or task.reading.by_voice is not None
             wants_words = by_choice or WRITERS[task.format].needs_words
             options = replace(request.client, words=wants_words, partials=view.shown)

@@ -62,6 +62,8 @@ def subscribed(
             failure = ServerError(f"{url}: {_reason(error)}")
         notes.write()
         segments = tuple(results.segments)
+        if failure is not None:
+            output.leave_incomplete()
         results.finish(
             Transcript(
                 source=group,
@@ -74,7 +76,10 @@ def subscribed(
                 timing=Timing(math.nan, math.nan, time.monotonic() - started_s),
             ),
             warnings=(),
+            heard=failure is None,
         )
+        if not segments:
+            output.keep_older()
     if failure is not None:
         raise failure
     return 0

@@ -77,19 +77,23 @@ class Tally:
 
     def how_to_go_on(self, outputs: Sequence[Path | None]) -> str:
         """Where the text of the current inputs is, and what does the rest; `outputs` are all files."""
-        from asrctl.render.parts import left_of
-
-        files = [path for path in outputs if path is not None]
-        if len(files) < len(outputs):
+        if None in outputs:
             return ""
-        parts = [str(part) for index in self.at_s for part in left_of(files[index])]
-        kept = f"; partial text: {', '.join(_first(parts))}" if parts else ""
+        kept = self.partial_text(outputs)
         if not self.several:
             return f"{kept}; the same command begins it again"
         command = "the same command" if self._skipping else "the same command with --skip-existing"
         current = [self._names[index] for index in self.at_s]
         again = f"begins {', '.join(_first(current))} anew and " if current else ""
         return f"{kept}; {command} {again}goes on"
+
+    def partial_text(self, outputs: Sequence[Path | None]) -> str:
+        """Where the text of the current inputs is, if it is in parts."""
+        from asrctl.render.parts import left_of
+
+        files = [path for index in self.at_s if (path := outputs[index]) is not None]
+        parts = [str(part) for path in files for part in left_of(path)]
+        return f"; partial text: {', '.join(_first(parts))}" if parts else ""
 
     def summary(self) -> str:
         """What became of all inputs."""

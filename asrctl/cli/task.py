@@ -15,6 +15,7 @@ from asrctl.cli.sources import InputOptions
 from asrctl.errors import UsageError
 from asrctl.render import SUBTITLES, Format
 from asrctl.render.options import RenderOptions
+from asrctl.render.output import STDIN
 
 if TYPE_CHECKING:
     from asrctl.assembly import Plan
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 class Task:
     """What is to be transcribed, wherever that is done.
 
-    Files get their names only once they are complete, so that a later run can tell which are missing.
+    Files get their names only once they are complete, so that a later run can tell which are missing; where
+    nothing can be heard again, at once.
 
     Attributes:
         names: Inputs: paths, or "-"; empty for a microphone.
@@ -68,6 +70,11 @@ class Task:
     def is_live(self) -> bool:
         """Whether a source gives audio at its own pace, and not as fast as it is taken."""
         return self.open_source is not None
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it can be heard again, unlike a microphone, which Ctrl-C is the way to end."""
+        return not self.is_live or any(name != STDIN for name in self.names)
 
     def writer(self, sink: Sink) -> Writer:
         """What writes the format."""

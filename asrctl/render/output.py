@@ -29,9 +29,9 @@ class Output:
     A reader that goes away (`| head`) raises BrokenPipeError, which `main` turns into a quiet exit.
 
     A file that was there before stays as it is until the new text is complete: that grows beside it, in a
-    file called "NAME.part", and takes its place at the end, or when the user interrupts. If an error ends
-    it, the older file stays, and so does the part if it holds anything. Where nothing was before, and for
-    pipes and devices, text goes to the path itself.
+    file called "NAME.part", and takes its place at the end, or when the user interrupts. If an error ends it,
+    or it is said to be incomplete, the older file stays, and so does the part if it holds anything. Where
+    nothing was before, and for pipes and devices, text goes to the path itself.
 
     With `whole`, text goes to the part even where nothing was before, and an interrupt leaves it there, so
     that a file of that name is complete.
@@ -59,6 +59,7 @@ class Output:
         self._append = append
         self._part: Path | None = None
         self._target: Path | None = None  # what the part becomes
+        self._older = False
         self._incomplete = False
         self._written_bytes = 0
         try:
@@ -74,7 +75,7 @@ class Output:
         if self._append or (path.is_absolute() and path.parts[1:2] in _STREAM_ROOTS):
             self._path = None  # as standard output, it is the shell's, which may be appending to it
             return _open(path, "a")
-        existed = path.is_file()
+        existed = self._older = path.is_file()
         if not existed and (path.exists() or not self._whole):
             return _open(path, "w")
         if existed:
@@ -101,9 +102,14 @@ class Output:
         self._written_bytes += len(text.encode(errors="replace"))
 
     def leave_incomplete(self) -> None:
-        """What was written is not all: with `whole`, the file does not get its name."""
-        if self._whole:
-            self._target, self._incomplete = None, True
+        """What was written is not all: it stays a part, if it is one."""
+        self._target, self._incomplete = None, True
+
+    def keep_older(self) -> bool:
+        """What was written is nothing that anybody wants: an older file stays; whether there is one."""
+        if self._older:
+            self._target, self._written_bytes, self._incomplete = None, 0, True
+        return self._older
 
     def __enter__(self) -> Self:
         return self

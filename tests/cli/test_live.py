@@ -26,14 +26,16 @@ from asrctl.assembly import Plan, health_check
 from asrctl.audio.live import LiveSource, Lost
 from asrctl.audio.mic import Microphone
 from asrctl.cli import live as live_module
+from asrctl.cli.in_turn import in_turn
 from asrctl.cli.interrupts import Interrupts
 from asrctl.cli.live_view import LiveView, Status
 from asrctl.cli.local import listen
 from asrctl.cli.task import Task
-from asrctl.errors import AsrctlError, AudioError, ModelError
+from asrctl.errors import EXIT_INTERRUPTED, AsrctlError, AudioError, ModelError
 from asrctl.from_settings import stream_options
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.render import Format
+from asrctl.render.parts import left_of, part_of
 from asrctl.settings import LiveSettings, Settings, VadSettings
 from asrctl.streaming.live import level_db
 from asrctl_tests.scripted import speak
@@ -69,13 +71,14 @@ def run(tmp_path: Path) -> Run:
         format: Format = "txt",
         words: bool = False,
         is_microphone: bool = False,
+        name: str = "-",
     ) -> int:
         script = tmp_path / "script.json"
         script.write_text(json.dumps(faults or {}))
         spec = ModelSpec("scripted", script, use_gpu=False)
         plan = Plan("script.json", spec, DecodeOptions(), workers=1)
 
-        names = [] if is_microphone else ["heard"]
+        names = [] if is_microphone else [name]
         settings = Settings(word_timestamps=words)
         task = Task(names, [output], format, settings, open_source=lambda: source)
 
@@ -252,8 +255,12 @@ def test_speech_without_words_is_no_text(run: Run, tmp_path: Path) -> None:
 class Impatient(LiveView):
     """A person who presses Ctrl-C again on seeing that it is about to finish."""
 
+    def __init__(self, once: Callable[[], bool] = lambda: True) -> None:
+        super().__init__()
+        self._once = once
+
     def refresh(self, status: Status) -> None:
-        if "finishing" in status.note:
+        if "finishing" in status.note and self._once():
             signal.raise_signal(signal.SIGINT)
 
 
@@ -273,6 +280,51 @@ def test_a_second_ctrl_c_ends_it_at_once(
         audio["speech_s"] + audio["silence_s"] + audio["dropped_s"], abs=1e-6
     )
     assert "are not transcribed" in capsys.readouterr().err
+
+
+def test_an_interrupted_replay_leaves_an_older_transcript(run: Run, tmp_path: Path) -> None:
+    """A file can be heard again: what there is of it is a part, as if it were not live."""
+    path = tmp_path / "out.txt"
+    for older in (None, "complete"):
+        if older:
+            path.write_text(older)
+        assert run(microphone(says(*SENTENCES, then=ctrl_c)), output=path, name="talk.wav") == 130
+        assert left_of(path) == [part_of(path)] and part_of(path).read_text() == TEXT
+        assert (path.read_text() if path.exists() else None) == older
+
+
+def test_the_end_of_a_microphone_replaces_an_older_transcript(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C is how to end it; but nothing replaces nothing, and a second Ctrl-C leaves a part."""
+    path = tmp_path / "out.vtt"
+    path.write_text("older")
+    quiet = microphone(says(silence(1), then=ctrl_c))
+    assert run(quiet, output=path, format="vtt", is_microphone=True) == 0
+    assert path.read_text() == "older" and left_of(path) == []
+    assert f"microphone USB Headset: {path} stays as it was" in capsys.readouterr().err
+
+    mic, view = microphone(says(*SENTENCES, then=ctrl_c)), Impatient(once=lambda: left_of(path) != [])
+    assert run(mic, view, {"hang_on": ["w6"]}, output=path, is_microphone=True) == 130
+    assert path.read_text() == "older" and part_of(path).read_text() == "w0 w1 w2 w3 w4\n"
+
+    assert run(microphone(says(*SENTENCES, then=ctrl_c)), output=path, is_microphone=True) == 0
+    assert path.read_text() == TEXT and left_of(path) == []
+
+
+def test_it_is_said_where_the_text_of_a_microphone_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where it was cut short, it is a part."""
+    part = tmp_path / "out.txt.part"
+    part.write_text("so far")
+
+    async def cut_short(open_source: Callable[[], LiveSource], task: Task) -> int:
+        return EXIT_INTERRUPTED
+
+    task = Task([], [tmp_path / "out.txt"], "txt", Settings(), open_source=Deaf)
+    assert asyncio.run(in_turn(task, cut_short, LiveView())) == 130
+    assert capsys.readouterr().err == f"asrctl: interrupted: microphone begun; partial text: {part}\n"
 
 
 def test_handlers_of_signals_are_put_back(run: Run) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 import asrctl
 from asrctl.cli import at_once, live
+from asrctl.render.parts import left_of
 from asrctl_tests.scripted import speak
 from tests.streaming.speech import silence
 
@@ -151,11 +152,14 @@ def test_a_server_that_never_answers(form: str, live: bool, capsys: pytest.Captu
     assert err.endswith("no answer in time; gave up after 0.3 s (--wait-for-server waits longer)\n")
 
 
-def test_a_group_of_a_server_that_never_answers(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is given up likewise."""
+def test_a_group_of_a_server_that_never_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is given up likewise; an older transcript stays."""
+    path = tmp_path / "standup.txt"
+    path.write_text("older")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = ["--server", f"ws://127.0.0.1:{listener.getsockname()[1]}", "--wait-for-server", "0.3"]
-        assert run("transcribe", *server, "--subscribe", "standup") == 5
+        assert run("transcribe", *server, "--subscribe", "standup", "-o", str(path)) == 5
+    assert path.read_text() == "older" and left_of(path) == []
     assert "gave up after 0.3 s (--wait-for-server waits longer)\n" in capsys.readouterr().err
 
 
