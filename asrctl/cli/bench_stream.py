@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -50,8 +51,9 @@ _Server = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Stream to a running server, as of `asrctl transcribe --server`."),
 ]
+_KEY_VARIABLE = "ASRCTL_API_KEY"
 _ApiKey = Annotated[
-    str | None, typer.Option(metavar="KEY", envvar="ASRCTL_API_KEY", help="API key for --server.")
+    str | None, typer.Option(metavar="KEY", envvar=_KEY_VARIABLE, help="API key for --server.")
 ]
 _OURS = ("--provider", "--threads", "--workers")
 """Options of what decodes here."""
@@ -104,6 +106,8 @@ def bench_stream(
     speech = speech_of(file, reference, seconds)
     if reference and speech.duration_s > seconds:
         raise UsageError(f"--reference is for all of FILE: give --seconds {speech.duration_s:.0f} or more")
+    if server is None and api_key not in (None, os.environ.get(_KEY_VARIABLE)):
+        raise UsageError("--api-key says who you are to a server: it needs --server")
     ours = (provider, threads, workers)
     if server is None:
         backend = _here(settings, speech, model, *ours)

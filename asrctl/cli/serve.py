@@ -153,6 +153,8 @@ def options_of(settings: Settings) -> ServeOptions:
 
     chosen, turns_from = settings.serve, _turns_from(settings)
     first = prepare(settings)
+    if first.is_pooled and chosen.fallback_provider and not chosen.fallback_model:
+        raise UsageError("--fallback-provider runs the fallback model: it needs --fallback-model")
     plan = first if first.is_pooled else prepare(settings := _behind(first, settings))
     main = _named(settings, plan)
     fallback = settings.overridden(provider=chosen.fallback_provider or None)

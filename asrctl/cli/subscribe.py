@@ -20,7 +20,7 @@ from asrctl.errors import ServerError, UsageError
 from asrctl.network.failures import network_failure
 from asrctl.network.text import safe_text
 from asrctl.render import Format
-from asrctl.render.formats import WRITERS, format_of
+from asrctl.render.formats import WRITERS
 from asrctl.render.options import RenderOptions
 from asrctl.render.output import Output
 from asrctl.render.text import name_before, one_line
@@ -36,7 +36,7 @@ def subscribed(
     group: str,
     api_key: str | None,
     path: Path | None,
-    format: Format | None,
+    format: Format,
     how: RenderOptions,
     wait_for_server_s: float,
 ) -> int:
@@ -48,7 +48,7 @@ def subscribed(
     """
     url = events_url(server, group)
     started_s, failure = time.monotonic(), None
-    writer = WRITERS[format or format_of(path) or "txt"]
+    writer = WRITERS[format]
     with Output(path) as output:
         view = LiveView()
         results = ResultWriter(group, view, writer(output, how))

@@ -12,23 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from asrctl.cli import endpointing
+from asrctl.cli import endpointing, refusals
 from asrctl.cli import speaker_options as spoken
 from asrctl.cli import transcribe_options as given
 from asrctl.cli.config import ConfigFile
 from asrctl.cli.help import EXIT_CODES, GroupedCommand
 from asrctl.errors import UsageError
-from asrctl.render import SUBTITLES, Format
+from asrctl.render import Format
 
 if TYPE_CHECKING:
     from asrctl.cli.folders import Found
     from asrctl.cli.sources import InputOptions
     from asrctl.render.options import RenderOptions
     from asrctl.settings import Settings
-
-_APPENDABLE = ("txt", "jsonl")
-_ONE_FILE_EACH = (*SUBTITLES, "tsv")
-
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -126,9 +122,13 @@ def transcribe(
 
     if list_devices:
         return list_input_devices()
+    options = refusals.given_options(context)
+    cues = {"max_line_width": max_line_width, "max_lines": max_lines, "max_cps": max_cps}
+    cues |= {"min_gap_s": min_gap, "word_by_word": word_by_word}
     if subscribe is not None:
-        to = output, format, _rendering(False, True, paragraph_pause, {})
-        raise typer.Exit(_subscribed(server, subscribe, api_key, *to, wait_for_server))
+        refusals.refuse_beside_subscribe(options)
+        to = output, format, _rendering(False, True, paragraph_pause, cues), options
+        raise typer.Exit(_subscribed(server, subscribe, api_key, wait_for_server, config, *to))
     who, speaker = _who_speaks(speaker, server, group)
     raw = InputOptions(raw_rate, raw_channels, raw_encoding, channel=channel, split=channels == "split")
     tracks = with_tracks(raw, track, speaker, inputs, mic=mic, system=system)
@@ -137,6 +137,8 @@ def transcribe(
     names = [each.name for each in found]
     open_source = live_source(names, reading, partial(_inform, quiet), mic=mic, live=live, device=device)
     open_source = recorded(open_source, record, output, append=append)
+    heard = {"live": open_source is not None, "inputs": bool(inputs), "raw": raw_rate is not None}
+    refusals.refuse_idle(options, server, **heard, vad=vad, cluster=bool(cluster))
     chosen: dict[str, Any] = {"provider": provider, "model": model, "language": language, "prompt": prompt}
     chosen |= {"translate": translate, "word_timestamps": word_timestamps, "beam_size": beam_size}
     chosen |= {"threads": threads, "workers": workers, "vocabulary": vocabulary_of(vocabulary)}
@@ -146,21 +148,16 @@ def transcribe(
     folders, extension = [each.folder for each in found], format or settings.format
     outputs = destinations(names or [MICROPHONE], output, output_dir, extension, folders, [*reading.files])
     wanted = format or format_of(output) or settings.format
-    _refuse_mixing(names, output_dir, wanted, "--cluster" if cluster else "--jobs" if jobs > 1 else None)
-    _refuse_appending(append, open_source is not None, output, record, wanted)
+    refusals.refuse_mixing(names, output_dir, wanted, jobs, cluster=bool(cluster))
+    refusals.refuse_appending(append, open_source is not None, output, record, wanted)
+    refusals.refuse_format(options, wanted)
     names, outputs, skipped = _missing(names, outputs) if skip_existing else (names, outputs, None)
-    cues = {"max_line_width": max_line_width, "max_lines": max_lines, "max_cps": max_cps}
-    cues |= {"min_gap_s": min_gap, "word_by_word": word_by_word}
     render = _rendering(settings.word_timestamps, reading.has_speakers, paragraph_pause, cues)
     task = Task(names, outputs, wanted, settings, reading, open_source, render, vad)
     task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append, cluster=cluster)
     if server is None:
-        _refuse_what_needs_a_server(source, api_key)
         raise typer.Exit(run_here(task, context.obj, origins if verbose else None))
-    local: dict[str, object] = {"--provider": provider, "--beam-size": beam_size}
-    local |= {"--threads": threads, "--workers": workers}
-    local |= {"--partial-interval": partial_interval, "--translate": translate or None, "--cluster": cluster}
-    local |= {"--no-vad": None if vad else False, "--jobs": jobs if jobs > 1 else None}
+    local = refusals.local_options(options, vad=vad)
     ours = {"--source": source, "--group": group, "--speaker": who}
     task = replace(task, wish=endpointing.wished(endpoint_silence, end_of_turn))
     raise typer.Exit(run_elsewhere(task, server, api_key, model, local, ours))
@@ -189,16 +186,21 @@ def _subscribed(
     server: str | None,
     group: str,
     api_key: str | None,
+    wait_for_server_s: float | None,
+    config: Path | None,
     output: Path | None,
     format: Format | None,
     how: RenderOptions,
-    wait_for_server_s: float | None,
+    options: Sequence[str],
 ) -> int:
     from asrctl.cli.subscribe import subscribed
-    from asrctl.settings.values import ClientSettings
+    from asrctl.render.formats import format_of
+    from asrctl.settings import load
 
-    wait_s = ClientSettings().wait_for_server_s if wait_for_server_s is None else wait_for_server_s
-    return subscribed(server, group, api_key, output, format, how, wait_s)
+    settings = _with_times(load(config).settings, None, wait_for_server_s)
+    wanted = format or format_of(output) or settings.format
+    refusals.refuse_format(options, wanted)
+    return subscribed(server, group, api_key, output, wanted, how, settings.client.wait_for_server_s)
 
 
 def _who_speaks(
@@ -256,29 +258,6 @@ def _has_transcript(name: str, path: Path, *, shares: bool) -> bool:
     return not shares or not os.path.exists(name) or os.stat(name).st_ctime <= made_s
 
 
-def _refuse_mixing(
-    names: Sequence[str], output_dir: Path | None, wanted: Format, at_once: str | None
-) -> None:
-    """Refuse to write several texts into one; `at_once` is the option that has them made at once."""
-    if len(names) < 2 or output_dir:
-        return
-    if wanted in _ONE_FILE_EACH:
-        raise UsageError(f"several inputs make several {wanted} files: say where with --output-dir")
-    if at_once:
-        raise UsageError(f"{at_once} would mix the texts of several inputs: say where with --output-dir")
-
-
-def _refuse_appending(
-    append: bool, live: bool, output: Path | None, record: Path | None, wanted: Format
-) -> None:
-    if not append:
-        return
-    if not live or not (output or record):
-        raise UsageError("--append needs --mic or --live, and --output or --record")
-    if output and wanted not in _APPENDABLE:
-        raise UsageError(f"a file of {wanted} cannot be added to: use {' or '.join(_APPENDABLE)}")
-
-
 def _rendering(
     words: bool, speakers: bool, paragraph_pause_s: float | None, cues: Mapping[str, Any]
 ) -> RenderOptions:
@@ -328,10 +307,3 @@ def _with_times(
         client = replace(settings.client, wait_for_server_s=wait_for_server)
         settings = settings.overridden(client=client)
     return settings
-
-
-def _refuse_what_needs_a_server(source: str | None, api_key: str | None) -> None:
-    if source is not None:
-        raise UsageError("--source tells a server whose audio it is: it needs --server")
-    if api_key not in (None, os.environ.get(given.API_KEY_VARIABLE)):
-        raise UsageError("--api-key says who you are to a server: it needs --server")

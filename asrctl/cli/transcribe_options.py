@@ -184,7 +184,7 @@ MinGap = Annotated[
 WordByWord = Annotated[bool, _output_option("--word-by-word", help="Subtitles: a cue for each word.")]
 ParagraphPause = Annotated[
     float | None,
-    _output_option(metavar="SECONDS", min=0.1, help="txt: an empty line after a pause of this length."),
+    _output_option(metavar="SECONDS", min=0.1, help="txt, md: an empty line after a pause of this length."),
 ]
 Channel = Annotated[
     int | None, input_option(metavar="N", min=1, help="Only this channel, from 1 (default: all, mixed).")
@@ -192,5 +192,5 @@ Channel = Annotated[
 RawRate = Annotated[
     int | None, input_option(metavar="HZ", help="The inputs are headerless PCM of this rate.")
 ]
-RawChannels = Annotated[int, input_option(metavar="N", min=1, help="Number of channels.")]
-RawEncoding = Annotated[Literal["s16le", "f32le"], input_option(help="Sample format.")]
+RawChannels = Annotated[int, input_option(metavar="N", min=1, help="Channels of headerless PCM.")]
+RawEncoding = Annotated[Literal["s16le", "f32le"], input_option(help="Samples of headerless PCM.")]

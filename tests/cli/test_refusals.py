@@ -1,0 +1,128 @@
+"""Options that would do nothing where they are given are refused; what was said of them is not lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .commands import Options, run
+
+SUBTITLES = "--format srt, vtt or ass"
+WORDS = "--format json, jsonl, vtt, ass or tsv"
+SERVER = ["--server", "ws://127.0.0.1:1"]
+FOREIGN = ["--server", "http://127.0.0.1:1/v1"]
+
+
+@pytest.mark.parametrize(
+    "arguments, why",
+    [
+        (["--max-cps", "10"], f"--max-cps changes nothing in txt: it needs {SUBTITLES}"),
+        (["--max-line-width", "30", "-f", "json"], f"in json: it needs {SUBTITLES}"),
+        (["--max-lines", "1", "-o", "out.md"], f"in md: it needs {SUBTITLES}"),
+        (["--min-gap", "0"], SUBTITLES),
+        (["--word-by-word"], SUBTITLES),
+        (["--word-timestamps"], f"--word-timestamps changes nothing in txt: it needs {WORDS}"),
+        (["--word-timestamps", "-f", "srt"], WORDS),
+        (["--paragraph-pause", "2", "-f", "srt"], "it needs --format txt or md"),
+        (["--raw-channels", "2"], "--raw-channels is of headerless PCM: it needs --raw-rate HZ"),
+        (["--raw-encoding", "s16le"], "it needs --raw-rate HZ"),
+        (
+            ["--partial-interval", "1"],
+            "--partial-interval is about partial results: it needs --mic or --live",
+        ),
+        (["--end-of-turn"], "--end-of-turn is for live audio: it needs --mic or --live"),
+        ([*FOREIGN, "--end-of-turn"], "it needs --mic or --live"),
+        (["--live", "--jobs", "2"], "it does not go with --mic or --live"),
+        (["--no-vad", "--endpoint-silence", "1"], "it does not go with --no-vad"),
+        (["--live", "--no-vad", "--end-of-turn"], "it does not go with --no-vad"),
+        (["--wait-for-server", "9"], "--wait-for-server is about a server: it needs --server"),
+        ([*SERVER, "--verbose"], "--verbose shows which model is chosen here: it does not go with --server"),
+        ([*FOREIGN, "-v"], "it does not go with --server"),
+        (["--cluster", "local", "-v"], "it does not go with --cluster"),
+        (["--cluster", "local", "--workers", "2"], "with --cluster, its size decides"),
+        ([*SERVER, "--subscribe", "a"], "--subscribe writes what others say: INPUTS does not go with it"),
+    ],
+)
+def test_it_needs_something_else(
+    arguments: list[str],
+    why: str,
+    speech: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One line says what, before anything is decoded or written."""
+    monkeypatch.chdir(speech.parent)
+    assert run("transcribe", str(speech), *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("asrctl: error: ") and err.count("\n") == 1
+    assert why in err
+
+
+@pytest.mark.parametrize(
+    "option", [["--mic"], ["--model", "base"], ["--output-dir", "a"], ["--word-timestamps"], ["--live"]]
+)
+def test_a_group_is_no_audio(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What has to do with it is refused beside `--subscribe`, though the group's server does not answer."""
+    assert run("transcribe", *SERVER, "--subscribe", "standup", *option) == 2
+    assert f"--subscribe writes what others say: {option[0]} does not go with it" in capsys.readouterr().err
+    assert run("transcribe", *SERVER, "--subscribe", "standup", "--max-cps", "9") == 2
+    assert "--max-cps changes nothing in txt" in capsys.readouterr().err
+
+
+def test_directories_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tracks are files."""
+    files = [argument for name in "ab" for argument in ("--track", f"{tmp_path / name}={name}")]
+    assert run("transcribe", *files, "--recursive") == 2
+    assert "--recursive looks through directories: name one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--no-word-timestamps", "--no-end-of-turn"],
+        ["--paragraph-pause", "9", "-f", "md"],
+        ["--max-cps", "10", "--min-gap", "0", "-f", "vtt", "--word-timestamps"],
+        ["--endpoint-silence", "0.4", "-j", "2"],
+    ],
+)
+def test_what_does_something_is_taken(arguments: list[str], speech: Path, options: Options) -> None:
+    """So is what says no to something that is not done anyway."""
+    assert run("transcribe", str(speech), *arguments, *options()) == 0
+
+
+def test_words_that_the_settings_ask_for(
+    speech: Path, options: Options, no_settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are for the formats that can carry them, and no mistake with others."""
+    no_settings.write_text("word_timestamps = true\n")
+    assert run("transcribe", str(speech), *options()) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_key_of_the_environment_is_no_mistake(
+    speech: Path, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be there for other commands."""
+    monkeypatch.setenv("ASRCTL_API_KEY", "k")
+    assert run("transcribe", str(speech), *options()) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, why",
+    [
+        (["serve", "--fallback-provider", "faster_whisper"], "it needs --fallback-model"),
+        (["bench", "stream", "--api-key", "k"], "--api-key says who you are to a server: it needs --server"),
+    ],
+)
+def test_other_commands(
+    arguments: list[str],
+    why: str,
+    options: Options,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They refuse what nothing would come of, too."""
+    monkeypatch.setattr("asrctl.cli.serve._run", lambda *_: False)
+    assert run(*arguments, *options()) == 2
+    assert why in capsys.readouterr().err
