@@ -149,7 +149,7 @@ def options_of(settings: Settings) -> ServeOptions:
     from asrctl.policy.priority import Source
     from asrctl.protocol.messages import Limits
     from asrctl.server.dialects.announcement import check_announced
-    from asrctl.server.options import Models, ServeOptions
+    from asrctl.server.options import Models, ServeOptions, checked_origins
 
     chosen, turns_from = settings.serve, _turns_from(settings)
     first = prepare(settings)
@@ -166,7 +166,7 @@ def options_of(settings: Settings) -> ServeOptions:
     by_source = {Source.SYSTEM: chosen.max_system_sessions} if chosen.max_system_sessions else {}
     same = _shared(ServeOptions, chosen) | {
         "zeroconf": chosen.zeroconf and check_announced(chosen.wyoming_port),
-        "allow_origins": frozenset(chosen.allow_origins),
+        "allow_origins": checked_origins(chosen.allow_origins),
     }
     return ServeOptions(
         models=models,

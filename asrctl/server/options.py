@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from asrctl.errors import UsageError
 from asrctl.policy.admission import AdmissionOptions
@@ -25,6 +26,9 @@ _MARGIN_S = 30.0
 _DEADLINE_FACTOR = 2.0
 """A decode may take `watchdog_s` and so many times its audio: beyond, a server could not keep up anyway."""
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_AN_ORIGIN = "origins such as https://example.org"
+_USUAL_PORTS = {"http": 80, "https": 443}
+"""Browsers leave them out."""
 _STRANGERS = 64
 """Connections beside those of all sessions: sockets that resume, pages, and whoever comes to be refused."""
 
@@ -166,6 +170,34 @@ def check_node(name: str) -> None:
     """
     if name and not _NODE.fullmatch(name):
         raise UsageError(f"invalid node name {name!r}: use up to 63 letters, digits, '.', '_' and '-'")
+
+
+def checked_origins(origins: Iterable[str]) -> frozenset[str]:
+    """Origins as browsers send them, and nothing that can never be one.
+
+    Raises:
+        UsageError: One would match no page.
+    """
+    for origin in origins:
+        if origin != "null" and origin != (sent := _sent_for(origin)):
+            raise UsageError(f"--allow-origin {origin} would let no page in: browsers send {sent}")
+    return frozenset(origins)
+
+
+def _sent_for(origin: str) -> str:
+    """What a browser sends for a page of an origin that was written in another way, or such as it sends."""
+    written = origin if "://" in origin else f"https://{origin}"
+    try:
+        parts = urlsplit(written)
+        name = (parts.hostname or "").encode("ascii" if ":" in (parts.hostname or "") else "idna").decode()
+        port = parts.port
+    except ValueError:  # among them what cannot be a name
+        name, port = "", None
+    if not name or "*" in name:
+        return _AN_ORIGIN
+    host = f"[{name}]" if ":" in name else name
+    ending = "" if port in (None, _USUAL_PORTS.get(parts.scheme)) else f":{port}"
+    return f"{parts.scheme}://{host}{ending}".lower()
 
 
 def check_exposure(host: str, api_key: str, insecure: bool, *, wyoming: bool = False) -> None:

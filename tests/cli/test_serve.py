@@ -173,6 +173,7 @@ def test_a_port_for_wyoming(spec: Path) -> None:
         (["--model", "none.json"], 3, "none.json: no such file"),
         (["--host", "192.0.2.1", "--insecure", "--port", "0"], 1, "cannot listen on 192.0.2.1:0"),
         (["--port", "99999"], 2, "--port"),
+        (["--allow-origin", "example.org"], 2, "browsers send https://example.org\n"),
     ],
 )
 def test_refusals(

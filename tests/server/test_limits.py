@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from asrctl.policy.admission import AdmissionOptions
 from asrctl.policy.priority import Source
 from asrctl.protocol.messages import Error
 from asrctl.providers.base import ModelSpec
-from asrctl.server.options import check_exposure, is_loopback
+from asrctl.server.options import check_exposure, checked_origins, is_loopback
 from asrctl.workers.options import PoolOptions
 
 from .servers import HEALTH, Running, Talker, open_socket, options_for, running, spoken
@@ -151,3 +152,48 @@ def test_a_port_that_is_taken(shared: Running, scripted: Scripted) -> None:
     """One line says which port it was."""
     with pytest.raises(AsrctlError, match=f":{shared.server.port}: another program has the port"):
         Running(replace(options_for(scripted()), port=shared.server.port))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://example.org",
+        "http://example.org:8080",
+        "https://xn--bcher-kva.example",
+        "http://[2001:db8::1]:3000",
+        "app://obsidian.md",
+        "chrome-extension://abcdefghijklmnop",
+        "null",
+    ],
+)
+def test_origins_that_browsers_send(origin: str) -> None:
+    """They are taken as they are."""
+    assert checked_origins([origin]) == {origin}
+
+
+@pytest.mark.parametrize(
+    "origin, sent",
+    [
+        ("example.org", "https://example.org"),
+        ("localhost:3000", "https://localhost:3000"),
+        ("https://example.org/", "https://example.org"),
+        ("https://example.org/app?a=b", "https://example.org"),
+        ("HTTPS://Example.org", "https://example.org"),
+        ("https://example.org:443", "https://example.org"),
+        ("http://user@example.org:80", "http://example.org"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("*", "origins such as https://example.org"),
+        ("https://*.example.org", "origins such as"),
+        ("https://", "origins such as"),
+        ("", "origins such as"),
+        ("https://[::1", "origins such as"),
+        ("https://a:b", "origins such as"),
+    ],
+)
+def test_origins_that_no_browser_sends(origin: str, sent: str) -> None:
+    """They would never match, so the server does not start, and says what would."""
+    with pytest.raises(
+        UsageError, match=re.escape(f"--allow-origin {origin} would let no page in")
+    ) as caught:
+        checked_origins(["https://good.example", origin])
+    assert str(caught.value).partition("browsers send ")[2].startswith(sent)
