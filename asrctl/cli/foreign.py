@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from asrctl.errors import ProviderError, ServerError
+from asrctl.network.retry import PATIENCE_S
 from asrctl.providers.registry import for_servers
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def through(settings: Settings, url: str, api_key: str | None, model: str | None
     """
     plugin = for_servers()
     assert plugin.through is not None
-    wait_s = settings.client.wait_for_server_s
+    wait_s = PATIENCE_S if (asked_s := settings.client.wait_for_server_s) is None else asked_s
     there = plugin.through(settings.of(plugin), url, model or "", api_key or "", wait_s)
     mine = {**settings.provider_settings, plugin.name: there}
     return settings.overridden(provider=plugin.name, provider_settings=mine)

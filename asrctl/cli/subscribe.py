@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import replace
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 
+from asrctl.cli.group_events import events_url, group_events, reason_of
 from asrctl.cli.live_view import LiveView
 from asrctl.cli.result_writer import ResultWriter
-from asrctl.errors import ServerError, UsageError
-from asrctl.network.failures import network_failure
+from asrctl.errors import ServerError
 from asrctl.network.text import safe_text
 from asrctl.render import Format
 from asrctl.render.formats import WRITERS
@@ -25,10 +22,6 @@ from asrctl.render.options import RenderOptions
 from asrctl.render.output import Output
 from asrctl.render.text import name_before, one_line
 from asrctl.transcript import AudioAccount, Segment, Timing, Transcript, Word
-
-_SILENT_S = 60.0
-"""A server says that it is there far more often."""
-_SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 
 def subscribed(
@@ -38,7 +31,7 @@ def subscribed(
     path: Path | None,
     format: Format,
     how: RenderOptions,
-    wait_for_server_s: float,
+    wait_for_server_s: float | None,
 ) -> int:
     """Write what is said until the group ends or Ctrl-C; returns the exit code.
 
@@ -54,12 +47,12 @@ def subscribed(
         results = ResultWriter(group, view, writer(output, how))
         notes = _Notes(results, view)
         try:
-            for said in _events(url, api_key, wait_for_server_s):
+            for said in group_events(url, api_key, wait_for_server_s, view.inform):
                 notes.take(said)
         except KeyboardInterrupt:
             pass
         except (OSError, HTTPException, ValueError) as error:
-            failure = ServerError(f"{url}: {_reason(error)}")
+            failure = ServerError(f"{url}: {reason_of(error)}")
         notes.write()
         segments = tuple(results.segments)
         if failure is not None:
@@ -117,50 +110,6 @@ class _Notes:
             self._results.write(replace(turn, words=()))
 
 
-def events_url(server: str | None, group: str) -> str:
-    """Where a group's events are.
-
-    Raises:
-        UsageError: There is no address, or it is none.
-    """
-    parts = urlsplit(server or "")
-    if not parts.hostname or parts.scheme not in _SCHEMES:
-        raise UsageError("--subscribe needs the address of a server: --server ws://127.0.0.1:8765")
-    return f"{_SCHEMES[parts.scheme]}://{parts.netloc}/v1/groups/{quote(group, safe='')}/events"
-
-
-def _events(url: str, api_key: str | None, wait_for_server_s: float) -> Iterator[Mapping[str, Any]]:
-    """Events until the group ends; a server that says nothing at all is waited for so long.
-
-    Raises:
-        OSError: The server cannot be reached, refuses, or is gone.
-        HTTPException: It does not speak HTTP.
-        ValueError: It says something else than JSON.
-    """
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    parts = urlsplit(url)
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    with closing(kind(parts.netloc.rpartition("@")[2], timeout=wait_for_server_s or _SILENT_S)) as connection:
-        try:
-            connection.connect()
-            socket = connection.sock
-            connection.request("GET", parts.path, headers=headers)
-            answer = connection.getresponse()
-        except TimeoutError:
-            advice = f"gave up after {wait_for_server_s:g} s (--wait-for-server waits longer)"
-            raise TimeoutError(f"no answer in time; {advice}") from None
-        if answer.status != 200:
-            raise ConnectionError(f"the server refuses: {answer.status} {answer.reason}")
-        socket.settimeout(_SILENT_S)
-        for line in answer:
-            if line.startswith(b"data: "):
-                said = json.loads(line[6:])
-                if said["type"] == "done":
-                    return
-                yield said
-    raise ConnectionError("the server ended before the group did")
-
-
 def _segment(said: Mapping[str, Any]) -> Segment:
     """A final of a group, safe to show."""
     words = [_word(word) for word in said.get("words", ())]
@@ -182,9 +131,3 @@ def _word(said: Mapping[str, Any]) -> Word:
 
 def _shown(text: object) -> str:
     return safe_text(str(text))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno is not None:  # the system's
-        return network_failure(error).reason
-    return str(error)

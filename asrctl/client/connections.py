@@ -13,7 +13,7 @@ from asrctl.client.replay import ReplayBuffer
 from asrctl.client.state import Phase, State
 from asrctl.errors import ServerError
 from asrctl.network.failures import LinkFailure
-from asrctl.network.retry import LAST_TRY_S, Attempts, GaveUp
+from asrctl.network.retry import LAST_TRY_S, PATIENCE_S, Attempts, GaveUp
 from asrctl.policy.breaker import CircuitBreaker
 from asrctl.protocol.client import ClientOutput, ClientProtocol, ClientState, Opened
 from asrctl.protocol.messages import AudioAck, Done, Ready
@@ -66,7 +66,8 @@ class Connections:
         self._attempts = Attempts(
             options.backoff,
             breaker,
-            wait_for_answer_s=options.wait_for_server_s,
+            wait_for_answer_s=PATIENCE_S if options.wait_for_server_s is None else options.wait_for_server_s,
+            wait_for_ready_s=options.wait_for_server_s,
             changed=self._trying,
             clock=clock,
             sleep=sleep,
@@ -82,7 +83,7 @@ class Connections:
         return State(
             self._phase,
             attempt=tries.number + bool(tries.wait_s) if trying else 0,
-            max_attempts=tries.max_number if trying and tries.answered else 0,
+            max_attempts=tries.max_number if trying and not tries.is_awaited else 0,
             wait_s=tries.wait_s,
             unsent_s=self.unsent_samples / SAMPLE_RATE_HZ,
             reason=tries.reason if trying else str(self.error or ""),
@@ -120,20 +121,17 @@ class Connections:
         Raises:
             LinkFailure: It is over before all is said.
         """
-        options, protocol, left_s = self._options, self._protocol, self._attempts.left_s
+        options, protocol = self._options, self._protocol
         resuming = protocol.session_id is not None
-        timeout_s = options.connect_timeout_s
-        if left_s is not None:
-            timeout_s = min(timeout_s, max(left_s, LAST_TRY_S))
         socket = await open_socket(
-            self._url, protocol.session_id, options.api_key, timeout_s, options.keepalive_s
+            self._url, protocol.session_id, options.api_key, self._timeout_s, options.keepalive_s
         )
         self._attempts.heard()
         try:
             self._declare_lost()
             self.link = Link(socket, protocol, self._buffer, self._tell, self._inbox.room, self.progressed)
             async with self._finishing.bounded():
-                await self.link.run(options.connect_timeout_s)
+                await self.link.run(self._timeout_s)
         except LinkFailure as failure:
             protocol.disconnected(failure.close_code)
             failure.at_once = resuming and protocol.session_id is None  # the server is well
@@ -141,6 +139,12 @@ class Connections:
         finally:
             self.link = None
             protocol.disconnected()
+
+    @property
+    def _timeout_s(self) -> float:
+        """How long the next step of an attempt may take."""
+        timeout_s, left_s = self._options.connect_timeout_s, self._attempts.left_s
+        return timeout_s if left_s is None else min(timeout_s, max(left_s, LAST_TRY_S))
 
     def _declare_lost(self) -> None:
         """A new session begins after what the buffer could not hold."""

@@ -13,6 +13,7 @@ from websockets.exceptions import (
     WebSocketException,
 )
 
+from asrctl.network.answers import said_by
 from asrctl.network.failures import LinkFailure, network_failure, retry_after_s_of
 from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.messages import Error
@@ -77,9 +78,17 @@ def _closed(error: ConnectionClosed, said: Error | None) -> LinkFailure:
     )
 
 
+def refusal_of(error: InvalidStatus) -> str:
+    """What the server says about its refusal, as `said_by` has it."""
+    response = error.response
+    return said_by(response.reason_phrase, response.headers, bytes(response.body or b""))
+
+
 def _status(error: InvalidStatus) -> LinkFailure:
     status, headers = error.response.status_code, error.response.headers
     retried = status >= 500 or status in _RETRIED_STATUS
-    reason = _REFUSED.get(status, f"HTTP {status}")
+    reason, said = _REFUSED.get(status, f"HTTP {status}"), refusal_of(error)
+    if said:
+        reason += f": {said}"
     retry_after_s = retry_after_s_of(headers) if retried else None
     return LinkFailure(reason, retry_after_s, fatal=not retried, answered=True)

@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 from asrctl.client.failures import MAPPED, link_failure
 from asrctl.client.replay import ReplayBuffer
 from asrctl.errors import UsageError
+from asrctl.network.answers import presentable
 from asrctl.network.failures import LinkFailure
 from asrctl.network.hosts import is_loopback
 from asrctl.protocol.client import ClientOutput, ClientProtocol, ClientState, Opened, SendAudio
@@ -82,7 +83,9 @@ async def open_socket(
             logger=_log,
         )
     except MAPPED as error:
-        raise link_failure(error) from error
+        failure = link_failure(error)
+        failure.reason = presentable(failure.reason, api_key or "")
+        raise failure from error
     if socket.subprotocol != SUBPROTOCOL:
         await socket.close()
         raise LinkFailure("the server does not speak asrctl.v1", fatal=True)

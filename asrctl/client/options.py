@@ -36,7 +36,9 @@ class ClientOptions:
         backoff: Attempts, and the waits between them.
         breaker: When the server is left alone for longer.
         buffer: How much audio is held meanwhile.
-        wait_for_server_s: How long a server is waited for that has never answered; 0 for `backoff` alone.
+        wait_for_server_s: How long a server is waited for until it is ready for the first time, whether it
+            does not answer, is full or loads its model; None for 5 s if it has never answered, and `backoff`
+            if it has; 0 for `backoff` alone.
         finish_timeout_s: How long the server may answer for nothing more once the audio has ended.
         connect_timeout_s: For the handshake, and again for the server to be ready.
         keepalive_s: A ping is sent so often, and the link is lost if it is not answered for as long.
@@ -62,7 +64,7 @@ class ClientOptions:
     backoff: BackoffOptions = field(default_factory=BackoffOptions)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     buffer: BufferOptions = field(default_factory=BufferOptions)
-    wait_for_server_s: float = 5.0
+    wait_for_server_s: float | None = None
     finish_timeout_s: float = 300.0
     connect_timeout_s: float = 10.0
     keepalive_s: float = 10.0

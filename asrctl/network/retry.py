@@ -21,6 +21,8 @@ from asrctl.network.failures import LinkFailure
 from asrctl.policy.backoff import Backoff, BackoffOptions
 from asrctl.policy.breaker import BreakerState, CircuitBreaker
 
+PATIENCE_S = 5.0
+"""A server that has never answered is waited for so long, if nobody says how long."""
 LAST_TRY_S = 1.0
 """An attempt should have at least so long, also where patience is about to end."""
 
@@ -52,6 +54,7 @@ class Attempts:
         breaker: CircuitBreaker,
         *,
         wait_for_answer_s: float | None = None,
+        wait_for_ready_s: float | None = None,
         outage_s: float | None = None,
         changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -65,6 +68,7 @@ class Attempts:
             breaker: Asked before each attempt.
             wait_for_answer_s: A server that has never answered is tried for so long, however often that is;
                 None or 0 to treat it like any other.
+            wait_for_ready_s: The same for one that answers and was never ready, as it is full, or loads.
             outage_s: The longest time without a link that works; None for any.
             changed: Called when a wait begins, and when an attempt does.
             clock: Monotonic seconds.
@@ -78,6 +82,8 @@ class Attempts:
         self._options = options
         self._breaker = breaker
         self._wait_for_answer_s = wait_for_answer_s
+        self._wait_for_ready_s = wait_for_ready_s or None
+        self._was_ready = False
         self._outage_s = outage_s
         self._changed = changed
         self._clock = clock
@@ -102,6 +108,11 @@ class Attempts:
         return self._options.max_attempts
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether the server is still waited for for the first time, and it is time that counts."""
+        return not self.answered or (self._wait_for_ready_s is not None and not self._was_ready)
+
+    @property
     def breaker(self) -> BreakerState:
         """The breaker's state."""
         return self._breaker.state
@@ -121,8 +132,10 @@ class Attempts:
 
     @property
     def _patience_s(self) -> float | None:
-        """How long it may last until a link works, or until there is any answer."""
-        return self._outage_s if self.answered else self._wait_for_answer_s
+        """How long it may last until a link works; at first, until the server answers, or is ready."""
+        if not self.answered:
+            return self._wait_for_answer_s
+        return self._wait_for_ready_s if self.is_awaited else self._outage_s
 
     # What the caller tells
 
@@ -135,6 +148,7 @@ class Attempts:
     def ready(self) -> None:
         """The server is ready; this is not success yet."""
         self.heard()
+        self._was_ready = True
         self.reason, self._ready_at_s = "", self._clock()
 
     def alive(self) -> None:
@@ -181,7 +195,8 @@ class Attempts:
         if self._working:
             self._working, self._away_since_s = False, self._clock()
         asked = failure.retry_after_s is not None  # by a server that is well, and full
-        if failure.at_once or asked or self._ready_s >= self._options.forgive_after_s:
+        well = failure.at_once or asked or self._ready_s >= self._options.forgive_after_s
+        if well or self.is_awaited:
             self._breaker.succeeded()
         else:
             self._breaker.failed()
@@ -189,19 +204,28 @@ class Attempts:
         if failure.fatal:
             raise GaveUp(failure.reason)
         if wait_s is None:
-            if self.answered:
+            if not self.is_awaited:
                 raise GaveUp(f"{failure.reason}; gave up after {self.number} attempts")
-            wait_s = self._options.max_s
+            wait_s = self._asked_s(failure)
         if not failure.at_once:
             await self._wait(max(wait_s, self._breaker.wait_s()), asked=asked)
+
+    def _asked_s(self, failure: LinkFailure) -> float:
+        """The wait where attempts are not counted any more: what the server asks for, or the longest."""
+        options, asked_s = self._options, failure.retry_after_s
+        return (
+            options.max_s
+            if asked_s is None
+            else max(options.first_s, min(asked_s, options.max_retry_after_s))
+        )
 
     async def _wait(self, wait_s: float, *, asked: bool = False) -> None:
         """Wait, but no longer than there is time for another attempt, unless the server asked for it."""
         left_s = self.left_s
         if left_s is not None and wait_s >= left_s:
-            if left_s == 0.0 or asked:
+            if left_s == 0.0 or (asked and not self.is_awaited):
                 reason = self.reason or "it failed too often to be tried"
-                advice = "" if self.answered else " (--wait-for-server waits longer)"
+                advice = "" if not self.is_awaited else " (--wait-for-server waits longer)"
                 raise GaveUp(f"{reason}; gave up after {self._patience_s:g} s{advice}")
             wait_s = left_s
         if wait_s > 0.0:

@@ -48,13 +48,14 @@ class ClientSettings:
     """Audio that a server transcribes: how long it is tried, and how much audio waits for it meanwhile.
 
     Attributes:
-        wait_for_server_s: How long a server is waited for that has never answered.
+        wait_for_server_s: How long a server is waited for until it is ready for the first time. Where this is
+            not said, one that has never answered is given up after 5 s, one that has after `max_attempts`.
         max_attempts: How often a connection is tried again before the server is given up.
         max_wait_s: The longest wait between two attempts.
         disk_mib: Audio of a microphone that is held on disk meanwhile.
     """
 
-    wait_for_server_s: float = number(5.0, 0.0, 86_400.0)
+    wait_for_server_s: float | None = field(default=None, metadata={"least": 0.0, "most": 86_400.0})
     max_attempts: int = number(15, 1, 1000)
     max_wait_s: float = number(60.0, 0.01, 3600.0)
     disk_mib: int = number(512, 0, 1 << 20)

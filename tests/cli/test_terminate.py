@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -161,6 +162,71 @@ def test_a_group_of_a_server_that_never_answers(tmp_path: Path, capsys: pytest.C
         assert run("transcribe", *server, "--subscribe", "standup", "-o", str(path)) == 5
     assert path.read_text() == "older" and left_of(path) == []
     assert "gave up after 0.3 s (--wait-for-server waits longer)\n" in capsys.readouterr().err
+
+
+class Answers:
+    """A server that answers each request on a connection of its own, in a thread; then it is gone."""
+
+    def __init__(self, *answers: str, port: int = 0) -> None:
+        self._answers = answers
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with self._listener:
+            for answer in self._answers:
+                connection, _ = self._listener.accept()
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(answer.encode())
+
+
+FULL = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nno place\n"
+DONE = 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: {"type": "done"}\n\n'
+
+
+def test_a_group_of_a_server_that_is_not_there_yet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that refuses connections, and one that is full, is asked again until it gives the group."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    come: list[Answers] = []
+
+    def sleep(_: float) -> None:
+        if not come:
+            come.append(Answers(FULL, FULL, DONE, port=port))
+
+    monkeypatch.setattr("asrctl.cli.group_events.time.sleep", sleep)
+    server = ["--server", f"ws://127.0.0.1:{port}", "--wait-for-server", str(PATIENCE_S)]
+    assert run("transcribe", *server, "--subscribe", "standup") == 0
+    assert capsys.readouterr().err.splitlines()[0] == "asrctl: waiting for the server: connection refused"
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (FULL, "503 Service Unavailable: no place; gave up after 0.2 s (--wait-for-server waits longer)\n"),
+        (FULL.replace("503 Service Unavailable", "401 No"), "the server refuses: 401 No: no place\n"),
+    ],
+)
+def test_a_group_that_is_refused(answer: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the server says is in the error."""
+    server = ["--server", Answers(*[answer] * 20).url, "--wait-for-server", "0.2"]
+    assert run("transcribe", *server, "--subscribe", "standup") == 5
+    assert capsys.readouterr().err.endswith(said)
+
+
+def test_a_server_that_stays_full(speech: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is waited for as long as was asked, and not as often as another; why is in the error."""
+    full = FULL.replace("Connection", "Retry-After: 3600\r\nConnection")
+    server = ["--server", Answers(*[full] * 20).url, "--wait-for-server", "0.3"]
+    assert run("transcribe", *server, "-q", str(speech)) == 5
+    said = (
+        "the server is full, or still loading (503): no place; gave up after 0.3 s (--wait-for-server waits"
+    )
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("closes", [False, True])

@@ -67,6 +67,7 @@ class Refuse:
 
     status: int = 503
     retry_after: str | None = None
+    said: str = "no\n"
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ class ScriptedServer:
         self.named.append(parse_qs(urlsplit(request.path).query).get("session", [None])[0])
         fault = next(self._faults, None)
         if isinstance(fault, Refuse):
-            response = socket.respond(HTTPStatus(fault.status), "no\n")
+            response = socket.respond(HTTPStatus(fault.status), fault.said)
             if fault.retry_after is not None:
                 response.headers["Retry-After"] = fault.retry_after
             return response

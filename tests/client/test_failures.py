@@ -24,6 +24,7 @@ from asrctl.network.hosts import is_loopback
 from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.messages import Error
 from tests.client.clients import run
+from tests.client.server import Refuse, ScriptedServer
 
 KINDS = [
     kind
@@ -162,6 +163,28 @@ def test_messages_that_are_too_long() -> None:
     """A server whose messages this side refused would send them again."""
     failure = link_failure(closed(None, sent=1009))
     assert (failure.reason, failure.fatal) == ("the server sends messages that are too long", True)
+
+
+def test_what_a_server_says_of_its_refusal() -> None:
+    """It is in the reason, after what the status means."""
+    headers = Headers({"content-type": "text/plain; charset=utf-8"})
+    full = InvalidStatus(Response(503, "Service Unavailable", headers, b"10 sessions are open\n"))
+    assert link_failure(full).reason == "the server is full, or still loading (503): 10 sessions are open"
+
+
+def test_a_refusal_does_not_show_the_key() -> None:
+    """A server that says again what it was sent, at length, is quoted without the key, and cut."""
+
+    async def main() -> LinkFailure:
+        refusal = Refuse(401, said=f"your key is sesame {'x' * 1000}\x1b[2J")
+        async with ScriptedServer([refusal]).running() as server:
+            with pytest.raises(LinkFailure) as caught:
+                await open_socket(stream_url(server.url), None, "sesame", 5.0, 5.0)
+        return caught.value
+
+    failure = run(main())
+    assert failure.reason.startswith("invalid API key (401): your key is [key] xxx") and failure.fatal
+    assert len(failure.reason) <= 300 and failure.reason.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -370,3 +370,54 @@ def test_any_outcomes(outcomes: list[LinkFailure | None], wait_s: float, most: i
         assert run.attempts.number >= most or not run.attempts.answered
     assert all(wait_s > 0 for wait_s in run.time.slept_s)
     assert run.attempts.number <= most or not run.attempts.answered
+
+
+def full(retry_after_s: float | None) -> Callable[..., None]:
+    """A server that is there, and has no place."""
+
+    def outcome(*_: object) -> None:
+        raise LinkFailure("the server is full", retry_after_s, answered=True)
+
+    return outcome
+
+
+@pytest.mark.parametrize("retry_after_s", [None, 5.0, 600.0])
+def test_full_for_longer_than_it_is_waited_for(retry_after_s: float | None) -> None:
+    """Until it is ready for the first time it is time that counts, to the second, whatever it asks for."""
+    run = Run(full(retry_after_s), breaker=BreakerOptions(), wait_for_answer_s=40.0, wait_for_ready_s=40.0)
+    assert run.fails() == "the server is full; gave up after 40 s (--wait-for-server waits longer)"
+    assert run.time.now_s == 40.0 and run.made > 1
+    assert run.changes[-1][1] == 0.0, "an attempt was the last thing"
+
+
+@pytest.mark.parametrize("retry_after_s, most", [(5.0, 201), (0.0, 1015)])
+def test_full_for_a_long_time(retry_after_s: float, most: int) -> None:
+    """However many attempts that takes; one that asks for no wait at all is not asked without end."""
+    run = Run(full(retry_after_s), wait_for_answer_s=1000.0, wait_for_ready_s=1000.0)
+    run.fails()
+    assert most // 2 < run.made <= most
+
+
+def test_the_breaker_keeps_nobody_from_a_server_that_comes() -> None:
+    """One that is waited for is asked again within the doubled wait, not after the breaker's minute."""
+
+    def outcome(made: int, attempts: Attempts, time: Time) -> None:
+        if time.now_s < 20.0:
+            raise LinkFailure("connection refused")
+
+    run = Run(outcome, breaker=BreakerOptions(), wait_for_answer_s=40.0)
+    run.go()
+    assert 20.0 <= run.time.now_s <= 40.0
+
+
+def test_an_outage_is_not_bounded_by_the_first_wait() -> None:
+    """A server that was ready once is tried as often as any."""
+
+    def outcome(made: int, attempts: Attempts, time: Time) -> None:
+        if made == 1:
+            attempts.ready()
+        raise LinkFailure("lost", answered=True)
+
+    run = Run(outcome, wait_for_answer_s=2.0, wait_for_ready_s=2.0)
+    assert run.fails() == "lost; gave up after 15 attempts"
+    assert run.time.now_s > 2.0

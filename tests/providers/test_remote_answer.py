@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrctl.errors import DecodeError
-from asrctl.providers.remote.answer import hypothesis_of, message_of
+from asrctl.network.answers import message_of
+from asrctl.providers.remote.answer import hypothesis_of
 from asrctl.transcript import Segment, Word
 
 from .test_remote_dialects import JSON

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from asrctl.cli import subscribe
-from asrctl.cli.subscribe import events_url
+from asrctl.cli.group_events import events_url
 from asrctl.errors import UsageError
 from asrctl.protocol.messages import AudioFormat, Final, Speaker, Start, WireWord
 from asrctl.providers.base import ModelSpec
@@ -322,7 +322,7 @@ def test_the_command_parts_utterances(
         {"type": "speaker", "session_id": "t", "utterance": 1, "speaker": "A", "words": ["A", "B"]},
         {"type": "speaker", "session_id": "t", "utterance": 7, "speaker": "A"},
     ]
-    monkeypatch.setattr(subscribe, "_events", lambda *_: iter(events))
+    monkeypatch.setattr(subscribe, "group_events", lambda *_: iter(events))
     path = tmp_path / "said.txt"
     assert run("transcribe", "--server", "ws://localhost", "--subscribe", "g", "-o", str(path)) == 0
     assert path.read_text() == "Ann: w1\nA: w2\nB: w3\nAnn: w5\n"
@@ -330,7 +330,9 @@ def test_the_command_parts_utterances(
 
 def test_a_server_that_is_not_there(no_settings: None, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and the code for it; without an address nothing is tried."""
-    assert run("transcribe", "--server", "ws://127.0.0.1:1", "--subscribe", "g") == 5
+    assert (
+        run("transcribe", "--server", "ws://127.0.0.1:1", "--subscribe", "g", "--wait-for-server", "0.1") == 5
+    )
     assert "http://127.0.0.1:1/v1/groups/g/events: " in " ".join(capsys.readouterr().err.split())
     with pytest.raises(UsageError, match="needs the address of a server"):
         events_url(None, "g")

@@ -39,27 +39,6 @@ def hypothesis_of(body: bytes, duration_s: float, language: str, inference_s: fl
     return Hypothesis(tuple(segment for segment in segments if segment.text), language, inference_s)
 
 
-def message_of(body: bytes) -> str:
-    """What an error's body says, for people: OpenAI's `error`, FastAPI's `detail`; empty for nothing."""
-    try:
-        answer = _object(body)
-    except DecodeError:
-        return ""
-    said = answer.get("error") or answer.get("detail") or answer.get("message")
-    while isinstance(said, Mapping):
-        said = said.get("message") or said.get("error") or said.get("detail")
-    if isinstance(said, str):
-        return said
-    return "; ".join(filter(None, map(_invalid_field, _objects(said))))
-
-
-def _invalid_field(problem: Mapping[str, Any]) -> str:
-    """One of FastAPI's complaints about a request: which field, and what is wrong with it."""
-    place, message = problem.get("loc"), problem.get("msg")
-    named = [str(part) for part in place if part != "body"] if isinstance(place, list) else []
-    return ": ".join([*filter(None, [".".join(named)]), message]) if isinstance(message, str) else ""
-
-
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
         answer = json.loads(body)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
+from asrctl.network.answers import presentable
 from asrctl.providers.remote.address import Address
 from asrctl.providers.remote.settings import RemoteSettings
 
@@ -41,7 +42,4 @@ def _from_keyring(host: str) -> str:
 
 def redacted(text: str, key: str, address: Address) -> str:
     """Text for people on one line, not too long, without the server's key, and its URL."""
-    text = " ".join(text.replace(address.url, address.place).split())
-    if key:
-        text = text.replace(key, "[key]")
-    return text[:300]
+    return presentable(text.replace(address.url, address.place), key)

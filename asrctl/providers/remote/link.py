@@ -10,16 +10,13 @@ from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from asrctl.client.failures import MAPPED, link_failure
+from asrctl.client.failures import MAPPED, link_failure, refusal_of
 from asrctl.network.failures import LinkFailure
 from asrctl.network.hosts import is_loopback
-from asrctl.network.text import safe_text
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.remote.address import with_query
-from asrctl.providers.remote.answer import message_of
 from asrctl.providers.remote.conversation import Conversation
 from asrctl.providers.remote.deepgram import query_of
 from asrctl.providers.remote.dialect import Message
@@ -113,27 +110,12 @@ async def open_socket(
 
 
 def _refused(error: InvalidStatus, settings: RemoteSettings) -> LinkFailure:
-    """Why, in the server's own words if it gives any."""
+    """Why; where the server says nothing of it, it may be for want of a model."""
     failure = link_failure(error)
-    said = _said(error.response)
-    if said:
-        failure.reason += f": {said}"
-    elif not settings.model and error.response.status_code in _MAY_WANT_MODEL:
+    silent = not refusal_of(error)
+    if silent and not settings.model and error.response.status_code in _MAY_WANT_MODEL:
         failure.reason += "; some servers want a model: [remote] model"
     return failure
-
-
-def _said(response: Response) -> str:
-    """What a refusal says, as one line; pages for browsers, and the name of the status, say nothing.
-
-    It is not shortened before keys are hidden in it.
-    """
-    body = bytes(response.body or b"")
-    is_text = response.headers.get("Content-Type", "").startswith("text/plain")
-    said = response.headers.get("dg-error") or message_of(body)
-    said = said or (body.decode(errors="replace") if is_text else "")
-    line = " ".join(safe_text(said).split())
-    return "" if line.casefold() == response.reason_phrase.casefold() else line
 
 
 def closed(error: ConnectionClosed) -> LinkFailure:

@@ -16,13 +16,14 @@ from urllib.parse import urlsplit
 import httpx
 
 from asrctl.errors import DecodeError, ProviderError
+from asrctl.network.answers import message_of
 from asrctl.network.failures import LinkFailure, retry_after_s_of
 from asrctl.network.hosts import is_loopback
 from asrctl.network.retry import GaveUp
 from asrctl.policy.backoff import BackoffOptions
 from asrctl.policy.priority import Ticket
 from asrctl.providers.base import DecodeOptions
-from asrctl.providers.remote.answer import hypothesis_of, message_of
+from asrctl.providers.remote.answer import hypothesis_of
 from asrctl.providers.remote.form import file_field, form_of, url_of
 from asrctl.providers.remote.pcm import SAMPLE_BYTES
 from asrctl.providers.remote.reachability import BACKOFF, Reachability, attempts_for, failure_of
