@@ -1,7 +1,7 @@
 """Everything asrctl raises on purpose, and the exit code each one becomes.
 
     AsrctlError                     1
-    ├── UsageError                  2   options that contradict each other, a bad config key
+    ├── UsageError                  2   options that contradict each other, a bad key, a missing package
     ├── AudioError                  1   an input that cannot be read; other inputs go on
     ├── OutputError                 1   a transcript that cannot be written; other inputs go on
     ├── ModelError                  3   no such model, or weights that do not verify
@@ -34,7 +34,7 @@ class AsrctlError(Exception):
 
 
 class UsageError(AsrctlError):
-    """Options or settings that make no sense together."""
+    """Options or settings that make no sense together, or need a package that is not installed."""
 
     exit_code = 2
 

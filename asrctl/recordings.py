@@ -119,8 +119,8 @@ def microphone(device: str | None = None) -> LiveSource:
         device: Its number or a part of its name; None for the system's default.
 
     Raises:
-        AudioError: There is none, or nothing to reach it with.
-        UsageError: There is none of that name.
+        AudioError: There is none, or the system does not give it.
+        UsageError: There is none of that name, or the extra is not installed.
     """
     from asrctl.audio.devices import choose_device, input_devices, load_portaudio
     from asrctl.audio.mic import Microphone

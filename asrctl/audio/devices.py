@@ -72,14 +72,15 @@ def load_portaudio() -> PortAudio:
     """The module `sounddevice`, imported now.
 
     Raises:
-        AudioError: It, or the library behind it, is missing or does not start; says what to install.
+        AudioError: PortAudio does not start.
+        UsageError: It, or the library behind it, is not installed; says what to install.
     """
     try:
         import sounddevice
     except ImportError as error:
-        raise AudioError(_NOT_INSTALLED) from error
+        raise UsageError(_NOT_INSTALLED) from error
     except OSError as error:
-        raise AudioError(_NO_LIBRARY) from error
+        raise UsageError(_NO_LIBRARY) from error
     except Exception as error:  # PortAudioError, which cannot be named as the import failed
         raise AudioError(f"PortAudio does not start: {error}") from error
     return cast(PortAudio, sounddevice)

@@ -111,10 +111,10 @@ def bench_stream(
     ours = (provider, threads, workers)
     if server is None:
         backend = _here(settings, speech, model, *ours)
-    elif find_spec("websockets") is None:
-        raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
     elif is_foreign(server):
         backend = _through(settings, speech, server, api_key, model, ours)
+    elif find_spec("websockets") is None:
+        raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
     else:
         backend = _there(settings, speech, server, api_key, model, ours)
     listed = None if find else (counts, rounds or 1)

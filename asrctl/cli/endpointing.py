@@ -1,11 +1,11 @@
-"""The options for how live audio is cut into utterances, and what they mean here and to a server."""
+"""The options for how audio is cut into utterances, and what they mean here and to a server."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-from asrctl.cli.transcribe_options import live_option
+from asrctl.cli.transcribe_options import live_option, recognition_option
 
 if TYPE_CHECKING:
     from asrctl.protocol.endpointing import Endpointing
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 Silence = Annotated[
     float | None,
-    live_option(
+    recognition_option(
         "--endpoint-silence",
         metavar="SECONDS",
         min=0.05,
         max=10.0,
-        help="Live: a pause this long ends an utterance (default 0.5).",
+        help="A pause this long ends an utterance, live and in files (default 0.5).",
     ),
 ]
 EndOfTurn = Annotated[

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from asrctl.errors import ProviderError, ServerError
+from asrctl.errors import ProviderError, ServerError, UsageError
 from asrctl.network.retry import PATIENCE_S
 from asrctl.providers.registry import for_servers
 
@@ -46,12 +46,14 @@ def through(settings: Settings, url: str, api_key: str | None, model: str | None
         model: A name that the server knows; None for its own choice.
 
     Raises:
-        UsageError: The address is none.
+        UsageError: The address is none, or a package is missing.
     """
     plugin = for_servers()
     assert plugin.through is not None
     wait_s = PATIENCE_S if (asked_s := settings.client.wait_for_server_s) is None else asked_s
     there = plugin.through(settings.of(plugin), url, model or "", api_key or "", wait_s)
+    if reason := plugin.missing(plugin.setup(settings=there)):
+        raise UsageError(f"--server {url}: {reason}")
     mine = {**settings.provider_settings, plugin.name: there}
     return settings.overridden(provider=plugin.name, provider_settings=mine)
 

@@ -35,9 +35,9 @@ EXIT_CODES = """\b
 Exit codes:
   0    success
   1    some input failed (the others are written), or an output cannot be written
-  2    invalid options or settings
+  2    invalid options or settings, or a package that an option needs is missing
   3    model not found, or it does not load
-  4    the provider cannot run
+  4    the provider cannot run, or is not installed
   5    the server cannot be reached, or was given up on
   70   a bug in asrctl: please report it
   130  interrupted by Ctrl-C, SIGTERM or SIGHUP; what was transcribed is written

@@ -100,6 +100,10 @@ EndOfTurn = Annotated[
 Grace = Annotated[
     float | None,
     typer.Option(
-        metavar="SECONDS", min=0, max=3600, help="Graceful-shutdown timeout in seconds (default 10)."
+        metavar="SECONDS",
+        min=0,
+        max=3600,
+        help="When it is stopped, wait so long for the text of utterances that have ended (default 10); "
+        "then sessions are closed. Clients are told at once, and nobody new is let in.",
     ),
 ]

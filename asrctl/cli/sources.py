@@ -128,8 +128,9 @@ def live_source(
     What else could be heard of an input goes to `inform`.
 
     Raises:
-        AudioError: There is no microphone, or nothing to reach it with.
-        UsageError: The options contradict each other, or name no microphone of this machine.
+        AudioError: There is no microphone.
+        UsageError: The options contradict each other, name no microphone of this machine, or a package is
+            missing.
     """
     if device is not None and not mic:
         raise UsageError("--device names a microphone: it needs --mic")
@@ -196,7 +197,8 @@ def list_input_devices() -> None:
     """Print a table of the audio inputs.
 
     Raises:
-        AudioError: There are none, or nothing to reach them with.
+        AudioError: There are none.
+        UsageError: A package is missing.
     """
     from asrctl.audio.devices import choose_device, device_table, input_devices, load_portaudio
 

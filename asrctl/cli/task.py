@@ -108,12 +108,14 @@ def run_elsewhere(
         UsageError: Options that do not go with this server, or a package is missing.
         ServerError: The server was given up; what it had said is written.
     """
-    if find_spec("websockets") is None:
-        raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
     from asrctl.cli.foreign import HERE, is_foreign, server_errors, through
+
+    foreign = is_foreign(url)
+    if not foreign and find_spec("websockets") is None:
+        raise UsageError("--server needs websockets: pip install 'asrctl[client]'")
     from asrctl.cli.remote_options import client_options, refuse_local
 
-    if is_foreign(url):
+    if foreign:
         refuse_local({name: value for name, value in local.items() if name not in HERE} | {**ours})
         with server_errors():
             return run_here(replace(task, settings=through(task.settings, url, api_key, model)), None, None)

@@ -13,7 +13,7 @@ from asrctl.render import Format
 
 input_option = partial(typer.Option, rich_help_panel="Inputs")
 """Makes an option that `--help` shows under this title; so do those below."""
-_recognition_option = partial(typer.Option, rich_help_panel="Recognition")
+recognition_option = partial(typer.Option, rich_help_panel="Recognition")
 _output_option = partial(typer.Option, rich_help_panel="Output")
 live_option = partial(typer.Option, rich_help_panel="Live audio")
 server_option = partial(typer.Option, rich_help_panel="Server")
@@ -38,7 +38,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings a
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show which model was chosen, and why.")]
 Provider = Annotated[
     str | None,
-    _recognition_option(
+    recognition_option(
         metavar="NAME",
         help="auto, or a provider's name such as whisper_cpp or faster_whisper.",
         autocompletion=completion.providers,
@@ -46,7 +46,7 @@ Provider = Annotated[
 ]
 Model = Annotated[
     str | None,
-    _recognition_option(
+    recognition_option(
         "--model",
         "-m",
         metavar="NAME|PATH",
@@ -56,7 +56,7 @@ Model = Annotated[
 ]
 Language = Annotated[
     str | None,
-    _recognition_option(
+    recognition_option(
         "--language",
         "-l",
         metavar="CODE",
@@ -65,15 +65,15 @@ Language = Annotated[
     ),
 ]
 Translate = Annotated[
-    bool | None, _recognition_option("--translate/--no-translate", help="Translate into English.")
+    bool | None, recognition_option("--translate/--no-translate", help="Translate into English.")
 ]
 Prompt = Annotated[
     str | None,
-    _recognition_option(metavar="TEXT", help="Initial prompt: text as if it came before; sets the style."),
+    recognition_option(metavar="TEXT", help="Initial prompt: text as if it came before; sets the style."),
 ]
 Vocabulary = Annotated[
     str | None,
-    _recognition_option(
+    recognition_option(
         metavar="FILE|TERMS",
         help="Names and terms that are likely: a file, one a line, or with commas between.",
     ),
@@ -97,28 +97,26 @@ OutputDir = Annotated[
 ]
 WordTimestamps = Annotated[
     bool | None,
-    _recognition_option(
+    recognition_option(
         "--word-timestamps/--no-word-timestamps",
         help="Word timestamps in JSON, WebVTT and ASS (karaoke) and TSV (one row per word).",
     ),
 ]
 Threads = Annotated[
     int | None,
-    _recognition_option(metavar="N", min=1, max=1024, help="Threads of each worker (default: all cores)."),
+    recognition_option(metavar="N", min=1, max=1024, help="Threads of each worker (default: all cores)."),
 ]
 Workers = Annotated[
     int | None,
-    _recognition_option(
+    recognition_option(
         metavar="N", min=1, max=64, help="Worker processes, each with the model; 2 are faster on long files."
     ),
 ]
 BeamSize = Annotated[
     int | None,
-    _recognition_option(metavar="N", min=1, max=16, help="Beam size: 1 is greedy, 5 slightly more accurate."),
+    recognition_option(metavar="N", min=1, max=16, help="Beam size: 1 is greedy, 5 slightly more accurate."),
 ]
-Vad = Annotated[
-    bool, _recognition_option("--vad/--no-vad", help="Detect speech first, or decode everything.")
-]
+Vad = Annotated[bool, recognition_option("--vad/--no-vad", help="Detect speech first, or decode everything.")]
 Mic = Annotated[bool, live_option("--mic", help="Transcribe the microphone until Ctrl-C.")]
 Live = Annotated[
     bool, live_option("--live", help="Transcribe one input at its own pace, as if it were spoken now.")

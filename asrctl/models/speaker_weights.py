@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from asrctl.errors import ModelError
+from asrctl.errors import ModelError, UsageError
 from asrctl.models.files import Progress
 from asrctl.models.package_weights import PackageWeights, missing_weights, resolve
 
@@ -53,17 +53,22 @@ EMBEDDING = PackageWeights(
 
 def missing(root: Path) -> str:
     """What keeps speakers from being told apart with a store, and what to install; empty if nothing does."""
-    if find_spec("onnxruntime") is None:
-        return f"{_PURPOSE} needs onnxruntime: {INSTALL}"
-    return missing_weights(root, SEGMENTATION) or missing_weights(root, EMBEDDING)
+    return _missing_package() or missing_weights(root, SEGMENTATION) or missing_weights(root, EMBEDDING)
 
 
 def resolve_all(root: Path, progress: Progress | None = None) -> tuple[Path, Path]:
     """Segmentation and embedding in a store, as `resolve`, where they can be computed.
 
     Raises:
-        ModelError: Something is not installed, or there is no room.
+        ModelError: Weights are not installed, or there is no room.
+        UsageError: A package is not installed.
     """
+    if reason := _missing_package():
+        raise UsageError(reason)
     if reason := missing(root):
         raise ModelError(reason)
     return resolve(root, SEGMENTATION, progress), resolve(root, EMBEDDING, progress)
+
+
+def _missing_package() -> str:
+    return "" if find_spec("onnxruntime") else f"{_PURPOSE} needs onnxruntime: {INSTALL}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from asrctl.errors import ModelError
+from asrctl.errors import UsageError
 from asrctl.models.files import Progress
 from asrctl.models.package_weights import PackageWeights, resolve
 
@@ -31,8 +31,9 @@ def resolve_turn(root: Path, progress: Progress | None = None) -> Path:
     """The file in a store, where it can be computed.
 
     Raises:
-        ModelError: Something is not installed and cannot be fetched, or there is no room.
+        ModelError: The weights are not installed and cannot be fetched, or there is no room.
+        UsageError: A package is not installed.
     """
     if find_spec("onnxruntime") is None:
-        raise ModelError(f"{_PURPOSE} needs onnxruntime: {INSTALL}")
+        raise UsageError(f"{_PURPOSE} needs onnxruntime: {INSTALL}")
     return resolve(root, SMART_TURN, progress)

@@ -73,7 +73,7 @@ def ready() -> BinaryIO:
 
 
 def networks_in(models_dir: str) -> Networks:
-    """The networks, loaded. Raises ModelError if something is not installed, or does not load."""
+    """The networks, loaded. Raises ModelError or UsageError if they do not load, or something is missing."""
     from asrctl.models.speaker_weights import resolve_all
     from asrctl.models.store import ModelStore
     from asrctl.speakers.networks import Networks

@@ -94,7 +94,7 @@ def test_a_missing_portaudio_says_what_to_install(
     (tmp_path / "sounddevice.py").write_text(what_happens)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
-    with pytest.raises(AudioError, match=advice):
+    with pytest.raises(AudioError if "does not start" in advice else UsageError, match=advice):
         load_portaudio()
 
 

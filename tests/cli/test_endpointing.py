@@ -27,12 +27,12 @@ def test_what_they_set() -> None:
 
 
 @pytest.mark.parametrize("args", [["transcribe", str(MONDAY), "--live"], ["serve", "--port", "0"]])
-def test_the_end_of_turns_without_weights(
+def test_the_end_of_turns_without_its_package(
     args: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is asked for and not there is said before anything is heard."""
     monkeypatch.setattr("asrctl.models.turn_weights.find_spec", lambda _: None)
     monkeypatch.setenv("ASRCTL_CONFIG", str(tmp_path / "config.toml"))
     (tmp_path / "config.toml").touch()
-    assert run(*args, "--end-of-turn") == 3
+    assert run(*args, "--end-of-turn") == 2
     assert "pip install 'asrctl[turn]'" in capsys.readouterr().err

@@ -563,10 +563,10 @@ def test_devices_are_listed(sounddevice: dict[str, str]) -> None:
 
 
 def test_a_microphone_without_portaudio_is_one_line(tmp_path: Path) -> None:
-    """It says what to install; exit code 1."""
+    """It says what to install; exit code 2, as for every option that needs something more."""
     (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
     done = transcribe("--mic", environ={**os.environ, "PYTHONPATH": str(tmp_path)})
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "apt install libportaudio2" in done.stderr and done.stderr.count("\n") == 1
 
 

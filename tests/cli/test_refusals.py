@@ -126,3 +126,28 @@ def test_other_commands(
     monkeypatch.setattr("asrctl.cli.serve._run", lambda *_: False)
     assert run(*arguments, *options()) == 2
     assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, looks, package",
+    [
+        (["--speakers", "auto"], "asrctl.models.speaker_weights", "onnxruntime"),
+        (["--live", "--end-of-turn"], "asrctl.models.turn_weights", "onnxruntime"),
+        (SERVER, "asrctl.cli.task", "websockets"),
+        (FOREIGN, "asrctl.providers.plugin", "httpx"),
+        (["--cluster", "local"], "asrctl.cli.batch", "Ray"),
+    ],
+)
+def test_a_package_that_an_option_needs(
+    arguments: list[str],
+    looks: str,
+    package: str,
+    speech: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One exit code for all of them, and what to install."""
+    monkeypatch.setattr(f"{looks}.find_spec", lambda name: None)
+    assert run("transcribe", str(speech), *arguments) == 2
+    err = capsys.readouterr().err
+    assert package in err and "pip install" in err and err.count("\n") == 1
