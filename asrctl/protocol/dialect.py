@@ -156,5 +156,9 @@ class Dialect(Protocol):
         """The server shuts down: what was fed is to be flushed, and the socket closed with 1012 once that is
         answered for. A socket without a session is closed at once."""
 
+    def ended(self) -> list[DialectOutput]:
+        """The server ends, and waits no longer: what has no answer is said to be lost, and the socket closed
+        with 1012."""
+
     def check_time(self) -> list[DialectOutput]:
         """To be called a few times a second: time-outs."""

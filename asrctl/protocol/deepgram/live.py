@@ -30,11 +30,13 @@ from asrctl.protocol.codes import CloseCode
 from asrctl.protocol.deepgram.messages import error, is_configuration, message_of, send
 from asrctl.protocol.deepgram.query import LiveOptions
 from asrctl.protocol.deepgram.shapes import (
+    CHANNEL_INDEX,
     Alternative,
     Origin,
     WordShape,
     alternative,
     final_words,
+    live_results,
     spread,
     word_shapes,
 )
@@ -43,10 +45,11 @@ from asrctl.transcript import SAMPLE_RATE_HZ, join_text
 
 _SILENT_S = 10.0
 """A client sends audio or a `KeepAlive` at least this often."""
+_ENDED = "the server shut down before all audio was transcribed"
+_LATE = "audio that came while the server was shutting down is not transcribed"
 _SILENT = "NET-0001: neither audio nor a KeepAlive message came in time"
 _FAILED = "NET-0000: the session failed"
 _MAX_SHOWN_CHARS = 200
-_CHANNEL_INDEX = (0, 1)
 _SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 
 
@@ -72,6 +75,8 @@ class DeepgramLive:
         self._fed_bytes = 0
         self._hash = hashlib.sha256()
         self._closing: CloseSocket | None = None
+        self._is_late = False
+        """Whether audio came after the server began to shut down."""
         self._finalizes = 0
         """How many are not answered."""
         self._held: Final | None = None
@@ -96,6 +101,7 @@ class DeepgramLive:
     def receive_binary(self, data: bytes) -> list[DialectOutput]:
         """Audio; an empty frame is an old way to say `CloseStream`."""
         if self._closing is not None:
+            self._is_late = self._is_late or self._closing.code == CloseCode.RESTART
             return []
         if not data:
             return self._end(CloseSocket())
@@ -189,8 +195,8 @@ class DeepgramLive:
         self._speech[event.utterance] = _Speech(start_sample)
         outputs = self._gap(_ms(start_sample)) if is_first else []
         if self._options.vad_events and start_sample != self._cut_sample:
-            at_s = _seconds(_ms(start_sample))
-            outputs.append(send({"type": "SpeechStarted", "channel": _CHANNEL_INDEX, "timestamp": at_s}))
+            at_s = _ms(start_sample) / 1000
+            outputs.append(send({"type": "SpeechStarted", "channel": CHANNEL_INDEX, "timestamp": at_s}))
         return outputs
 
     def _interim(self, event: Partial) -> list[DialectOutput]:
@@ -249,7 +255,7 @@ class DeepgramLive:
         if last_ms is None or least_ms is None or until_ms - last_ms < least_ms:
             return []
         self._last_word_ms = None
-        told = {"type": "UtteranceEnd", "channel": _CHANNEL_INDEX, "last_word_end": _seconds(last_ms)}
+        told = {"type": "UtteranceEnd", "channel": CHANNEL_INDEX, "last_word_end": last_ms / 1000}
         return [send(told)]
 
     # Time-outs and ends
@@ -274,6 +280,11 @@ class DeepgramLive:
         """What was sent is made final first."""
         return self._end(CloseSocket(CloseCode.RESTART, "restart"))
 
+    def ended(self) -> list[DialectOutput]:
+        """What was sent, and is not final, is lost."""
+        lost = [error("AudioDropped", _ENDED)] if self._is_open else []
+        return [*lost, CloseSocket(CloseCode.RESTART, "restart")]
+
     def _end(self, close: CloseSocket) -> list[DialectOutput]:
         if self._closing is not None:
             return []
@@ -283,7 +294,8 @@ class DeepgramLive:
     def _bye(self, received_samples: int) -> list[DialectOutput]:
         duration_s = received_samples / SAMPLE_RATE_HZ
         metadata = self._origin.metadata(self._hash.hexdigest(), duration_s, self._request.channels)
-        return [send({"type": "Metadata", **metadata}), self._closing or CloseSocket()]
+        lost = [error("AudioDropped", _LATE)] if self._is_late else []
+        return [*lost, send({"type": "Metadata", **metadata}), self._closing or CloseSocket()]
 
     def refused(self, refusal: Refusal) -> list[DialectOutput]:
         """No session is to be had: later, or elsewhere."""
@@ -323,28 +335,16 @@ class DeepgramLive:
         start_ms = self._open_ms
         if is_final:
             self._open_ms = end_ms
-        origin = self._origin
-        results = {
-            "type": "Results",
-            "channel_index": _CHANNEL_INDEX,
-            "start": _seconds(start_ms),
-            "duration": _seconds(end_ms - start_ms),
-            "is_final": is_final,
-            "speech_final": speech_final,
-            "from_finalize": from_finalize,
-            "channel": {"alternatives": [heard]},
-            "metadata": {
-                "request_id": origin.request_id,
-                "model_info": origin.model_info,
-                "model_uuid": origin.model_uuid,
-            },
-        }
+        results = live_results(
+            self._origin,
+            (start_ms, end_ms),
+            heard,
+            is_final=is_final,
+            speech_final=speech_final,
+            from_finalize=from_finalize,
+        )
         return send(results, droppable=not is_final)
 
 
 def _ms(sample: int) -> int:
     return round(sample / _SAMPLES_PER_MS)
-
-
-def _seconds(time_ms: int) -> float:
-    return time_ms / 1000

@@ -14,6 +14,8 @@ from asrctl.transcript import Segment, Word, join_text
 
 _EDGES = re.compile(r"^\W+|\W+$")
 _ARCH = "asrctl"
+CHANNEL_INDEX = (0, 1)
+"""The first of one channel."""
 
 Shape = dict[str, object]
 
@@ -139,6 +141,34 @@ def alternative(
     if language:
         shape["languages"] = [language]
     return shape
+
+
+def live_results(
+    origin: Origin,
+    span_ms: tuple[int, int],
+    heard: Alternative,
+    *,
+    is_final: bool,
+    speech_final: bool,
+    from_finalize: bool,
+) -> Shape:
+    """What is heard in a span of live audio."""
+    start_ms, end_ms = span_ms
+    return {
+        "type": "Results",
+        "channel_index": CHANNEL_INDEX,
+        "start": start_ms / 1000,
+        "duration": (end_ms - start_ms) / 1000,
+        "is_final": is_final,
+        "speech_final": speech_final,
+        "from_finalize": from_finalize,
+        "channel": {"alternatives": [heard]},
+        "metadata": {
+            "request_id": origin.request_id,
+            "model_info": origin.model_info,
+            "model_uuid": origin.model_uuid,
+        },
+    }
 
 
 def recording_body(result: Result, options: RecordingOptions, origin: Origin, sha256: str) -> Shape:

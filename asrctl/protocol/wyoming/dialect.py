@@ -224,6 +224,10 @@ class WyomingDialect:
         self._utterance.ended = self._utterance.cut = True
         return [Finish()]
 
+    def ended(self) -> list[DialectOutput]:
+        """See `Dialect.ended`."""
+        return self._leave()
+
     def _leave(self) -> list[DialectOutput]:
         return self._give_up(CloseCode.RESTART, "going_away", "the server is shutting down")
 

@@ -128,7 +128,8 @@ class Driver:
             self.end()
 
     def end(self) -> None:
-        """The server ends."""
+        """The server ends; what the client has no answer to is declared lost."""
+        self._guarded(self._dialect.ended)
         self.close(CloseCode.RESTART, "restart")
 
     # What follows

@@ -460,3 +460,27 @@ def test_no_session(fault: Any, variant: str, code: int) -> None:
     assert ("7 s" in error["description"]) == (code == 1013)
     assert talk.closed is not None and talk.closed.code == code
     assert [note.detail for note in talk.notes] == ([] if code == 1013 else [{"reason": "OSError: secret"}])
+
+
+def test_audio_that_comes_while_the_server_ends() -> None:
+    """It is declared, behind the words of what came before; audio after a client's own end is not."""
+    for leaving in (True, False):
+        talk = Talk()
+        talk.talk(0)
+        talk.leave() if leaving else talk.ask(CLOSE)
+        talk.talk(1)
+        talk.answer_all()
+        assert talk.closed is not None and talk.closed.code == (1012 if leaving else 1000)
+        lost = talk.of("Error")
+        assert len(lost) == leaving and all("shutting down" in each["description"] for each in lost)
+
+
+def test_a_server_that_ends_before_all_is_answered() -> None:
+    """What was sent is declared; where nothing was, there is nothing to declare."""
+    for sent in (True, False):
+        talk = Talk()
+        if sent:
+            talk.talk(0)
+        talk.tell(talk.dialect.ended())
+        assert talk.closed is not None and talk.closed.code == 1012
+        assert [each["variant"] for each in talk.of("Error")] == ["AudioDropped"] * sent

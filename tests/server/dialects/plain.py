@@ -70,6 +70,9 @@ class Plain:
         self._leaving = True
         return [SendText("going away"), Flush()]
 
+    def ended(self) -> list[DialectOutput]:
+        return [SendText("ended"), CloseSocket(1012, "restart")]
+
     def check_time(self) -> list[DialectOutput]:
         return []
 

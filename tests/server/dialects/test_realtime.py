@@ -265,6 +265,39 @@ def test_a_full_server(scripted: Scripted) -> None:
         assert waiting.drain() == 1013
 
 
+def test_audio_that_comes_while_the_server_ends(scripted: Scripted) -> None:
+    """It is said to have failed, behind what is answered."""
+    with running(options_for(scripted(delay_s=0.5))) as server:
+        client = RealtimeClient(server)
+        client.send("session.update", session=NULL)
+        client.append(spoken(1))
+        until(lambda: server.sessions == 1)
+        server.server.stop()
+        client.until(".committed")
+        client.append(spoken(2))
+        assert client.drain() == 1012
+        assert client.transcripts == ["w1"] and len(client.of(".committed")) == 2
+        assert client.of(".failed")[0]["item_id"] == client.of(".committed")[1]["item_id"]
+        server.join()
+
+
+def test_a_server_that_does_not_wait(scripted: Scripted) -> None:
+    """What it cannot answer in its time has failed."""
+    with running(options_for(scripted(hang_on=["w7"]), grace_s=0.3)) as server:
+        turns, commits = RealtimeClient(server), RealtimeClient(server)
+        commits.send("session.update", session=NULL)
+        for client in (turns, commits):
+            client.append(spoken(7, pause_s=0.1))
+        turns.until("speech_started")
+        until(lambda: server.sessions == 2)
+        server.server.stop()
+        assert (turns.drain(), commits.drain()) == (1012, 1012)
+        for client in (turns, commits):
+            ids = [each["item_id"] for each in client.of(".committed")]
+            assert ids and [each["item_id"] for each in client.of(".failed")] == ids
+        server.join()
+
+
 def test_the_end(scripted: Scripted) -> None:
     """What was said is committed and completed, then 1012."""
     with running(options_for(scripted(delay_s=0.2))) as server:

@@ -54,7 +54,8 @@ class Link:
         self._next = form
         self._held: deque[tuple[Form, Feed | Flush | Discard]] = deque()
         self._held_bytes = 0
-        self._fed_s = 0.0
+        self.fed_s = 0.0
+        """How much audio sessions were given."""
         self.begun_s = 0.0
         """When the session began that is open, in seconds of all audio."""
 
@@ -106,10 +107,10 @@ class Link:
         return outputs + (self.finish() if self._held or self._next != self.form else [])
 
     def _opened(self, form: Form) -> list[DialectOutput]:
-        self.state, self.form, self.begun_s = LinkState.OPEN, form, self._fed_s
+        self.state, self.form, self.begun_s = LinkState.OPEN, form, self.fed_s
         return [Open(form.request)]
 
     def _passed(self, step: Feed | Flush | Discard) -> Feed | Flush | Discard:
         if isinstance(step, Feed):
-            self._fed_s += len(step.data) / self.form.bytes_per_s
+            self.fed_s += len(step.data) / self.form.bytes_per_s
         return step

@@ -6,10 +6,8 @@ was said between two commits, however many utterances the server made of it.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from asrctl.events import Dropped, Event, Final, Finished, Flushed, Partial, SpeechEnded, SpeechStarted
 from asrctl.policy.admission import Refusal
@@ -22,34 +20,21 @@ from asrctl.protocol.openai.realtime.client_event import ClientEvent
 from asrctl.protocol.openai.realtime.config import RealtimeConfig, updated
 from asrctl.protocol.openai.realtime.items import Item, Items
 from asrctl.protocol.openai.realtime.link import Form, Link, LinkState, Overflow
+from asrctl.protocol.openai.realtime.mark import Mark
+from asrctl.protocol.openai.realtime.voice import Voice
 
 _LEAST_COMMIT_S = 0.1
 _IDLE_S = 60.0
 """A session without audio for so long gives its place back; the socket stays."""
 _EXPIRY_S = 3600.0
 """A socket that says nothing for so long is closed."""
+_ROUNDING_S = 1e-6
+_LEAVING = "the server is shutting down, and this audio was not transcribed"
 _CLEARED = "the client cleared it"
 _MOST_NOTES = 8
 _WRONG_PER_S, _WRONG_BURST_S = 0.2, 200.0
 """Events that are wrong or unknown, until audio comes: a socket that says little else is closed."""
 _TOO_MANY_WRONG = "too_many_errors", "too many events were wrong", CloseCode.POLICY, "invalid_request_error"
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """What the next `Flushed` answers.
-
-    Attributes:
-        item: What it completes; None for a cleared buffer, or for a commit among turns.
-        commits: How many items had been committed by then; None where none is asked for.
-        span_s: Of a commit among turns: from where to where its buffer reached.
-        is_last: Whether the socket is closed then.
-    """
-
-    item: Item | None = None
-    commits: int | None = None
-    span_s: tuple[float, float] = (0.0, 0.0)
-    is_last: bool = False
 
 
 class Realtime:
@@ -70,24 +55,27 @@ class Realtime:
         self._served = served
         self._session_id = session_id
         self._clock = clock
-        self._events = 0
+        self._voice = Voice(session_id)
+        self._say = self._voice.say
         self._link = Link(self._form)
         self._items = Items(self._say, f"item_{session_id.removeprefix('sess_')}")
         self._utterances: dict[int, Item] = {}
         self._tail: Item | None = None
         """Without turn detection: the item that is not committed yet."""
-        self._marks: deque[_Mark] = deque()
+        self._marks: deque[Mark] = deque()
         self._commits = 0
         self._answered_commits = 0  # how many there were when a mark was last answered
         self._odd = b""
         self._audio_s = self._committed_s = 0.0
+        self._answered_s = 0.0  # turns and silence up to there are known
+        self._is_leaving = False
         self._spoke_s = self._audio_came_s = clock()
         self._unknown: set[str] = set()
         self._wrong = TokenBucket(_WRONG_PER_S, _WRONG_BURST_S, clock)
 
     @property
     def _form(self) -> Form:
-        return Form(self._config.request(self._served), self._config.turn_detection is not None)
+        return Form(self._config.request(self._served), self._by_turns)
 
     # Dialect
 
@@ -124,13 +112,24 @@ class Realtime:
         return self._closed("session_failed", f"the session failed: {reason}", CloseCode.INTERNAL)
 
     def going_away(self) -> list[DialectOutput]:
-        """What was fed is committed, and becomes final."""
-        by_turns = self._config.turn_detection is not None
-        outputs = self._commit() if not by_turns and self._is_committable else []
+        """What was fed is committed, and becomes final; what comes from here on will have failed."""
+        outputs = self._commit_buffer() if not self._by_turns and self._buffered_s else []
+        self._is_leaving = True
         if self._link.state is not LinkState.OPEN:
             return outputs
-        self._marks.append(_Mark(is_last=True))
+        self._marks.append(Mark(is_last=True))
         return [*outputs, *self._link.ask(Flush())]
+
+    def ended(self) -> list[DialectOutput]:
+        """What has no answer has failed."""
+        outputs: list[DialectOutput] = [*self._items.fail(_LEAVING)]
+        known_s = max(self._committed_s, self._answered_s if self._by_turns else 0.0)
+        if self._audio_s - known_s > _ROUNDING_S:
+            begun = [item for item in self._utterances.values() if not item.committed]
+            item = begun[0] if begun else self._tail or self._items.begin(known_s)
+            item.lost = _LEAVING
+            outputs += [*self._items.commit(item, self._audio_s), *self._items.complete(item)]
+        return [*outputs, CloseSocket(CloseCode.RESTART, "restart")]
 
     def check_time(self) -> list[DialectOutput]:
         """Give an idle session's place back; close a socket that nobody uses."""
@@ -152,6 +151,8 @@ class Realtime:
 
     def _take(self, event: ClientEvent) -> list[DialectOutput]:
         kind = event.kind
+        if self._is_leaving and kind != "input_audio_buffer.append":
+            return []  # the end answers for it
         if kind in ("session.update", "transcription_session.update"):
             return self._update(kind, event.fields.get("session"))
         if kind == "input_audio_buffer.append":
@@ -192,6 +193,8 @@ class Realtime:
             return []
         self._wrong.refill()
         self._audio_s += len(data) / self._form.bytes_per_s
+        if self._is_leaving:
+            return []
         return self._link.ask(Feed(data))
 
     @property
@@ -200,7 +203,11 @@ class Realtime:
 
     @property
     def _is_committable(self) -> bool:
-        return self._buffered_s >= _LEAST_COMMIT_S - 1e-6
+        return self._buffered_s >= _LEAST_COMMIT_S - _ROUNDING_S
+
+    @property
+    def _by_turns(self) -> bool:
+        return self._config.turn_detection is not None
 
     def _commit(self, cause: str | None = None) -> list[DialectOutput]:
         if not self._is_committable:
@@ -209,25 +216,27 @@ class Realtime:
                 f"but buffer only has {1000 * self._buffered_s:.2f}ms of audio."
             )
             return self._refused("input_audio_buffer_commit_empty", message, cause)
-        if self._config.turn_detection is not None:
-            self._marks.append(_Mark(commits=self._commits, span_s=(self._committed_s, self._audio_s)))
+        return self._commit_buffer()
+
+    def _commit_buffer(self) -> list[DialectOutput]:
+        if self._by_turns:
+            self._marks.append(Mark(commits=self._commits, span_s=(self._committed_s, self._audio_s)))
             self._committed_s = self._audio_s  # all of it is asked for: another commit finds nothing
             return self._answered(Flush())
         item, self._tail = self._uncommitted(), None
         outputs: list[DialectOutput] = [*self._items.commit(item, self._audio_s)]
         self._commits, self._committed_s = self._commits + 1, self._audio_s
-        self._marks.append(_Mark(item))
+        self._marks.append(Mark(item))
         return [*outputs, *self._answered(Flush())]
 
     def _clear(self) -> list[DialectOutput]:
-        by_turns = self._config.turn_detection is not None
         self._committed_s, self._odd = self._audio_s, b""
         if self._tail is not None:
             self._items.forget(self._tail)
             self._tail = None
-        self._marks.append(_Mark())
+        self._marks.append(Mark())
         cleared = self._say("input_audio_buffer.cleared")
-        return [*self._answered(Discard(_CLEARED, open_only=by_turns)), cleared]
+        return [*self._answered(Discard(_CLEARED, open_only=self._by_turns)), cleared]
 
     def _answered(self, step: Flush | Discard) -> list[DialectOutput]:
         """Ask for what `Flushed` answers; where no session is, nothing has to be waited for."""
@@ -239,7 +248,8 @@ class Realtime:
         """The oldest of what is to be answered is answered."""
         mark = self._marks.popleft()
         if mark.is_last:
-            return [CloseSocket(CloseCode.RESTART, "restart")]
+            self._answered_s = self._link.fed_s
+            return self.ended()
         if mark.item is not None:
             return [*self._items.complete(mark.item)]
         before, self._answered_commits = self._answered_commits, self._commits
@@ -251,6 +261,9 @@ class Realtime:
 
     def _finished(self) -> list[DialectOutput]:
         """A session is over; what waits for no audio is answered without another."""
+        self._answered_s = self._link.fed_s
+        if self._is_leaving:
+            return self.ended()
         outputs = self._link.finished()
         while self._marks and not self._link.has_work:
             outputs += self._flushed()
@@ -312,26 +325,8 @@ class Realtime:
 
     # What is said
 
-    def _say(self, kind: str, **fields: object) -> SendText:
-        self._events += 1
-        event_id = f"event_{self._session_id.removeprefix('sess_')}_{self._events}"
-        event = {"type": kind, "event_id": event_id, **fields}
-        return SendText(json.dumps(event, allow_nan=False))
-
     def _session(self, kind: str) -> SendText:
         return self._say(kind, session=self._config.shown(self._session_id))
-
-    def _error(
-        self,
-        code: str,
-        message: str,
-        cause: str | None = None,
-        *,
-        kind: str = "invalid_request_error",
-        param: str | None = None,
-    ) -> SendText:
-        error = {"type": kind, "code": code, "message": message, "param": param, "event_id": cause}
-        return self._say("error", error=error)
 
     def _refused(
         self, code: str, message: str, cause: str | None = None, param: str | None = None
@@ -339,11 +334,11 @@ class Realtime:
         """An event is wrong."""
         if not self._wrong.take():
             return self._closed(*_TOO_MANY_WRONG)
-        return [self._error(code, message, cause, param=param)]
+        return [self._voice.error(code, message, cause, param=param)]
 
     def _closed(
         self, code: str, message: str, close_code: int, kind: str = "server_error"
     ) -> list[DialectOutput]:
         """What is owed has failed; say why, and close."""
         failed = self._items.fail(message)
-        return [*failed, self._error(code, message, kind=kind), CloseSocket(close_code, code)]
+        return [*failed, self._voice.error(code, message, kind=kind), CloseSocket(close_code, code)]

@@ -463,15 +463,103 @@ def test_refusals() -> None:
 @pytest.mark.parametrize("settings", [{}, NULL])
 def test_the_end_of_the_server(settings: dict[str, Any]) -> None:
     """What was fed is committed and completed, then 1012."""
-    play = Play()
+    idle, play = Play(), Play()
+    idle.do([*idle.machine.going_away(), *idle.machine.ended()])
+    assert len(idle.said) == 1 and idle.close == CloseSocket(1012, "restart")
     play.update(**settings)
-    play.do(play.machine.going_away())
-    assert play.close is None
     play.speak()
     play.do(play.machine.going_away())
     play.deliver()
-    assert play.transcripts == ["w0 end"]
+    assert play.transcripts == ["w0 end"] and not play.of(".failed")
     assert play.close == CloseSocket(1012, "restart")
+    check_order(play.said)
+
+
+@pytest.mark.parametrize("settings", [{}, NULL])
+def test_audio_that_comes_while_the_server_ends(settings: dict[str, Any]) -> None:
+    """It is an item that has failed, behind those that are answered; a commit of it gets no other answer."""
+    play = Play()
+    play.update(**settings)
+    play.speak()
+    play.do(play.machine.going_away())
+    play.speak(0.25)
+    play.commit()
+    play.send("input_audio_buffer.clear")
+    play.speak(0.05)
+    play.deliver()
+    assert play.transcripts == ["w0 end"]
+    (failed,) = play.of(".failed")
+    assert failed["item_id"] == play.of(".committed")[-1]["item_id"]
+    assert failed["error"]["code"] == "audio_dropped" and "shutting down" in failed["error"]["message"]
+    assert play.kinds()[-1] == "failed" and play.close == CloseSocket(1012, "restart")
+    check_order(play.said)
+
+
+def test_less_than_can_be_committed_at_the_end_of_the_server() -> None:
+    """It is an item all the same: nobody could send it again."""
+    play = Play()
+    play.update(**NULL)
+    play.speak(0.05)
+    play.do(play.machine.going_away())
+    play.deliver()
+    assert len(play.of(".completed")) == 1 and play.close == CloseSocket(1012, "restart")
+
+
+@pytest.mark.parametrize("settings", [{}, NULL])
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_server_that_ends_before_all_is_answered(settings: dict[str, Any], asked: bool) -> None:
+    """What was committed, and what was not, has failed: each once, and what was answered has not."""
+    play = Play()
+    play.update(**settings)
+    play.speak()
+    play.speak(0.5, SILENCE)
+    if settings:
+        play.commit()
+    play.deliver()
+    assert play.transcripts == ["w0 end"]
+    play.speak(0.25)
+    if asked:
+        play.do(play.machine.going_away())
+    play.do(play.machine.ended())
+    assert play.transcripts == ["w0 end"] and len(play.of(".failed")) == 1
+    assert len(play.of(".committed")) == 2 and play.close == CloseSocket(1012, "restart")
+    check_order(play.said)
+
+
+def test_a_server_that_ends_in_a_turn() -> None:
+    """The item that speech began with is the one that fails."""
+    play = Play()
+    play.speak()
+    play.deliver(1)
+    assert play.kinds() == ["input_audio_buffer.speech_started"]
+    play.do(play.machine.ended())
+    (started,), (failed,) = play.of("speech_started"), play.of(".failed")
+    assert started["item_id"] == failed["item_id"] == play.of(".committed")[0]["item_id"]
+
+
+def test_silence_that_was_heard_has_not_failed() -> None:
+    """A session without audio gave its place back; all of it was answered."""
+    play = Play()
+    play.speak(0.5, SILENCE)
+    play.now_s += 61
+    play.do(play.machine.check_time())
+    play.deliver()
+    play.do([*play.machine.going_away(), *play.machine.ended()])
+    assert not play.of(".failed") and play.close == CloseSocket(1012, "restart")
+
+
+@pytest.mark.parametrize("settings", [{}, NULL])
+def test_audio_that_waits_for_another_session_when_the_server_ends(settings: dict[str, Any]) -> None:
+    """No session begins any more: it has failed, and what the last one heard is answered."""
+    play = Play()
+    play.update(**settings)
+    play.speak()
+    play.update(audio={"input": {"format": {"type": "audio/pcmu"}}})
+    play.append(b"\x01" * 4000)
+    play.do(play.machine.going_away())
+    play.deliver()
+    assert sum(isinstance(output, Open) for output in play.asked) == 1
+    assert len(play.of(".failed")) == 1 and play.close == CloseSocket(1012, "restart")
     check_order(play.said)
 
 
@@ -616,8 +704,8 @@ def test_any_order_of_things(steps: list[tuple[Any, ...]]) -> None:
     check_order(play.said)
     errors = {each["error"]["code"] for each in play.of("error")}
     assert errors <= {"input_audio_buffer_commit_empty"}
-    assert len(play.of(".committed")) == len(play.of(".completed"))
-    assert not play.of(".failed")
+    assert len(play.of(".committed")) == len(play.of(".completed")) + len(play.of(".failed"))
+    assert not play.of(".failed") or ("away",) in steps
     assert not play.machine._marks or play.close is not None
     fed = sum(len(output.data) for output in play.asked if isinstance(output, Feed))
     assert fed <= sum(len(kind) * round(48_000 * seconds) for _, kind, seconds in _appends(steps))
