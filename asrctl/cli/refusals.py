@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from asrctl.cli.foreign import is_foreign
 from asrctl.errors import UsageError
 from asrctl.render import SUBTITLES, Format
+
+if TYPE_CHECKING:
+    from asrctl.assembly import Plan
 
 APPENDABLE: Sequence[Format] = ("txt", "jsonl")
 _ONE_FILE_EACH: Sequence[Format] = (*SUBTITLES, "tsv")
@@ -152,6 +156,22 @@ def refuse_idle(
     for option in options:
         if option in idle:
             raise UsageError(f"{option} {idle[option]}")
+
+
+def refuse_for(options: Iterable[str], plan: Plan) -> None:
+    """Refuse what the provider that was chosen has no use for.
+
+    Raises:
+        UsageError: There is something.
+    """
+    if plan.is_pooled:
+        return
+    idle = {"--workers", "--beam-size"} | ({"--threads"} if plan.serving is None else set())
+    if not plan.is_windowed:
+        idle.add("--jobs")
+    for option in options:
+        if option in idle:
+            raise UsageError(f"{option} changes nothing with {plan.provider}: leave it out")
 
 
 def refuse_mixing(

@@ -49,6 +49,7 @@ class Task:
         append: Whether text goes behind what the file holds.
         wish: How a server is to cut live audio; None for its own way.
         cluster: Where machines are that do it; None for this one.
+        options: What was given on the command line.
     """
 
     names: Sequence[str]
@@ -65,6 +66,7 @@ class Task:
     append: bool = False
     wish: Endpointing | None = None
     cluster: str | None = None
+    options: Sequence[str] = ()
 
     @property
     def is_live(self) -> bool:
@@ -156,6 +158,7 @@ def run_here(task: Task, standby: Standby | None, origins: Mapping[str, str] | N
 
         return run_on_cluster(task, task.cluster)
     from asrctl.assembly import prepare
+    from asrctl.cli.refusals import refuse_for
     from asrctl.cli.view import bytes_progress
     from asrctl.models.speaker_weights import resolve_all
     from asrctl.models.store import ModelStore
@@ -167,6 +170,7 @@ def run_here(task: Task, standby: Standby | None, origins: Mapping[str, str] | N
         if task.is_live and task.settings.live.end_of_turn:
             resolve_turn(ModelStore(task.settings.models_dir).root, progress)
         plan = prepare(task.settings, progress)
+    refuse_for(task.options, plan)
     if task.format in SUBTITLES:
         plan = plan.with_words()
     if origins is not None:

@@ -154,7 +154,9 @@ def transcribe(
     names, outputs, skipped = _missing(names, outputs) if skip_existing else (names, outputs, None)
     render = _rendering(settings.word_timestamps, reading.has_speakers, paragraph_pause, cues)
     task = Task(names, outputs, wanted, settings, reading, open_source, render, vad)
-    task = replace(task, jobs=jobs, skipped=skipped, quiet=quiet, append=append, cluster=cluster)
+    task = replace(
+        task, jobs=jobs, skipped=skipped, quiet=quiet, append=append, cluster=cluster, options=options
+    )
     if server is None:
         raise typer.Exit(run_here(task, context.obj, origins if verbose else None))
     local = refusals.local_options(options, vad=vad)

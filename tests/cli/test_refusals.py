@@ -91,6 +91,17 @@ def test_what_does_something_is_taken(arguments: list[str], speech: Path, option
     assert run("transcribe", str(speech), *arguments, *options()) == 0
 
 
+@pytest.mark.parametrize("option", ["--workers", "--beam-size", "--threads", "--jobs"])
+def test_what_a_provider_has_no_use_for(
+    option: str, speech: Path, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is fed streams has neither workers of ours nor several inputs at once."""
+    _, _, *model = options()
+    provider = ["--provider", "scripted_stream", *model]
+    assert run("transcribe", str(speech), *provider, option, "1") == 2
+    assert f"{option} changes nothing with scripted_stream: leave it out" in capsys.readouterr().err
+
+
 def test_words_that_the_settings_ask_for(
     speech: Path, options: Options, no_settings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
