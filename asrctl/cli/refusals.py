@@ -1,4 +1,4 @@
-"""Options of `asrctl transcribe` that would be ignored where they are given are refused instead."""
+"""Options of `asrctl transcribe` that would be ignored where they are given: refused, or told of."""
 
 from __future__ import annotations
 
@@ -105,16 +105,14 @@ def refuse_beside_subscribe(options: Iterable[str]) -> None:
         raise UsageError(f"--subscribe writes what others say: {name} does not go with it")
 
 
-def refuse_format(options: Iterable[str], wanted: Format) -> None:
-    """Refuse what shapes other formats than the one that is wanted.
-
-    Raises:
-        UsageError: There is something.
-    """
+def warn_of_format(options: Iterable[str], wanted: Format) -> None:
+    """Say what shapes other formats than the one that is wanted, whose text is right all the same."""
     for option in options:
         if wanted not in (formats := _FORMATS.get(option, (wanted,))):
             listed = f"{', '.join(formats[:-1])} or {formats[-1]}"
-            raise UsageError(f"{option} changes nothing in {wanted}: it needs --format {listed}")
+            typer.echo(
+                f"asrctl: warning: {option} changes nothing in {wanted}: it needs --format {listed}", err=True
+            )
 
 
 def refuse_idle(
@@ -142,7 +140,6 @@ def refuse_idle(
         UsageError: There is something.
     """
     native = server is not None and not is_foreign(server)
-    where = "--cluster" if cluster else "--server" if server is not None else ""
     idle = {
         **({} if vad else _WITHOUT_VAD),
         **(_LIVE if live else _AT_ONCE),
@@ -151,7 +148,6 @@ def refuse_idle(
         **({} if raw else _WITH_HEADER),
         **({} if server is not None else _WITHOUT_SERVER),
         **(_ON_CLUSTER if cluster else {}),
-        **({"--verbose": f"shows which model is chosen here: it does not go with {where}"} if where else {}),
     }
     for option in options:
         if option in idle:
