@@ -41,7 +41,7 @@ from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.live import FILE_AHEAD_S, LIVE_AHEAD_S, LiveStream, events_while_fed
 from asrctl.streaming.source import Reader, in_thread
 from asrctl.streaming.tracks import Transcription
-from asrctl.streaming.transcriptions import transcript_of, transcription_of
+from asrctl.streaming.transcriptions import refuse_failed, transcript_of, transcription_of
 from asrctl.transcript import Segment, Transcript
 from asrctl.workers.options import PoolOptions
 
@@ -171,13 +171,13 @@ class AsyncEngine:
                 not be told apart.
             ModelError: The weights do not load, or there are none.
             ProviderError: No provider can run.
+            NothingTranscribed: All speech was lost; of some, `audio.dropped_samples` says how much.
         """
         started_s = time.monotonic()
         name, work = await self._opened(source, vad, channels, speakers, diarize, vocabulary)
         async with aclosing(work.segments()) as found:
             segments = [segment async for segment in found]
-        if work.unlabelled is not None:
-            raise work.unlabelled
+        refuse_failed(name, work, words=bool(segments))
         return self.transcript(name, work, segments, time.monotonic() - started_s)
 
     async def segments(
@@ -191,12 +191,13 @@ class AsyncEngine:
         vocabulary: Sequence[str] | None = None,
     ) -> AsyncGenerator[Segment]:
         """The same, a segment at a time, as they become known; with `diarize`, at the end."""
-        _, work = await self._opened(source, vad, channels, speakers, diarize, vocabulary)
+        name, work = await self._opened(source, vad, channels, speakers, diarize, vocabulary)
+        words = False
         async with aclosing(work.segments()) as found:
             async for segment in found:
+                words = True
                 yield segment
-        if work.unlabelled is not None:
-            raise work.unlabelled
+        refuse_failed(name, work, words=words)
 
     async def _opened(
         self,

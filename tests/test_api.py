@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import asrctl
 from asrctl.assembly import health_check, prepare
 from asrctl.end_of_turn import process
-from asrctl.errors import AudioError, ModelError, ProviderError, UsageError
+from asrctl.errors import AudioError, ModelError, NothingTranscribed, ProviderError, UsageError
 from asrctl.providers.registry import PROVIDERS
 from asrctl.settings import Settings
 from asrctl_tests.scripted import speak
@@ -126,6 +126,19 @@ def test_channels_that_there_are_not(
         asrctl.transcribe(
             np.zeros((16_000, channels), np.float32), channels="split", speakers=speakers, **scripted
         )
+
+
+def test_an_input_of_which_all_is_lost(script: Script, wav: Path) -> None:
+    """That is an error, with its reason; where some is left, the account says how much is not."""
+    lossy = {"model": str(script(refuse_on=["w4"]).path), "provider": "scripted"}
+    longer = np.concatenate([SPEECH, silence(40), speak([9]), silence(1)])
+    transcript = asrctl.transcribe(longer, **lossy)
+    assert transcript.text == "w9" and 0 < transcript.audio.dropped_samples < len(SPEECH)
+    with asrctl.Engine(**lossy) as engine:
+        with pytest.raises(NothingTranscribed, match=r"nothing could be transcribed: refused by"):
+            engine.transcribe(wav)
+        with pytest.raises(NothingTranscribed):
+            list(engine.segments(wav))
 
 
 def test_samples_instead_of_a_file(scripted: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from asrctl.cli.tally import Tally
 from asrctl.cli.task import Task
 from asrctl.errors import UsageError
 from asrctl.render import SUBTITLES
+from asrctl.streaming.transcriptions import refuse_nothing
 
 if TYPE_CHECKING:
     from asrctl.cli.view import FileView
@@ -100,7 +101,7 @@ class _Run:
             results = ResultWriter(name, self.view, self.task.writer(output))
             for segment in transcript.segments:
                 results.write(segment)
-            results.refuse_nothing(transcript.audio, done.lost)
+            refuse_nothing(name, transcript.audio, done.lost, words=bool(results.segments))
             if done.hint:
                 self.view.inform(f"asrctl: {name}: {done.hint}")
             for line in done.lost:

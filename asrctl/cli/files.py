@@ -18,6 +18,7 @@ from asrctl.cli.view import FileView
 from asrctl.errors import AudioError
 from asrctl.languages import is_open
 from asrctl.streaming.source import in_thread
+from asrctl.streaming.transcriptions import refuse_nothing
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class _Run:
                     self._advance(index, work.done_samples)
             following.cancel()
             self._advance(index, work.length_samples)
-            results.refuse_nothing(work.account, work.lost)
+            refuse_nothing(audio.name, work.account, work.lost, words=bool(results.segments))
         except BaseException as error:
             failure = error
             raise

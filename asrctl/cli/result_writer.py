@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from asrctl.cli.view import View
-from asrctl.errors import NothingTranscribed
 from asrctl.languages import NAMES
 from asrctl.policy.misfit import seems_foreign, spoken_instead
 from asrctl.render.writer import Writer
@@ -60,20 +59,6 @@ class ResultWriter:
             )
         dropped_samples = account.dropped_samples + lost_samples
         return replace(account, received_samples=received_samples, dropped_samples=dropped_samples)
-
-    def refuse_nothing(self, account: AudioAccount, lost: Sequence[str]) -> None:
-        """See that something was made of what was spoken.
-
-        Args:
-            account: Where the input went.
-            lost: What could not be decoded, one line each.
-
-        Raises:
-            NothingTranscribed: Nothing was.
-        """
-        if lost and not self.segments and not account.speech_samples:
-            _, _, reason = lost[0].partition(" s: ")
-            raise NothingTranscribed(f"{self._name}: nothing could be transcribed: {reason}")
 
     def finish(
         self, transcript: Transcript, warnings: Sequence[str], *, heard: bool = True, mixed_channels: int = 0

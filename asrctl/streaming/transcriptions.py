@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asrctl.audio.tracks import Tracks
+from asrctl.errors import NothingTranscribed
 from asrctl.streaming.files import FileOptions, FileTranscription
 from asrctl.streaming.source import Reader
 from asrctl.streaming.tracks import TracksTranscription, Transcription
-from asrctl.transcript import SAMPLE_RATE_HZ, Segment, Timing, Transcript
+from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Segment, Timing, Transcript
 
 if TYPE_CHECKING:
     from asrctl.audio.files import OpenAudio
@@ -53,6 +54,35 @@ def transcription_of(
     from asrctl.streaming.speakers import SpeakersTranscription
 
     return SpeakersTranscription(Reader(audio), process, decoder, detector(), options, audio.name)
+
+
+def refuse_nothing(name: str, account: AudioAccount, lost: Sequence[str], *, words: bool) -> None:
+    """See that something was made of what was spoken.
+
+    Args:
+        name: What the recording is called.
+        account: Where the input went.
+        lost: What could not be decoded, one line each.
+        words: Whether there are any.
+
+    Raises:
+        NothingTranscribed: Nothing was.
+    """
+    if lost and not words and not account.speech_samples:
+        _, _, reason = lost[0].partition(" s: ")
+        raise NothingTranscribed(f"{name}: nothing could be transcribed: {reason}")
+
+
+def refuse_failed(name: str, work: Transcription, *, words: bool) -> None:
+    """See that a transcription, at its end, gave what was asked for.
+
+    Raises:
+        NothingTranscribed: All speech was lost.
+        AudioError: Speakers could not be told apart.
+    """
+    refuse_nothing(name, work.account, work.lost, words=words)
+    if work.unlabelled is not None:
+        raise work.unlabelled
 
 
 def transcript_of(
