@@ -18,6 +18,7 @@ from asrctl.transcript import SAMPLE_RATE_HZ, LanguageEvidence
 PIECE_S = 6.4
 """Audio that is looked at for a detection: 320 of the 1500 positions of Whisper's encoder."""
 
+_MUCH_LONGER = 1.25
 _CHANGES = 0.3
 """How often a piece is in any language, whatever the one before was in."""
 _RETURNS = 0.1
@@ -140,12 +141,12 @@ def _base(allowed: Sequence[str]) -> dict[str, float]:
 
 def pieces(length_samples: int, utterances: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
     """What to look at of a window, (start, end) in samples: each utterance, or the window if it is one; of
-    what is longer than a piece, the beginning and the end."""
+    what is longer than a piece the beginning, and of what is much longer the end too."""
     piece_samples = round(PIECE_S * SAMPLE_RATE_HZ)
     found = list[tuple[int, int]]()
     for start, end in utterances or [(0, length_samples)]:
         found.append((start, min(end, start + piece_samples)))
-        if end - start > piece_samples:
+        if end - start > _MUCH_LONGER * piece_samples:
             found.append((end - piece_samples, end))
     return found
 

@@ -68,15 +68,6 @@ class Window:
         return self.spans[-1].end_sample
 
     @property
-    def utterances(self) -> tuple[tuple[int, int], ...]:
-        """Where its spans start and end in the window, in samples."""
-        found, at = list[tuple[int, int]](), 0
-        for span in self.spans:
-            found.append((at, at + span.length_samples))
-            at += span.length_samples + self.pause_samples
-        return tuple(found)
-
-    @property
     def length_samples(self) -> int:
         """Samples to decode, pauses included."""
         speech_samples = sum(span.length_samples for span in self.spans)

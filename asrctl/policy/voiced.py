@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import pairwise
+from operator import itemgetter
 
 from asrctl.policy.endpointing import FRAME_SAMPLES, Span
 from asrctl.transcript import SAMPLE_RATE_HZ
@@ -40,6 +41,15 @@ class VoicedFrames:
         """Let go of all frames that end before a sample."""
         while self._frames and self._frames[0][0] + FRAME_SAMPLES <= before_sample:
             self._frames.popleft()
+
+    def weakest(self, span: Span) -> int:
+        """The middle of the frame that is least like speech in the middle third of a span; of several, the
+        first. The frames must not be forgotten."""
+        third = span.length_samples // 3
+        first, last = span.start_sample + third, span.end_sample - third
+        frames = [each for each in self._frames if first <= each[0] < last]
+        start, _ = min(frames, key=itemgetter(1), default=(first, 0.0))
+        return start + FRAME_SAMPLES // 2
 
     def between(self, start_sample: int, end_sample: int) -> tuple[Span, ...]:
         """The stretches of speech within these samples, in order, pauses of a quarter second between them."""

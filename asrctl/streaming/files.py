@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ from asrctl.policy.language import LanguageBelief, of_each
 from asrctl.policy.packing import PackingOptions, Window
 from asrctl.policy.placing import place
 from asrctl.policy.priority import Kind, Source, Ticket
+from asrctl.policy.utterances import Utterance, runs
 from asrctl.policy.words import words_of
 from asrctl.providers.base import DecodeOptions
 from asrctl.providers.recognizer import WindowDecoder
@@ -69,13 +68,8 @@ class _Submitted:
     window: Window
     samples: NDArray[np.float32]
     voiced: tuple[Span, ...]
+    utterances: tuple[Utterance, ...]
     task: asyncio.Task[Hypothesis]
-
-    def audio_of(self, part: Window) -> NDArray[np.float32]:
-        """The samples of some of the window's spans, which follow each other."""
-        at = self.window.spans.index(part.spans[0])
-        start = self.window.utterances[at][0]
-        return self.samples[start : start + part.length_samples]
 
 
 class FileTranscription:
@@ -252,9 +246,11 @@ class FileTranscription:
         self._belief = belief.after(first.evidence)
         self._likely = self._belief.language
         parts = list[tuple[Window, Hypothesis]]()
-        for part, language in _runs(window, of_each(window.utterances, first.evidence, belief)):
-            is_right = len(part.spans) == len(window.spans) and language == first.language
-            heard = first if is_right else await self._decode_in(submitted.audio_of(part), language)
+        places = [utterance.place for utterance in submitted.utterances]
+        languages = of_each(places, first.evidence, belief)
+        for part, (start, end), language in runs(window, submitted.utterances, languages):
+            is_right = part == window and language == first.language
+            heard = first if is_right else await self._decode_in(submitted.samples[start:end], language)
             parts.append((part, heard))
         return parts or [(window, first)]
 
@@ -292,11 +288,13 @@ class FileTranscription:
         samples = self._windowing.samples_of(window)
         tell_language = self._belief.is_open or self._windows < _TELLING_WINDOWS
         self._windows += not window.doubtful
-        decode = self._decode_in(samples, self._likely, window.utterances if tell_language else ())
+        voiced, utterances = self._windowing.voiced_in(window), self._windowing.utterances_in(window)
+        tell_of = tuple(utterance.place for utterance in utterances) if tell_language else ()
+        decode = self._decode_in(samples, self._likely, tell_of)
         task = asyncio.create_task(decode, name="window")
         self._under_way.add(task)
         task.add_done_callback(self._done)
-        self._results.put_nowait(_Submitted(window, samples, self._windowing.voiced_in(window), task))
+        self._results.put_nowait(_Submitted(window, samples, voiced, utterances, task))
         if (
             self._knows_nothing and not window.doubtful
         ):  # later windows are most likely in the language of the first
@@ -309,13 +307,6 @@ class FileTranscription:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # which nobody else may ask for, if an earlier window ends the iteration
-
-
-def _runs(window: Window, languages: list[str]) -> Iterator[tuple[Window, str]]:
-    """Parts of a window that are each in one language."""
-    spoken = zip(window.spans, languages, strict=False)
-    for language, run in groupby(spoken, key=itemgetter(1)):
-        yield Window(tuple(span for span, _ in run), window.pause_samples), language
 
 
 def _told(windows: list[Window], line: str) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from asrctl.audio.levelled import levelled
 from asrctl.policy.endpointing import FRAME_SAMPLES, Endpointer, EndpointerOptions, Event, Span, SpeechEnded
 from asrctl.policy.packing import Packer, PackingOptions, Window
+from asrctl.policy.utterances import Utterance, utterances_in
 from asrctl.policy.voiced import VoicedFrames
 from asrctl.streaming.buffer import SampleBuffer
 from asrctl.streaming.loud_gaps import LoudGaps
@@ -83,6 +84,10 @@ class Windowing:
     def voiced_in(self, window: Window) -> tuple[Span, ...]:
         """Where speech was heard in the source, from the window's beginning to its end."""
         return self._voiced.between(window.start_sample, window.end_sample)
+
+    def utterances_in(self, window: Window) -> tuple[Utterance, ...]:
+        """What may each be in another language."""
+        return utterances_in(window, self.voiced_in(window), self._voiced.weakest)
 
     def settle(self, window: Window) -> int:
         """Say that a window is done with; returns the samples of what was cut for it."""

@@ -119,8 +119,9 @@ def test_what_is_looked_at() -> None:
     """All of a short window, or utterance; the beginning and the end of a long one."""
     most = round(PIECE_S * SAMPLE_RATE_HZ)
     assert pieces(most) == [(0, most)]
-    assert pieces(most + 1) == [(0, most), (1, most + 1)]
-    assert pieces(9 * most, [(0, 5), (7, 8 + most)]) == [(0, 5), (7, 7 + most), (8, 8 + most)]
+    assert pieces(most + 1) == [(0, most)]
+    assert pieces(2 * most) == [(0, most), (most, 2 * most)]
+    assert pieces(9 * most, [(0, 5), (7, 7 + 2 * most)]) == [(0, 5), (7, 7 + most), (7 + most, 7 + 2 * most)]
 
 
 @given(

@@ -82,3 +82,10 @@ def test_stretches_are_in_order(runs: list[tuple[int, float]]) -> None:
     spans = heard(*runs).between(0, 10_000 * FRAME_SAMPLES)
     assert all(span.length_samples > 0 for span in spans)
     assert all(one.end_sample < other.start_sample for one, other in pairwise(spans))
+
+
+def test_the_weakest_frame_of_the_middle_third() -> None:
+    """Weaker ones outside do not count; of several the first does."""
+    frames = heard((9, 0.1), (3, 0.9), (2, 0.4), (4, 0.9), (9, 0.0))
+    assert frames.weakest(Span(0, 27 * FRAME_SAMPLES)) == 12 * FRAME_SAMPLES + FRAME_SAMPLES // 2
+    assert 0 < VoicedFrames().weakest(Span(0, 27 * FRAME_SAMPLES)) < 27 * FRAME_SAMPLES
