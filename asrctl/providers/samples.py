@@ -40,14 +40,18 @@ def clean(samples: Samples) -> NDArray[np.float32]:
 def audible(samples: Samples) -> NDArray[np.float32]:
     """Clean samples, raised to the level of ordinary speech if they are quieter; by 40 dB at most.
 
-    What Whisper hears depends on the level: its features are of fixed scale, with a floor.
+    What Whisper hears depends on the level: its features are of fixed scale, with a floor. Speech far below
+    the rest of its window is raised to the level of that first; see `raised_beside`.
     """
     import numpy as np
+
+    from asrctl.providers.beside import raised_beside
 
     samples = clean(samples)
     whole = len(samples) - len(samples) % _FRAME_SAMPLES
     if is_wordless(samples) or not whole:
         return samples
+    samples = clean(raised_beside(samples))
     powers = samples[:whole].reshape(-1, _FRAME_SAMPLES).var(axis=1)
     gain_db = min(_MAX_GAIN_DB, _ORDINARY_DB - 10 * np.log10(np.percentile(powers, _LOUD_PERCENTILE) + 1e-12))
     if gain_db <= 0:
