@@ -6,13 +6,15 @@
 An utterance is the beginning of a clip of the hard corpus, or of several in a row, cut to 1, 2, 4 or 8 s;
 "whole" is one clip. Each is judged alone, and as one of a stream where four of a language follow each other
 (`asrctl/policy/language.py` remembers). whisper.cpp looks at each utterance alone, in a full window of 30 s.
-Then a file in which each language follows another: which language each segment got.
+Then a file in which each language follows another: which language each segment got. At last files of turns
+of 2 to 6 s of real speech, each in another language than the one before: how much of the time got its
+language, by the pause between turns.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
@@ -39,6 +41,10 @@ WHOLE = 0.0
 RUN = 4
 _GAP_S = 0.25
 _PAUSE_S = 0.8
+_PAUSES_S = (0.0, 0.2, 0.45, 0.8)
+_TURNS = 24
+_TURN_S = (2.0, 6.0)
+_LEAST_CLIPS = 10
 _JOINED_S = 8.0
 _THREADS = 2
 SWEEP: dict[str, tuple[float, ...]] = {
@@ -223,6 +229,47 @@ def joined(given: Sequence[Utterance], path: Path) -> Table:
     return table(["spoken", "languages of its segments", "right, % of their time"], rows, "Joined")
 
 
+def in_turn(corpus: Path, clips: Sequence[Clip], path: Path) -> Table:
+    """Turns in random languages, and how much of their time got its language."""
+    spoken = {
+        language: [samples for samples, _ in parts]
+        for language, parts in _by_language(corpus, clips).items()
+        if len(parts) >= _LEAST_CLIPS and not parts[0][1]
+    }
+    rows = []
+    with Engine(str(path), language="auto") as engine:
+        for pause_s in _PAUSES_S:
+            turns, samples = _turns(spoken, pause_s)
+            segments = engine.transcribe(samples).segments
+            shared = [
+                (min(end_s, each.end_s) - max(start_s, each.start_s), each.language == language)
+                for start_s, end_s, language in turns
+                for each in segments
+            ]
+            written_s = sum(share_s for share_s, _ in shared if share_s > 0)
+            right_s = sum(share_s for share_s, is_right in shared if share_s > 0 and is_right)
+            rows.append([pause_s, round(100 * right_s / max(0.01, written_s), 1)])
+    title = f"In turn: {', '.join(spoken)}, {_TURNS} turns"
+    return table(["pause, s", "right, % of their segments' time"], rows, title)
+
+
+def _turns(
+    spoken: Mapping[str, Sequence[Array]], pause_s: float
+) -> tuple[list[tuple[float, float, str]], Array]:
+    """Where each begins and ends, and its language; and all of them as samples."""
+    rng, pause = np.random.default_rng(11), np.zeros(round(pause_s * SAMPLE_RATE_HZ), np.float32)
+    turns, parts, at, language = list[tuple[float, float, str]](), list[Array](), 0, ""
+    for _ in range(_TURNS):
+        language = str(rng.choice([each for each in spoken if each != language]))
+        start, wanted_s = at, rng.uniform(*_TURN_S)
+        while (at - start) / SAMPLE_RATE_HZ < wanted_s:
+            clip = spoken[language][int(rng.integers(len(spoken[language])))]
+            parts += [clip, pause]
+            at += len(clip) + len(pause)
+        turns.append((start / SAMPLE_RATE_HZ, at / SAMPLE_RATE_HZ, language))
+    return turns, np.concatenate(parts)
+
+
 def _middle_s(segment: Segment) -> float:
     return (segment.start_s + segment.end_s) / 2
 
@@ -235,13 +282,15 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _options(arguments)
     path = ModelStore().resolve(options.model).path
-    given = list(utterances(options.corpus, read_manifest(options.corpus, options.half), options.count))
+    clips = read_manifest(options.corpus, options.half)
+    given = list(utterances(options.corpus, clips, options.count))
     judged = judge(given, path, theirs=not options.sweep)
     if options.sweep:
         print(sweep(judged))
         return 0
     result = {"half": options.half, "utterances": [_as_json(each) for each in judged]}
-    keep(options, result, by_length(judged), joined(given, path))
+    tables = by_length(judged), joined(given, path), in_turn(options.corpus, clips, path)
+    keep(options, result, *tables)
     return 0
 
 

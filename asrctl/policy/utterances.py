@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import NamedTuple
@@ -22,6 +22,11 @@ class Utterance(NamedTuple):
 
     span: Span
     place: tuple[int, int]
+
+    def speech_samples(self, voiced: Iterable[Span]) -> int:
+        """How many of its samples are within these spans of the source."""
+        start, end = self.span
+        return sum(max(0, min(end, each.end_sample) - max(start, each.start_sample)) for each in voiced)
 
 
 def utterances_in(

@@ -6,7 +6,8 @@ At most a few windows are in memory at once, however long the input is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from asrctl.errors import AudioError, DecodeError, ProviderError, UsageError, Wo
 from asrctl.languages import is_open
 from asrctl.policy.endpointing import EndpointerOptions, Span
 from asrctl.policy.language import LanguageBelief, of_each
+from asrctl.policy.left_out import sparse
 from asrctl.policy.packing import PackingOptions, Window
 from asrctl.policy.placing import place
 from asrctl.policy.priority import Kind, Source, Ticket
@@ -251,8 +253,28 @@ class FileTranscription:
         for part, (start, end), language in runs(window, submitted.utterances, languages):
             is_right = part == window and language == first.language
             heard = first if is_right else await self._decode_in(submitted.samples[start:end], language)
-            parts.append((part, heard))
-        return parts or [(window, first)]
+            parts.append((part, await self._completed(submitted, heard, start, end)))
+        whole = 0, len(submitted.samples)
+        return parts or [(window, await self._completed(submitted, first, *whole))]
+
+    async def _completed(self, submitted: _Submitted, heard: Hypothesis, start: int, end: int) -> Hypothesis:
+        """With the words of utterances that were left out of these samples of the window."""
+        inside = [one for one in submitted.utterances if start <= one.place[0] < end]
+        if len(inside) < 2:
+            return heard
+        rate = SAMPLE_RATE_HZ
+        places_s = [((one.place[0] - start) / rate, (one.place[1] - start) / rate) for one in inside]
+        speech_s = [one.speech_samples(submitted.voiced) / rate for one in inside]
+        segments = list(heard.segments)
+        for (first, last), (begin, upto) in reversed([*sparse(segments, places_s, speech_s)]):
+            again = list[Segment]()
+            with suppress(*_ABOUT_ONE_WINDOW):  # there is a text already
+                for one, (start_s, _) in zip(inside[first:last], places_s[first:last], strict=True):
+                    alone = await self._decode_in(submitted.samples[slice(*one.place)], heard.language)
+                    again += [each.shifted(start_s) for each in alone.segments]
+            if _count_words(again) > _count_words(segments[begin:upto]):
+                segments[begin:upto] = again
+        return replace(heard, segments=tuple(segments))
 
     async def _decode_in(
         self, samples: NDArray[np.float32], language: str, tell_of: tuple[tuple[int, int], ...] = ()
@@ -307,6 +329,10 @@ class FileTranscription:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # which nobody else may ask for, if an earlier window ends the iteration
+
+
+def _count_words(segments: Sequence[Segment]) -> int:
+    return sum(len(words_of(segment.text)) for segment in segments)
 
 
 def _told(windows: list[Window], line: str) -> list[str]:

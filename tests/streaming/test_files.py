@@ -49,11 +49,14 @@ class Faulty:
     def __init__(self, width: int = 2, **faults: Exception) -> None:
         self.width = width
         self.faults = faults
+        self.refuse_from: int | None = None
         self.asked: list[DecodeOptions] = []
 
     async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
         self.asked.append(options)
         await asyncio.sleep(0)
+        if self.refuse_from is not None and len(self.asked) > self.refuse_from:
+            raise DecodeError("refused")
         hypothesis = heard_in(samples, "de" if options.language == "auto" else options.language)
         for word in hypothesis.text.split():
             if word in self.faults:
@@ -456,6 +459,33 @@ async def test_an_utterance_of_which_nothing_is_heard_is_in_the_language_before(
     segments = await all_of(transcription(audio, Deaf(), in_one_window("auto")))
     assert [spoken for spoken, _ in groupby(segment.language for segment in segments)] == ["de", "fr"]
     assert texts(segments) == words(*(number for part in parts for number in part))
+
+
+class Skipping(Faulty):
+    """Leaves out all but the words of a window's first utterance, and stretches them over it."""
+
+    async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
+        hypothesis = await super().decode(samples, options, ticket)
+        if len(samples) < 5 * SAMPLE_RATE_HZ:
+            return hypothesis
+        (whole,) = hypothesis.segments
+        return replace(
+            hypothesis,
+            segments=(replace(whole, text=" ".join(whole.text.split()[:10]), words=whole.words[:10]),),
+        )
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_utterances_that_a_decoder_leaves_out(fails: bool) -> None:
+    """They are decoded by themselves; if that fails, what there is stays."""
+    parts = [range(10 * at, 10 * at + 10) for at in range(5)]
+    audio = joined(*(piece for part in parts for piece in (speak(part), silence(1))))
+    decoder = Skipping()
+    if fails:
+        decoder.refuse_from = 1
+    work = transcription(audio, decoder, in_one_window("en"))
+    assert texts(await all_of(work)) == words(*range(10 if fails else 50))
+    assert work.lost == [] and work.account.dropped_samples == 0
 
 
 async def test_a_language_that_is_given_is_asked_about_at_first_only() -> None:
