@@ -166,7 +166,7 @@ WaitForServer = Annotated[
         metavar="SECONDS",
         min=0.0,
         max=86_400.0,
-        help="How long to wait until a server is ready (default 5 if it never answers, longer if full).",
+        help="How long to wait for a server (default 5 if it never answers, longer if full; 0: 15 attempts).",
     ),
 ]
 MaxLineWidth = Annotated[

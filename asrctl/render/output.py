@@ -38,7 +38,7 @@ class Output:
 
     A part that an earlier run left is set aside as "NAME.part.1", or the next free number. Where this run
     ends before the text is complete, both stay, as they may be of different recordings, unless one is the
-    beginning of the other. Once the text is complete, all go.
+    beginning of the other; so do those of other recordings once the text is complete.
 
     Args:
         path: The file, which is opened at once, so that what cannot be written is known before an hour of
@@ -131,7 +131,8 @@ class Output:
             elif self._target and (not error or (interrupted and not self._whole)):
                 self._path.replace(self._target)
             if self._part is not None:
-                settle(self._part, complete=not error and not self._incomplete)
+                is_complete = self._target and not error and not self._incomplete
+                settle(self._part, self._target if self._target and is_complete else self._part)
         except OSError as failure:
             raise self._error(_reason(failure)) from failure
 

@@ -26,23 +26,23 @@ def set_aside(part: Path) -> None:
         part.replace(_numbered(part, len(_aside(part)) + 1))
 
 
-def settle(part: Path, *, complete: bool) -> None:
-    """At the end of a run: what earlier ones left goes if the text is complete, or begins with it.
+def settle(part: Path, written: Path) -> None:
+    """At the end of a run: what earlier ones left goes if the text that was written begins with it.
 
-    Where it begins with what this run wrote, or that is nothing, it takes its place. All else stays, since it
-    may be of another recording.
+    Where that is the part, and an earlier one begins with it, or it is nothing, that one takes its place. All
+    else stays, since it may be of another recording; if there is no part now, the first is called so.
     """
-    kept: list[Path] = []
+    ours, kept = written.read_bytes() if written.is_file() else b"", list[Path]()
     for older in _aside(part):
-        text, ours = older.read_bytes(), part.read_bytes() if part.is_file() else b""
-        if complete or ours.startswith(text):
+        text = older.read_bytes()
+        if ours.startswith(text):
             older.unlink()
-        elif text.startswith(ours):
+        elif written == part and text.startswith(ours):
             older.replace(part)
         else:
             kept.append(older)
-    for number, older in enumerate(kept, 1):
-        older.replace(_numbered(part, number))
+    for number, older in enumerate(kept, int(part.exists())):
+        older.replace(_numbered(part, number) if number else part)
 
 
 def _aside(part: Path) -> list[Path]:

@@ -274,8 +274,8 @@ def test_a_whole_file_has_its_name_only_once_it_is_complete(tmp_path: Path) -> N
         output.leave_incomplete()
     assert not path.exists()
     with Output(path, whole=True) as output:
-        output.write("all")
-    assert path.read_text() == "all" and not part_of(path).exists()
+        output.write("half and half")
+    assert path.read_text() == "half and half" and not part_of(path).exists()
 
 
 @pytest.mark.parametrize("existed", [False, True])
@@ -299,8 +299,8 @@ def test_the_longer_part_stays_until_the_text_is_complete(existed: bool, tmp_pat
     _interrupted(path, "a good\ndeal\nmore\n")
     assert left_of(path) == [part_of(path)] and part_of(path).read_text() == "a good\ndeal\nmore\n"
     with Output(path, whole=True) as output:
-        output.write("all\n")
-    assert path.read_text() == "all\n" and [*tmp_path.iterdir()] == [path] and left_of(path) == []
+        output.write("a good\ndeal\nmore\nand all\n")
+    assert [*tmp_path.iterdir()] == [path] and left_of(path) == []
 
 
 def test_parts_of_several_recordings_stay_side_by_side(tmp_path: Path) -> None:
@@ -316,8 +316,9 @@ def test_parts_of_several_recordings_stay_side_by_side(tmp_path: Path) -> None:
     assert {each.read_text() for each in left_of(path)} == {"a long recording\nand more\n", *texts[1:]}
     assert left_of(path) == [part_of(path), first, second] and not (tmp_path / "a.txt.part.3").exists()
     with Output(path, whole=True) as output:
-        output.write("all\n")
-    assert [*tmp_path.iterdir()] == [path]
+        output.write("another\nand all\n")
+    assert left_of(path) == [part_of(path), first] and not second.exists()
+    assert {each.read_text() for each in left_of(path)} == {"a long recording\nand more\n", "third\n"}
 
 
 def _interrupted(path: Path, text: str) -> None:
