@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import is_open
-from asrctl.policy.language import LanguageBelief, detection_positions, pieces
+from asrctl.policy.language import POSITIONS, LanguageBelief, pieces
 from asrctl.policy.vocabulary import context
 from asrctl.policy.window import (
     FULL_AUDIO_CTX,
@@ -111,7 +111,7 @@ class FasterWhisper:
             piece = samples[start:end]
             if is_wordless(piece):
                 continue
-            self._model.positions = detection_positions(len(piece))
+            self._model.positions = POSITIONS
             with self._timer.timed(Part.LANGUAGE):
                 _, _, shares = self._model.detect_language(piece)
             told = tuple((code, float(share)) for code, share in shares[:_LANGUAGES_TOLD])

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from asrctl.errors import DecodeError, ModelError
-from asrctl.policy.language import LanguageBelief, detection_positions, pieces
+from asrctl.policy.language import POSITIONS, LanguageBelief, pieces
 from asrctl.policy.vocabulary import context
 from asrctl.policy.window import (
     Effort,
@@ -73,6 +73,7 @@ class WhisperCpp:
         self._greedy = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
         self._beam = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_BEAM_SEARCH)
         self._detect = self._new_params(native.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
+        self._detect.audio_ctx = POSITIONS
         # A detection encodes with the context of the call before: this one sets it, and stops there.
         native.assign_encoder_begin_callback(self._detect, lambda *_: False)
         self._should_abort: Callable[[], bool] = bool
@@ -148,7 +149,6 @@ class WhisperCpp:
         import numpy as np
 
         native = self._native
-        self._detect.audio_ctx = detection_positions(len(samples))
         self._detect.language = "en"  # else whisper.cpp would look for it with the encoder of the last decode
         status = native.whisper_full(self._context, self._detect, samples, len(samples))
         shares = np.zeros(native.whisper_lang_max_id() + 1, np.float32)
