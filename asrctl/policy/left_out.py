@@ -7,6 +7,7 @@ or leaves a gap.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from asrctl.policy.words import syllables
@@ -53,6 +54,12 @@ def sparse(
         spoken_s = sum(speech_s[start:end])
         if spoken_s >= _LEAST_S and said < rate * spoken_s:
             yield Sparse((start, end), (begin, upto))
+
+
+def is_there(words: Sequence[str], text: Sequence[str]) -> bool:
+    """Whether words seem to be in a text already, half of them in a row: its times may just be wrong."""
+    found = SequenceMatcher(None, text, words, autojunk=False).find_longest_match()
+    return 2 * found.size >= len(words)
 
 
 def _touched(segment: Segment, places_s: Sequence[tuple[float, float]]) -> tuple[int, int]:

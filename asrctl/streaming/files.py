@@ -17,7 +17,7 @@ from asrctl.errors import AudioError, DecodeError, ProviderError, UsageError, Wo
 from asrctl.languages import is_open
 from asrctl.policy.endpointing import EndpointerOptions, Span
 from asrctl.policy.language import LanguageBelief, of_each
-from asrctl.policy.left_out import sparse
+from asrctl.policy.left_out import is_there, sparse
 from asrctl.policy.packing import PackingOptions, Window
 from asrctl.policy.placing import place
 from asrctl.policy.priority import Kind, Source, Ticket
@@ -272,7 +272,8 @@ class FileTranscription:
                 for one, (start_s, _) in zip(inside[first:last], places_s[first:last], strict=True):
                     alone = await self._decode_in(submitted.samples[slice(*one.place)], heard.language)
                     again += [each.shifted(start_s) for each in alone.segments]
-            if _count_words(again) > _count_words(segments[begin:upto]):
+            found, others = _words(again), _words([*segments[:begin], *segments[upto:]])
+            if len(found) > len(_words(segments[begin:upto])) and not is_there(found, others):
                 segments[begin:upto] = again
         return replace(heard, segments=tuple(segments))
 
@@ -331,8 +332,8 @@ class FileTranscription:
             task.exception()  # which nobody else may ask for, if an earlier window ends the iteration
 
 
-def _count_words(segments: Sequence[Segment]) -> int:
-    return sum(len(words_of(segment.text)) for segment in segments)
+def _words(segments: Sequence[Segment]) -> list[str]:
+    return [word for segment in segments for word in words_of(segment.text)]
 
 
 def _told(windows: list[Window], line: str) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrctl.policy.left_out import Sparse, sparse
+from asrctl.policy.left_out import Sparse, is_there, sparse
 from asrctl.transcript import Segment
 
 PLACES_S = [(0.0, 3.0), (3.2, 6.2), (6.4, 9.4)]
@@ -39,6 +39,15 @@ def test_too_few_words(segments: list[Segment], found: list[tuple[tuple[int, int
 def test_where_nobody_speaks_no_word_is_missed() -> None:
     """Less than a second is a breath, or a noise."""
     assert list(sparse([segment(0, 3), segment(6.4, 9.4)], PLACES_S, [2.6, 0.9, 2.6])) == []
+
+
+def test_words_that_are_there() -> None:
+    """A decoder whose times are wrong has them all the same; most of what is new is not in the text."""
+    text = ["please", "try", "again", "or", "press", "one", "to", "hear", "it", "once", "more"]
+    assert is_there(["press", "one", "to", "hear"], text)
+    assert is_there(["press", "one", "to", "fear"], text)
+    assert not is_there(["try", "to", "press", "one", "of", "them", "again"], text)
+    assert not is_there(["marque", "uno"], text) and not is_there(["uno"], [])
 
 
 times = st.floats(0, 12)

@@ -488,6 +488,21 @@ async def test_utterances_that_a_decoder_leaves_out(fails: bool) -> None:
     assert work.lost == [] and work.account.dropped_samples == 0
 
 
+async def test_words_at_wrong_times_are_not_doubled() -> None:
+    """A decoder that gives all words to the first second has left nothing out."""
+
+    class Early(Faulty):
+        async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
+            hypothesis = await super().decode(samples, options, ticket)
+            early = (replace(each, start_s=0.0, end_s=1.0, words=()) for each in hypothesis.segments)
+            return replace(hypothesis, segments=tuple(early))
+
+    parts = [range(10 * at, 10 * at + 10) for at in range(5)]
+    audio = joined(*(piece for part in parts for piece in (speak(part), silence(1))))
+    work = transcription(audio, Early(), in_one_window("en"))
+    assert texts(await all_of(work)) == words(*range(50))
+
+
 async def test_a_language_that_is_given_is_asked_about_at_first_only() -> None:
     """With one language the first windows tell whether it is that; it is kept whatever they say."""
     audio = joined(*(piece for _ in range(5) for piece in (speak(range(20)), silence(40))))
