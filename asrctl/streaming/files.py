@@ -311,7 +311,8 @@ class FileTranscription:
         samples = self._windowing.samples_of(window)
         tell_language = self._belief.is_open or self._windows < _TELLING_WINDOWS
         self._windows += not window.doubtful
-        voiced, utterances = self._windowing.voiced_in(window), self._windowing.utterances_in(window)
+        voiced = self._windowing.voiced_in(window)
+        utterances = self._windowing.utterances_in(window, voiced)
         tell_of = tuple(utterance.place for utterance in utterances) if tell_language else ()
         decode = self._decode_in(samples, self._likely, tell_of)
         task = asyncio.create_task(decode, name="window")

@@ -85,9 +85,9 @@ class Windowing:
         """Where speech was heard in the source, from the window's beginning to its end."""
         return self._voiced.between(window.start_sample, window.end_sample)
 
-    def utterances_in(self, window: Window) -> tuple[Utterance, ...]:
-        """What may each be in another language."""
-        return utterances_in(window, self.voiced_in(window), self._voiced.weakest)
+    def utterances_in(self, window: Window, voiced: tuple[Span, ...]) -> tuple[Utterance, ...]:
+        """What may each be in another language; `voiced` is where speech was heard in the window."""
+        return utterances_in(window, voiced, self._voiced.weakest)
 
     def settle(self, window: Window) -> int:
         """Say that a window is done with; returns the samples of what was cut for it."""
