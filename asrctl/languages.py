@@ -37,6 +37,11 @@ def is_open(language: str) -> bool:
     return language == AUTO or "," in language
 
 
+def known_language(language: str) -> str:
+    """A language that is no longer to be found out; empty if it is."""
+    return "" if is_open(language) else language
+
+
 def candidates(language: str) -> tuple[str, ...]:
     """The languages that come into question; empty for all of them."""
     return () if language == AUTO else tuple(language.split(","))
@@ -54,7 +59,9 @@ def check_language(language: str, *, multilingual: bool, model: str) -> str:
         UsageError: There is no such language, or the model does not know it.
     """
     checked = [_checked(each, multilingual, model) for each in language.split(",")]
-    return AUTO if AUTO in checked else ",".join(dict.fromkeys(checked))
+    if AUTO in checked and len(checked) > 1:
+        raise UsageError('"auto" is any language: leave it out, or the codes beside it')
+    return ",".join(dict.fromkeys(checked))
 
 
 def _checked(language: str, multilingual: bool, model: str) -> str:

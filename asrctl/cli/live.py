@@ -27,6 +27,7 @@ from asrctl.events import (
     SpeakerChanged,
     SpeakersLost,
 )
+from asrctl.languages import is_open
 from asrctl.render.output import Output
 from asrctl.render.text import name_before, one_line
 from asrctl.streaming.live import Feeder
@@ -286,6 +287,8 @@ class Live:
 
     def _transcript(self, account: AudioAccount, started_s: float) -> Transcript:
         model, provider, language = self._transcriber.names(list(self._at_work))
+        if is_open(language):
+            language = next((each.language for each in self._results.segments if each.language), language)
         return Transcript(
             source=self._source.name,
             model=model,

@@ -132,7 +132,8 @@ class _RemoteTranscriber:
             return
         if state.phase is Phase.RECONNECTING and not self._lost:
             self._lost = True
-            self._warn(f"{state.reason}; trying again, at most {state.max_attempts} times")
+            times = f", at most {state.max_attempts} times" if state.max_attempts else ""
+            self._warn(f"{state.reason}; trying again{times}")
         elif state.phase is Phase.LIVE and self._lost:
             self._lost = False
             self._warn("connected again")

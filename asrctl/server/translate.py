@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from asrctl import events
-from asrctl.languages import is_open
+from asrctl.languages import known_language
 from asrctl.protocol.messages import (
     Dropped,
     Final,
@@ -79,7 +79,7 @@ def message_of(
                 from_=min(positions.frames(event.start_sample), state.received),
                 to=min(positions.frames(event.end_sample), state.received),
                 words=words,
-                language=None if is_open(event.language) else event.language or None,
+                language=known_language(event.language) or None,
                 speaker=state.start.speaker or segment.speaker or None,
             )
         case events.Dropped():

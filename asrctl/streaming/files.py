@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.errors import AudioError, DecodeError, ProviderError, UsageError, WorkerCrashed, WorkerTimeout
-from asrctl.languages import is_open
+from asrctl.languages import is_open, known_language
 from asrctl.policy.endpointing import EndpointerOptions, Span
 from asrctl.policy.language import LanguageBelief, of_each
 from asrctl.policy.left_out import is_there, sparse
@@ -233,7 +233,7 @@ class FileTranscription:
         ]
         for segment in place(hypothesis.segments, window, voiced):
             if words_of(segment.text):
-                yield replace(segment, language=hypothesis.language)
+                yield replace(segment, language=known_language(hypothesis.language))
 
     async def _in_their_languages(
         self, submitted: _Submitted, first: Hypothesis

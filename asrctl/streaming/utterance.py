@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from asrctl.events import Partial
+from asrctl.languages import known_language
 from asrctl.policy.endpointing import Span
 from asrctl.policy.shown import ShownText
 from asrctl.providers.recognizer import Heard
@@ -73,12 +74,14 @@ def merged(hypothesis: Hypothesis, span: Span) -> Segment:
     offset_s = span.start_sample / SAMPLE_RATE_HZ
     segments = [segment.shifted(offset_s) for segment in hypothesis.segments]
     if not segments:
-        return Segment(offset_s, span.end_sample / SAMPLE_RATE_HZ, "", 0.0, language=hypothesis.language)
+        return Segment(
+            offset_s, span.end_sample / SAMPLE_RATE_HZ, "", 0.0, language=known_language(hypothesis.language)
+        )
     return Segment(
         start_s=segments[0].start_s,
         end_s=segments[-1].end_s,
         text=hypothesis.text,
         confidence=hypothesis.confidence,
         words=tuple(word for segment in segments for word in segment.words),
-        language=hypothesis.language,
+        language=known_language(hypothesis.language),
     )

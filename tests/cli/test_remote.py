@@ -189,11 +189,15 @@ def test_standard_input(serve: Serve) -> None:
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, words(SAMPLES), "")
 
 
-def test_json(serve: Serve, spoken: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The JSON is that of schema 1, with the server's model, and an account that balances to the sample."""
-    assert run("transcribe", "--server", serve().url, str(spoken), "-f", "json", "--language", "en") == 0
+@pytest.mark.parametrize(("asked", "language"), [("en", "en"), ("auto", "de"), ("en,de", "de")])
+def test_json(
+    asked: str, language: str, serve: Serve, spoken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The JSON is that of schema 1, with the server's model, the language that was asked for or else heard
+    first, and an account that balances to the sample."""
+    assert run("transcribe", "--server", serve().url, str(spoken), "-f", "json", "--language", asked) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["schema"], found["model"], found["language"]) == (1, "scripted", "en")
+    assert (found["schema"], found["model"], found["language"]) == (1, "scripted", language)
     assert found["text"].split() == words(SAMPLES)
     assert found["segments"][1]["start_s"] == 0.1
     audio = found["audio"]

@@ -134,6 +134,7 @@ def test_a_crash_of_native_code_is_survived(speech: Path, options: Options, tmp_
         (["{speech}", "--wait-for-server", "nan"], 2, "--wait-for-server: nan is not a finite number"),
         (["{speech}", "--paragraph-pause", "inf"], 2, "--paragraph-pause: inf is not a finite number"),
         (["{speech}", "--language", ","], 2, "a language is missing: give a code such as en"),
+        (["{speech}", "--language", "en,auto"], 2, '"auto" is any language'),
         (["{speech}", "--config", "/nowhere/c.toml"], 2, "/nowhere/c.toml"),
     ],
 )

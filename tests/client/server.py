@@ -359,7 +359,7 @@ class _Conversation:
             start_s, end_s, number = session.place / 16_000, end / 16_000, session.utterances
             await self._say(self._protocol.send(SpeechStarted(number, start_s)))
             await self._say(self._protocol.send(Partial(number, start_s, end_s, "", word)))
-            final = Final(number, start_s, end_s, word, 1.0, session.place, end)
+            final = Final(number, start_s, end_s, word, 1.0, session.place, end, language="de")
             session.utterances += 1
             session.place = end
             del session.audio[:taken]

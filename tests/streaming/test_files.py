@@ -524,6 +524,18 @@ async def test_a_decoder_that_only_names_a_language_is_asked_each_time() -> None
     assert work.language == "de"
 
 
+@pytest.mark.parametrize("asked", ["auto", "de,fr"])
+async def test_what_was_asked_is_no_language_of_a_segment(asked: str) -> None:
+    """Where a decoder does not say which of several it was."""
+
+    class Silent(Faulty):
+        async def decode(self, samples: Samples, options: DecodeOptions, ticket: Ticket) -> Hypothesis:
+            return replace(await super().decode(samples, options, ticket), language=options.language)
+
+    work = transcription(speak([1]), Silent(), FileOptions(DecodeOptions(language=asked)))
+    assert [segment.language for segment in await all_of(work)] == [""]
+
+
 async def test_the_language_is_the_first_windows() -> None:
     """Whatever another provider, which stands in for a later one, takes it for."""
 

@@ -9,7 +9,7 @@ have the speakers that are known when they are sent: the protocol has no way to 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from asrctl.events import (
@@ -221,8 +221,8 @@ class DeepgramLive:
         following = next(iter(self._speech.values()), None)
         segment, end_ms = event.segment, self._end_ms(end_sample)
         words = final_words(segment, self._speaker_numbers, self._open_ms / 1000, end_ms / 1000)
-        language = event.language if self._options.multi else ""
-        heard = self._alternative(segment.text.strip(), segment.confidence, words, language)
+        languages = [event.language] if self._options.multi and event.language else []
+        heard = self._alternative(segment.text.strip(), segment.confidence, words, languages)
         results = self._results(
             end_ms,
             heard,
@@ -310,9 +310,9 @@ class DeepgramLive:
     # Shapes
 
     def _alternative(
-        self, text: str, confidence: float, words: list[WordShape], language: str = ""
+        self, text: str, confidence: float, words: list[WordShape], languages: Sequence[str] = ()
     ) -> Alternative:
-        return alternative(text, confidence, words, punctuate=self._options.punctuate, language=language)
+        return alternative(text, confidence, words, punctuate=self._options.punctuate, languages=languages)
 
     def _nothing(self, end_sample: int, *, from_finalize: bool = False) -> SendText:
         """A final span without words."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
@@ -130,7 +131,12 @@ def final_words(segment: Segment, numbers: dict[str, int], least_s: float, most_
 
 
 def alternative(
-    text: str, confidence: float, words: list[WordShape], *, punctuate: bool = True, language: str = ""
+    text: str,
+    confidence: float,
+    words: list[WordShape],
+    *,
+    punctuate: bool = True,
+    languages: Sequence[str] = (),
 ) -> Alternative:
     """What was heard; without punctuation it is the bare words."""
     shape: Alternative = {
@@ -138,8 +144,8 @@ def alternative(
         "confidence": probability(confidence),
         "words": words,
     }
-    if language:
-        shape["languages"] = [language]
+    if languages:
+        shape["languages"] = [*languages]
     return shape
 
 
@@ -173,16 +179,15 @@ def live_results(
 
 def recording_body(result: Result, options: RecordingOptions, origin: Origin, sha256: str) -> Shape:
     """The answer for a recording."""
-    language = result.language if options.multi else ""
     numbers = dict[str, int]()
-    shown = [_shown(segment, numbers, result.duration_s, options, language) for segment in result.segments]
+    shown = [_shown(segment, numbers, result, options) for segment in result.segments]
     channel: Shape = {
         "alternatives": [
             alternative(
                 join_text(each["transcript"] for each in shown),
                 _mean_confidence(result.segments),
                 [word for each in shown for word in each["words"]],
-                language=language,
+                languages=_languages(result) if options.multi else (),
             )
         ]
     }
@@ -205,12 +210,22 @@ def recording_body(result: Result, options: RecordingOptions, origin: Origin, sh
 
 
 def _shown(
-    segment: Segment, numbers: dict[str, int], duration_s: float, options: RecordingOptions, language: str
+    segment: Segment, numbers: dict[str, int], result: Result, options: RecordingOptions
 ) -> Alternative:
-    words = final_words(segment, numbers, 0.0, duration_s)
+    words = final_words(segment, numbers, 0.0, result.duration_s)
+    language = (segment.language or result.language) if options.multi else ""
+    languages = [language] if language else []
     return alternative(
-        segment.text.strip(), segment.confidence, words, punctuate=options.punctuate, language=language
+        segment.text.strip(), segment.confidence, words, punctuate=options.punctuate, languages=languages
     )
+
+
+def _languages(result: Result) -> list[str]:
+    """Those that are spoken, the one with the most words first."""
+    counts = Counter[str]()
+    for segment in result.segments:
+        counts[segment.language or result.language] += len(segment.text.split())
+    return [language for language, _ in counts.most_common() if language]
 
 
 def _mean_confidence(segments: Iterable[Segment]) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asrctl.errors import AudioError, UsageError
-from asrctl.languages import is_open
+from asrctl.languages import known_language
 from asrctl.policy.priority import Source
 from asrctl.policy.vocabulary import fit
 from asrctl.protocol.openai.answer import Result
@@ -219,7 +219,7 @@ class FileWork:
             self._request.language,
             self._hub.options.stream.decode.language,
         )
-        language = next((code for code in found if code and not is_open(code)), "")
+        language = next(filter(None, map(known_language, found)), "")
         return Result(tuple(self._segments), language, self._duration_s)
 
 

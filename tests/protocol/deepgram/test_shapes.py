@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from asrctl.protocol.deepgram.query import RecordingOptions
@@ -55,6 +57,17 @@ def test_recording_with_more() -> None:
         0,
     )
     assert first["id"] != second["id"]
+
+
+def test_a_recording_in_several_languages() -> None:
+    """All are named, the one with most words first; each utterance has its own."""
+    spanish = replace(SEGMENTS[1], text="adiós a todos", language="es", words=())
+    options = RecordingOptions(FileRequest(), utterances=True, multi=True)
+    said = Result((replace(SEGMENTS[0], language="fr"), spanish), "fr", 9.0)
+    results = recording_body(said, options, ORIGIN, "abc")["results"]
+    assert isinstance(results, dict)
+    assert results["channels"][0]["alternatives"][0]["languages"] == ["es", "fr"]
+    assert [each["languages"] for each in results["utterances"]] == [["fr"], ["es"]]
 
 
 def test_speakers() -> None:
