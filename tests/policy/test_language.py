@@ -84,6 +84,14 @@ def test_what_comes_later_tells_too() -> None:
     assert LanguageBelief("auto").path([]) == []
 
 
+@pytest.mark.parametrize(("share", "found"), [(0.003, "es"), (0.05, "en")])
+def test_one_between_two_others(share: float, found: str) -> None:
+    """Of all languages it may be in another one, since what comes back behind it is likely to; unless the
+    language around it is likely enough."""
+    between = heard(2.0, es=0.9, en=share)
+    assert LanguageBelief("auto").path([ENGLISH, between, ENGLISH]) == ["en", found, "en"]
+
+
 def test_each_utterance_of_a_window_has_its_language() -> None:
     """Also between two in another; of which nothing was heard, that of the one before, or else after, it."""
     utterances = [(0, 10), (12, 20), (22, 30), (32, 40)]
