@@ -110,7 +110,7 @@ async def open_socket(
 
 
 def _refused(error: InvalidStatus, settings: RemoteSettings) -> LinkFailure:
-    """Why; where the server says nothing of it, it may be for want of a model."""
+    """The reason for a refusal; a server that gives none may be missing a model name."""
     failure = link_failure(error)
     silent = not refusal_of(error)
     if silent and not settings.model and error.response.status_code in _MAY_WANT_MODEL:
