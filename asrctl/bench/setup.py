@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrctl.audio.files import open_audio
-from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
+from asrctl.audio.sample import SENTENCES, sample_speech
 from asrctl.providers.base import ModelSpec
 from asrctl.streaming.files import FileOptions
 from asrctl.streaming.stream import SpeechDetector, StreamOptions
@@ -21,7 +21,7 @@ from asrctl.workers.options import HealthCheck
 Samples = NDArray[np.float32]
 """Shape (n,), mono at 16 kHz."""
 
-BUILTIN_NOTE = "the built-in speech is one synthetic sentence, repeated: a recording of yours tells more"
+BUILTIN_NOTE = "the built-in speech is five synthetic sentences, repeated: a recording of yours tells more"
 _CHUNK_SAMPLES = SAMPLE_RATE_HZ
 _PAUSES_S = (0.7, 2.5)
 """As people pause in a conversation, and as `policy.capacity` reckons."""
@@ -125,25 +125,26 @@ def recorded(path: str, reference: str | None) -> Speech:
 
 
 def builtin(duration_s: float, seed: int = 0) -> Speech:
-    """The sample sentence again and again with pauses, for about as long as asked, and at least once.
+    """The sentences that come with asrctl, in turn, with pauses: about as long as asked, and at least one.
 
     Args:
         duration_s: It ends with the sentence that reaches this.
         seed: Decides on the pauses.
     """
-    once, dice = sample_speech(), np.random.default_rng(seed)
-    parts, count = [_pause(dice)], 0
-    while not count or sum(map(len, parts)) < duration_s * SAMPLE_RATE_HZ:
-        parts += [once, _pause(dice)]
-        count += 1
+    sentences = [(sample_speech(file), text) for file, text in SENTENCES.items()]
+    dice = np.random.default_rng(seed)
+    parts, texts = [_pause(dice)], list[str]()
+    while not texts or sum(map(len, parts)) < duration_s * SAMPLE_RATE_HZ:
+        speech, text = sentences[len(texts) % len(sentences)]
+        parts += [speech, _pause(dice)]
+        texts.append(text)
     samples = np.concatenate(parts)
 
     def chunks() -> Iterator[Samples]:
         for at in range(0, len(samples), _CHUNK_SAMPLES):
             yield samples[at : at + _CHUNK_SAMPLES]
 
-    text = " ".join([SAMPLE_TEXT] * count)
-    return Speech("built-in", len(samples) / SAMPLE_RATE_HZ, chunks, text, builtin=True)
+    return Speech("built-in", len(samples) / SAMPLE_RATE_HZ, chunks, " ".join(texts), builtin=True)
 
 
 def _pause(dice: np.random.Generator) -> Samples:

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from asrctl.audio.sample import SAMPLE_WORDS, sample_speech
+from asrctl.audio.sample import SAMPLE_WORDS, SENTENCES, sample_speech
 from asrctl.audio.vad import SileroVad, SileroWeights
 from asrctl.errors import AsrctlError, ModelError, ProviderError
 from asrctl.models.gguf_models import resolve_gguf
@@ -34,7 +34,7 @@ Samples = NDArray[np.float32]
 """Shape (n,), mono at 16 kHz."""
 
 _PAUSE_S = 0.4
-_LONG_REPEATS = 3
+_LONG_SENTENCES = 3
 _ROUNDS = 3
 _LONG_S = 1.5
 """Decodes that took this long together are not repeated: the next candidate is worth more."""
@@ -84,10 +84,10 @@ class Speech:
 
     @classmethod
     def sample(cls) -> Speech:
-        """The sample speech, and three times the same with pauses: about 3 and 10 s."""
-        once = sample_speech()
+        """The sample speech, and with two more sentences: about 3 and 10 s."""
         pause = np.zeros(round(_PAUSE_S * SAMPLE_RATE_HZ), np.float32)
-        return cls(once, np.concatenate([once, pause] * (_LONG_REPEATS - 1) + [once]))
+        first, *more = [sample_speech(file) for file in SENTENCES][:_LONG_SENTENCES]
+        return cls(first, np.concatenate([first, *(part for each in more for part in (pause, each))]))
 
 
 def calibrate(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from asrctl.audio.sample import SAMPLE_TEXT, SAMPLE_WORDS, sample_speech
+from asrctl.audio.sample import SAMPLE_TEXT, SAMPLE_WORDS, SENTENCES, sample_speech
 from asrctl.transcript import SAMPLE_RATE_HZ
 
 
-def test_sample() -> None:
+@pytest.mark.parametrize("file", SENTENCES)
+def test_sample(file: str) -> None:
     """About three seconds of sound in range, mono float32, loud enough to be speech."""
-    samples = sample_speech()
+    samples = sample_speech(file)
     assert samples.dtype == np.float32
     assert samples.ndim == 1
     assert 2 < len(samples) / SAMPLE_RATE_HZ < 4

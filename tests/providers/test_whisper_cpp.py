@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asrctl.audio.sample import SAMPLE_TEXT, SAMPLE_WORDS, sample_speech
+from asrctl.audio.sample import SAMPLE_TEXT, SAMPLE_WORDS, SENTENCES, sample_speech
+from asrctl.detect.calibrate import Speech
 from asrctl.errors import ModelError
 from asrctl.models.store import ModelStore
 from asrctl.policy.window import Effort
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Part
 from asrctl.workers.options import HealthCheck, PoolOptions
 from tests.workers.blocking import BlockingPool
 
@@ -68,6 +69,13 @@ def assert_sound(hypothesis: Hypothesis, duration_s: float) -> None:
             assert segment.start_s <= word.start_s <= word.end_s <= segment.end_s
             assert 0 <= word.confidence <= 1
         assert all(one.end_s <= other.start_s for one, other in pairwise(segment.words))
+
+
+def test_what_speed_is_measured_on_is_decoded_once(pool: BlockingPool) -> None:
+    """Word for word, and nothing in it looks like a loop of the decoder, which is decoded again."""
+    hypothesis = decode(pool, Speech.sample().long, GREEDY)
+    assert keys(hypothesis.text) == keys(" ".join([*SENTENCES.values()][:3]))
+    assert {*hypothesis.parts_s} == {Part.FIRST}
 
 
 @pytest.mark.parametrize("beam_size", [1, 5])
