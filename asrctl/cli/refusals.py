@@ -105,8 +105,13 @@ def refuse_beside_subscribe(options: Iterable[str]) -> None:
         raise UsageError(f"--subscribe writes what others say: {name} does not go with it")
 
 
-def warn_of_format(options: Iterable[str], wanted: Format) -> None:
-    """Say what shapes other formats than the one that is wanted, whose text is right all the same."""
+def warn_of_format(options: Iterable[str], wanted: Format, output: Path | None) -> None:
+    """Say what shapes other formats than the one that is wanted, whose text is right all the same, and where
+    the name of the output is of another one; all of them are text, so that .txt is of none."""
+    from asrctl.render.formats import named
+
+    if output is not None and (named(output.suffix.lower().lstrip(".")) or wanted) not in (wanted, "txt"):
+        typer.echo(f"asrctl: warning: {output} is written as {wanted}, since --format says so", err=True)
     for option in options:
         if wanted not in (formats := _FORMATS.get(option, (wanted,))):
             listed = f"{', '.join(formats[:-1])} or {formats[-1]}"
@@ -160,9 +165,13 @@ def refuse_for(options: Iterable[str], plan: Plan) -> None:
     Raises:
         UsageError: There is something.
     """
-    if plan.is_pooled:
-        return
-    idle = {"--workers", "--beam-size"} | ({"--threads"} if plan.serving is None else set())
+    from asrctl.providers.registry import PROVIDERS
+
+    idle = set[str]()
+    if not plan.is_pooled or not PROVIDERS[plan.provider].has_beams:
+        idle.add("--beam-size")
+    if not plan.is_pooled:
+        idle |= {"--workers"} | ({"--threads"} if plan.serving is None else set())
     if not plan.is_windowed:
         idle.add("--jobs")
     for option in options:

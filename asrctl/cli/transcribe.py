@@ -150,7 +150,7 @@ def transcribe(
     wanted = format or format_of(output) or settings.format
     refusals.refuse_mixing(names, output_dir, wanted, jobs, cluster=bool(cluster))
     refusals.refuse_appending(append, open_source is not None, output, record, wanted)
-    refusals.warn_of_format(options, wanted)
+    refusals.warn_of_format(options, wanted, output)
     names, outputs, skipped = _missing(names, outputs) if skip_existing else (names, outputs, None)
     render = _rendering(settings.word_timestamps, reading.has_speakers, paragraph_pause, cues)
     task = Task(names, outputs, wanted, settings, reading, open_source, render, vad)
@@ -201,7 +201,7 @@ def _subscribed(
 
     settings = _with_times(load(config).settings, None, wait_for_server_s)
     wanted = format or format_of(output) or settings.format
-    refusals.warn_of_format(options, wanted)
+    refusals.warn_of_format(options, wanted, output)
     return subscribed(server, group, api_key, output, wanted, how, settings.client.wait_for_server_s)
 
 

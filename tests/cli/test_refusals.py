@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from asrctl.providers.plugin import is_installed
+from tests.providers.small_gguf import write_model
+
 from .commands import Options, run
 
 SUBTITLES = "--format srt, vtt or ass"
@@ -55,6 +58,7 @@ def test_it_needs_something_else(
         (["--max-line-width", "30", "-f", "json"], f"in json: it needs {SUBTITLES}"),
         (["--max-lines", "1", "-o", "out.md"], f"in md: it needs {SUBTITLES}"),
         (["--min-gap", "0"], SUBTITLES),
+        (["-o", "talk.srt", "-f", "vtt"], "talk.srt is written as vtt, since --format says so"),
         (["--word-by-word"], SUBTITLES),
         (["--word-timestamps"], f"--word-timestamps changes nothing in txt: it needs {WORDS}"),
         (["--word-timestamps", "-f", "srt"], WORDS),
@@ -115,6 +119,17 @@ def test_what_a_provider_has_no_use_for(
     provider = ["--provider", "scripted_stream", *model]
     assert run("transcribe", str(speech), *provider, option, "1") == 2
     assert f"{option} changes nothing with scripted_stream: leave it out" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not is_installed("transcribe_cpp"), reason="transcribe-cpp is not installed")
+def test_beams_of_a_provider_that_has_none(
+    speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though it decodes windows as others do."""
+    model = str(write_model(tmp_path / "small.gguf"))
+    beams = ["--provider", "transcribe_cpp", "--model", model, "--beam-size", "5"]
+    assert run("transcribe", str(speech), *beams) == 2
+    assert "--beam-size changes nothing with transcribe_cpp: leave it out" in capsys.readouterr().err
 
 
 def test_words_that_the_settings_ask_for(

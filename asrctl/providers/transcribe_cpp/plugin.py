@@ -28,6 +28,7 @@ PLUGIN = Plugin(
     listen=_listen,
     serving=lambda setup: setup.settings.serving,
     options=lambda setup: setup.settings.options,
+    has_beams=False,
     weights="gguf",
     requires="transcribe_cpp",
 )
