@@ -230,8 +230,9 @@ def _readiest_first(model: Model) -> tuple[bool, tuple[int, int, int], int]:
 
 
 def _quality_first(each: Capacity) -> tuple[tuple[int, int, int], int, float]:
-    """The best model; of its layouts the one with the fewest processes, then the quickest."""
-    return quality(each.measurement.candidate.model), -each.measurement.memory_bytes, -each.measurement.rtf
+    """The best model; of what decodes with it, what does so in the fewest processes, then the quickest."""
+    candidate = each.measurement.candidate
+    return quality(candidate.model), -candidate.workers, -each.measurement.rtf
 
 
 def _sessions_first(each: Capacity) -> tuple[int, float]:

@@ -212,6 +212,21 @@ def test_another_provider_is_named() -> None:
     assert "tiny.en-q8_0 (whisper_cpp) 8" in found.reasons[0]
 
 
+def test_of_two_providers_the_quicker_is_taken() -> None:
+    """Though it takes more memory, and the other would do."""
+    found = recommend(
+        [
+            measured("base-q8_0", 2, rtf=0.08, memory_bytes=210_000_000),
+            measured("base-q8_0", 20, provider="faster_whisper", rtf=0.03, memory_bytes=290_000_000),
+        ],
+        [],
+        ["whisper_cpp", "faster_whisper"],
+        MACHINE,
+        Wish(sessions=1),
+    )
+    assert found.providers == ("faster_whisper", "whisper_cpp")
+
+
 @pytest.mark.parametrize(("fixed_s", "interval_s"), [(0.01, 1.0), (0.8, 1.5), (2.0, 3.5)])
 def test_partials_are_no_closer_than_they_can_be_made(fixed_s: float, interval_s: float) -> None:
     """At most half of the time goes into partials of a usual utterance, in steps of half a second."""
