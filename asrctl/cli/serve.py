@@ -101,8 +101,9 @@ def serve(
         "fallback_provider": fallback_provider,
         "grace_s": grace,
     }
-    if "serve.max_sessions" not in loaded.origins:
-        given["max_sessions"] = max_sessions or defaults().sessions
+    is_bounded = max_sessions is not None or "serve.max_sessions" in loaded.origins
+    if not is_bounded:
+        given["max_sessions"] = defaults().sessions
     flags = {name: value for name, value in given.items() if value is not None}
     settings = replace(settings, serve=replace(settings.serve, **flags))
     chosen = settings.serve
@@ -112,7 +113,9 @@ def serve(
         raise UsageError("--tls-key goes with --tls-cert")
     if open_page and not settings.serve.page:
         raise UsageError("--open needs the page: leave out --no-page, or set serve.page to true")
-    served = replace(options_of(settings), certificate=tls_cert, private_key=tls_key)
+    served = replace(
+        options_of(settings), certificate=tls_cert, private_key=tls_key, tries_pace=not is_bounded
+    )
     if _run(served, context.obj, open_page):
         raise typer.Exit(EXIT_INTERRUPTED)
 

@@ -39,7 +39,12 @@ Page = Annotated[
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
 MaxSessions = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, max=1000, help="Sessions at once (default 10, on one core 5)."),
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=1000,
+        help="Sessions at once (default 10, on one core 5; fewer where the model is too slow for as many).",
+    ),
 ]
 ApiKey = Annotated[
     str | None,

@@ -68,7 +68,7 @@ class Admission:
         self._clock = clock
         self._sessions: dict[str, _Admitted] = {}
         self._session_s = options.session_s
-        self._load = self._live = 0.0
+        self._load = self._live = self._expected = 0.0
         self._limit = options.max_sessions
 
     def __len__(self) -> int:
@@ -78,6 +78,15 @@ class Admission:
     def limit(self) -> int:
         """How many sessions there may be now: at least one, however slow the machine."""
         return self._limit
+
+    def expect(self, cost: float) -> None:
+        """Begin anew with what a session will likely cost, as a share of what the workers can do."""
+        self._expected, self._load, self._live = cost, 0.0, 0.0
+        self.relax()
+
+    def relax(self) -> None:
+        """Nothing shows what sessions cost at the moment: what they did cost fades to what is expected."""
+        self.observe(self._expected, 1.0)
 
     def observe(self, load: float, live: float) -> None:
         """Learn what a session costs; the limit follows.

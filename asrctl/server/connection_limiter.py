@@ -47,8 +47,6 @@ class ConnectionLimiter:
         self.timeout_s = timeout_s
         self._refused = refused
         self._peers: dict[LimitedConnection, str] = {}
-        self.left = 0
-        """Connections that are gone."""
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -73,8 +71,7 @@ class ConnectionLimiter:
 
     def leave(self, connection: LimitedConnection) -> None:
         """A connection is gone."""
-        if self._peers.pop(connection, None) is not None:
-            self.left += 1
+        self._peers.pop(connection, None)
 
     def _make_way(self, peer: str | None) -> bool:
         strangers = [each for each in self._peers if not each.is_accepted]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+from asrctl.audio.sample import sample_speech
 from asrctl.errors import AsrctlError, ModelError, ProviderError
 from asrctl.policy.chain import ChainOptions
 from asrctl.policy.ladder import MEASURES, Level, Measures
-from asrctl.policy.priority import Kind, Ticket
+from asrctl.policy.priority import Kind, Source, Ticket
+from asrctl.policy.window import Effort
 from asrctl.providers.recognizer import Recognizer
 from asrctl.server.decoder import MeteredDecoder
 from asrctl.server.load import LoadMeter
 from asrctl.server.options import NamedModel, ServeOptions
 from asrctl.streaming.fallback import Fallback
 from asrctl.streaming.pooled import PooledRecognizer
+from asrctl.transcript import SAMPLE_RATE_HZ
 from asrctl.workers.options import SlotState
 from asrctl.workers.slot import Slot
 from asrctl.workers.standby import Standby
@@ -25,6 +29,9 @@ _RETRY_GROWTH = 32.0
 """A model that failed is tried again ever more rarely, at last after so many times the first wait."""
 _REST_S = 10.0
 """A change of models that failed is not tried again for so long."""
+_PACE_DECODES = 3
+_PACE_S = 2.0
+"""After so much time no further decode is tried for the pace."""
 
 
 class Engine:
@@ -51,6 +58,7 @@ class Engine:
         self._clock = clock
         self._measures = MEASURES[Level.NORMAL]
         self._pool = options.served_pool
+        self._decode = options.stream.decode
         self.meter = LoadMeter(options.width, clock)
         fallback = self._models.fallback.spec if self._models.fallback else None
         self._switch = ModelSwitch(self._models.main.spec, self._pool, fallback=fallback, standby=standby)
@@ -216,6 +224,22 @@ class Engine:
             await self.decoder.decode(health.samples, health.options, Ticket("probe", Kind.FINAL))
         except AsrctlError:
             return  # the meter has counted it
+
+    async def pace(self) -> float:
+        """Seconds that a worker takes for a second of speech, decoded as live finals are under load.
+
+        The quickest of a few decodes counts, since what else the machine does only makes them slower. Live
+        audio goes before them.
+
+        Raises:
+            AsrctlError: It cannot be decoded now.
+        """
+        samples, took_s = sample_speech(), list[float]()
+        options = replace(self._decode, effort=Effort.LIGHT)
+        while len(took_s) < _PACE_DECODES and sum(took_s) < _PACE_S:
+            ticket = Ticket("pace", Kind.FINAL, Source.FILE)
+            took_s.append((await self.decoder.decode(samples, options, ticket)).inference_s)
+        return min(took_s) * SAMPLE_RATE_HZ / len(samples)
 
     async def close(self) -> None:
         """Stop at once; no worker is left."""

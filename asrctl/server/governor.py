@@ -50,8 +50,9 @@ class Governor:
         hub = self._hub
         share, sessions = self._cost.observe(hub.clock(), hub.engine.meter.finals_s, hub.answered_s)
         if hub.ladder.level < Level.SMALL_MODEL or not sessions:
-            share, sessions = 0.0, 1.0
-        hub.admission.observe(share, sessions)
+            hub.admission.relax()
+        else:
+            hub.admission.observe(share, sessions)
 
     def _watch(self) -> None:
         """Say when workers were lost, and when decoding does not work, until it does."""

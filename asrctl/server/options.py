@@ -81,6 +81,8 @@ class ServeOptions:
         files: What uploaded files may take.
         speakers_dir: Where the weights that tell speakers apart are, or will be; None where none can be had.
         admission: How many sessions.
+        tries_pace: Try how fast speech is decoded here, and let fewer sessions in where that is too slow for
+            so many. For who has set no number: theirs holds until sessions show what they cost.
         ladder: When less work is done.
         turns_from: The store whose weights hear the ends of turns; None where they are not heard.
     """
@@ -114,6 +116,7 @@ class ServeOptions:
     files: FileLimits = field(default_factory=FileLimits)
     speakers_dir: Path | None = None
     admission: AdmissionOptions = field(default_factory=AdmissionOptions)
+    tries_pace: bool = False
     ladder: LadderOptions = field(default_factory=LadderOptions)
     turns_from: Path | None = None
 

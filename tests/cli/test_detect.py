@@ -341,7 +341,7 @@ def test_a_server_without_a_config_lets_in_what_its_cores_bear(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By a glance at the machine, here of one core; what somebody has set counts for more."""
+    """By a glance at the machine, here of one core, and by trying; what somebody has set counts for more."""
     started: list[Any] = []
     monkeypatch.setattr("asrctl.detect.quick.available_cpus", lambda: 1)
     monkeypatch.setattr("asrctl.cli.serve._run", lambda options, *_: started.append(options))
@@ -351,4 +351,5 @@ def test_a_server_without_a_config_lets_in_what_its_cores_bear(
     assert run("serve", "--provider", "scripted", "--model", str(script), *flags) == 0
     (options,) = started
     assert options.admission.max_sessions == sessions
+    assert options.tries_pace is (sessions == 5)
     assert options.models.main.spec.threads == 1

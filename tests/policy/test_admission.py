@@ -90,6 +90,21 @@ def test_the_limit_follows_dearer_sessions() -> None:
     assert limits["cheap"] == 10 and limits["dear"] == 4 and limits["cheap again"] >= 8
 
 
+def test_the_limit_is_what_can_be_expected() -> None:
+    """Before any session shows its cost, and again once that is over; a better expectation raises it."""
+    admission = Admission(AdmissionOptions(), Clock())
+    admission.expect(0.14)
+    assert admission.limit == 5
+    for _ in range(120):
+        admission.observe(load=1.2, live=4)
+    assert admission.limit == 2
+    for _ in range(600):
+        admission.relax()
+    assert admission.limit == 5
+    admission.expect(0.04)
+    assert admission.limit == 10
+
+
 def test_nothing_is_learned_from_nobody() -> None:
     """An idle server knows no more about what sessions cost."""
     admission = Admission(AdmissionOptions(), Clock())

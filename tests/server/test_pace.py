@@ -1,0 +1,98 @@
+"""A server that was told no limit tries what the machine can do, and lets no more in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from asrctl.errors import ProviderError
+from asrctl.providers.base import ModelSpec
+from asrctl.server import server as module
+from asrctl.server.engine import Engine
+from asrctl.server.options import NamedModel
+
+from .servers import Running, Talker, options_for, running, spoken, until
+
+Scripted = Callable[..., ModelSpec]
+
+
+def limit(server: Running) -> int:
+    return server.call(lambda: server.server.hub.admission.limit)
+
+
+def test_a_slow_model_gets_fewer_sessions(scripted: Scripted) -> None:
+    """3 s of speech take it half a second: four sessions, not ten. The log says so."""
+    with running(options_for(scripted(delay_s=0.5), tries_pace=True)) as server:
+        until(lambda: "event=pace" in server.log.getvalue())
+        assert limit(server) == 4
+        assert "sessions=4 max_sessions=10" in server.log.getvalue()
+        with Talker(server.url, b""):
+            assert limit(server) == 4
+
+
+def test_a_quick_model_gets_all(scripted: Scripted) -> None:
+    """It is not slowed down by caution."""
+    with running(options_for(scripted(), tries_pace=True)) as server:
+        until(lambda: "event=pace" in server.log.getvalue())
+        assert limit(server) == 10
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_limit_that_was_set_holds(scripted: Scripted, told: bool) -> None:
+    """Nothing is tried; nor where a smaller model has another pace."""
+    options = options_for(scripted(delay_s=0.5), tries_pace=not told)
+    if not told:
+        options = replace(options, models=replace(options.models, small=NamedModel("small", scripted())))
+    with running(options) as server:
+        assert limit(server) == 10
+        assert server.call(lambda: server.server.engine.decoder.files_s) == 0.0
+        assert "event=pace" not in server.log.getvalue()
+
+
+def test_it_is_tried_again(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was busy at the start is not for ever: later, while nobody is there, the machine may be quicker.
+
+    A try that fails says nothing.
+    """
+    paces = [0.4, ProviderError("not now"), 0.9, 0.2, 0.01]
+
+    async def pace(_: Engine) -> float:
+        now = paces.pop(0)
+        if isinstance(now, ProviderError):
+            raise now
+        return now
+
+    monkeypatch.setattr(Engine, "pace", pace)
+    monkeypatch.setattr(module, "_TRIED_AGAIN_S", 0.01)
+    with running(options_for(scripted(), tries_pace=True)) as server:
+        until(lambda: not paces)
+        until(lambda: limit(server) == 10)
+        said = [line.split("decode_s=")[1] for line in server.log.getvalue().splitlines() if "=pace" in line]
+    assert said == [
+        "0.400 sessions=2 max_sessions=10",
+        "0.200 sessions=4 max_sessions=10",
+        "0.010 sessions=10 max_sessions=10",
+    ]
+
+
+def test_it_is_not_tried_while_somebody_is_there(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their speech would be slower for it, and so would the machine seem."""
+    tries = list[float]()
+
+    async def pace(_: Engine) -> float:
+        tries.append(0.4)
+        return tries[-1]
+
+    monkeypatch.setattr(Engine, "pace", pace)
+    monkeypatch.setattr(module, "_TRIED_AGAIN_S", 0.01)
+    monkeypatch.setattr(module, "_TRIED_AGAIN_MAX_S", 0.01)
+    with running(options_for(scripted(), tries_pace=True)) as server:
+        with Talker(server.url, spoken(1, 2)) as talker:
+            until(lambda: server.call(lambda: server.server.hub.sessions))
+            tries.clear()
+            talker.finish()
+            assert len(tries) <= 1
+            assert talker.words == ["w1", "w2"]
+        until(lambda: len(tries) > 1)
