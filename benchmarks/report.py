@@ -61,7 +61,6 @@ SECTIONS = {
     },
     "Server": {
         "serve_table": "One to sixteen sessions, by provider",
-        "serve_table_hard": "The same of hard speech, the half that is reported, on a faster machine",
         "serve_minutes": "Ten sessions of hard speech for ten minutes, the half that is reported",
         "serve_load": "Ten sessions",
         "serve_load_hard": "Ten sessions of hard speech, the half that is reported",

@@ -31,9 +31,7 @@ from benchmarks.serve_process import ServerProcess, Watch, slope_per_hour
 from benchmarks.serve_sessions import Listened, levels, play
 from benchmarks.talks import keep, parser, spread, talks_of
 
-_PROVIDERS = {"whisper_cpp": 1, "faster_whisper": 2}
-"""With the processes that decode. Two of faster-whisper are what earlier rows had: one that decodes two
-windows at a time takes less memory."""
+_PROVIDERS = ("whisper_cpp", "faster_whisper")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ _HEADER += ["partials", "dropped s", "WER %", "CPU s for an audio s", "MB", "hig
 
 def measure(provider: str, speech: str, model: str, talks: Sequence[Talk]) -> Row:
     """Play all talks at once."""
-    command = ("--model", model, "--provider", provider, "--workers", str(_PROVIDERS[provider]))
+    command = ("--model", model, "--provider", provider)
     with ServerProcess(*command, "--max-sessions", str(len(talks))) as server, Watch(server) as watch:
         listened = asyncio.run(play(server.url, talks, ClientOptions()))
     for each in listened:
@@ -139,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> Any:
     made = parser("serve_table", __doc__)
     half_option(made)
-    made.add_argument("--provider", nargs="+", choices=list(_PROVIDERS), help="all if it is not given")
+    made.add_argument("--provider", nargs="+", choices=_PROVIDERS, help="all if it is not given")
     made.add_argument("--sessions", type=int, nargs="+", default=[1, 4, 10, 16], help="how many at once")
     made.add_argument("--seconds", type=float, default=60.0, help="length of each conversation")
     return made.parse_args(arguments)
