@@ -224,7 +224,7 @@ class Server:
                 if admission.limit >= most:
                     return
             await asyncio.sleep(wait_s)
-            while self.hub.sessions:
+            while self.engine.meter.load().share:  # somebody speaks, or did just now
                 await asyncio.sleep(_BEAT_S)
             wait_s = min(2 * wait_s, _TRIED_AGAIN_MAX_S)
 
