@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise
 
 from asrctl.policy.endpointing import Span
 from asrctl.policy.packing import Window
@@ -40,6 +40,7 @@ _LONGER_PER_CHARACTER_S = 0.06
 _SENTENCE_PAUSE_S = 1.0
 _SHARE_OFF = 0.12
 _SENTENCE_END = re.compile(r"(?<=[.!?\u2026])\s+|(?<=[\u3002\uff01\uff1f])\s*(?=\S)")
+_CLAUSE_END = re.compile(r"(?<=[,;:])\s+")
 _FIRST_SENTENCE = re.compile(r"\S+(\s+\S+)?[.!?,;:…。！？，、]['\"”’»)]*(\s|$)")  # noqa: RUF001
 _LAST_SENTENCE = re.compile(r"[.!?…。！？]['\"”’»)]*\s+\S+(\s+\S+)?$")  # noqa: RUF001
 
@@ -172,26 +173,31 @@ def _fills(words: tuple[Word, ...], stretch: Stretch) -> bool:
 
 
 def _sentences(each: _Placed, stretches: list[Stretch]) -> list[_Placed]:
-    """A segment parted at long pauses, where one of its sentences ends about there.
+    """A segment parted at long pauses, where one of its sentences, or of their clauses, ends about there.
 
-    Which sentence ends at a pause is told by the share of all speech, and of all syllables, before it.
+    Which one ends at a pause is told by the share of all speech, and of all syllables, before it. Within a
+    sentence people pause; where it is parted at a comma, the pause must be longer.
     """
-    sentences = _SENTENCE_END.split(each.segment.text.strip())
-    weights = [sum(syllables(word) for word in sentence.split()) for sentence in sentences]
+    clauses = [_CLAUSE_END.split(one) for one in _SENTENCE_END.split(each.segment.text.strip())]
+    sentence_ends, parted = {*accumulate(map(len, clauses))}, [*chain.from_iterable(clauses)]
+    weights = [sum(syllables(word) for word in piece.split()) for piece in parted]
     speech_s = [one.overlap_s(each.start_s, each.end_s) for one in stretches[each.first : each.last + 1]]
     parts, done, first = list[_Placed](), 0, each.first
     for at in range(each.first, each.last):
-        ends = range(done + 1, len(sentences))
-        if pause_s(stretches, at) < _SENTENCE_PAUSE_S or not ends:
-            continue
-        share = sum(speech_s[: at + 1 - each.first]) / sum(speech_s)
-        off, end = min((abs(sum(weights[:end]) / (sum(weights) or 1) - share), end) for end in ends)
-        if off <= _SHARE_OFF:
-            parts.append(_part_of(each, sentences, done, end, stretches, first, at))
+        share = sum(speech_s[: at + 1 - each.first]) / (sum(speech_s) or 1)
+        ends = [
+            (end not in sentence_ends, off, end)
+            for end in range(done + 1, len(parted))
+            if (off := abs(sum(weights[:end]) / (sum(weights) or 1) - share)) <= _SHARE_OFF
+            if pause_s(stretches, at) >= (_SENTENCE_PAUSE_S if end in sentence_ends else _LONG_PAUSE_S)
+        ]
+        if ends:
+            *_, end = min(ends)
+            parts.append(_part_of(each, parted, done, end, stretches, first, at))
             done, first = end, at + 1
     if not parts:
         return [each]
-    return [*parts, _part_of(each, sentences, done, len(sentences), stretches, first, each.last)]
+    return [*parts, _part_of(each, parted, done, len(parted), stretches, first, each.last)]
 
 
 def _part_of(
@@ -203,7 +209,7 @@ def _part_of(
     first: int,
     last: int,
 ) -> _Placed:
-    """The sentences from `start` up to `end`, which were said in the stretches `first` to `last`."""
+    """Sentences or clauses from `start` up to `end`, which were said in the stretches `first` to `last`."""
     skip, count = (len(" ".join(some).split()) for some in (sentences[:start], sentences[start:end]))
     is_told = len(each.segment.words) == len(each.segment.text.split())
     words = each.segment.words[skip : skip + count] if is_told else ()

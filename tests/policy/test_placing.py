@@ -132,6 +132,26 @@ def test_sentences_of_one_segment_are_parted_at_a_long_pause() -> None:
     ]
 
 
+def test_clauses_are_parted_at_a_longer_pause() -> None:
+    """Where a decoder puts a comma for the pause, each has its own times all the same; a short one is breath.
+
+    The end of a sentence goes before that of a clause which is a little nearer.
+    """
+    text = "Hello world, the quick brown fox jumps over the lazy dog."
+    window = Window(seconds((1, 2), (10, 12.5)), RATE_HZ // 5)
+    assert [(each.text, *times((each,))) for each in place((segment(0.0, 3.7, text),), window)] == [
+        ("Hello world,", (1.0, 2.0)),
+        ("the quick brown fox jumps over the lazy dog.", (10.0, 12.5)),
+    ]
+    window = Window(seconds((1, 2), (4, 6.5)), RATE_HZ // 5)
+    assert times(place((segment(0.0, 3.7, text),), window)) == [(1.0, 6.5)]
+
+    text = "One two three four. Yes, five six seven eight nine."
+    window = Window(seconds((1, 3.1), (10, 13)), RATE_HZ // 5)
+    parts = place((segment(0.0, 5.3, text),), window)
+    assert [each.text for each in parts] == ["One two three four.", "Yes, five six seven eight nine."]
+
+
 def test_a_sentence_with_a_pause_in_it_stays_whole() -> None:
     """Nothing ends there."""
     window = Window(seconds((1, 4), (12, 15)), RATE_HZ // 5)
