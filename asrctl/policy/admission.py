@@ -79,6 +79,11 @@ class Admission:
         """How many sessions there may be now: at least one, however slow the machine."""
         return self._limit
 
+    @property
+    def why_full(self) -> str:
+        """Why nobody more is let in, where nobody is."""
+        return f"{self._limit} session{' is' if self._limit == 1 else 's are'} open, which is the limit"
+
     def expect(self, cost: float) -> None:
         """Begin anew with what a session will likely cost, as a share of what the workers can do."""
         self._expected, self._load, self._live = cost, 0.0, 0.0
@@ -111,7 +116,7 @@ class Admission:
         """The first door, at the handshake; None lets the session in until it is released."""
         limit = self.limit
         if len(self._sessions) >= limit:
-            return Refusal(f"{limit} sessions are open, which is the limit", self._retry_after_s(limit))
+            return Refusal(self.why_full, self._retry_after_s(limit))
         self._sessions[session] = _Admitted(self._clock())
         return None
 

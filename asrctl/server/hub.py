@@ -68,6 +68,8 @@ class Hub:
         """Tells the speakers of sessions apart; None where nobody can."""
         self.detector = detector
         """Makes what finds speech, fresh for each session or file."""
+        self.awaits_pace = options.awaits_pace
+        """Whether nobody is let in yet, since it is not known how many can be."""
         self._was_ready = False
         self._sessions: dict[str, ServedSession] = {}
         self._counted: dict[str, AudioAccount] = {}
@@ -102,7 +104,7 @@ class Hub:
 
     def _loading(self) -> str:
         """Whether no worker has been ready yet: one that is replaced later is waited for."""
-        self._was_ready = self._was_ready or self.engine.ready
+        self._was_ready = self._was_ready or (self.engine.ready and not self.awaits_pace)
         return "" if self._was_ready else "the model is loading"
 
     # Who comes in
@@ -121,8 +123,7 @@ class Hub:
     @property
     def why_no_room(self) -> str:
         """Why no further session would be let in; empty if one would."""
-        limit = self.admission.limit
-        full = f"{limit} sessions are open, which is the limit" if len(self.admission) >= limit else ""
+        full = self.admission.why_full if len(self.admission) >= self.admission.limit else ""
         return self.why_not_now or full
 
     def _give_up_silent(self) -> bool:

@@ -131,6 +131,12 @@ class ServeOptions:
         return max(1, round((self.window_s + self.hold_s) / _SHORTEST_S))
 
     @property
+    def awaits_pace(self) -> bool:
+        """Whether the pace of the main model decides how many are let in. A smaller model for when there is
+        much to do, and streaming providers, have a pace of their own."""
+        return self.tries_pace and self.models.small is None and self.streaming is None
+
+    @property
     def width(self) -> int:
         """How many windows are decoded at a time."""
         return self.pool.workers * self.models.main.spec.parallel

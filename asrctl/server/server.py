@@ -30,8 +30,10 @@ _TIDY_S = 5
 """Memory that is free is given back so often, in 2 to 14 ms. Ten sessions leave 25 MB in a minute."""
 _CLOSE_S = 2.0
 """At the end, how long sockets have to answer their close frames."""
-_TRIED_AGAIN_S, _TRIED_AGAIN_MAX_S = 60.0, 3600.0
+_TRIED_AGAIN_S, _TRIED_AGAIN_MAX_S = 15.0, 3600.0
 """How long after the first try of its pace the machine is tried again, and then at most, doubling."""
+_LONGEST_TRY_S = 10.0
+"""Nobody is let in meanwhile; one that is slower than that can hardly serve one."""
 _NOTE_S = 1.0
 """The same unexpected error is written no more often than this."""
 
@@ -95,6 +97,8 @@ class Server:
         self._ending: asyncio.Task[None] | None = None
         self._failure: AsrctlError | None = None
         self._unexpected: dict[str, tuple[float, int]] = {}
+        self._pace = math.inf
+        """Seconds that a second of speech took so far, at best."""
 
     @property
     def url(self) -> str:
@@ -128,7 +132,7 @@ class Server:
             ProviderError: The provider cannot run here.
         """
         self.loop.set_exception_handler(self._note_unexpected)
-        tasks = [asyncio.create_task(each) for each in (self._beat(), self._report_ready(), self._try_pace())]
+        tasks = [asyncio.create_task(each) for each in (self._beat(), self._report_ready())]
         options = self._options
         page = self.page_url if options.page else None
         self.journal.note("listening", url=self.url, model=options.shown.name, page=page)
@@ -194,39 +198,45 @@ class Server:
                     self.journal.note("heartbeat.failed", error=type(error).__name__, detail=str(error))
 
     async def _report_ready(self) -> None:
-        """Say when the model is there; without one there is nothing to serve."""
+        """Say when the model is there, and how many can be served; without one there is nothing to serve."""
         try:
             await self.engine.wait_ready()
         except AsrctlError as error:
             self._failure = error
             self._listener.should_exit = True
             return
+        knows = not self._options.awaits_pace or await self._try_pace()
+        self.hub.awaits_pace = False
         engine = self.engine
         self.journal.note("ready", model=engine.model.name, runs_on=engine.description, load_s=engine.load_s)
-
-    async def _try_pace(self) -> None:
-        """Find out how fast speech is decoded here, and let in no more sessions than that allows.
-
-        Where those are fewer, it is tried again later: something else may have been using the machine.
-        """
-        admission, most = self.hub.admission, self._options.admission.max_sessions
-        options, wait_s, quickest = self._options, _TRIED_AGAIN_S, math.inf
-        with contextlib.suppress(AsrctlError):  # reported where it is waited for too
-            await self.engine.wait_ready()
-        # A smaller model for when there is much to do, or other recognisers, have a pace of their own.
-        while options.tries_pace and options.models.small is None and options.streaming is None:
-            with contextlib.suppress(AsrctlError):
-                pace = await self.engine.pace()
-                if pace < quickest:
-                    quickest = pace
-                    admission.expect(pace / options.width)
-                    self.journal.note("pace", decode_s=pace, sessions=admission.limit, max_sessions=most)
-                if admission.limit >= most:
-                    return
+        wait_s = _TRIED_AGAIN_S
+        while not knows:
             await asyncio.sleep(wait_s)
             while self.engine.meter.load().share:  # somebody speaks, or did just now
                 await asyncio.sleep(_BEAT_S)
-            wait_s = min(2 * wait_s, _TRIED_AGAIN_MAX_S)
+            knows, wait_s = await self._try_pace(), min(2 * wait_s, _TRIED_AGAIN_MAX_S)
+
+    async def _try_pace(self) -> bool:
+        """Find out how fast speech is decoded here, and let in no more sessions than that allows.
+
+        Returns:
+            Whether all may come in; else it is to be tried again later: something else may have been using
+            the machine, or a worker have been lost.
+        """
+        options, admission = self._options, self.hub.admission
+        most, target = options.admission.max_sessions, options.admission.target_load
+        try:
+            async with asyncio.timeout(_LONGEST_TRY_S):
+                pace = await self.engine.pace(target * options.width / most)
+        except TimeoutError:
+            pace = _LONGEST_TRY_S
+        except AsrctlError:
+            return False
+        if pace < self._pace:
+            self._pace = pace
+            admission.expect(pace / options.width)
+            self.journal.note("pace", decode_s=pace, sessions=admission.limit, max_sessions=most)
+        return admission.limit >= most
 
     # The end
 

@@ -81,7 +81,7 @@ def test_serves_and_ends(spec: Path) -> None:
     """It serves a client, and SIGTERM ends it with exit code 0 and no process left."""
     with serving("--provider", "scripted", "--model", str(spec)) as server:
         [worker] = psutil.Process(server.process.pid).children()
-        server.wait_for("pace")
+        assert any("event=pace" in line for line in server.lines)
         with Talker(server.url, spoken(1, 2)) as talker:
             done = talker.finish()
         assert done.received_s == done.silence_s == len(talker.audio) / 32_000  # levels are not speech

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +16,7 @@ from asrctl.server import server as module
 from asrctl.server.engine import Engine
 from asrctl.server.options import NamedModel
 
-from .servers import Running, Talker, options_for, running, spoken, until
+from .servers import PATIENCE_S, Running, Talker, options_for, running, spoken, until
 
 Scripted = Callable[..., ModelSpec]
 
@@ -52,6 +54,24 @@ def test_a_limit_that_was_set_holds(scripted: Scripted, told: bool) -> None:
         assert "event=pace" not in server.log.getvalue()
 
 
+def test_nobody_comes_in_before(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who wait for a server to start would else all be let in. A try that takes too long is enough."""
+
+    async def pace(_: Engine, enough: float) -> float:
+        await asyncio.sleep(PATIENCE_S)
+        return enough
+
+    monkeypatch.setattr(Engine, "pace", pace)
+    monkeypatch.setattr(module, "_LONGEST_TRY_S", 1.0)
+    with running(options_for(scripted(), tries_pace=True), ready=False) as server:
+        until(lambda: server.call(lambda: server.server.engine.ready))
+        status, body, _ = server.get("/ready")
+        assert (status, json.loads(body)["reason"]) == (503, "the model is loading")
+        server.wait_ready()
+        assert limit(server) == 1
+        assert "decode_s=1.000 sessions=1 max_sessions=10" in server.log.getvalue()
+
+
 def test_it_is_tried_again(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was busy at the start is not for ever: later, while nobody is there, the machine may be quicker.
 
@@ -59,7 +79,8 @@ def test_it_is_tried_again(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) 
     """
     paces = [0.4, ProviderError("not now"), 0.9, 0.2, 0.01]
 
-    async def pace(_: Engine) -> float:
+    async def pace(_: Engine, enough: float) -> float:
+        assert enough == pytest.approx(0.08)  # ten sessions in 0.8 of the time
         now = paces.pop(0)
         if isinstance(now, ProviderError):
             raise now
@@ -82,7 +103,7 @@ def test_it_is_not_tried_while_somebody_speaks(scripted: Scripted, monkeypatch: 
     """Their speech would be slower for it, and so would the machine seem. In a long pause it is."""
     busy = list[float]()
 
-    async def pace(engine: Engine) -> float:
+    async def pace(engine: Engine, enough: float) -> float:
         busy.append(engine.meter.load().share)
         return 0.4
 
