@@ -170,16 +170,21 @@ class Hearing(Workers):
     """Workers, and a process that hears the ends of turns."""
 
     def __init__(self, setup: Setup) -> None:
-        self._process = TurnProcess(None, note)
+        self._why = ""
+        self._process = TurnProcess(None, self._failed)
         super().__init__(setup, turns=self._process)
 
+    def _failed(self, reason: str) -> None:
+        self._why = reason
+
     def wait_ready(self) -> None:
-        """Block until both can work."""
+        """Block until both can work; ends the benchmark where the ends of turns cannot be heard."""
         super().wait_ready()
 
         async def answered() -> None:
             while await self._process.finished(np.zeros(WINDOW_SAMPLES, np.float32)) is None:
-                pass
+                if self._why:
+                    raise SystemExit(self._why)
 
         self._runner.run(answered())
 

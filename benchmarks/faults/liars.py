@@ -27,7 +27,7 @@ _CHUNK = 800
 _OPTIONS = ClientOptions(
     backoff=BackoffOptions(first_s=0.01, max_s=0.05, max_attempts=MOST_LINKS),
     breaker=BreakerOptions(open_s=0.05),
-    wait_for_server_s=1.0,
+    wait_for_server_s=0.0,
     finish_timeout_s=1.0,
     connect_timeout_s=1.0,
     keepalive_s=1.0,

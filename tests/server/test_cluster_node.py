@@ -61,7 +61,7 @@ def test_a_full_server_is_ready_without_room(scripted: Scripted) -> None:
         with Talker(server.url, spoken(1)) as talker:
             status, body, headers = server.get("/ready?room")
             reason = json.loads(body)["reason"]
-            assert (status, reason) == (503, "1 sessions are open, which is the limit")
+            assert (status, reason) == (503, "1 session is open, which is the limit")
             assert "retry-after" in headers
             assert server.get("/ready")[0] == 200
             talker.finish()
