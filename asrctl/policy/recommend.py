@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 
 from asrctl.policy.capacity import Costs, sustained_sessions
 from asrctl.policy.sizing import (
@@ -107,7 +108,7 @@ def layouts(cores: int, fast_cores: int | None = None) -> list[tuple[int, int]]:
 
 
 def candidates(models: Mapping[str, Sequence[Model]], resources: Resources, wish: Wish) -> list[Candidate]:
-    """What to measure, the most telling first: by layout, then provider, then model from small to large.
+    """What to measure, the most telling first: by layout, then model from small to large, then provider.
 
     Args:
         models: Those that each provider can load now, the best provider first.
@@ -117,9 +118,9 @@ def candidates(models: Mapping[str, Sequence[Model]], resources: Resources, wish
     return [
         Candidate(provider, model.name, threads, workers)
         for threads, workers in layouts(resources.cores, resources.fast_cores)
-        for provider, there in models.items()
-        for model in _distinct(there)
-        if suits(model, wish) and fits(model, resources, workers)
+        for ranked in zip_longest(*(_distinct(there) for there in models.values()))
+        for provider, model in zip(models, ranked, strict=True)
+        if model is not None and suits(model, wish) and fits(model, resources, workers)
     ]
 
 

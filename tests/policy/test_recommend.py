@@ -88,15 +88,15 @@ def test_fast_cores_come_first() -> None:
 
 
 def test_candidates_go_from_telling_to_nice_to_know() -> None:
-    """One process first; the best provider first; small models first."""
+    """One process first; small models first, by each provider: there may be no time for the rest."""
     planned = candidates({"whisper_cpp": [BASE, TINY], "faster_whisper": [TINY]}, MACHINE, Wish())
     assert [(each.provider, each.workers, each.model) for each in planned] == [
         ("whisper_cpp", 1, "tiny.en-q8_0"),
-        ("whisper_cpp", 1, "base-q8_0"),
         ("faster_whisper", 1, "tiny.en-q8_0"),
+        ("whisper_cpp", 1, "base-q8_0"),
         ("whisper_cpp", 2, "tiny.en-q8_0"),
-        ("whisper_cpp", 2, "base-q8_0"),
         ("faster_whisper", 2, "tiny.en-q8_0"),
+        ("whisper_cpp", 2, "base-q8_0"),
     ]
 
 
