@@ -27,7 +27,7 @@ from asrctl.streaming.stream import SpeechDetector
 _BEAT_S = 0.25
 _BEATS_PER_S = 4
 _TIDY_S = 5
-"""Memory that is free is given back so often, in 2 to 14 ms. Ten sessions leave 25 MB in a minute."""
+"""Memory that is free is given back so often: 2 to 14 ms; ten sessions leave 25 MB a minute (by hand)."""
 _CLOSE_S = 2.0
 """At the end, how long sockets have to answer their close frames."""
 _TRIED_AGAIN_S, _TRIED_AGAIN_MAX_S = 15.0, 3600.0

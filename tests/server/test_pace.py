@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,11 @@ from asrctl.server import load
 from asrctl.server import server as module
 from asrctl.server.engine import Engine
 from asrctl.server.options import NamedModel
+from asrctl.transcript import Hypothesis
+from asrctl.workers.options import PoolOptions
+from asrctl.workers.switch import ModelSwitch
 
-from .servers import PATIENCE_S, Running, Talker, options_for, running, spoken, until
+from .servers import HEALTH, PATIENCE_S, Running, Talker, options_for, running, spoken, until
 
 Scripted = Callable[..., ModelSpec]
 
@@ -72,6 +76,25 @@ def test_nobody_comes_in_before(scripted: Scripted, monkeypatch: pytest.MonkeyPa
         assert "decode_s=1.000 sessions=1 max_sessions=10" in server.log.getvalue()
 
 
+def test_all_workers_decode_at_once(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one does while the others rest says nothing of them all, where they share cores."""
+    decode, at_work, most = ModelSwitch.decode, [0], [0]
+
+    async def counted(switch: ModelSwitch, *what: Any) -> Hypothesis:
+        at_work[0] += 1
+        most[0] = max(*most, *at_work)
+        try:
+            return await decode(switch, *what)
+        finally:
+            at_work[0] -= 1
+
+    monkeypatch.setattr(ModelSwitch, "decode", counted)
+    pool = PoolOptions(workers=2, health=HEALTH)
+    with running(options_for(scripted(delay_s=0.1), tries_pace=True, pool=pool)) as server:
+        assert most == [2]
+        assert limit(server) == 10
+
+
 def test_it_is_tried_again(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was busy at the start is not for ever: later, while nobody is there, the machine may be quicker.
 
@@ -118,3 +141,15 @@ def test_it_is_not_tried_while_somebody_speaks(scripted: Scripted, monkeypatch: 
         before = len(busy)
         until(lambda: len(busy) > before)
     assert not any(busy)
+
+
+def test_memory_is_given_back_while_sessions_go_on(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when connections have gone."""
+    given_back = list[int]()
+    monkeypatch.setattr(module, "return_what_is_free", lambda: given_back.append(1))
+    monkeypatch.setattr(module, "_BEAT_S", 0.01)
+    with running(options_for(scripted())) as server, Talker(server.url, spoken(1)):
+        given_back.clear()
+        until(lambda: len(given_back) > 1)
