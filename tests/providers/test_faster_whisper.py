@@ -14,15 +14,15 @@ import pytest
 from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
 from asrctl.errors import ModelError
 from asrctl.models.store import ModelStore
-from asrctl.policy.window import FULL_AUDIO_CTX, Effort, second_token_budget, token_budget
+from asrctl.policy.window import Effort, second_token_budget, token_budget
+from asrctl.providers import fitted
 from asrctl.providers.base import DecodeOptions, ModelSpec
-from asrctl.providers.parts import PartTimer
+from asrctl.providers.faster_whisper import FasterWhisper
 from asrctl.providers.registry import is_installed
 from asrctl.providers.whisper import FasterWhisperSettings
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples, Segment
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
-from tests.audio.syllables import again_and_again, speech, word
 from tests.workers.blocking import BlockingPool
 
 pytestmark = [
@@ -133,74 +133,18 @@ def test_bad_weights(tmp_path: Path, content: bytes | None) -> None:
         pool.wait_ready()
 
 
-def test_a_loop_that_stays_is_decoded_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether its rounds are one word long or twelve; what can be said in the time is left alone."""
-    from asrctl.providers.faster_whisper import FasterWhisper
-
-    model, lengths_s = FasterWhisper.__new__(FasterWhisper), list[float]()
-    model._timer = PartTimer()
-    said = "I have to go to the next slide please check for this "
-
-    def decode(_: object, samples: Samples, *more: object) -> tuple[Hypothesis, int]:
-        lengths_s.append(len(samples) / SAMPLE_RATE_HZ)
-        text = said * (1 if lengths_s[-1] < 4 else 9)
-        return Hypothesis((Segment(0.0, lengths_s[-1], text.strip(), 0.9),), "en", 0.0), 0
-
-    monkeypatch.setattr(FasterWhisper, "_decode", decode)
-    samples = np.random.default_rng(0).normal(0, 0.1, 6 * SAMPLE_RATE_HZ).astype(np.float32)
-    model._multilingual = False
-    light = model.transcribe(samples, replace(GREEDY, effort=Effort.LIGHT), bool)
-    assert light.is_loop and lengths_s == [6.0]
-    for effort, whole in ((Effort.NORMAL, 2), (Effort.AGAIN, 1)):
-        lengths_s.clear()
-        heard = model._decode_fitted(samples, GREEDY, effort, bool)
-        assert lengths_s[:whole] == [6.0] * whole and max(lengths_s[whole:]) < 4
-        assert heard.text == " ".join([said.strip()] * (len(lengths_s) - whole))
-
-
-def test_repeated_words_are_counted_and_quiet_ones_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once where the first decode loops, and what is behind is decoded; the decoder hears them louder."""
-    from asrctl.providers.faster_whisper import FasterWhisper
-
-    model, levels = FasterWhisper.__new__(FasterWhisper), list[float]()
-    model._timer, model._multilingual = PartTimer(), False
-
-    def decode(_: object, samples: Samples, *more: object) -> tuple[Hypothesis, int]:
-        levels.append(float(abs(samples).max()))
-        text = "no, " * 40 if len(levels) == 1 else "he said."
-        return Hypothesis((Segment(0.0, 30.0, text.strip(), 0.9),), "en", 0.0), 0
-
-    monkeypatch.setattr(FasterWhisper, "_decode", decode)
-    rng = np.random.default_rng(4)
-    said = np.concatenate([again_and_again(rng, word(rng, 0.3), 12, 0.03), speech(rng, 0.8)])
-    heard = model.transcribe(0.002 * said, replace(GREEDY, effort=Effort.LIGHT), bool)
-    assert heard.text == "no, " * 12 + "he said." and not heard.is_loop
-    assert len(levels) == 2 and min(levels) > 0.02
-
-
-def test_a_decode_that_fills_its_budget_lacks_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speech of more tokens than usual is decoded again without a bound, also where somebody waits for it."""
-    from asrctl.providers.faster_whisper import FasterWhisper
-
-    model, positions = FasterWhisper.__new__(FasterWhisper), list[int]()
-    model._multilingual, model._timer = False, PartTimer()
-
-    def decode(_: object, samples: Samples, *more: object) -> tuple[Hypothesis, int]:
-        assert isinstance(more[2], int)
-        positions.append(more[2])
-        text = "and so on" if len(positions) > 1 else "and"
-        return Hypothesis((Segment(0.0, 6.0, text, 0.9),), "en", 0.0), token_budget(6.0)
-
-    monkeypatch.setattr(FasterWhisper, "_decode", decode)
-    samples = np.random.default_rng(0).normal(0, 0.1, 6 * SAMPLE_RATE_HZ).astype(np.float32)
-    heard = model.transcribe(samples, replace(GREEDY, effort=Effort.LIGHT), bool)
-    assert heard.text == "and so on" and positions == [512, FULL_AUDIO_CTX]
+def test_the_same_text_each_time(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is unsure, and decoded again: nothing is sampled."""
+    monkeypatch.setattr(fitted, "is_unsure", lambda *_: True)
+    model = FasterWhisper(ModelSpec("faster_whisper", store.ct2_directory("tiny.en")))
+    noise = np.random.default_rng(0).normal(0, 0.15, len(sample_speech())).astype(np.float32)
+    heard = [model.transcribe(sample_speech() + noise, GREEDY, bool) for _ in range(3)]
+    assert "again" in heard[0].parts_s
+    assert len({each.text for each in heard}) == 1
 
 
 def test_no_more_is_decoded_than_can_be_said(store: ModelStore) -> None:
     """The first decode has the window's budget of tokens, that of a loop twice as many; neither samples."""
-    from asrctl.providers.faster_whisper import FasterWhisper
-
     model, asked = FasterWhisper(ModelSpec("faster_whisper", store.ct2_directory("tiny.en"))), list[int]()
     generate = model._model.model.generate
 
