@@ -142,8 +142,14 @@ def _prepared(settings: Settings, plugin: Plugin, progress: Progress | None = No
     threads = min(wanted, available_cpus())
     if threads < wanted:  # they wait for each other without sleeping: 999 took minutes for a sentence
         _log.warning("threads: %d instead of %d: no more processors are available", threads, wanted)
-    parallel = plugin.parallel(setup.settings, threads)
-    spec = ModelSpec(plugin.name, found.path, threads, options=plugin.options(setup), parallel=parallel)
+    spec = ModelSpec(
+        plugin.name,
+        found.path,
+        threads,
+        options=plugin.options(setup),
+        parallel=plugin.parallel(setup.settings, threads),
+        together=plugin.together(setup.settings),
+    )
     return Plan(found.name, spec, decode, suited.workers, serving=serving, multilingual=found.multilingual)
 
 

@@ -83,11 +83,10 @@ class Decoder:
     """CTranslate2's Whisper with the encoder fitted to the longest utterance of a call."""
 
     def __init__(self, threads: int, at_once: int) -> None:
+        from faster_whisper import WhisperModel
         from faster_whisper.tokenizer import Tokenizer
 
-        from asrctl.providers.fitted_whisper import FittedWhisperModel
-
-        self._model = FittedWhisperModel(
+        self._model = WhisperModel(
             str(ModelStore().ct2_directory(MODEL)),
             device="cpu",
             compute_type="int8",

@@ -188,7 +188,8 @@ async def _measured(candidate: Candidate, spec: ModelSpec, speech: Speech) -> Me
     async with WorkerPool(spec, options) as pool:
         await pool.wait_ready()
         load_s = time.monotonic() - started
-        seconds = partial(_decode_s, pool)
+        at_a_time = candidate.workers * spec.parallel
+        seconds = partial(_decode_s, pool, at_a_time)
         short_s, long_s = [await seconds(samples, decode) for samples in (speech.short, speech.long)]
         draft_s = await seconds(speech.short, replace(decode, effort=Effort.DRAFT))
         memory_bytes = sum(_resident(pid) for pid in pool.pids())
@@ -196,7 +197,7 @@ async def _measured(candidate: Candidate, spec: ModelSpec, speech: Speech) -> Me
     return Measurement(
         candidate=candidate,
         costs=_costs(speech, short_s, long_s, draft_s),
-        rtf=long_s * SAMPLE_RATE_HZ / len(speech.long) / pool.width,
+        rtf=long_s * SAMPLE_RATE_HZ / len(speech.long) / at_a_time,
         memory_bytes=memory_bytes,
         load_s=load_s,
         where=where,
@@ -204,7 +205,7 @@ async def _measured(candidate: Candidate, spec: ModelSpec, speech: Speech) -> Me
     )
 
 
-async def _decode_s(pool: WorkerPool, samples: Samples, options: DecodeOptions) -> float:
+async def _decode_s(pool: WorkerPool, at_a_time: int, samples: Samples, options: DecodeOptions) -> float:
     """Seconds for one decode with every worker as busy as it gets: the median of all, in the quickest round.
 
     What else the machine does makes rounds longer and never shorter: on one that was three quarters
@@ -214,7 +215,7 @@ async def _decode_s(pool: WorkerPool, samples: Samples, options: DecodeOptions) 
     while len(rounds) < _ROUNDS and sum(rounds) < (_LONG_S if len(rounds) > 1 else _HOPELESS_S):
         decodes = [
             pool.decode(samples, options, Ticket(f"calibration {number}", Kind.FINAL))
-            for number in range(pool.width)
+            for number in range(at_a_time)
         ]
         found = await asyncio.gather(*decodes)
         rounds.append(statistics.median(each.inference_s for each in found))

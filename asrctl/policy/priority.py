@@ -75,14 +75,15 @@ class JobQueue(Generic[T]):
     up its lowest, oldest partial before it refuses a job. Second decodes wait for partials at most: a live
     final displaces them all.
 
-    Jobs of files take no room from live ones, and none of them ever displaces one. If no file had a turn for
+    Jobs of files take no room from live ones, none of them ever displaces one, and they are not counted: each
+    file submits a few. If no file had a turn for
     `file_turn_s`, the next job of a file counts as one of the highest class: one, not all that have waited.
     """
 
     def __init__(
         self, limit: int, starvation_s: float, clock: Callable[[], float], file_turn_s: float = 15.0
     ) -> None:
-        """Make an empty queue of at most `limit` jobs; `clock` gives monotonic seconds."""
+        """Make an empty queue of at most `limit` live jobs; `clock` gives monotonic seconds."""
         self._limit = limit
         self._starvation_s = starvation_s
         self._clock = clock
@@ -105,8 +106,8 @@ class JobQueue(Generic[T]):
         if ticket.kind is Kind.AGAIN and any(_is_live_final(entry.ticket) for entry in self._entries):
             raise Superseded("finals wait")
         displaced = [entry for entry in self._entries if _replaces(ticket, entry.ticket)]
-        rivals = [entry for entry in self._entries if ticket.is_file or not entry.ticket.is_file]
-        if not displaced and len(rivals) >= self._limit:
+        rivals = [entry for entry in self._entries if not entry.ticket.is_file]
+        if not ticket.is_file and not displaced and len(rivals) >= self._limit:
             displaced = [self._lowest(ticket)]
         for entry in displaced:
             self._entries.remove(entry)
@@ -167,7 +168,7 @@ class JobQueue(Generic[T]):
         candidates = [
             entry for entry in self._entries if entry.ticket.kind is Kind.PARTIAL and not entry.ticket.is_file
         ]
-        if not candidates or newcomer.is_file:
+        if not candidates:
             raise QueueFull("as many decodes wait as may")
         lowest = min(candidates, key=lambda entry: (-entry.ticket.source, entry.order))
         if newcomer.kind is Kind.PARTIAL and newcomer.source > lowest.ticket.source:

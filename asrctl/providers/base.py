@@ -27,6 +27,7 @@ class ModelSpec:
         use_gpu: Try the GPU first where the backend has one.
         options: What the provider's settings say of the model, by name.
         parallel: Windows that a worker decodes at a time, sharing its threads.
+        together: Windows that each of these decodes may take along, if as many wait.
     """
 
     provider: str
@@ -35,6 +36,12 @@ class ModelSpec:
     use_gpu: bool = True
     options: tuple[tuple[str, int | str], ...] = ()
     parallel: int = 1
+    together: int = 1
+
+    @property
+    def room(self) -> int:
+        """Most windows that a worker has at a time."""
+        return self.parallel * self.together
 
 
 @dataclass(frozen=True, slots=True)

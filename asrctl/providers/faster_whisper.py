@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from asrctl.errors import DecodeError, ModelError
 from asrctl.languages import is_open
 from asrctl.policy.language import POSITIONS
 from asrctl.policy.vocabulary import context
-from asrctl.policy.window import Effort
+from asrctl.policy.window import FULL_AUDIO_CTX, Effort
 from asrctl.providers import fitted
 from asrctl.providers.base import Aborted, DecodeOptions, ModelSpec
 from asrctl.providers.tokens import Token, words_of
@@ -23,8 +24,8 @@ from asrctl.transcript import Hypothesis, Samples, Segment
 
 _LANGUAGES_TOLD = 10
 
-_MOST_TOKENS = 220
-"""What the decoder has room for behind the longest prompt."""
+_POSITIONS_STEP = 128
+"""Only windows with as many positions are decoded together."""
 
 
 class FasterWhisper:
@@ -51,25 +52,25 @@ class FasterWhisper:
                 device=self._device,
                 compute_type="float16" if self._device == "cuda" else "int8",
                 cpu_threads=max(1, spec.threads // spec.parallel),
-                num_workers=spec.parallel,
                 local_files_only=True,
+                lanes=spec.parallel,
+                together=spec.together,
             )
         except Exception as error:
             raise ModelError(f"{spec.path}: faster-whisper cannot load it ({error})") from None
         self.is_multilingual = bool(self._model.model.is_multilingual)
-        self._should_abort: Callable[[], bool] = bool
 
     def twin(self) -> Self:
         """Another one with the same weights; see `SharedModel`."""
         other = copy.copy(self)
-        other._model = copy.copy(self._model)
+        other._model = self._model.twin()
         return other
 
     def transcribe(
         self, samples: Samples, options: DecodeOptions, should_abort: Callable[[], bool]
     ) -> Hypothesis:
         """Decode one window; aborts between segments. See `WindowedModel.transcribe`."""
-        self._should_abort = should_abort
+        self._model.should_abort = should_abort
         try:
             return fitted.transcribe(self, samples, options)
         except (RuntimeError, ValueError) as error:
@@ -85,17 +86,21 @@ class FasterWhisper:
         self, samples: Samples, options: DecodeOptions, positions: int, most_tokens: int
     ) -> tuple[Hypothesis, int]:
         """See `fitted.Whisper`."""
-        self._model.positions = positions
-        most_tokens = min(most_tokens, _MOST_TOKENS)
-        found, info = self._model.transcribe(samples, **self._arguments(options), max_new_tokens=most_tokens)
+        self._model.positions = min(FULL_AUDIO_CTX, -(-positions // _POSITIONS_STEP) * _POSITIONS_STEP)
+        self._model.most_tokens = most_tokens
+        found, info = self._model.transcribe(samples, **self._arguments(options))
         segments, tokens = [], 0
         for segment in found:
-            if self._should_abort():
+            if self._model.should_abort():
                 raise Aborted
             tokens += len(segment.tokens)
             if segment.text.strip():
                 segments.append(_segment(segment, info.language))
         return Hypothesis(tuple(segments), info.language, 0.0), tokens
+
+    def clock_s(self) -> float:
+        """See `fitted.Whisper`."""
+        return time.perf_counter() - self._model.others_s
 
     def _arguments(self, options: DecodeOptions) -> dict[str, Any]:
         told = context(options.prompt, options.vocabulary)

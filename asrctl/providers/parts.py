@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from asrctl.transcript import Part
@@ -12,7 +11,9 @@ from asrctl.transcript import Part
 class PartTimer:
     """Adds up the seconds that each part of a window's work took."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` gives seconds."""
+        self._clock = clock
         self.parts_s: dict[Part, float] = {}
 
     @property
@@ -23,8 +24,8 @@ class PartTimer:
     @contextmanager
     def timed(self, part: Part) -> Iterator[None]:
         """Count the time spent in here, also when it ends in an error."""
-        started_s = time.perf_counter()
+        started_s = self._clock()
         try:
             yield
         finally:
-            self.parts_s[part] = self.parts_s.get(part, 0.0) + time.perf_counter() - started_s
+            self.parts_s[part] = self.parts_s.get(part, 0.0) + self._clock() - started_s

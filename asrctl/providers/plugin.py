@@ -133,6 +133,8 @@ class Plugin:
         options: What its settings say of a model, for `ModelSpec.options`.
         parallel: Windows that a worker decodes at a time, by its settings and the worker's threads; where
             that is more than one, `load` gives a `SharedModel`.
+        together: Windows that each of these decodes may take along, by its settings; where that is more than
+            one, `load` gives a `SharedModel`.
         has_beams: Whether what `load` gives searches with as many beams as asked for.
         weights: Which weights `load` takes: "ggml", "ctranslate2" or "gguf" from the model store, or "own".
         locate: Finds weights of the kind "own"; raises ModelError.
@@ -157,6 +159,7 @@ class Plugin:
     serving: Callable[[Setup], Serving | None] = lambda setup: None
     options: Callable[[Setup], tuple[tuple[str, int | str], ...]] = lambda setup: ()
     parallel: Callable[[Any, int], int] = lambda settings, threads: 1
+    together: Callable[[Any], int] = lambda settings: 1
     has_beams: bool = True
     weights: str = ""
     locate: Callable[[Setup], Path] = path_as_given

@@ -15,9 +15,11 @@ class FasterWhisperSettings:
     Attributes:
         parallel: Windows that a worker decodes at a time, on the same weights; they share its threads. 0 for
             two where it has several: more threads do little for one window.
+        together: Windows that are decoded in one call, if as many wait: faster, and takes memory.
     """
 
     parallel: int = number(0, 0, 64)
+    together: int = number(4, 1, 64)
 
     def parallel_on(self, threads: int) -> int:
         """The same for a worker with so many threads."""
@@ -51,6 +53,7 @@ FASTER_WHISPER = Plugin(
     missing=lambda setup: missing_package("faster_whisper", 'pip install "asrctl[faster-whisper]"'),
     load=_faster_whisper,
     parallel=FasterWhisperSettings.parallel_on,
+    together=lambda settings: settings.together,
     weights="ctranslate2",
     requires="faster_whisper",
 )

@@ -60,6 +60,7 @@ class Engine:
         self._measures = MEASURES[Level.NORMAL]
         self._pool = options.served_pool
         self._decode = options.stream.decode
+        self._at_a_time = options.width
         self.meter = LoadMeter(options.width, clock)
         fallback = self._models.fallback.spec if self._models.fallback else None
         self._switch = ModelSwitch(self._models.main.spec, self._pool, fallback=fallback, standby=standby)
@@ -241,7 +242,7 @@ class Engine:
         samples, rounds = sample_speech(), list[float]()
         options = replace(self._decode, effort=Effort.LIGHT)
         while len(rounds) < _PACE_ROUNDS and sum(rounds) < _PACE_S:
-            tickets = [Ticket(f"pace {each}", Kind.FINAL, Source.FILE) for each in range(self._switch.width)]
+            tickets = [Ticket(f"pace {each}", Kind.FINAL, Source.FILE) for each in range(self._at_a_time)]
             decodes = (self._switch.decode(samples, options, ticket) for ticket in tickets)
             found = await asyncio.gather(*decodes, return_exceptions=True)  # nothing is left running
             if failures := [each for each in found if isinstance(each, BaseException)]:

@@ -31,7 +31,7 @@ from asrctl.streaming.windowing import Windowing
 from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, LanguageEvidence, Segment, Track
 
 _AHEAD = 2
-"""Windows submitted ahead for each worker, so that none waits for the reader."""
+"""So many times what is decoded at a time is submitted, so that no worker waits for the reader."""
 _TELLING_WINDOWS = 3
 """So many tell which language is spoken, so that a wrong choice is noticed; each costs a detection."""
 _SURE = 0.45
@@ -94,7 +94,6 @@ class FileTranscription:
         detector: SpeechDetector,
         options: FileOptions,
         name: str = "",
-        source: Source = Source.MIC,
     ) -> None:
         """Prepare; nothing is read before the iteration starts.
 
@@ -103,8 +102,7 @@ class FileTranscription:
             decoder: Where windows are decoded.
             detector: Finds speech; fresh, for this input alone.
             options: How to cut and decode.
-            name: Keeps inputs apart in the workers' queue.
-            source: `FILE` where live audio goes first.
+            name: Keeps inputs apart in the workers' queue, where live audio goes first.
         """
         self._chunks = chunks
         self._decoder = decoder
@@ -115,7 +113,7 @@ class FileTranscription:
         """The language in which the next window is decoded first."""
         self._knows_nothing = self._belief.is_open
         self._windows = 0
-        self._ticket = Ticket(session=name, kind=Kind.FINAL, source=source)
+        self._ticket = Ticket(session=name, kind=Kind.FINAL, source=Source.FILE)
         self._results: asyncio.Queue[_Submitted | Exception | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(_AHEAD * decoder.width)
         self._under_way: set[asyncio.Task[Hypothesis]] = set()

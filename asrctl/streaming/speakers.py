@@ -8,7 +8,6 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from asrctl.errors import AsrctlError, AudioError
-from asrctl.policy.priority import Source
 from asrctl.policy.turns import Turn, labelled, numbered_names
 from asrctl.providers.recognizer import WindowDecoder
 from asrctl.speakers.process import SpeakersProcess
@@ -29,7 +28,6 @@ class SpeakersTranscription(FileTranscription):
         detector: SpeechDetector,
         options: FileOptions,
         name: str = "",
-        source: Source = Source.MIC,
     ) -> None:
         """Prepare; see `FileTranscription`.
 
@@ -39,12 +37,11 @@ class SpeakersTranscription(FileTranscription):
             decoder: Where windows are decoded.
             detector: Finds speech; fresh, for this input alone.
             options: How to cut and decode.
-            name: Keeps inputs apart in the workers' queue.
-            source: `FILE` where live audio goes first.
+            name: Keeps inputs apart in the workers' queue, where live audio goes first.
         """
         decode = replace(options.decode, word_timestamps=True)
         super().__init__(
-            self._shared(chunks, process), decoder, detector, replace(options, decode=decode), name, source
+            self._shared(chunks, process), decoder, detector, replace(options, decode=decode), name
         )
         self._reader = chunks
         self._process = process

@@ -68,7 +68,7 @@ class Worker:
         with contextlib.closing(model):
             self._say(messages.Loaded(model.description()))
             threading.Thread(target=self._read, daemon=True, name="reader").start()
-            more = range(first.spec.parallel - 1)
+            more = range(first.spec.room - 1)
             twins = [model.twin() for _ in more] if isinstance(model, SharedModel) else []
             others = [threading.Thread(target=self._work_apart, args=(twin,)) for twin in twins]
             for other in others:

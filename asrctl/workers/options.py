@@ -51,7 +51,7 @@ class PoolOptions:
 
     Attributes:
         workers: Processes, each with one loaded model.
-        queue_limit: Most jobs that may wait.
+        queue_limit: Most jobs that may wait, but for those of files.
         starvation_s: A job that waited this long counts as one of the highest class.
         file_turn_s: While live audio keeps the workers busy, one window of a file is decoded this often.
         load_deadline_s: Longest a model may take to load.

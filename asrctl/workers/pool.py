@@ -70,7 +70,7 @@ class WorkerPool:
         job = Job(next(self._numbers), ticket, samples, options)
         for displaced in self._queue.push(ticket, job):
             displaced.fail(Superseded("another decode takes its place"))
-        self._make_way(ticket)
+        self._make_way(job)
         self.dispatch()
         try:
             hypothesis = await job.future
@@ -101,8 +101,8 @@ class WorkerPool:
 
     @property
     def width(self) -> int:
-        """How many windows are decoded at a time."""
-        return len(self.slots) * self.spec.parallel
+        """How many windows of files are decoded at a time."""
+        return len(self.slots) * self.spec.room
 
     @property
     def restarts(self) -> int:
@@ -176,12 +176,15 @@ class WorkerPool:
 
     # Jobs
 
-    def _make_way(self, ticket: Ticket) -> None:
-        """For a live final which no worker is free for, stop a running window of a file, which is decoded
+    def _make_way(self, job: Job) -> None:
+        """For a live final which no worker is free for, stop running windows of files, which are decoded
         again later, or else a second decode, or else the youngest running partial."""
-        if ticket.kind is Kind.PARTIAL or ticket.is_file or self._with_room() is not None:
+        ticket = job.ticket
+        if ticket.kind is Kind.PARTIAL or ticket.is_file:
             return
-        if self._yield_file() or ticket.kind is Kind.AGAIN:
+        if any(slot.has_room and slot.takes(job) for slot in self.slots):
+            return
+        if self._yield_files() or ticket.kind is Kind.AGAIN:
             return
         lesser = [job for job in self._running() if job.ticket.kind is not Kind.FINAL]
         if lesser:
@@ -189,17 +192,21 @@ class WorkerPool:
             job.fail(Superseded("a final needs its worker"))
             self._withdraw(job)
 
-    def _yield_file(self) -> bool:
-        """Put a running window of a file back, unless it is time that one of them gets done."""
+    def _yield_files(self) -> bool:
+        """Put as many running windows of files back as a worker must be rid of to take one more job; of those
+        for which it is time that one gets done, the first goes on."""
         due_s = time.monotonic() - self._file_turn_s
-        for slot, job in self._at_work():
-            if not job.ticket.is_file or job in self._yielding:
-                continue
-            if max(job.asked_s, self._file_done_s) <= due_s:
-                continue
-            self._yielding.add(job)
-            slot.abort(job)
-            return True
+        for slot in self.slots:
+            staying = [job for job in slot.jobs if job not in self._yielding]
+            files = [job for job in staying if job.ticket.is_file and not job.future.done()]
+            if files and max(files[0].asked_s, self._file_done_s) <= due_s:
+                del files[0]
+            excess = len(staying) - slot.spec.parallel + 1
+            for job in files[-excess:] if excess > 0 else ():
+                self._yielding.add(job)
+                slot.abort(job)
+            if files and excess > 0:
+                return True
         return False
 
     def gave_way(self, job: Job) -> None:

@@ -81,15 +81,22 @@ class Slot:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more job can run."""
+        """Whether one more job can run, if it is one that it takes."""
         is_up = self._is_open and self.worker is not None and not self.worker.exited.done()
-        is_full = len(self._running) >= self.spec.parallel or any(job.attempts > 1 for job in self._running)
+        is_full = len(self._running) >= self.spec.room or any(job.attempts > 1 for job in self._running)
         return is_up and not is_full
 
     def takes(self, job: Job) -> bool:
-        """Whether this job may run beside those that do: one whose worker was lost runs by itself, since it
-        may be the reason."""
-        return not (job.attempts and self._running)
+        """Whether this job may run beside those that do.
+
+        One whose worker was lost runs by itself, since it may be the reason. More than are decoded at a time
+        are only windows of files: sixteen live sessions had their finals no sooner if theirs were too.
+        """
+        if job.attempts and self._running:
+            return False
+        return len(self._running) < self.spec.parallel or all(
+            each.ticket.is_file for each in (job, *self._running)
+        )
 
     def assign(self, job: Job) -> None:
         """Give it a job that it takes; it must have room."""
@@ -234,6 +241,7 @@ class Slot:
         """Run one job and answer it, unless the worker was lost with it: then, how."""
         deadline_s = self._options.job_deadline_s
         deadline_s += self._options.deadline_factor * len(job.samples) / SAMPLE_RATE_HZ
+        deadline_s *= self.spec.together if job.ticket.is_file else 1  # it may wait for others there
         patience_s = math.inf if job.attempts > 1 else self._patience_s(len(job.samples))
         started_s = time.monotonic()
         try:

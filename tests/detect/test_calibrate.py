@@ -152,8 +152,6 @@ def test_faster_whisper_needs_its_own_kind_of_weights(empty: ModelStore) -> None
 class Paced:
     """A pool whose decodes take what they are told to."""
 
-    width = 1
-
     def __init__(self, *times_s: float) -> None:
         self.times_s = list(times_s)
 
@@ -163,7 +161,7 @@ class Paced:
 
 
 @pytest.mark.parametrize(
-    ("width", "times_s", "found_s", "left"),
+    ("at_a_time", "times_s", "found_s", "left"),
     [
         (1, [0.9, 0.3, 0.4], 0.3, 0),
         (2, [0.2, 0.4, 0.5, 0.7, 0.9, 0.9], 0.3, 0),
@@ -171,11 +169,12 @@ class Paced:
         (1, [5.0, 0.4], 5.0, 1),
     ],
 )
-async def test_the_quickest_round_counts(width: int, times_s: list[float], found_s: float, left: int) -> None:
+async def test_the_quickest_round_counts(
+    at_a_time: int, times_s: list[float], found_s: float, left: int
+) -> None:
     """What else runs makes rounds longer only; what takes long is not tried again and again."""
     pool = Paced(*times_s)
-    pool.width = width
     samples = np.zeros(10, np.float32)
-    taken_s = await _decode_s(cast("WorkerPool", pool), samples, DecodeOptions())
+    taken_s = await _decode_s(cast("WorkerPool", pool), at_a_time, samples, DecodeOptions())
     assert taken_s == pytest.approx(found_s)
     assert len(pool.times_s) == left

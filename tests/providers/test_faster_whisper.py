@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from asrctl.audio.sample import SAMPLE_TEXT, sample_speech
+from asrctl.audio.sample import SAMPLE_TEXT, SENTENCES, sample_speech
 from asrctl.errors import ModelError
 from asrctl.models.store import ModelStore
 from asrctl.policy.window import Effort, second_token_budget, token_budget
@@ -20,7 +22,7 @@ from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.providers.faster_whisper import FasterWhisper
 from asrctl.providers.registry import is_installed
 from asrctl.providers.whisper import FasterWhisperSettings
-from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis
+from asrctl.transcript import SAMPLE_RATE_HZ, Hypothesis, Samples
 from asrctl.workers.options import PoolOptions
 from asrctl.workers.pool import WorkerPool
 from tests.workers.blocking import BlockingPool
@@ -143,26 +145,76 @@ def test_the_same_text_each_time(store: ModelStore, monkeypatch: pytest.MonkeyPa
     assert len({each.text for each in heard}) == 1
 
 
+class Counting:
+    """CTranslate2's model, watched: the most tokens, and the rows, of each call."""
+
+    def __init__(self, model: FasterWhisper) -> None:
+        self.asked: list[int] = []
+        self.rows: list[int] = []
+        self._native = model._model._native
+        model._model._native = self
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._native, name)
+
+    def generate(self, encoded: object, prompts: list[list[int]], max_length: int, **more: object) -> object:
+        self.asked.append(max_length)
+        self.rows.append(len(prompts))
+        return self._native.generate(encoded, prompts, max_length=max_length, **more)
+
+
 def test_no_more_is_decoded_than_can_be_said(store: ModelStore) -> None:
     """The first decode has the window's budget of tokens, that of a loop twice as many; neither samples."""
-    model, asked = FasterWhisper(ModelSpec("faster_whisper", store.ct2_directory("tiny.en"))), list[int]()
-    generate = model._model.model.generate
-
-    class Counting:
-        """CTranslate2's model, watched."""
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(generate.__self__, name)
-
-        def generate(self, *given: object, max_length: int, **more: object) -> object:
-            asked.append(max_length)
-            return generate(*given, max_length=max_length, **more)
-
-    model._model.model = Counting()
+    model = FasterWhisper(ModelSpec("faster_whisper", store.ct2_directory("tiny.en")))
+    counting = Counting(model)
     assert keys(model.transcribe(sample_speech(), GREEDY, bool).text) == keys(SAMPLE_TEXT)
     length_s = len(sample_speech()) / SAMPLE_RATE_HZ
     model.transcribe(sample_speech(), replace(GREEDY, effort=Effort.AGAIN), bool)
-    assert asked == [1 + token_budget(length_s), 1 + second_token_budget(length_s)]
+    budgets = token_budget(length_s), second_token_budget(length_s)
+    assert counting.asked == [2 * budget for budget in budgets]  # of which CTranslate2 takes half
+
+
+def test_as_much_is_decoded_as_can_be_said(store: ModelStore) -> None:
+    """A text may take all of its budget: neither half of it, nor more behind a long prompt."""
+    model = FasterWhisper(ModelSpec("faster_whisper", store.ct2_directory("tiny.en")))
+    for prompt in ("", "The conference begins on Monday. " * 12):
+        whole, tokens = model.decode(sample_speech(), replace(GREEDY, prompt=prompt), 512, 40)
+        assert keys(whole.text) == keys(SAMPLE_TEXT) and 8 < tokens < 40
+        cut, at_most = model.decode(sample_speech(), replace(GREEDY, prompt=prompt), 512, 8)
+        assert at_most == 8 and len(cut.text) < len(whole.text)
+
+
+def test_windows_decoded_together_have_their_own_words(store: ModelStore) -> None:
+    """The same segments, times and confidences as by themselves, of whatever length; in fewer calls."""
+    spec = ModelSpec("faster_whisper", store.ct2_directory("tiny.en"), use_gpu=False, together=4)
+    model = FasterWhisper(spec)
+    loop = np.tile(sample_speech()[20_360:27_346], 60)[: 4 * SAMPLE_RATE_HZ]
+    spoken = [
+        np.concatenate([sample_speech(sentence)] * times) for sentence in [*SENTENCES][:3] for times in (1, 2)
+    ]
+    spoken.insert(2, loop)  # takes all the tokens that it may
+    options = [replace(GREEDY, beam_size=beams) for beams in (1, 1, 2)]
+    jobs = [(samples, each) for each in options for samples in spoken]
+    alone = [model.transcribe(*job, bool) for job in jobs]
+    counting = Counting(model)
+    twins = [model.twin() for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        places = queue.SimpleQueue[FasterWhisper]()
+        for twin in twins:
+            twin._model._native = counting
+            places.put(twin)
+
+        def decode(samples: Samples, how: DecodeOptions) -> Hypothesis:
+            twin = places.get()
+            try:
+                return twin.transcribe(samples, how, bool)
+            finally:
+                places.put(twin)
+
+        together = [*threads.map(decode, *zip(*jobs, strict=True))]
+    assert [each.segments for each in together] == [each.segments for each in alone]
+    assert max(counting.rows) > 1 and len(counting.rows) < sum(counting.rows)
+    assert sum(each.inference_s for each in together) < 4 * sum(each.inference_s for each in alone)
 
 
 def test_several_windows_at_a_time(store: ModelStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,11 +25,12 @@ class Scripted:
     Attributes:
         asked: For each decode its length in seconds, positions and most tokens.
         levels: The peak of what each decode was given.
-        language: What it hears.
+        decoded: How.
     """
 
     is_multilingual = False
     least_effort = Effort.DRAFT
+    clock_s = staticmethod(time.perf_counter)
 
     def __init__(self, say: Callable[[float, int], tuple[str, float, int]]) -> None:
         """`say` gives text, confidence and tokens for a length and the number of the decode."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -57,7 +59,7 @@ def test_no_part_is_shorter_than_a_third(length: int) -> None:
 def test_a_timer_adds_up_the_parts_and_knows_the_first() -> None:
     """What is decoded of a window without another reason is the first decode, then the rest; an error is
     counted too."""
-    timer = PartTimer()
+    timer = PartTimer(time.perf_counter)
     assert timer.first_or_rest is Part.FIRST
     with timer.timed(timer.first_or_rest):
         pass

@@ -22,7 +22,7 @@ def script(tmp_path: Path) -> Script:
     """Makes a script file out of keyword arguments; `crashes=n` makes a fault happen n times."""
     made: list[Path] = []
 
-    def make(parallel: int = 1, **faults: Any) -> ModelSpec:
+    def make(parallel: int = 1, together: int = 1, **faults: Any) -> ModelSpec:
         path = tmp_path / f"script{len(made)}.json"
         made.append(path)
         if isinstance(faults.get("crashes"), int):
@@ -30,7 +30,7 @@ def script(tmp_path: Path) -> Script:
             counter.write_text(str(faults["crashes"]))
             faults["crashes"] = str(counter)
         path.write_text(json.dumps(faults))
-        return ModelSpec("scripted", path, use_gpu=False, parallel=parallel)
+        return ModelSpec("scripted", path, use_gpu=False, parallel=parallel, together=together)
 
     return make
 

@@ -873,6 +873,44 @@ async def test_a_live_final_stops_one_window_of_a_file(script: Script, pool_of: 
     assert sorted(order[:2]) in (["w0", "w9"], ["w1", "w9"])
 
 
+async def test_windows_of_files_are_taken_along(script: Script, pool_of: PoolOf) -> None:
+    """A worker has as many as it can decode together, if all are of files; live audio is not kept waiting."""
+    pool = pool_of(script(parallel=2, together=3, hang_on=["w0"]))
+    assert pool.width == 6
+    await pool.wait_ready()
+    files = [decoding(pool, 0, ticket=FILE) for _ in range(8)]
+    await until(lambda: len(pool.slots[0].jobs) == 6)
+    assert len(pool._queue) == 2
+    assert await outcome(decoding(pool, 9, ticket=Ticket("live", Kind.FINAL))) == "w9"
+    await until(lambda: len(pool.slots[0].jobs) == 6)
+    for task in files:
+        task.cancel()
+    await until(lambda: not pool.slots[0].jobs)
+    live = [decoding(pool, 0, ticket=Ticket(f"live {number}", Kind.FINAL)) for number in range(3)]
+    await until(lambda: len(pool.slots[0].jobs) == 2)
+    await asyncio.sleep(0)
+    assert len(pool.slots[0].jobs) == 2 and len(pool._queue) == 1
+    assert pool.restarts == 0
+    for task in live:
+        task.cancel()
+
+
+async def test_a_file_has_its_turn_among_live_finals(script: Script, pool_of: PoolOf) -> None:
+    """Of all windows that a worker took along, the first goes on if no file had a turn for long."""
+    pool = pool_of(script(together=3, hang_on=["w0"]), file_turn_s=0.2)
+    await pool.wait_ready()
+    files = [decoding(pool, 0, ticket=FILE) for _ in range(3)]
+    due_s = time.monotonic() + 0.3
+    await until(lambda: time.monotonic() > due_s)
+    assert [job.number for job in pool.slots[0].jobs] == [1, 2, 3]
+    live = decoding(pool, 9, ticket=Ticket("live", Kind.FINAL))
+    await until(lambda: len(pool.slots[0].jobs) == 1)
+    assert [job.number for job in pool.slots[0].jobs] == [1]
+    for task in files:
+        task.cancel()
+    assert await outcome(live) == "w9"
+
+
 async def test_closing_ends_all_that_runs(script: Script, pool_of: PoolOf) -> None:
     """Whoever waits for one of several windows hears of it."""
     pool = pool_of(script(parallel=2, hang_on=["w0"]))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from asrctl.errors import AudioError, UsageError
 from asrctl.languages import known_language
-from asrctl.policy.priority import Source
 from asrctl.policy.vocabulary import fit
 from asrctl.protocol.openai.answer import Result
 from asrctl.protocol.openai.errors import RequestRefused, bad_request, overloaded
@@ -131,14 +130,14 @@ class FileWork:
     def _begun(self, path: Path, name: str) -> FileTranscription:
         decoder, detector, options = self._hub.engine.decoder, self._hub.detector(), self._options()
         if not self._request.speakers:
-            return FileTranscription(self._reader, decoder, detector, options, name, Source.FILE)
+            return FileTranscription(self._reader, decoder, detector, options, name)
         for number, (known, data) in enumerate(self._request.known.items(), 1):
             sample = path.with_name(f"speaker-{number}")
             sample.write_bytes(data)
             self._samples[known] = str(sample)
         assert self._hub.options.speakers_dir is not None
         process = SpeakersProcess(SpeakerOptions(samples=self._samples), self._hub.options.speakers_dir)
-        return SpeakersTranscription(self._reader, process, decoder, detector, options, name, Source.FILE)
+        return SpeakersTranscription(self._reader, process, decoder, detector, options, name)
 
     def _options(self) -> FileOptions:
         request, stream = self._request, self._hub.options.stream
