@@ -32,6 +32,8 @@ from asrctl.transcript import SAMPLE_RATE_HZ, AudioAccount, Hypothesis, Language
 
 _AHEAD = 2
 """So many times what is decoded at a time is submitted, so that no worker waits for the reader."""
+_AT_FIRST = 2
+"""Windows that are submitted before the first is done: its text is awaited, and others would delay it."""
 _TELLING_WINDOWS = 3
 """So many tell which language is spoken, so that a wrong choice is noticed; each costs a detection."""
 _SURE = 0.45
@@ -115,7 +117,8 @@ class FileTranscription:
         self._windows = 0
         self._ticket = Ticket(session=name, kind=Kind.FINAL, source=Source.FILE)
         self._results: asyncio.Queue[_Submitted | Exception | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(_AHEAD * decoder.width)
+        self._room = asyncio.Semaphore(_AT_FIRST)
+        self._more_room = max(0, _AHEAD * decoder.width - _AT_FIRST)
         self._under_way: set[asyncio.Task[Hypothesis]] = set()
         self._speech_samples = 0
         self._doubtful_samples = 0
@@ -184,7 +187,9 @@ class FileTranscription:
                     raise item
                 for segment in await self._collect(item):
                     yield segment
-                self._room.release()
+                for _ in range(1 + self._more_room):
+                    self._room.release()
+                self._more_room = 0
         finally:
             tasks = [feeding, *self._under_way]
             for task in tasks:

@@ -359,7 +359,7 @@ async def test_memory_is_bounded(talk_s: int) -> None:
 
 
 async def test_a_slow_decoder_holds_the_reader_back() -> None:
-    """Two windows for each worker are submitted ahead, no more."""
+    """Two windows are submitted before the first is done, then two for each worker, no more."""
     decoder, read = Decoder(width=2), list[int]()
 
     async def endless() -> AsyncIterator[Samples]:
@@ -369,10 +369,12 @@ async def test_a_slow_decoder_holds_the_reader_back() -> None:
 
     work = transcription(endless(), decoder)
     task = asyncio.create_task(all_of(work))
-    await until(lambda: len(decoder.calls) == 4)
-    for _ in range(20):
-        await asyncio.sleep(0.001)
-    assert len(decoder.calls) == 4 and len(read) < 10
+    for done, submitted in enumerate((2, 5, 6)):
+        await until(lambda submitted=submitted: len(decoder.calls) == submitted)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert len(decoder.calls) == submitted and len(read) < 12
+        decoder.calls[done].answer()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
