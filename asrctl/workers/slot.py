@@ -80,11 +80,15 @@ class Slot:
         return self._running.keys()
 
     @property
+    def is_up(self) -> bool:
+        """Whether its worker decodes."""
+        return self._is_open and self.worker is not None and not self.worker.exited.done()
+
+    @property
     def has_room(self) -> bool:
         """Whether one more job can run, if it is one that it takes."""
-        is_up = self._is_open and self.worker is not None and not self.worker.exited.done()
         is_full = len(self._running) >= self.spec.room or any(job.attempts > 1 for job in self._running)
-        return is_up and not is_full
+        return self.is_up and not is_full
 
     def takes(self, job: Job) -> bool:
         """Whether this job may run beside those that do.
@@ -241,14 +245,13 @@ class Slot:
         """Run one job and answer it, unless the worker was lost with it: then, how."""
         deadline_s = self._options.job_deadline_s
         deadline_s += self._options.deadline_factor * len(job.samples) / SAMPLE_RATE_HZ
-        deadline_s *= self.spec.together if job.ticket.is_file else 1  # it may wait for others there
-        patience_s = math.inf if job.attempts > 1 else self._patience_s(len(job.samples))
-        started_s = time.monotonic()
+        deadline_s *= self._others(job)
+        patience_s = math.inf if job.attempts > 1 else self._patience_s(job)
         try:
             if not job.future.done():  # else it was aborted between its assignment and now
                 hypothesis = await worker.decode(job.number, job.samples, job.options, deadline_s, patience_s)
                 if hypothesis.segments:  # else it may have seen at once that there is nothing to decode
-                    self._learn(time.monotonic() - started_s, len(job.samples))
+                    self._learn(hypothesis.inference_s, len(job.samples))
                 self._pool.inference_s += hypothesis.inference_s
                 job.succeed(hypothesis)
         except AbortedByCaller:
@@ -265,11 +268,16 @@ class Slot:
         self._pool.dispatch()
         return None
 
-    def _patience_s(self, samples: int) -> float:
-        """How long the worker may take for so much audio, by what it has taken so far."""
+    def _patience_s(self, job: Job) -> float:
+        """How long the worker may take for a job, by what it has taken so far."""
         if self._pace is None:
             return math.inf
-        return max(_LEAST_PATIENCE_S, _PATIENCE * self._pace * max(1.0, samples / SAMPLE_RATE_HZ))
+        patience_s = _PATIENCE * self._pace * max(1.0, len(job.samples) / SAMPLE_RATE_HZ)
+        return max(_LEAST_PATIENCE_S, patience_s) * self._others(job)
+
+    def _others(self, job: Job) -> int:
+        """How many windows, itself counted, a job may have to wait for at the worker."""
+        return self.spec.together if job.ticket.is_file else 1
 
     def _learn(self, took_s: float, samples: int) -> None:
         """Keep the slowest pace: seconds for each second of audio, or for less than that."""

@@ -26,6 +26,7 @@ from asrctl.errors import (
 from asrctl.policy.priority import Kind, Source, Ticket
 from asrctl.providers.base import DecodeOptions, ModelSpec
 from asrctl.transcript import Hypothesis
+from asrctl.workers.job import Job
 from asrctl.workers.options import HealthCheck, PoolOptions, SlotState
 from asrctl.workers.pool import BATCH, WorkerPool
 from asrctl.workers.process import CannotStart, WorkerProcess
@@ -126,11 +127,13 @@ async def test_a_worker_that_hangs_is_given_up_long_before_the_deadline(
 
 async def test_what_a_decode_takes_is_not_learned_from_silence(script: Script, pool_of: PoolOf) -> None:
     """It may be seen at once, so that the next decode would be taken for one that hangs."""
-    pool = pool_of(script())
+    pool = pool_of(script(together=3))
+    jobs = [Job(0, ticket, np.zeros(16_000, np.float32), DecodeOptions()) for ticket in (BATCH, FILE)]
     assert await words(pool) == ""
-    assert pool.slots[0]._patience_s(16_000) == math.inf
+    assert [pool.slots[0]._patience_s(job) for job in jobs] == [math.inf] * 2
     assert await words(pool, 1) == "w1"
-    assert pool.slots[0]._patience_s(16_000) < math.inf
+    final_s, file_s = (pool.slots[0]._patience_s(job) for job in jobs)
+    assert file_s == 3 * final_s < math.inf  # it may have to wait for others at the worker
 
 
 async def test_a_job_that_took_long_once_has_the_whole_deadline(
@@ -893,6 +896,22 @@ async def test_windows_of_files_are_taken_along(script: Script, pool_of: PoolOf)
     assert pool.restarts == 0
     for task in live:
         task.cancel()
+
+
+async def test_as_many_windows_make_way_as_finals_wait(script: Script, pool_of: PoolOf) -> None:
+    """Two live finals that come at once have both a place, whichever worker they find it at."""
+    for workers, parallel, together in ((1, 2, 3), (2, 1, 2), (1, 2, 1)):
+        spec = script(parallel=parallel, together=together, hang_on=["w0"])
+        pool = pool_of(spec, workers=workers, file_turn_s=60.0)
+        await pool.wait_ready()
+        files = [decoding(pool, 0, ticket=FILE) for _ in range(pool.width)]
+        await until(lambda pool=pool: sum(len(slot.jobs) for slot in pool.slots) == pool.width)
+        live = [decoding(pool, 0, ticket=Ticket(f"live {number}", Kind.FINAL)) for number in range(2)]
+        await until(
+            lambda pool=pool: [job.ticket.is_file for slot in pool.slots for job in slot.jobs] == [False] * 2
+        )
+        for task in (*files, *live):
+            task.cancel()
 
 
 async def test_a_file_has_its_turn_among_live_finals(script: Script, pool_of: PoolOf) -> None:
