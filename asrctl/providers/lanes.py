@@ -18,6 +18,7 @@ A = TypeVar("A")
 class _Wish(Generic[G, A]):
     key: Hashable
     given: G
+    should_abort: Callable[[], bool]
     answer: A | None = None
     share_s: float = 0.0
     is_done: bool = False
@@ -48,9 +49,9 @@ class Lanes:
         Args:
             key: What can be done in one call has the same.
             given: What to do it with.
-            work: Does it for several at once, with an answer for each. What it raises is raised to whoever
-                has the turn; the others have turns of their own.
-            should_abort: Asked while it waits for its turn.
+            work: Does it for several at once, with an answer for each. If it raises an error for several, it
+                is called for each of them by itself: whose error it was hears of it.
+            should_abort: Asked before its turn, and when another's has come or is over.
 
         Returns:
             The answer, and this caller's share of the seconds that the call took.
@@ -58,15 +59,17 @@ class Lanes:
         Raises:
             Aborted: It was to be aborted before its turn came.
         """
-        wish = _Wish[G, A](key, given)
+        wish = _Wish[G, A](key, given, should_abort)
         with self._changed:
             self._waiting.append(wish)
-            while not (wish.is_done or (self._free and self._waiting[:1] == [wish])):
-                self._changed.wait()
+            while not wish.is_done:
                 if wish in self._waiting and should_abort():
                     self._waiting.remove(wish)
                     self._changed.notify_all()
                     raise Aborted
+                if self._free and self._waiting[:1] == [wish]:
+                    break
+                self._changed.wait()
             group = [] if wish.is_done else self._turn_of(wish)
         if group:
             self._do(group, work)
@@ -75,7 +78,8 @@ class Lanes:
 
     def _turn_of(self, wish: _Wish[Any, Any]) -> list[_Wish[Any, Any]]:
         """Whose wishes are done in this turn; the lock is held."""
-        group = [each for each in self._waiting if each.key == wish.key][: self._most]
+        alike = [each for each in self._waiting if each.key == wish.key and not each.should_abort()]
+        group = [wish, *(each for each in alike if each is not wish)][: self._most]
         self._waiting = [each for each in self._waiting if each not in group]
         self._free -= 1
         self._changed.notify_all()
@@ -86,7 +90,14 @@ class Lanes:
         started_s = time.perf_counter()
         answers: Sequence[A] = ()
         try:
-            answers = work([wish.given for wish in group])
+            try:
+                answers = work([wish.given for wish in group])
+            except Exception:
+                if len(group) == 1:
+                    raise
+                for wish in group:
+                    wish.key = object()
+                answers = work([group[0].given])
         finally:
             share_s = (time.perf_counter() - started_s) / len(group)
             with self._changed:

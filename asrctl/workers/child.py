@@ -26,7 +26,7 @@ from asrctl.providers.terms import transcribe
 from asrctl.workers import messages
 from asrctl.workers.wire import WireClosed, read_frame, write_frame
 
-_ABORTS_KEPT = 64
+_ABORTS_KEPT = 8192
 """The last ones; far more than can run."""
 _LAST_S = 1.0
 """A worker whose parent is gone has so long to end in order."""

@@ -199,13 +199,13 @@ class WorkerPool:
         staying = {
             slot: [job for job in slot.jobs if job not in self._yielding] for slot in self.slots if slot.is_up
         }
-        room = sum(max(0, slot.spec.parallel - len(jobs)) for slot, jobs in staying.items())
+        room = sum(max(0, slot.at_a_time - len(jobs)) for slot, jobs in staying.items())
         missing = before = self._queue.pressing - room
         for slot, jobs in staying.items():
             files = [job for job in jobs if job.ticket.is_file and not job.future.done()]
             if files and max(files[0].asked_s, self._file_done_s) <= due_s:
                 del files[0]
-            beyond = max(0, len(jobs) - slot.spec.parallel)
+            beyond = max(0, len(jobs) - slot.at_a_time)
             if missing > 0:
                 for job in files[-(beyond + missing) :]:
                     self._yielding.add(job)

@@ -85,6 +85,11 @@ class Slot:
         return self._is_open and self.worker is not None and not self.worker.exited.done()
 
     @property
+    def at_a_time(self) -> int:
+        """Jobs that are decoded at a time now: one whose worker was lost runs by itself."""
+        return 1 if any(job.attempts > 1 for job in self._running) else self.spec.parallel
+
+    @property
     def has_room(self) -> bool:
         """Whether one more job can run, if it is one that it takes."""
         is_full = len(self._running) >= self.spec.room or any(job.attempts > 1 for job in self._running)

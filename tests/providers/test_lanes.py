@@ -101,14 +101,24 @@ def test_whoever_is_aborted_leaves(threads: ThreadPoolExecutor) -> None:
     assert work.calls == [[0], [2]]
 
 
-def test_an_error_is_raised_to_one(threads: ThreadPoolExecutor) -> None:
-    """The others have it done anew, so that each hears of its own."""
+def test_an_error_is_raised_to_whose_it_is(threads: ThreadPoolExecutor) -> None:
+    """What fails for several is done for each by itself."""
     work, crowd = Work(), Crowd(Lanes(1, most=4), threads)
     first = crowd.ask("b", 0, work)
-    asked = [crowd.ask("a", number, work) for number in (-1, 1, 2)]
+    asked = [crowd.ask("a", number, work) for number in (1, -1, 2)]
     work.may_end.release(99)
     assert first.result(PATIENCE_S) == 1
+    assert [asked[at].result(PATIENCE_S) for at in (0, 2)] == [2, 3]
     with pytest.raises(ValueError, match="refused: -1"):
-        asked[0].result(PATIENCE_S)
-    assert [each.result(PATIENCE_S) for each in asked[1:]] == [2, 3]
-    assert work.calls == [[0], [-1, 1, 2], [1, 2]]
+        asked[1].result(PATIENCE_S)
+    assert work.calls == [[0], [1, -1, 2], [1], [-1], [2]]
+
+
+def test_who_is_aborted_has_no_turn() -> None:
+    """Though a lane is free, or somebody whose turn it is would take it along."""
+    work, lanes = Work(), Lanes(1, most=4)
+    with pytest.raises(Aborted):
+        lanes.run("a", 1, work, lambda: True)
+    assert work.calls == [] and not lanes._waiting
+    work.may_end.release(9)
+    assert lanes.run("a", 1, work)[0] == 2

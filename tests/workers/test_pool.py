@@ -914,6 +914,19 @@ async def test_as_many_windows_make_way_as_finals_wait(script: Script, pool_of: 
             task.cancel()
 
 
+async def test_a_window_that_runs_by_itself_makes_way(script: Script, pool_of: PoolOf) -> None:
+    """One whose worker was lost holds all of the next one; a live final does not wait for it."""
+    pool = pool_of(script(parallel=2, together=2, hang_on=["w0"]), file_turn_s=60.0)
+    await pool.wait_ready()
+    file = decoding(pool, 0, ticket=FILE)
+    await until(lambda: len(pool.slots[0].jobs) == 1)
+    os.kill(pool.pids()[0], signal.SIGKILL)
+    await until(lambda: any(job.attempts == 2 for job in pool.slots[0].jobs))
+    assert await outcome(decoding(pool, 9, ticket=Ticket("live", Kind.FINAL))) == "w9"
+    assert not file.done()
+    file.cancel()
+
+
 async def test_a_file_has_its_turn_among_live_finals(script: Script, pool_of: PoolOf) -> None:
     """Of all windows that a worker took along, the first goes on if no file had a turn for long."""
     pool = pool_of(script(together=3, hang_on=["w0"]), file_turn_s=0.2)
