@@ -96,13 +96,6 @@ class JobQueue(Generic[T]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def pressing(self) -> int:
-        """Live jobs that wait, but for partials."""
-        return sum(
-            entry.ticket.kind is not Kind.PARTIAL and not entry.ticket.is_file for entry in self._entries
-        )
-
     def push(self, ticket: Ticket, item: T) -> list[T]:
         """Queue a job; returns the jobs it displaced, which will never run.
 

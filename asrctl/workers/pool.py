@@ -193,25 +193,21 @@ class WorkerPool:
             self._withdraw(job)
 
     def _yield_files(self) -> bool:
-        """Put as many running windows of files back as make room for all live finals that wait; of those of a
-        worker for which it is time that one gets done, the first goes on."""
+        """Put as many running windows of files back as a worker must be rid of to take one more job; of those
+        for which it is time that one gets done, the first goes on."""
         due_s = time.monotonic() - self._file_turn_s
-        staying = {
-            slot: [job for job in slot.jobs if job not in self._yielding] for slot in self.slots if slot.is_up
-        }
-        room = sum(max(0, slot.at_a_time - len(jobs)) for slot, jobs in staying.items())
-        missing = before = self._queue.pressing - room
-        for slot, jobs in staying.items():
-            files = [job for job in jobs if job.ticket.is_file and not job.future.done()]
+        for slot in self.slots:
+            staying = [job for job in slot.jobs if job not in self._yielding]
+            files = [job for job in staying if job.ticket.is_file and not job.future.done()]
             if files and max(files[0].asked_s, self._file_done_s) <= due_s:
                 del files[0]
-            beyond = max(0, len(jobs) - slot.at_a_time)
-            if missing > 0:
-                for job in files[-(beyond + missing) :]:
-                    self._yielding.add(job)
-                    slot.abort(job)
-                missing -= max(0, len(files) - beyond)
-        return missing < before
+            beyond = max(0, len(staying) - slot.at_a_time)
+            for job in files[-beyond - 1 :]:
+                self._yielding.add(job)
+                slot.abort(job)
+            if len(files) > beyond:
+                return True
+        return False
 
     def gave_way(self, job: Job) -> None:
         """A worker has given a job up: if somebody still waits for it, it is decoded again."""

@@ -80,11 +80,6 @@ class Slot:
         return self._running.keys()
 
     @property
-    def is_up(self) -> bool:
-        """Whether its worker decodes."""
-        return self._is_open and self.worker is not None and not self.worker.exited.done()
-
-    @property
     def at_a_time(self) -> int:
         """Jobs that are decoded at a time now: one whose worker was lost runs by itself."""
         return 1 if any(job.attempts > 1 for job in self._running) else self.spec.parallel
@@ -92,8 +87,9 @@ class Slot:
     @property
     def has_room(self) -> bool:
         """Whether one more job can run, if it is one that it takes."""
+        is_up = self._is_open and self.worker is not None and not self.worker.exited.done()
         is_full = len(self._running) >= self.spec.room or any(job.attempts > 1 for job in self._running)
-        return self.is_up and not is_full
+        return is_up and not is_full
 
     def takes(self, job: Job) -> bool:
         """Whether this job may run beside those that do.

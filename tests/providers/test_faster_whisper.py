@@ -217,6 +217,21 @@ def test_windows_decoded_together_have_their_own_words(store: ModelStore) -> Non
     assert sum(each.inference_s for each in together) < 4 * sum(each.inference_s for each in alone)
 
 
+def test_most_tokens_are_each_windows_own(store: ModelStore) -> None:
+    """Beside one that may take more, a text ends where it does by itself."""
+    model = FasterWhisper(ModelSpec("faster_whisper", store.ct2_directory("tiny.en"), use_gpu=False))._model
+    model.positions = 512
+    encoded = model.encode(model.feature_extractor(sample_speech(), padding=480_000)[:, :1024])
+
+    def tokens(*most: int) -> list[list[int]]:
+        found = model._generate([[50257]], {"beam_size": 1}, [(encoded, each) for each in most])
+        return [row.sequences_ids[0] for [row] in found]
+
+    [short], [whole] = tokens(6), tokens(40)
+    assert short == whole[:6] != whole
+    assert tokens(6, 40, 6) == [short, whole, short]
+
+
 def test_several_windows_at_a_time(store: ModelStore) -> None:
     """On the same weights, each as by itself, whatever its length and options."""
     spec = ModelSpec("faster_whisper", store.ct2_directory("tiny.en"), threads=2, use_gpu=False, parallel=2)
